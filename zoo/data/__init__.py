@@ -1,0 +1,157 @@
+"""From a dataset's name or path to `Data`: train, validation and test splits, and their spec."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import psutil
+import tensorflow as tf
+from tqdm import tqdm
+
+from zoo.data import catalog, folder, images, pipeline, table
+from zoo.data.spec import Arrays, Data, Source, Spec, Split, holdout_rows
+from zoo.errors import UserError
+
+__all__ = ["load", "memory_budget", "name_of", "samples"]
+
+# what takes the place of a default that cannot be downloaded
+_OFFLINE = {"mnist": "mnist_5k"}
+
+
+def load(
+    name: str | None,
+    *,
+    default: str = "mnist",
+    data_dir: str | None = None,
+    train_split: str | None = None,
+    label: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    holdout: float = 0.1,
+    seed: int = 0,
+    budget: int | None = None,
+) -> Data:
+    """Finds, downloads and prepares a dataset.
+
+    Args:
+        name: A TFDS name with its config (`mnist`, `glue/mrpc`), `folder:PATH` or `csv:PATH`; None
+            for the default.
+        default: The TFDS name for None. If it cannot be downloaded, a small dataset that needs no
+            network takes its place, and `Data.note` says so; a name is never replaced.
+        data_dir: Where TFDS keeps prepared data; None for TFDS' own place.
+        train_split: TFDS' split expression for the training data, such as 'train[:90%]'.
+        label: Column of a CSV file to predict.
+        image_size: (rows, columns) that images are resized to; None for their own or, where they
+            differ, their median.
+        holdout: Share of the training split that becomes the validation split, or the test split,
+            where the dataset has none.
+        seed: Which rows are held out.
+        budget: Bytes of decoded data that may be held in memory; more is streamed. None for a
+            quarter of the memory.
+
+    Raises:
+        UserError: for a name, path or file that does not do, or a download that fails.
+    """
+    note = ""
+    try:
+        source = _find(name or default, data_dir, train_split, label, image_size)
+    except catalog.Unavailable as error:
+        if name is not None or default not in _OFFLINE:
+            raise
+        name = _OFFLINE[default]
+        note = f"the default dataset {default} was replaced by the small {name}: {error}"
+        source = _find(name, data_dir, None, label, image_size)
+    parts, origins = _divide(source, holdout, seed)
+    parts = _into_memory(parts, source.spec, memory_budget() if budget is None else budget)
+    return Data(
+        name=name or default,
+        version=source.version,
+        spec=source.spec,
+        splits=origins,
+        note=note,
+        **parts,
+    )
+
+
+def samples(split: Split, count: int) -> np.ndarray:
+    """The inputs of the split's first examples, (count or fewer, *spec.shape)."""
+    if isinstance(split, Arrays):
+        return split.x[:count]
+    return np.stack([x for x, _ in split.read(None).take(count).as_numpy_iterator()])
+
+
+def memory_budget() -> int:
+    """A quarter of this machine's memory, in bytes."""
+    return psutil.virtual_memory().total // 4
+
+
+def name_of(dataset: str) -> str:
+    """A dataset's name or path as part of a file name: 'csv:data/iris.csv' gives 'iris'."""
+    kind, colon, path = dataset.partition(":")
+    if colon and kind in ("folder", "csv"):
+        return Path(path).resolve().stem
+    return dataset.replace("/", "-").replace(":", "-")
+
+
+def _find(name, data_dir, train_split, label, image_size) -> Source:
+    kind, colon, path = name.partition(":")
+    if colon and kind in ("folder", "csv"):
+        if train_split is not None:
+            raise UserError(
+                f"train_split={train_split!r}: only TFDS datasets have split expressions; {name} "
+                "is divided by its subfolders or files named train and test, or by --holdout"
+            )
+        if kind == "csv":
+            return table.load(path, label)
+        return folder.load(path, image_size)
+    if label is not None:
+        raise UserError(f"label={label!r}: only csv:PATH has label columns; {name} has its own")
+    return catalog.load(name, data_dir, train_split, image_size)
+
+
+def _divide(source: Source, holdout: float, seed: int) -> tuple[dict[str, Split], dict[str, str]]:
+    """Completes the three splits.
+
+    Without a labelled test split the validation split takes its place; what is then missing is cut
+    from the training split.
+    """
+    splits, origins = dict(source.splits), dict(source.origins)
+    if "test" not in splits and "validation" in splits:
+        splits["test"], origins["test"] = splits.pop("validation"), origins.pop("validation")
+    for part in ("test", "validation"):
+        if part in splits:
+            continue
+        train = splits["train"]
+        if len(train) < 2:
+            raise UserError(
+                f"the training split has {len(train)} examples: too few to hold some out for {part}"
+            )
+        rows = holdout_rows(len(train), holdout, seed)
+        splits[part], splits["train"] = train.only(rows), train.only(~rows)
+        origins[part] = f"a seeded {holdout:.0%} of {origins['train']}"
+    return splits, origins
+
+
+def _into_memory(splits: dict[str, Split], spec: Spec, budget: int) -> dict[str, Split]:
+    example = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+    if sum(map(len, splits.values())) * example > budget:
+        return splits
+    return {part: _decoded(split, spec, part) for part, split in splits.items()}
+
+
+def _decoded(split: Split, spec: Spec, part: str) -> Arrays:
+    if isinstance(split, Arrays):
+        return split
+    x = np.empty((len(split), *spec.shape), spec.dtype)
+    y = np.empty((len(split),), "int64") if spec.class_names else np.empty((len(split), 1), "f4")
+    batches = pipeline.without_autotuning(split.read(None).batch(256)).as_numpy_iterator()
+    start = 0
+    # on a terminal only, and only if it takes a while
+    with tqdm(total=len(split), desc=f"reading {part}", disable=None, delay=2, leave=False) as bar:
+        try:
+            for some_x, some_y in batches:
+                x[start : start + len(some_y)], y[start : start + len(some_y)] = some_x, some_y
+                start += len(some_y)
+                bar.update(len(some_y))
+        except tf.errors.InvalidArgumentError as error:
+            raise images.unreadable(split.paths, spec.shape, error) from error
+    return Arrays(x, y)

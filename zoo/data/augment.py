@@ -1,0 +1,133 @@
+"""Random changes to batches of training images; each is a function of its seed alone."""
+
+import math
+from typing import Annotated
+
+from etils import epy
+
+from zoo.errors import UserError
+from zoo.schema import Positive, Range, check, closest, literal
+
+with epy.lazy_imports():
+    import tensorflow as tf
+
+# what each change takes; flip takes nothing
+_Share = Annotated[float, Range(above=0, below=1)]
+_CHANGES = {
+    "shift": _Share,
+    "rotation": Annotated[float, Range(above=0, high=180)],
+    "zoom": _Share,
+    "flip": bool,
+    "crop": Annotated[int, Range(low=1)],
+    "cutout": Annotated[int, Range(low=1)],
+    "mixup": Positive,
+}
+
+
+def parse(text: str) -> dict[str, float]:
+    """Reads 'shift=0.1,flip' as {"shift": 0.1, "flip": True}.
+
+    Raises:
+        UserError: for a change that is not known or a value out of its range.
+    """
+    changes = {}
+    for item in filter(None, text.replace(" ", "").split(",")):
+        name, _, value = item.partition("=")
+        if name not in _CHANGES:
+            raise UserError(
+                f"augment: no change is named {name!r}.{closest(name, _CHANGES)} "
+                f"Known: {', '.join(_CHANGES)}"
+            )
+        given = literal(value) if value else True
+        changes[name] = check(f"augment: {name}", given, _CHANGES[name])
+    return changes
+
+
+def augment(images, labels, changes: dict[str, float], seed):
+    """Changes one batch.
+
+    Args:
+        images: uint8 of shape (batch, rows, columns, channels).
+        labels: One-hot float32 of shape (batch, classes) if "mixup" is among the changes;
+            otherwise anything, and returned as it is.
+        changes: What `parse` gives.
+        seed: Integers of shape (2,).
+
+    Returns:
+        (images, labels) of the same shapes and types.
+    """
+    seeds = tf.unstack(tf.random.split(seed, 3))
+    if changes.keys() & {"shift", "rotation", "zoom", "flip", "crop"}:
+        images = _move(images, changes, seeds[0])
+    if "cutout" in changes:
+        images = _cutout(images, changes["cutout"], seeds[1])
+    if "mixup" in changes:
+        images, labels = _mixup(images, labels, changes["mixup"], seeds[2])
+    return images, labels
+
+
+def _move(images, changes: dict[str, float], seed):
+    """One bilinear transform an image for rotation, zoom, flip and shift, about its centre.
+
+    `crop` is the padded random crop of He et al. 2015: a shift by whole pixels.
+    """
+    batch = tf.shape(images)[0]
+    rows, columns = images.shape[1:3]
+    seeds = iter(tf.unstack(tf.random.split(seed, 7)))
+
+    def uniform(low, high):
+        return tf.random.stateless_uniform([batch], next(seeds), low, high)
+
+    angle = uniform(-1, 1) * math.radians(changes.get("rotation", 0))
+    scale = 1 + uniform(-1, 1) * changes.get("zoom", 0)
+    mirror = tf.where(uniform(0, 1) < (0.5 if "flip" in changes else 0), -1.0, 1.0)
+    down = uniform(-1, 1) * changes.get("shift", 0) * rows
+    right = uniform(-1, 1) * changes.get("shift", 0) * columns
+    crop = changes.get("crop", 0)
+    down += tf.floor(uniform(-crop, crop + 1))
+    right += tf.floor(uniform(-crop, crop + 1))
+
+    # input position = matrix (output position - centre) + centre + shift
+    centre_x, centre_y = (columns - 1) / 2, (rows - 1) / 2
+    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
+    xx, xy, yx, yy = cos * mirror, -sin, sin * mirror, cos
+    x0 = centre_x + right - xx * centre_x - xy * centre_y
+    y0 = centre_y + down - yx * centre_x - yy * centre_y
+    zero = tf.zeros_like(x0)
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack([xx, xy, x0, yx, yy, y0, zero, zero], axis=1),
+        output_shape=[rows, columns],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return tf.cast(tf.round(moved), images.dtype)
+
+
+def _cutout(images, side: int, seed):
+    """Blackens a square at a random centre, cut off at the border (DeVries and Taylor 2017)."""
+    batch = tf.shape(images)[0]
+    keep = []
+    for size, axis_seed in zip(images.shape[1:3], tf.unstack(tf.random.split(seed, 2)), strict=True):
+        centre = tf.random.stateless_uniform([batch, 1], axis_seed, 0, size, tf.int32)
+        distance = tf.range(size)[None] - (centre - side // 2)
+        keep.append((distance < 0) | (distance >= side))
+    visible = keep[0][:, :, None, None] | keep[1][:, None, :, None]
+    return images * tf.cast(visible, images.dtype)
+
+
+def _mixup(images, labels, alpha: float, seed):
+    """Blends each image and label with its neighbour's by Beta(alpha, alpha) (Zhang et al. 2018)."""
+    batch = tf.shape(images)[0]
+    first, second = tf.unstack(tf.random.split(seed, 2))
+    a = tf.random.stateless_gamma([batch], first, alpha)
+    b = tf.random.stateless_gamma([batch], second, alpha)
+    # tiny alphas can give two zeros
+    share = tf.math.divide_no_nan(a, a + b)
+
+    def blend(values, weight):
+        return weight * values + (1 - weight) * tf.roll(values, 1, axis=0)
+
+    mixed = blend(tf.cast(images, tf.float32), share[:, None, None, None])
+    return tf.cast(tf.round(mixed), images.dtype), blend(labels, share[:, None])

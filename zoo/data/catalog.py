@@ -1,0 +1,223 @@
+"""Datasets of TensorFlow Datasets, by name."""
+
+import queue
+import threading
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import numpy as np
+import requests
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from zoo.data import images, mnist_5k  # noqa: F401, the import registers the dataset
+from zoo.data.spec import Source, Spec, Stream
+from zoo.errors import UserError
+from zoo.schema import closest
+
+_PARALLEL = 4  # examples decoded at once
+_SHUFFLE_BUFFER = 10_000  # examples, still encoded
+_PATIENCE = 8  # seconds for the network to answer
+
+
+class Unavailable(UserError):
+    """A dataset that is not prepared and cannot be downloaded."""
+
+
+def load(
+    name: str, data_dir: str | None, train_split: str | None, image_size: tuple[int, int] | None
+) -> Source:
+    """Prepares the TFDS dataset `name` if it is not there yet, and reads its labelled splits.
+
+    Raises:
+        Unavailable: if it is not prepared and cannot be downloaded.
+        UserError: for an unknown name or split, or data that no model reads.
+    """
+    builder = _builder(name, data_dir)
+    _prepare(builder, name)
+    train = train_split or "train"
+    expressions = {"train": train}
+    # a split that is trained on is not scored
+    expressions |= {s: s for s in ("validation", "test") if s in builder.info.splits and s not in train}
+    spec, decode, skip = _features(builder, name, image_size)
+    splits, origins = {}, {}
+    for part, expression in expressions.items():
+        try:
+            size = builder.info.splits[expression].num_examples
+        except (ValueError, KeyError):
+            raise UserError(
+                f"train_split={expression!r}: {name} has the splits "
+                f"{', '.join(builder.info.splits)}; write for example 'train[:90%]'"
+            ) from None
+        raw = builder.as_dataset(split=expression, decoders=skip, read_config=_read_config())
+        if not _labelled(raw, decode, spec):
+            continue
+        splits[part], origins[part] = Stream(size, _reader(raw, decode)), expression
+    if "train" not in splits:
+        raise UserError(f"{name}: the split {train!r} has no labels to train on")
+    return Source(str(builder.version), spec, splits, origins)
+
+
+def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        known = tfds.list_builders(with_community_datasets=False)
+        raise UserError(
+            f"no dataset is named {name!r}.{closest(name.split('/')[0], known)} Expected one of the "
+            f"{len(known)} names of TensorFlow Datasets (mnist, cifar10, iris, ...), folder:PATH "
+            "of images by class, or csv:PATH"
+        ) from None
+    except Exception as error:
+        raise UserError(f"dataset {name!r}: {_one_line(error)}") from error
+
+
+def _prepare(builder: tfds.core.DatasetBuilder, name: str) -> None:
+    if builder.is_prepared():
+        return
+    ways_out = (
+        "connect to the network, name a folder that has it with --data_dir, or take "
+        "--dataset=mnist_5k, which needs no download"
+    )
+    urls = list(builder.url_infos or ())
+    if urls and not _reachable(urls):
+        raise Unavailable(
+            f"{name} is not prepared in {builder.data_dir} and its server "
+            f"{urlsplit(urls[0]).hostname} does not answer: {ways_out}"
+        )
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    try:
+        builder.download_and_prepare(download_config=config)
+    except OSError as error:
+        if isinstance(error, requests.RequestException):
+            raise Unavailable(f"{name} cannot be downloaded ({_one_line(error)}): {ways_out}") from error
+        raise
+    except Exception as error:
+        raise Unavailable(f"{name} cannot be prepared ({_one_line(error)}): {ways_out}") from error
+
+
+def _reachable(urls: list[str]) -> bool:
+    """Whether one of the servers answers; TFDS itself would retry for minutes."""
+    answers: queue.Queue[bool] = queue.Queue()
+    servers = {urlsplit(url).hostname: url for url in urls}
+
+    def ask(url):
+        try:
+            requests.head(url, timeout=_PATIENCE / 2)
+            answers.put(True)
+        except requests.RequestException:
+            answers.put(False)
+
+    # daemons, since a name server that is silent outlasts the time-out
+    for url in servers.values():
+        threading.Thread(target=ask, args=(url,), daemon=True).start()
+    try:
+        return any(answers.get(timeout=_PATIENCE) for _ in servers)
+    except queue.Empty:
+        return False
+
+
+def _features(
+    builder: tfds.core.DatasetBuilder, name: str, image_size: tuple[int, int] | None
+) -> tuple[Spec, Callable, dict]:
+    """The spec, the function from a raw example to (x, y), and TFDS' decoders for raw examples."""
+    features, keys = builder.info.features, builder.info.supervised_keys
+    if keys is None or len(keys) != 2 or not isinstance(keys[1], str):
+        raise UserError(
+            f"{name} is not made for classification or regression: TFDS names no input and label"
+        )
+    inputs, label = keys
+    class_names, read_label = _target(features[label], builder, label, name)
+
+    if isinstance(inputs, str) and isinstance(features[inputs], tfds.features.Image):
+        feature = features[inputs]
+        if feature.np_dtype != np.uint8:
+            raise UserError(f"{name}: images of {np.dtype(feature.np_dtype).name}, expected 8-bit ones")
+        skip = {inputs: tfds.decode.SkipDecoding()}
+        size = image_size or feature.shape[:2]
+        if None in size:
+            raw = builder.as_dataset(split="train", decoders=skip, read_config=_read_config())
+            some = [feature.decode_example(ex[inputs]).shape[:2] for ex in raw.take(200)]
+            size = images.common_size(some)
+        shape = (*size, feature.shape[-1] or 3)
+
+        def decode(example):
+            pixels = feature.decode_example(example[inputs])
+            return images.resize(pixels, shape), read_label(example[label])
+
+        return Spec("image", shape, class_names), decode, skip
+
+    columns = [inputs] if isinstance(inputs, str) else list(inputs)
+    for column in columns:
+        feature = features[column]
+        if not (np.issubdtype(feature.np_dtype, np.number) or feature.np_dtype == np.bool_) or (
+            len(feature.shape) > (1 if isinstance(inputs, str) else 0) or None in feature.shape
+        ):
+            raise UserError(
+                f"{name}: {column!r} is {type(feature).__name__} of shape {feature.shape} and type "
+                f"{np.dtype(feature.np_dtype).name}; the models here read images and plain numbers"
+            )
+    if isinstance(inputs, str):
+        width = features[inputs].shape[0] if features[inputs].shape else 1
+        columns_of = tuple(f"{inputs}_{i}" for i in range(width))
+    else:
+        columns_of = tuple(columns)
+
+    def decode_numbers(example):
+        numbers = [tf.reshape(tf.cast(example[column], tf.float32), [-1]) for column in columns]
+        x = tf.ensure_shape(tf.concat(numbers, axis=0), [len(columns_of)])
+        return x, read_label(example[label])
+
+    return Spec("features", (len(columns_of),), class_names, columns_of), decode_numbers, {}
+
+
+def _target(feature, builder, label: str, name: str) -> tuple[tuple[str, ...] | None, Callable]:
+    """Class names (None: a regression) and the function from a raw label to y."""
+    if isinstance(feature, tfds.features.ClassLabel):
+        return tuple(feature.names), lambda raw: tf.cast(raw, tf.int64)
+    if feature.shape or not np.issubdtype(feature.np_dtype, np.number):
+        raise UserError(
+            f"{name}: the label {label!r} is {type(feature).__name__} of shape {feature.shape}; "
+            "expected a class or a number"
+        )
+    if np.issubdtype(feature.np_dtype, np.floating):
+        return None, lambda raw: tf.reshape(tf.cast(raw, tf.float32), [1])
+    examples = builder.as_dataset(split="train", read_config=_read_config()).as_numpy_iterator()
+    values = np.unique([example[label] for example in examples]).astype("int64")
+    return tuple(map(str, values)), lambda raw: tf.searchsorted(
+        values, tf.cast(raw, tf.int64)[None], out_type=tf.int64
+    )[0]
+
+
+def _labelled(raw: tf.data.Dataset, decode: Callable, spec: Spec) -> bool:
+    """Whether a split has labels: where they are hidden, TFDS gives -1."""
+    if spec.class_names is None:
+        return True
+    return any(int(y) >= 0 for _, y in raw.take(10).map(decode))
+
+
+def _reader(raw: tf.data.Dataset, decode: Callable) -> Callable:
+    """The `reader` of a Stream: rows are left out and shuffled before they are decoded."""
+
+    def read(seed, rows):
+        examples = raw
+        if rows is not None:
+            keep = tf.constant(rows)
+            examples = examples.enumerate().filter(lambda i, _: keep[i]).map(lambda _, ex: ex)
+        if seed is not None:
+            number = tf.random.stateless_uniform([], seed, None, None, tf.int64)
+            examples = examples.shuffle(_SHUFFLE_BUFFER, number, reshuffle_each_iteration=False)
+        return examples.map(decode, num_parallel_calls=_PARALLEL, deterministic=True)
+
+    return read
+
+
+def _read_config() -> tfds.ReadConfig:
+    config = tfds.ReadConfig(try_autocache=False)
+    config.options.autotune.enabled = False
+    config.options.deterministic = True
+    return config
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]

@@ -1,0 +1,109 @@
+"""Splits to batches: in memory by gathering rows, streamed where the data does not fit.
+
+tf.data's autotuning stays off: with it every iterator waits for its next tuning period when it is
+destroyed, and `fit` makes one an epoch.
+"""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.data.augment import augment
+from zoo.data.spec import Arrays, Spec, Split
+
+_AHEAD = 4  # batches made while the model works
+
+
+def training_batches(
+    split: Split,
+    spec: Spec,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: tf.Variable,
+    changes: dict[str, float],
+    one_hot: bool,
+    class_weights: np.ndarray | None,
+) -> tf.data.Dataset:
+    """Shuffled batches of one epoch, each a function of (seed, epoch, position) alone.
+
+    Args:
+        split: What is trained on.
+        spec: What the data is.
+        batch_size: Examples per batch; the last batch of an epoch may be smaller.
+        seed: Seed of the run.
+        epoch: int64 scalar, read when the dataset is iterated: set it before each epoch.
+        changes: Augmentation, from `augment.parse`.
+        one_hot: Whether labels are float32 of shape (batch, classes).
+        class_weights: float32 of shape (classes,), or None.
+
+    Returns:
+        Dataset of ({input name: x}, {"logits": y}) or, with class weights,
+        ({input name: x}, {"logits": y}, {"logits": weight}).
+    """
+    base = tf.constant([seed, 0], tf.int64)
+    weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
+
+    def of_epoch(_):
+        return _shuffled(split, batch_size, tf.random.fold_in(base, epoch.read_value()))
+
+    def finish(position, batch):
+        x, y = batch
+        weight = None if weights is None else tf.gather(weights, y)
+        if one_hot:
+            y = tf.one_hot(y, spec.num_classes)
+        if changes:
+            of_batch = tf.random.fold_in(base, epoch.read_value())
+            x, y = augment(x, y, changes, tf.random.fold_in(of_batch, position))
+        return _named(spec, x, y, weight)
+
+    batches = tf.data.Dataset.from_tensors(0).flat_map(of_epoch).enumerate()
+    batches = batches.map(finish, num_parallel_calls=os.cpu_count(), deterministic=True)
+    return _finished(batches, split, batch_size)
+
+
+def batches(split: Split, spec: Spec, *, batch_size: int, one_hot: bool = False) -> tf.data.Dataset:
+    """Batches in the split's own order: ({input name: x}, {"logits": y})."""
+
+    def finish(x, y):
+        return _named(spec, x, tf.one_hot(y, spec.num_classes) if one_hot else y, None)
+
+    if isinstance(split, Arrays):
+        rows = tf.data.Dataset.range(len(split)).batch(batch_size)
+        examples = rows.map(_gather(split))
+    else:
+        examples = split.read(None).batch(batch_size)
+    return _finished(examples.map(finish), split, batch_size)
+
+
+def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset with tf.data's autotuning off, and in a fixed order."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.with_options(options)
+
+
+def _shuffled(split: Split, batch_size: int, seed: tf.Tensor) -> tf.data.Dataset:
+    if not isinstance(split, Arrays):
+        return split.read(seed).batch(batch_size)
+    rows = tf.random.experimental.stateless_shuffle(tf.range(len(split), dtype=tf.int64), seed)
+    return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(_gather(split))
+
+
+def _gather(split: Arrays):
+    x, y = tf.constant(split.x), tf.constant(split.y)
+    return lambda rows: (tf.gather(x, rows), tf.gather(y, rows))
+
+
+def _named(spec: Spec, x: tf.Tensor, y: tf.Tensor, weight: tf.Tensor | None):
+    inputs, targets = {spec.input_name: x}, {"logits": y}
+    return (inputs, targets) if weight is None else (inputs, targets, {"logits": weight})
+
+
+def _finished(dataset: tf.data.Dataset, split: Split, batch_size: int) -> tf.data.Dataset:
+    steps = -(-len(split) // batch_size)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    return without_autotuning(dataset.prefetch(_AHEAD))

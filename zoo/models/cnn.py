@@ -1,0 +1,61 @@
+"""A small convolutional network: the first one to try on small images."""
+
+from etils import epy
+
+from zoo.recipe import Recipe
+from zoo.registry import register
+from zoo.schema import Counts, Rate, Shape, Classes, Count
+
+with epy.lazy_imports():
+    import keras
+    from keras import layers
+
+    from zoo.layers import ends
+
+
+@register(
+    source="TensorFlow's tutorial 'Convolutional Neural Network (CNN)', with 93,322 parameters",
+    recipe=Recipe(epochs=10, learning_rate=3e-3, steps_per_execution=8),
+)
+def cnn(
+    input_shape: Shape = (28, 28, 1),
+    num_classes: Classes = 10,
+    *,
+    filters: Counts = (32, 64, 64),
+    dense: Count = 64,
+    dropout: Rate = 0.3,
+    batch_norm: bool = False,
+) -> "keras.Model":
+    """3x3 convolutions with 2x2 max-pools between them, then a dense layer.
+
+    Args:
+        input_shape: (rows, columns, channels) of an image.
+        num_classes: Width of the logits; None predicts one number.
+        filters: Channels of each convolution.
+        dense: Width of the dense layer.
+        dropout: Share of the dense layer's inputs and outputs that is dropped in training.
+        batch_norm: Normalises each convolution over the batch, before its nonlinearity.
+    """
+    inputs, x = ends.image_input("cnn", input_shape, smallest=_smallest(len(filters)))
+    for i, channels in enumerate(filters, 1):
+        if i > 1:
+            x = layers.MaxPooling2D(2, name=f"pool_{i - 1}")(x)
+        x = layers.Conv2D(channels, 3, use_bias=not batch_norm, name=f"conv_{i}")(x)
+        if batch_norm:
+            x = layers.BatchNormalization(name=f"norm_{i}")(x)
+        x = layers.Activation("relu", name=f"relu_{i}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout_1")(x)
+    x = layers.Dense(dense, activation="relu", name="dense")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout_2")(x)
+    return ends.with_logits("cnn", inputs, x, num_classes)
+
+
+def _smallest(convolutions: int) -> int:
+    """The smallest image of which that many convolutions and pools leave one pixel."""
+    size = 1 + 2
+    for _ in range(convolutions - 1):
+        size = 2 * size + 2
+    return size

@@ -1,0 +1,66 @@
+"""Dense networks, for images and for plain features."""
+
+from typing import Literal
+
+from etils import epy
+
+from zoo.recipe import Recipe
+from zoo.registry import register
+from zoo.schema import Classes, Counts, Rate, Shape
+
+with epy.lazy_imports():
+    import keras
+    from keras import layers
+
+    from zoo.layers import ends
+
+
+@register(
+    kinds=("image", "features"),
+    source="Rosenblatt 1958, 'The perceptron', Psychological Review 65(6)",
+    recipe=Recipe(jit_compile=True, steps_per_execution=32),
+)
+def perceptron(input_shape: Shape = (28, 28, 1), num_classes: Classes = 10) -> "keras.Model":
+    """One dense layer: softmax regression, or linear regression.
+
+    Args:
+        input_shape: (rows, columns, channels) of an image, or (n,) for plain features.
+        num_classes: Width of the logits; None predicts one number.
+    """
+    inputs, x = ends.vector_input("perceptron", input_shape)
+    return ends.with_logits("perceptron", inputs, x, num_classes)
+
+
+@register(
+    kinds=("image", "features"),
+    source="Rumelhart, Hinton and Williams 1986, Nature 323; dropout: Srivastava et al. 2014, JMLR",
+    recipe=Recipe(epochs=20, jit_compile=True, steps_per_execution=32),
+)
+def mlp(
+    input_shape: Shape = (28, 28, 1),
+    num_classes: Classes = 10,
+    *,
+    hidden: Counts = (512, 512),
+    activation: Literal["relu", "gelu", "tanh", "sigmoid"] = "relu",
+    dropout: Rate = 0.2,
+    batch_norm: bool = False,
+) -> "keras.Model":
+    """Dense layers with dropout between them.
+
+    Args:
+        input_shape: (rows, columns, channels) of an image, or (n,) for plain features.
+        num_classes: Width of the logits; None predicts one number.
+        hidden: Width of each hidden layer.
+        activation: Nonlinearity of the hidden layers.
+        dropout: Share of each hidden layer's units that is dropped in training.
+        batch_norm: Normalises each hidden layer over the batch, before its nonlinearity.
+    """
+    inputs, x = ends.vector_input("mlp", input_shape)
+    for i, width in enumerate(hidden, 1):
+        x = layers.Dense(width, use_bias=not batch_norm, name=f"dense_{i}")(x)
+        if batch_norm:
+            x = layers.BatchNormalization(name=f"norm_{i}")(x)
+        x = layers.Activation(activation, name=f"{activation}_{i}")(x)
+        if dropout:
+            x = layers.Dropout(dropout, name=f"dropout_{i}")(x)
+    return ends.with_logits("mlp", inputs, x, num_classes)

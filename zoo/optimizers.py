@@ -1,0 +1,96 @@
+"""Keras' optimizers and learning-rate schedules, by the names of a recipe."""
+
+import keras
+from keras.optimizers import schedules
+
+from zoo.recipe import Recipe
+
+_ONE_CYCLE_RISE, _ONE_CYCLE_START, _ONE_CYCLE_END = 0.3, 1 / 25, 1e-4
+
+
+def optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer for a training of `steps` steps.
+
+    Weight decay is decoupled (Loshchilov and Hutter 2019) and spares biases and normalisations.
+    """
+    kinds = {
+        "sgd": keras.optimizers.SGD,
+        "momentum": keras.optimizers.SGD,
+        "nesterov": keras.optimizers.SGD,
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "rmsprop": keras.optimizers.RMSprop,
+        "adagrad": keras.optimizers.Adagrad,
+        "lion": keras.optimizers.Lion,
+        "muon": keras.optimizers.Muon,
+    }
+    options = {}
+    if recipe.optimizer in ("momentum", "nesterov"):
+        options |= {"momentum": 0.9, "nesterov": recipe.optimizer == "nesterov"}
+    if recipe.weight_decay is not None:
+        options["weight_decay"] = recipe.weight_decay
+        if recipe.optimizer == "muon":
+            options["adam_weight_decay"] = recipe.weight_decay
+    made = kinds[recipe.optimizer](
+        schedule(recipe, steps),
+        global_clipnorm=recipe.clip_norm or None,
+        use_ema=recipe.ema > 0,
+        ema_momentum=recipe.ema or 0.99,
+        **options,
+    )
+    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return made
+
+
+def schedule(recipe: Recipe, steps: int) -> "float | schedules.LearningRateSchedule":
+    """The learning rate over `steps` steps.
+
+    "one_cycle" follows Smith and Topin 2018 (arXiv 1708.07120), with a cosine for the way down, as
+    in PyTorch; "step" follows He et al. 2015, section 4.2.
+    """
+    peak = recipe.learning_rate
+    rise = round(steps * recipe.warmup)
+    if recipe.schedule == "one_cycle":
+        rise = rise or max(1, round(steps * _ONE_CYCLE_RISE))
+        return schedules.CosineDecay(
+            peak * _ONE_CYCLE_START,
+            max(1, steps - rise),
+            alpha=_ONE_CYCLE_END,
+            warmup_target=peak,
+            warmup_steps=rise,
+        )
+    if recipe.schedule == "cosine":
+        if not rise:
+            return schedules.CosineDecay(peak, steps)
+        return schedules.CosineDecay(
+            0.0, max(1, steps - rise), warmup_target=peak, warmup_steps=rise
+        )
+    rest = peak
+    if recipe.schedule == "step":
+        rest = schedules.PiecewiseConstantDecay(
+            [steps // 2, steps * 3 // 4], [peak, peak / 10, peak / 100]
+        )
+    return LinearWarmup(rest, rise) if rise else rest
+
+
+@keras.saving.register_keras_serializable("zoo")
+class LinearWarmup(schedules.LearningRateSchedule):
+    """Rises from zero over `steps` steps to what `rest` gives; then it is `rest`."""
+
+    def __init__(self, rest: "float | schedules.LearningRateSchedule", steps: int):
+        self.rest = rest
+        self.steps = steps
+
+    def __call__(self, step):
+        """The learning rate at a step, a float32 scalar."""
+        rest = self.rest(step) if callable(self.rest) else self.rest
+        return rest * keras.ops.minimum(1.0, keras.ops.cast(step, "float32") / self.steps)
+
+    def get_config(self):
+        """What the constructor takes, with `rest` serialized."""
+        return {"rest": keras.saving.serialize_keras_object(self.rest), "steps": self.steps}
+
+    @classmethod
+    def from_config(cls, config):
+        """The schedule of a saved optimizer."""
+        return cls(keras.saving.deserialize_keras_object(config["rest"]), config["steps"])

@@ -1,0 +1,90 @@
+"""How a model is trained: one frozen record, the same from code and from the command line."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+from zoo.errors import UserError
+from zoo.schema import Count, NotNegative, Positive, Range, Rate, check
+
+OPTIMIZERS = Literal[
+    "sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon"
+]
+SCHEDULES = Literal["constant", "cosine", "one_cycle", "step"]
+PRECISIONS = Literal["float32", "mixed_float16", "mixed_bfloat16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The settings of a training run.
+
+    Attributes:
+        epochs: Passes over the training split.
+        batch_size: Examples per step, over all devices together.
+        optimizer: Keras' optimizer of that name; momentum and nesterov are SGD with momentum 0.9.
+        learning_rate: The peak that the schedule starts from or rises to.
+        schedule: Course of the learning rate: constant; cosine to zero; one_cycle (up over the
+            first 30% of the steps, then cosine to zero); step (a tenth after half of the steps
+            and again after three quarters).
+        warmup: Share of the steps in which the learning rate rises from zero (one_cycle: instead
+            of 30%).
+        weight_decay: Decoupled decay of the kernels; biases and normalisations are left alone.
+            None is the optimizer's own: 0.004 for adamw and muon, none for the others.
+        l1: L1 penalty on the kernels, added to the loss.
+        l2: L2 penalty on the kernels, added to the loss.
+        label_smoothing: Share of the target's probability spread over all classes.
+        clip_norm: Bound on the global norm of the gradient; 0 is none.
+        ema: Decay of a moving average of the weights, which is what is evaluated and exported;
+            0 is none.
+        early_stopping: Epochs without a better validation score after which training stops and
+            the best weights come back; 0 is never.
+        augment: Random changes to training images, as in 'shift=0.1,rotation=10,zoom=0.1,flip,
+            crop=4,cutout=8,mixup=0.2' (shift and zoom as shares of the size, rotation in degrees,
+            crop and cutout in pixels, mixup its alpha).
+        class_weights: Weight of each class in the loss: 'balanced', or numbers in the order of
+            the classes, as in '1,2.5'.
+        precision: Type of the layers' arithmetic; mixed types keep float32 weights.
+        jit_compile: Compiles the step with XLA. It makes small dense models faster on a CPU and
+            convolutions slower.
+        steps_per_execution: Steps between two returns to Python.
+    """
+
+    epochs: Count = 10
+    batch_size: Count = 128
+    optimizer: OPTIMIZERS = "adam"
+    learning_rate: Positive = 1e-3
+    schedule: SCHEDULES = "one_cycle"
+    warmup: Rate = 0.0
+    weight_decay: NotNegative | None = None
+    l1: NotNegative = 0.0
+    l2: NotNegative = 0.0
+    label_smoothing: Rate = 0.0
+    clip_norm: NotNegative = 0.0
+    ema: Rate = 0.0
+    early_stopping: Annotated[int, Range(low=0)] = 0
+    augment: str = ""
+    class_weights: str = ""
+    precision: PRECISIONS = "float32"
+    jit_compile: bool = False
+    steps_per_execution: Count = 1
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = check(field.name, getattr(self, field.name), field.type)
+            object.__setattr__(self, field.name, value)
+        if self.class_weights not in ("", "balanced"):
+            class_weights(self.class_weights)
+
+
+def class_weights(text: str) -> tuple[float, ...]:
+    """Reads '1,2.5' as the weights of classes 0 and 1.
+
+    Raises:
+        UserError: if an item is no positive number.
+    """
+    try:
+        return tuple(check("weight", float(item), Positive) for item in text.split(","))
+    except ValueError:
+        raise UserError(
+            f"class_weights={text!r}: expected 'balanced', or positive numbers separated by "
+            "commas, one for each class"
+        ) from None
