@@ -73,6 +73,7 @@ def main() -> None:
         run_folder.check_writable(Path(folder))
 
     # imported here, so that mistakes, --help and --list don't wait for TensorFlow
+    cli.import_tensorflow()
     import keras
 
     from zoo import data as datasets, distribution, report, saved_model, training

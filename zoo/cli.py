@@ -1,6 +1,7 @@
 """What the command-line programs share: flags in groups, help that teaches, errors in one line."""
 
 import dataclasses
+import importlib
 import os
 import sys
 import textwrap
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import docstring_parser
-from absl import flags
+from absl import flags, logging
 
 from zoo import registry
 from zoo.errors import UserError
@@ -26,7 +27,6 @@ def run(main: Callable[[], None], help_text: Callable[[], str]) -> None:
         main: The program.
         help_text: What --help prints; the other flags on the line are parsed by then.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up messages
     try:
         asked = [a for a in sys.argv if a in ("--help", "-h", "-help", "--helpfull")]
         rest = FLAGS([a for a in sys.argv if a not in asked])[1:]
@@ -35,7 +35,6 @@ def run(main: Callable[[], None], help_text: Callable[[], str]) -> None:
             return
         if rest:
             raise UserError(f"{rest[0]!r}: expected only flags, such as --model=cnn (see --help)")
-        _quiet()
         main()
     except flags.Error as error:
         fail(f"{_sentence(error)} (see --help)")
@@ -46,6 +45,26 @@ def run(main: Callable[[], None], help_text: Callable[[], str]) -> None:
     except KeyboardInterrupt:
         print(f"{_program()}: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the start-up messages that it writes past Python's stderr.
+
+    Where TF_CPP_MIN_LOG_LEVEL is set, they are shown as it says.
+    """
+    logging.set_verbosity(logging.ERROR)
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        importlib.import_module("tensorflow")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 def fail(message: str) -> None:
@@ -161,13 +180,6 @@ def _base(annotation: Any) -> Any:
     if options := [a for a in typing.get_args(annotation) if a is type(None)]:
         return _base(next(a for a in typing.get_args(annotation) if a not in options))
     return annotation
-
-
-def _quiet() -> None:
-    """Keeps the libraries' own warnings off the terminal."""
-    from absl import logging
-
-    logging.set_verbosity(logging.ERROR)
 
 
 def _program() -> str:

@@ -1,5 +1,7 @@
 """Datasets of TensorFlow Datasets, by name."""
 
+import contextlib
+import io
 import queue
 import threading
 from collections.abc import Callable
@@ -87,7 +89,12 @@ def _prepare(builder: tfds.core.DatasetBuilder, name: str) -> None:
         )
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     try:
-        builder.download_and_prepare(download_config=config)
+        if urls:
+            builder.download_and_prepare(download_config=config)
+        else:
+            # nothing is downloaded, whatever TFDS would say
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                builder.download_and_prepare(download_config=config)
     except OSError as error:
         if isinstance(error, requests.RequestException):
             raise Unavailable(f"{name} cannot be downloaded ({_one_line(error)}): {ways_out}") from error

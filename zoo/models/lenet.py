@@ -16,7 +16,14 @@ with epy.lazy_imports():
 @register(
     source="LeCun, Bottou, Bengio and Haffner 1998, 'Gradient-based learning applied to document "
     "recognition', section II.B",
-    recipe=Recipe(epochs=15, learning_rate=2e-3, steps_per_execution=8),
+    recipe=Recipe(
+        epochs=15,
+        batch_size=64,
+        optimizer="nesterov",
+        learning_rate=0.05,
+        weight_decay=5e-4,
+        steps_per_execution=8,
+    ),
 )
 def lenet5(input_shape: Shape = (28, 28, 1), num_classes: Classes = 10) -> "keras.Model":
     """LeNet-5 of 1998: two 5x5 convolutions with average pools, then dense 120 and 84, in tanh.

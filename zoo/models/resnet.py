@@ -17,7 +17,7 @@ with epy.lazy_imports():
     source="He, Zhang, Ren and Sun 2015, 'Deep residual learning for image recognition', "
     "section 4.2 (arXiv 1512.03385)",
     recipe=Recipe(
-        epochs=5, learning_rate=0.1, optimizer="nesterov", weight_decay=1e-4, warmup=0.2
+        epochs=3, learning_rate=0.1, optimizer="nesterov", weight_decay=1e-4, warmup=0.2
     ),
 )
 def resnet20(
