@@ -1,59 +1,57 @@
 """Trains a model of the zoo on a dataset, scores it, and exports it for TF Serving.
 
-    python train.py --model=cnn                                  MNIST, or 5,000 digits of it offline
-    python train.py --model=mlp --dataset=csv:cars.csv --label=price
-    python train.py --model=resnet20 --dataset=folder:photos --image_size=64,64
-    python train.py --model=cnn --hparam=filters=32,64,128 --epochs=20 --augment=shift=0.1
-    python train.py --model=cnn --help                           with the hyperparameters of cnn
-    python train.py --list                                       the models
-    python train.py --flagfile=runs/cnn-mnist/flags.txt          the same run again
+python train.py --model=cnn                                  MNIST, or 5,000 digits of it offline
+python train.py --model=mlp --dataset=csv:cars.csv --label=price
+python train.py --model=resnet20 --dataset=folder:photos --image_size=64,64
+python train.py --model=cnn --hparam=filters=32,64,128 --epochs=20 --augment=shift=0.1
+python train.py --model=cnn --help                           with the hyperparameters of cnn
+python train.py --list                                       the models
+python train.py --flagfile=runs/cnn-mnist/flags.txt          the same run again
 """
 
 import dataclasses
-import shlex
-import sys
 from pathlib import Path
+from typing import Literal
 
 from absl import flags
 
 from zoo import cli, registry, run_folder
 from zoo.errors import UserError
-from zoo.schema import Count, check
+from zoo.recipe import Recipe
 
 FLAGS = flags.FLAGS
 MODEL, DATA, TRAINING, RUN = GROUPS = ("Model", "Data", "Training", "Run")
-STRATEGIES = ("auto", "cpu", "gpu", "mirrored")
+STRATEGIES = Literal["auto", "cpu", "gpu", "mirrored"]
 
-flags.DEFINE_string("model", None, "Name of the model.", module_name=MODEL)
-flags.DEFINE_multi_string("hparam", [], "NAME=VALUE, once for each hyperparameter.", module_name=MODEL)
-flags.DEFINE_string("plugin", None, "Module, or .py file, that registers more models.", module_name=MODEL)
-flags.DEFINE_bool("list", False, "Lists the models and ends.", module_name=MODEL)
+# fmt: off
+cli.flag(MODEL, "model", str, None, "Name of the model.")
+cli.flag(MODEL, "hparam", list, [], "NAME=VALUE of one of its hyperparameters.")
+cli.flag(MODEL, "plugin", str, None, "Module, or .py file, that registers more models.")
+cli.flag(MODEL, "list", bool, False, "Lists the models and ends.")
 
-flags.DEFINE_string(
-    "dataset", None, "Name in TensorFlow Datasets (mnist, cifar10, iris, ...), folder:PATH of images "
-    "in a folder a class, or csv:PATH. By default the model's.", module_name=DATA)
-flags.DEFINE_string(
-    "data_dir", None, "Where TensorFlow Datasets keeps its data. By default TFDS_DATA_DIR, or else "
-    "~/tensorflow_datasets.", module_name=DATA)
-flags.DEFINE_string("train_split", None, "TFDS split to train on, as 'train[:90%]'.", module_name=DATA)
-flags.DEFINE_string("label", None, "Column of a CSV file to predict: decimals are a regression, "
-                    "anything else is classes.", module_name=DATA)
-flags.DEFINE_string("image_size", None, "ROWS,COLUMNS to resize images to. By default their own or, "
-                    "where they differ, their median.", module_name=DATA)
-flags.DEFINE_float("holdout", 0.1, "Share of the training split that becomes the validation split, "
-                   "and the test split, where the dataset has none.", 0.001, 0.5, module_name=DATA)
-flags.DEFINE_integer("memory_budget", None, "MiB of decoded data to hold in memory; more is streamed. "
-                     "By default a quarter of the memory.", 0, module_name=DATA)
+cli.flag(DATA, "dataset", str, None, "Name in TensorFlow Datasets (mnist, cifar10, iris, ...), "
+         "folder:PATH of images in a folder a class, or csv:PATH. The model's by default.")
+cli.flag(DATA, "data_dir", str, None, "Where TensorFlow Datasets keeps its data. By default "
+         "TFDS_DATA_DIR, or else ~/tensorflow_datasets.")
+cli.flag(DATA, "train_split", str, None, "TFDS split to train on, such as 'train[:90%]'.")
+cli.flag(DATA, "label", str, None, "Column of a CSV file to predict: decimals are a regression, "
+         "anything else is classes.")
+cli.flag(DATA, "image_size", str, None, "ROWS,COLUMNS to resize images to. By default their own "
+         "or, where they differ, their median.")
+cli.flag(DATA, "holdout", float, 0.1, "Share of the training split that becomes the validation "
+         "split, and the test split, where the dataset has none.", 0.001, 0.5)
+cli.flag(DATA, "memory_budget", int, None, "MiB of decoded data to hold in memory; more is "
+         "streamed. By default a quarter of the memory.", 0)
 
 cli.define_recipe_flags(TRAINING)
 
-flags.DEFINE_integer("seed", 0, "Makes weights, order, dropout and augmentation.", 0, 2**31 - 1,
-                     module_name=RUN)
-flags.DEFINE_string("run_dir", None, "Folder for what the run leaves behind; an earlier run there is "
-                    "kept beside it. By default runs/<model>-<dataset>.", module_name=RUN)
-flags.DEFINE_string("export_dir", "saved_models", "Folder of exported models.", module_name=RUN)
-flags.DEFINE_enum("strategy", "auto", STRATEGIES, "Devices: one GPU or several mirrored if they are "
-                  "there, or else the CPU.", module_name=RUN)
+cli.flag(RUN, "seed", int, 0, "Makes weights, order, dropout and augmentation.", 0, 2**31 - 1)
+cli.flag(RUN, "run_dir", str, None, "Folder for what the run leaves behind; an earlier run there "
+         "is kept beside it. By default runs/<model>-<dataset>.")
+cli.flag(RUN, "export_dir", str, "saved_models", "Folder of exported models.")
+cli.flag(RUN, "strategy", STRATEGIES, "auto", "Devices: auto takes one GPU, several mirrored, or "
+         "else the CPU.")
+# fmt: on
 
 
 def main() -> None:
@@ -74,9 +72,8 @@ def main() -> None:
 
     # imported here, so that mistakes, --help and --list don't wait for TensorFlow
     cli.import_tensorflow()
-    import keras
-
-    from zoo import data as datasets, distribution, report, saved_model, training
+    from zoo import data as datasets
+    from zoo import training
 
     data = datasets.load(
         FLAGS.dataset,
@@ -84,7 +81,7 @@ def main() -> None:
         data_dir=FLAGS.data_dir,
         train_split=FLAGS.train_split,
         label=FLAGS.label,
-        image_size=image_size(),
+        image_size=cli.image_size(FLAGS.image_size),
         holdout=FLAGS.holdout,
         seed=FLAGS.seed,
         budget=None if FLAGS.memory_budget is None else FLAGS.memory_budget * 2**20,
@@ -92,6 +89,16 @@ def main() -> None:
     if data.note:
         cli.warn(data.note)
     training.check(recipe, data.spec)
+    train(entry, hparams, recipe, data, export_dir)
+
+
+def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
+    """Builds, trains, scores and exports the model; the last line printed is the export's path."""
+    import keras
+
+    from zoo import data as datasets
+    from zoo import distribution, report, saved_model, training
+
     strategy, devices = distribution.strategy(FLAGS.strategy)
     recipe = distribution.suited(recipe, strategy, set(cli.given_settings()))
     keras.utils.set_random_seed(FLAGS.seed)
@@ -104,52 +111,39 @@ def main() -> None:
     run_dir = Path(FLAGS.run_dir or f"runs/{entry.name}-{datasets.name_of(data.name)}")
     if kept := run_folder.begin(run_dir):
         print(f"the earlier run in {run_dir} is kept as {kept}")
-    write_flags(run_dir / "flags.txt", data.name, recipe)
-    print(f"{entry.name}, {model.count_params():,} parameters, on {data.name}: {len(data.train):,} "
-          f"examples to train on, {len(data.validation):,} to validate, {len(data.test):,} to test; "
-          f"devices: {devices}", flush=True)
+    settled = {"dataset": data.name} | dataclasses.asdict(recipe)
+    (run_dir / "flags.txt").write_text(cli.flagfile(GROUPS, settled))
+    print(
+        f"{entry.name}, {model.count_params():,} parameters, on {data.name}: {len(data.train):,} "
+        f"examples to train on, {len(data.validation):,} to validate, {len(data.test):,} to test; "
+        f"devices: {devices}",
+        flush=True,
+    )
     trained = training.fit(model, data, recipe, seed=FLAGS.seed, run_dir=run_dir)
     report.draw_curves(trained["history"], run_dir / "curves.png")
     test = report.evaluate(model, data, recipe.batch_size, run_dir)
-    record = report.record(entry, hparams, model, data, recipe, trained, test) | {
-        "seed": FLAGS.seed, "devices": devices, "command": shlex.join(["python", *sys.argv])}
+    record = report.record(entry, hparams, model, data, recipe, trained, test)
+    record |= {"seed": FLAGS.seed, "devices": devices, "command": cli.command()}
     report.write_json(run_dir / "metrics.json", record)
-    version = saved_model.export(
-        model, export_dir, spec=data.spec, samples=datasets.samples(data.test, 32), record=record)
+    samples = datasets.samples(data.test, 32)
+    version = saved_model.export(model, export_dir, spec=data.spec, samples=samples, record=record)
     report.write_json(run_dir / "metrics.json", record | {"export": str(version)})
     print(report.summary(test))
     print(f"run: {run_dir}  (metrics.json, curves.png, flags.txt, ...)")
     print(version)
 
 
-def image_size() -> tuple[int, int] | None:
-    """The flag as (rows, columns)."""
-    if FLAGS.image_size is None:
-        return None
-    sizes = cli.hparams([f"size={FLAGS.image_size}"])["size"]
-    sizes = check("--image_size", sizes, tuple[Count, ...])
-    if len(sizes) > 2:
-        raise UserError(f"--image_size={FLAGS.image_size}: expected ROWS,COLUMNS, such as 64,64")
-    return sizes[0], sizes[-1]
-
-
-def write_flags(path: Path, dataset: str, recipe) -> None:
-    """Writes a flagfile that repeats this run, with the defaults of today spelled out."""
-    names = [flag.name for group in (MODEL, DATA, RUN) for flag in FLAGS.flags_by_module_dict()[group]]
-    values = {name: FLAGS[name].value for name in names if name != "list"}
-    values |= dataclasses.asdict(recipe) | {"dataset": dataset}
-    path.write_text(f"# {shlex.join(['python', *sys.argv])}\n{cli.flagfile(values)}")
-
-
 def help_text() -> str:
     """What --help prints: examples, then the flags in groups, then the model's hyperparameters."""
     named = FLAGS.model and registry.find(FLAGS.model)
-    defaults = dataclasses.asdict(named.recipe) if named else {}
+    defaults = dataclasses.asdict(named.recipe if named else Recipe())
     parts = [__doc__.strip(), cli.flags_help(GROUPS, defaults)]
     if not named:
         parts.append("\nA model's own defaults and hyperparameters: train.py --model=NAME --help")
     parts += [cli.model_help(named.name)] if named else []
-    return "\n".join([*parts, "\nAny flag can stand in a file, one a line: --flagfile=configs/X.flags"])
+    return "\n".join(
+        [*parts, "\nAny flag can stand in a file, one a line: --flagfile=configs/X.flags"]
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ _PUBLIC = {
     "UserError": "zoo.errors",
 }
 
-__all__ = sorted(_PUBLIC)  # noqa: PLE0605
+__all__ = sorted(_PUBLIC)
 __version__ = "0.1.0"
 
 

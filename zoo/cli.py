@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import os
+import shlex
 import sys
 import textwrap
 import typing
@@ -15,7 +16,7 @@ from absl import flags, logging
 from zoo import registry
 from zoo.errors import UserError
 from zoo.recipe import Recipe
-from zoo.schema import literal
+from zoo.schema import Shape, check, literal
 
 FLAGS = flags.FLAGS
 
@@ -78,22 +79,43 @@ def warn(message: str) -> None:
     print(f"{_program()}: warning: {_sentence(message)}", file=sys.stderr, flush=True)
 
 
+def flag(
+    group: str,
+    name: str,
+    kind: Any,
+    default: Any,
+    meaning: str,
+    low: float | None = None,
+    high: float | None = None,
+) -> None:
+    """Defines a flag under a heading of --help.
+
+    Args:
+        group: The heading.
+        name: Name of the flag.
+        kind: str, int, float, bool, list (may be repeated), or a Literal of choices.
+        default: Its value where it is not given.
+        meaning: What --help says.
+        low: Least value of a number.
+        high: Greatest value of a number.
+    """
+    if typing.get_origin(kind) is typing.Literal:
+        choices = typing.get_args(kind)
+        flags.DEFINE_enum(name, default, choices, meaning, module_name=group)
+    elif kind in (int, float):
+        define = flags.DEFINE_integer if kind is int else flags.DEFINE_float
+        define(name, default, meaning, low, high, module_name=group)
+    else:
+        definers = {str: flags.DEFINE_string, bool: flags.DEFINE_bool}
+        define = definers.get(kind, flags.DEFINE_multi_string)
+        define(name, default, meaning, module_name=group)
+
+
 def define_recipe_flags(group: str) -> None:
     """A flag for each setting of a recipe; not given, it is None."""
-    definers = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
-    meanings = {
-        p.arg_name: " ".join(p.description.split())
-        for p in docstring_parser.parse(Recipe.__doc__).params
-    }
+    meanings = {p.arg_name: p.description for p in docstring_parser.parse(Recipe.__doc__).params}
     for field in dataclasses.fields(Recipe):
-        base = _base(field.type)
-        if typing.get_origin(base) is typing.Literal:
-            flags.DEFINE_enum(
-                field.name, None, typing.get_args(base), meanings[field.name], module_name=group
-            )
-            continue
-        define = flags.DEFINE_bool if base is bool else definers[base]
-        define(field.name, None, meanings[field.name], module_name=group)
+        flag(group, field.name, _base(field.type), None, _sentence(meanings[field.name]))
 
 
 def given_settings() -> dict[str, Any]:
@@ -117,15 +139,39 @@ def hparams(items: Iterable[str]) -> dict[str, Any]:
     return given
 
 
-def flagfile(values: dict[str, Any]) -> str:
-    """The flags of these values, one a line, as --flagfile reads them; None is left out."""
-    lines = []
+def image_size(text: str | None) -> tuple[int, int] | None:
+    """Reads '64,48', or '64' for a square, as (rows, columns).
+
+    Raises:
+        UserError: if it is neither.
+    """
+    if text is None:
+        return None
+    sizes = check("--image_size", literal(text), Shape)
+    if len(sizes) > 2:
+        raise UserError(f"--image_size={text}: expected ROWS,COLUMNS, such as 64,64")
+    return sizes[0], sizes[-1]
+
+
+def command() -> str:
+    """The command line, as a shell takes it."""
+    return shlex.join(["python", *sys.argv])
+
+
+def flagfile(groups: Iterable[str], settled: dict[str, Any]) -> str:
+    """What --flagfile reads to repeat this run.
+
+    Args:
+        groups: The headings whose flags belong to the run.
+        settled: Values that were not given but found, in place of the flags' own.
+    """
+    by_group = FLAGS.flags_by_module_dict()
+    values = {flag.name: flag.value for group in groups for flag in by_group[group]} | settled
+    lines = [f"# {command()}"]
     for name, value in values.items():
-        if value is None or value == "":
-            continue
         for item in value if isinstance(value, list) else [value]:
-            text = str(item).lower() if isinstance(item, bool) else item
-            lines.append(f"--{name}={text}")
+            if item not in (None, ""):
+                lines.append(f"--{name}={str(item).lower() if isinstance(item, bool) else item}")
     return "\n".join(lines) + "\n"
 
 
@@ -137,7 +183,9 @@ def flags_help(groups: Iterable[str], defaults: dict[str, Any]) -> str:
         lines += ["", f"{group}:"]
         for flag in by_group[group]:
             default = flag.default if flag.default is not None else defaults.get(flag.name)
-            meaning = flag.help.replace(";\n    repeat this option to specify a list of values", " Can be repeated.")
+            meaning = flag.help.replace(
+                ";\n    repeat this option to specify a list of values", " Can be repeated."
+            )
             if default not in (None, "", []):
                 meaning += f" [{default}]"
             lines += _entry(f"--{flag.name}", meaning)

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from zoo.errors import UserError
-from zoo.schema import Count, NotNegative, Positive, Range, Rate, check
+from zoo.schema import Count, NotNegative, Positive, Range, Rate, check, closest, literal
 
 OPTIMIZERS = Literal[
     "sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon"
@@ -71,8 +71,41 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = check(field.name, getattr(self, field.name), field.type)
             object.__setattr__(self, field.name, value)
+        augmentation(self.augment)
         if self.class_weights not in ("", "balanced"):
             class_weights(self.class_weights)
+
+
+# what each change to images takes; flip takes nothing
+_Share = Annotated[float, Range(above=0, below=1)]
+_CHANGES = {
+    "shift": _Share,
+    "rotation": Annotated[float, Range(above=0, high=180)],
+    "zoom": _Share,
+    "flip": bool,
+    "crop": Count,
+    "cutout": Count,
+    "mixup": Positive,
+}
+
+
+def augmentation(text: str) -> dict[str, float]:
+    """Reads 'shift=0.1,flip' as {"shift": 0.1, "flip": True}.
+
+    Raises:
+        UserError: for a change that is not known or a value out of its range.
+    """
+    changes = {}
+    for item in filter(None, text.replace(" ", "").split(",")):
+        name, _, value = item.partition("=")
+        if name not in _CHANGES:
+            raise UserError(
+                f"augment: no change is named {name!r}.{closest(name, _CHANGES)} "
+                f"Known: {', '.join(_CHANGES)}"
+            )
+        given = literal(value) if value else True
+        changes[name] = check(f"augment: {name}", given, _CHANGES[name])
+    return changes
 
 
 def class_weights(text: str) -> tuple[float, ...]:

@@ -14,7 +14,8 @@ import docstring_parser
 
 from zoo.errors import UserError
 from zoo.recipe import Recipe
-from zoo.schema import check, closest, describe as describe_type
+from zoo.schema import check, closest
+from zoo.schema import describe as describe_type
 
 if TYPE_CHECKING:
     import keras

@@ -13,7 +13,12 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
-from sklearn.metrics import ConfusionMatrixDisplay, mean_absolute_error, mean_squared_error, r2_score
+from sklearn.metrics import (
+    ConfusionMatrixDisplay,
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+)
 
 from zoo.data import pipeline
 from zoo.data.spec import Data, Spec
@@ -104,8 +109,8 @@ def summary(test: dict[str, Any]) -> str:
         )
     low, high = test["mae_interval"]
     return (
-        f"test: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), MSE {test['mse']:.4g}, "
-        f"R2 {test['r2']:.4f}, {test['examples']:,} examples"
+        f"test: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
+        f"MSE {test['mse']:.4g}, R2 {test['r2']:.4f}, {test['examples']:,} examples"
     )
 
 
@@ -188,7 +193,9 @@ def _draw_examples(batches: list[list[tuple]], spec: Spec, path: Path) -> None:
         axes.axis("off")
     for axes, (confidence, image, target, given) in zip(grid.flat, worst, strict=False):
         axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
-        title = f"{spec.class_names[target]}, taken for {spec.class_names[given]} ({confidence:.0%})"
+        title = (
+            f"{spec.class_names[target]}, taken for {spec.class_names[given]} ({confidence:.0%})"
+        )
         axes.set_title(title, fontsize=8)
     figure.suptitle("Most confident mistakes on the test split" if worst else "No mistakes")
     figure.savefig(path, dpi=100)

@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from zoo import optimizers, recipe as recipes
-from zoo.data import augment, images, pipeline
+from zoo import optimizers
+from zoo import recipe as recipes
+from zoo.data import images, pipeline
 from zoo.data.spec import Arrays, Data, Spec
 from zoo.errors import UserError
 from zoo.recipe import Recipe
@@ -28,7 +29,7 @@ def check(recipe: Recipe, spec: Spec) -> None:
         UserError: for class weights that are not as many as the classes, or augmentation and
             label smoothing where there are no images or classes.
     """
-    changes = augment.parse(recipe.augment)
+    changes = recipes.augmentation(recipe.augment)
     if changes and spec.kind != "image":
         raise UserError(f"augment={recipe.augment!r}: the dataset has {spec.kind}, not images")
     if spec.class_names is None:
@@ -115,7 +116,7 @@ def fit(
         "examples_per_second": median over the epochs, without validation}.
 
     Raises:
-        UserError: if a file of the dataset cannot be decoded.
+        UserError: if a file of the dataset cannot be decoded, or the loss is not finite.
     """
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     train = pipeline.training_batches(
@@ -124,7 +125,7 @@ def fit(
         batch_size=recipe.batch_size,
         seed=seed,
         epoch=epoch,
-        changes=augment.parse(recipe.augment),
+        changes=recipes.augmentation(recipe.augment),
         one_hot=one_hot(recipe),
         class_weights=_class_weights(data, recipe),
     )
@@ -148,6 +149,11 @@ def fit(
             raise
         raise images.unreadable(paths, data.spec.shape, error) from error
     seconds = time.perf_counter() - started
+    if not math.isfinite(history.history["loss"][-1]):
+        raise UserError(
+            f"the loss is {history.history['loss'][-1]} in epoch {len(progress.rates)}: training "
+            f"was stopped. Try a learning rate below {recipe.learning_rate:g}, or --clip_norm=1"
+        )
     model.save(run_dir / LAST)
     return {
         "history": history.history,
@@ -158,11 +164,11 @@ def fit(
 
 def one_hot(recipe: Recipe) -> bool:
     """Whether the loss needs a probability for each class instead of a class."""
-    return bool(recipe.label_smoothing) or "mixup" in augment.parse(recipe.augment)
+    return bool(recipe.label_smoothing) or "mixup" in recipes.augmentation(recipe.augment)
 
 
 def monitored(spec: Spec) -> tuple[str, str]:
-    """The validation score by which the best epoch is chosen, and whether "max" or "min" is best."""
+    """The validation score that picks the best epoch, and whether "max" or "min" is best."""
     return ("val_loss", "min") if spec.class_names is None else ("val_accuracy", "max")
 
 
@@ -213,7 +219,9 @@ class Progress(keras.callbacks.Callback):
         self._bar.close()
         trained = self._trained or time.perf_counter()
         self.rates.append(self._examples / (trained - self._started))
-        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        logs["learning_rate"] = float(
+            keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        )
         logs["examples_per_second"] = round(self.rates[-1], 1)
         elapsed = time.perf_counter() - self._started
         left = elapsed * (self._recipe.epochs - epoch - 1)

@@ -1,46 +1,8 @@
 """Random changes to batches of training images; each is a function of its seed alone."""
 
 import math
-from typing import Annotated
 
-from etils import epy
-
-from zoo.errors import UserError
-from zoo.schema import Positive, Range, check, closest, literal
-
-with epy.lazy_imports():
-    import tensorflow as tf
-
-# what each change takes; flip takes nothing
-_Share = Annotated[float, Range(above=0, below=1)]
-_CHANGES = {
-    "shift": _Share,
-    "rotation": Annotated[float, Range(above=0, high=180)],
-    "zoom": _Share,
-    "flip": bool,
-    "crop": Annotated[int, Range(low=1)],
-    "cutout": Annotated[int, Range(low=1)],
-    "mixup": Positive,
-}
-
-
-def parse(text: str) -> dict[str, float]:
-    """Reads 'shift=0.1,flip' as {"shift": 0.1, "flip": True}.
-
-    Raises:
-        UserError: for a change that is not known or a value out of its range.
-    """
-    changes = {}
-    for item in filter(None, text.replace(" ", "").split(",")):
-        name, _, value = item.partition("=")
-        if name not in _CHANGES:
-            raise UserError(
-                f"augment: no change is named {name!r}.{closest(name, _CHANGES)} "
-                f"Known: {', '.join(_CHANGES)}"
-            )
-        given = literal(value) if value else True
-        changes[name] = check(f"augment: {name}", given, _CHANGES[name])
-    return changes
+import tensorflow as tf
 
 
 def augment(images, labels, changes: dict[str, float], seed):
@@ -50,7 +12,7 @@ def augment(images, labels, changes: dict[str, float], seed):
         images: uint8 of shape (batch, rows, columns, channels).
         labels: One-hot float32 of shape (batch, classes) if "mixup" is among the changes;
             otherwise anything, and returned as it is.
-        changes: What `parse` gives.
+        changes: What `recipe.augmentation` gives.
         seed: Integers of shape (2,).
 
     Returns:
@@ -109,7 +71,9 @@ def _cutout(images, side: int, seed):
     """Blackens a square at a random centre, cut off at the border (DeVries and Taylor 2017)."""
     batch = tf.shape(images)[0]
     keep = []
-    for size, axis_seed in zip(images.shape[1:3], tf.unstack(tf.random.split(seed, 2)), strict=True):
+    for size, axis_seed in zip(
+        images.shape[1:3], tf.unstack(tf.random.split(seed, 2)), strict=True
+    ):
         centre = tf.random.stateless_uniform([batch, 1], axis_seed, 0, size, tf.int32)
         distance = tf.range(size)[None] - (centre - side // 2)
         keep.append((distance < 0) | (distance >= side))
@@ -118,7 +82,7 @@ def _cutout(images, side: int, seed):
 
 
 def _mixup(images, labels, alpha: float, seed):
-    """Blends each image and label with its neighbour's by Beta(alpha, alpha) (Zhang et al. 2018)."""
+    """Blends each image and label with its neighbour's by Beta(alpha, alpha) (Zhang 2018)."""
     batch = tf.shape(images)[0]
     first, second = tf.unstack(tf.random.split(seed, 2))
     a = tf.random.stateless_gamma([batch], first, alpha)

@@ -19,6 +19,7 @@ from zoo.schema import closest
 
 _PARALLEL = 4  # examples decoded at once
 _SHUFFLE_BUFFER = 10_000  # examples, still encoded
+_SAMPLE = 200  # images whose size is looked at where a dataset has many
 _PATIENCE = 8  # seconds for the network to answer
 
 
@@ -40,8 +41,10 @@ def load(
     train = train_split or "train"
     expressions = {"train": train}
     # a split that is trained on is not scored
-    expressions |= {s: s for s in ("validation", "test") if s in builder.info.splits and s not in train}
-    spec, decode, skip = _features(builder, name, image_size)
+    expressions |= {
+        s: s for s in ("validation", "test") if s in builder.info.splits and s not in train
+    }
+    spec, decode, skip = _reading(builder, name, image_size)
     splits, origins = {}, {}
     for part, expression in expressions.items():
         try:
@@ -66,9 +69,9 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     except tfds.core.DatasetNotFoundError:
         known = tfds.list_builders(with_community_datasets=False)
         raise UserError(
-            f"no dataset is named {name!r}.{closest(name.split('/')[0], known)} Expected one of the "
-            f"{len(known)} names of TensorFlow Datasets (mnist, cifar10, iris, ...), folder:PATH "
-            "of images by class, or csv:PATH"
+            f"no dataset is named {name!r}.{closest(name.split('/')[0], known)} Expected one of "
+            f"the {len(known)} of TensorFlow Datasets (mnist, cifar10, iris, ...), folder:PATH of "
+            "images by class, or csv:PATH"
         ) from None
     except Exception as error:
         raise UserError(f"dataset {name!r}: {_one_line(error)}") from error
@@ -93,11 +96,16 @@ def _prepare(builder: tfds.core.DatasetBuilder, name: str) -> None:
             builder.download_and_prepare(download_config=config)
         else:
             # nothing is downloaded, whatever TFDS would say
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with (
+                contextlib.redirect_stdout(io.StringIO()),
+                contextlib.redirect_stderr(io.StringIO()),
+            ):
                 builder.download_and_prepare(download_config=config)
     except OSError as error:
         if isinstance(error, requests.RequestException):
-            raise Unavailable(f"{name} cannot be downloaded ({_one_line(error)}): {ways_out}") from error
+            raise Unavailable(
+                f"{name} cannot be downloaded ({_one_line(error)}): {ways_out}"
+            ) from error
         raise
     except Exception as error:
         raise Unavailable(f"{name} cannot be prepared ({_one_line(error)}): {ways_out}") from error
@@ -124,62 +132,77 @@ def _reachable(urls: list[str]) -> bool:
         return False
 
 
-def _features(
+def _reading(
     builder: tfds.core.DatasetBuilder, name: str, image_size: tuple[int, int] | None
 ) -> tuple[Spec, Callable, dict]:
     """The spec, the function from a raw example to (x, y), and TFDS' decoders for raw examples."""
-    features, keys = builder.info.features, builder.info.supervised_keys
+    keys = builder.info.supervised_keys
     if keys is None or len(keys) != 2 or not isinstance(keys[1], str):
         raise UserError(
             f"{name} is not made for classification or regression: TFDS names no input and label"
         )
     inputs, label = keys
-    class_names, read_label = _target(features[label], builder, label, name)
+    class_names, read_label = _target(builder, label, name)
+    if isinstance(inputs, str) and isinstance(builder.info.features[inputs], tfds.features.Image):
+        shape, skip = _image_shape(builder, inputs, name, image_size)
+        feature = builder.info.features[inputs]
+        spec = Spec("image", shape, class_names)
 
-    if isinstance(inputs, str) and isinstance(features[inputs], tfds.features.Image):
-        feature = features[inputs]
-        if feature.np_dtype != np.uint8:
-            raise UserError(f"{name}: images of {np.dtype(feature.np_dtype).name}, expected 8-bit ones")
-        skip = {inputs: tfds.decode.SkipDecoding()}
-        size = image_size or feature.shape[:2]
-        if None in size:
-            raw = builder.as_dataset(split="train", decoders=skip, read_config=_read_config())
-            some = [feature.decode_example(ex[inputs]).shape[:2] for ex in raw.take(200)]
-            size = images.common_size(some)
-        shape = (*size, feature.shape[-1] or 3)
-
-        def decode(example):
-            pixels = feature.decode_example(example[inputs])
-            return images.resize(pixels, shape), read_label(example[label])
-
-        return Spec("image", shape, class_names), decode, skip
-
-    columns = [inputs] if isinstance(inputs, str) else list(inputs)
-    for column in columns:
-        feature = features[column]
-        if not (np.issubdtype(feature.np_dtype, np.number) or feature.np_dtype == np.bool_) or (
-            len(feature.shape) > (1 if isinstance(inputs, str) else 0) or None in feature.shape
-        ):
-            raise UserError(
-                f"{name}: {column!r} is {type(feature).__name__} of shape {feature.shape} and type "
-                f"{np.dtype(feature.np_dtype).name}; the models here read images and plain numbers"
-            )
-    if isinstance(inputs, str):
-        width = features[inputs].shape[0] if features[inputs].shape else 1
-        columns_of = tuple(f"{inputs}_{i}" for i in range(width))
+        def read_input(example):
+            return images.resize(feature.decode_example(example[inputs]), shape)
     else:
-        columns_of = tuple(columns)
+        skip = {}
+        columns = [inputs] if isinstance(inputs, str) else list(inputs)
+        names = _feature_names(builder, columns, name)
+        spec = Spec("features", (len(names),), class_names, names)
 
-    def decode_numbers(example):
-        numbers = [tf.reshape(tf.cast(example[column], tf.float32), [-1]) for column in columns]
-        x = tf.ensure_shape(tf.concat(numbers, axis=0), [len(columns_of)])
-        return x, read_label(example[label])
+        def read_input(example):
+            numbers = [tf.reshape(tf.cast(example[c], tf.float32), [-1]) for c in columns]
+            return tf.ensure_shape(tf.concat(numbers, axis=0), spec.shape)
 
-    return Spec("features", (len(columns_of),), class_names, columns_of), decode_numbers, {}
+    return spec, lambda example: (read_input(example), read_label(example[label])), skip
 
 
-def _target(feature, builder, label: str, name: str) -> tuple[tuple[str, ...] | None, Callable]:
+def _image_shape(
+    builder: tfds.core.DatasetBuilder, key: str, name: str, image_size: tuple[int, int] | None
+) -> tuple[tuple[int, int, int], dict]:
+    """Shape that all images get, and the decoders that leave them encoded."""
+    feature = builder.info.features[key]
+    if feature.np_dtype != np.uint8:
+        raise UserError(f"{name}: its images are {np.dtype(feature.np_dtype)}, expected 8-bit ones")
+    skip = {key: tfds.decode.SkipDecoding()}
+    size = image_size or feature.shape[:2]
+    if None in size:
+        raw = builder.as_dataset(split="train", decoders=skip, read_config=_read_config())
+        some = raw.take(_SAMPLE).map(lambda example: tf.shape(feature.decode_example(example[key])))
+        size = images.common_size([tuple(shape[:2]) for shape in some.as_numpy_iterator()])
+    return (*size, feature.shape[-1] or 3), skip
+
+
+def _feature_names(
+    builder: tfds.core.DatasetBuilder, columns: list[str], name: str
+) -> tuple[str, ...]:
+    """A name for each number of these columns: scalars, or vectors of a fixed length."""
+    names = []
+    for column in columns:
+        feature = builder.info.features[column]
+        kind = np.dtype(feature.np_dtype)
+        numeric = np.issubdtype(kind, np.number) or kind == np.bool_
+        if not numeric or len(feature.shape) > 1 or None in feature.shape:
+            raise UserError(
+                f"{name}: the input {column!r} is {type(feature).__name__} of shape "
+                f"{feature.shape}; the models here read images and plain numbers"
+            )
+        width = feature.shape[0] if feature.shape else 0
+        names += [f"{column}_{i}" for i in range(width)] or [column]
+    return tuple(names)
+
+
+def _target(
+    builder: tfds.core.DatasetBuilder, label: str, name: str
+) -> tuple[tuple[str, ...] | None, Callable]:
     """Class names (None: a regression) and the function from a raw label to y."""
+    feature = builder.info.features[label]
     if isinstance(feature, tfds.features.ClassLabel):
         return tuple(feature.names), lambda raw: tf.cast(raw, tf.int64)
     if feature.shape or not np.issubdtype(feature.np_dtype, np.number):
@@ -191,9 +214,11 @@ def _target(feature, builder, label: str, name: str) -> tuple[tuple[str, ...] | 
         return None, lambda raw: tf.reshape(tf.cast(raw, tf.float32), [1])
     examples = builder.as_dataset(split="train", read_config=_read_config()).as_numpy_iterator()
     values = np.unique([example[label] for example in examples]).astype("int64")
-    return tuple(map(str, values)), lambda raw: tf.searchsorted(
-        values, tf.cast(raw, tf.int64)[None], out_type=tf.int64
-    )[0]
+
+    def index_of(raw):
+        return tf.searchsorted(values, tf.cast(raw, tf.int64)[None], out_type=tf.int64)[0]
+
+    return tuple(map(str, values)), index_of
 
 
 def _labelled(raw: tf.data.Dataset, decode: Callable, spec: Spec) -> bool:

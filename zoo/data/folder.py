@@ -1,4 +1,4 @@
-"""Images of the user's own: PATH/class/image, or PATH/train/class/image with PATH/test beside it."""
+"""Images of the user's own: PATH/class/image, or PATH/train/class/image and PATH/test beside it."""
 
 from pathlib import Path
 
@@ -27,7 +27,9 @@ def load(path: str, image_size: tuple[int, int] | None) -> Source:
     """
     root = Path(path).expanduser()
     if not root.is_dir():
-        raise UserError(f"folder:{path}: there is no such folder; expected one folder a class in it")
+        raise UserError(
+            f"folder:{path}: there is no such folder; expected one folder a class in it"
+        )
     parts = {_SPLITS[p.name]: p for p in _folders(root) if p.name in _SPLITS}
     if "train" not in parts:
         parts = {"train": root}
@@ -60,9 +62,7 @@ def _files(where: Path, class_names: tuple[str, ...]) -> tuple[list[str], list[i
         )
     paths, labels = [], []
     for label, name in enumerate(class_names):
-        found = sorted(
-            str(p) for p in (where / name).glob("**/*") if p.suffix.lower() in _ENDINGS
-        )
+        found = sorted(str(p) for p in (where / name).glob("**/*") if p.suffix.lower() in _ENDINGS)
         if not found:
             raise UserError(
                 f"{where / name}: no images for this class; expected files that end in "
@@ -74,7 +74,7 @@ def _files(where: Path, class_names: tuple[str, ...]) -> tuple[list[str], list[i
 
 
 def _size_and_channels(paths: list[str]) -> tuple[tuple[int, int], int]:
-    """Common (rows, columns), and 1 channel if all are grey, from the headers of a seeded sample."""
+    """Common (rows, columns), and 1 channel if all are grey, from a seeded sample's headers."""
     some = np.random.default_rng(0).permutation(paths)[:_SAMPLE]
     sizes, modes = [], set()
     for path in some:

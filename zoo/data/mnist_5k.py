@@ -32,7 +32,10 @@ class Mnist5k(tfds.core.GeneratorBasedBuilder):
         images = pixels.astype("uint8").reshape(-1, 28, 28, 1)
         random = np.random.default_rng(0)
         test = np.concatenate(
-            [random.choice(np.flatnonzero(labels == digit), 100, replace=False) for digit in range(10)]
+            [
+                random.choice(np.flatnonzero(labels == digit), 100, replace=False)
+                for digit in range(10)
+            ]
         )
         train = np.setdiff1d(np.arange(len(labels)), test)
         return {

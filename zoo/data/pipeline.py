@@ -34,7 +34,7 @@ def training_batches(
         batch_size: Examples per batch; the last batch of an epoch may be smaller.
         seed: Seed of the run.
         epoch: int64 scalar, read when the dataset is iterated: set it before each epoch.
-        changes: Augmentation, from `augment.parse`.
+        changes: Augmentation, from `recipe.augmentation`.
         one_hot: Whether labels are float32 of shape (batch, classes).
         class_weights: float32 of shape (classes,), or None.
 

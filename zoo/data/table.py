@@ -122,7 +122,7 @@ def _class_names(column: pd.Series, file: Path, label: str) -> tuple[str, ...] |
     values = sorted(column.unique())
     if len(values) < 2:
         raise UserError(
-            f"{file}: column {label!r} holds {values[0]!r} in every line; expected at least 2 classes"
+            f"{file}: column {label!r} holds only {str(values[0])!r}; expected at least 2 classes"
         )
     return tuple(map(str, values))
 

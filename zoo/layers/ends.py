@@ -37,7 +37,7 @@ def image_input(
     if min(rows, columns) < smallest:
         raise UserError(
             f"{model}: an image of {rows}x{columns} is too small: the smallest is "
-            f"{smallest}x{smallest}. Give larger ones (train.py: --image_size={smallest},{smallest})"
+            f"{smallest}x{smallest}. Resize with --image_size={smallest}"
         )
     image = keras.Input(input_shape, dtype="uint8", name="image")
     return image, layers.Rescaling(scale, offset, name="rescaling")(image)

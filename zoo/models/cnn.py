@@ -4,7 +4,7 @@ from etils import epy
 
 from zoo.recipe import Recipe
 from zoo.registry import register
-from zoo.schema import Counts, Rate, Shape, Classes, Count
+from zoo.schema import Classes, Count, Counts, Rate, Shape
 
 with epy.lazy_imports():
     import keras

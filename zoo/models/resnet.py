@@ -16,9 +16,7 @@ with epy.lazy_imports():
 @register(
     source="He, Zhang, Ren and Sun 2015, 'Deep residual learning for image recognition', "
     "section 4.2 (arXiv 1512.03385)",
-    recipe=Recipe(
-        epochs=3, learning_rate=0.1, optimizer="nesterov", weight_decay=1e-4, warmup=0.2
-    ),
+    recipe=Recipe(epochs=3, learning_rate=0.1, optimizer="nesterov", weight_decay=1e-4, warmup=0.2),
 )
 def resnet20(
     input_shape: Shape = (28, 28, 1),
@@ -27,7 +25,7 @@ def resnet20(
     width: Count = 16,
     blocks: Count = 3,
 ) -> "keras.Model":
-    """ResNet-20 of the CIFAR experiments: three stages of residual blocks, parameter-free shortcuts.
+    """ResNet-20 of the CIFAR experiments: three stages of residual blocks, plain shortcuts.
 
     Args:
         input_shape: (rows, columns, channels) of an image.
