@@ -1,0 +1,108 @@
+"""What the tests share: small datasets of each kind, and train.py called as a user would."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from absl.testing import flagsaver
+from PIL import Image
+from sklearn.datasets import load_iris
+
+from zoo import cli
+
+ROOT = Path(__file__).parent.parent
+REAL_DATA = os.environ.get("TFDS_DATA_DIR")
+
+cli.import_tensorflow()
+
+
+def pytest_collection_modifyitems(items):
+    if REAL_DATA and Path(REAL_DATA, "mnist").is_dir():
+        return
+    skip = pytest.mark.skip(reason="TFDS_DATA_DIR names no folder with a prepared mnist")
+    for item in items:
+        if "realdata" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def tfds_dir(tmp_path_factory):
+    """A folder for TFDS with mnist_5k prepared, and nothing else."""
+    from zoo import data
+
+    folder = tmp_path_factory.mktemp("tfds")
+    data.load("mnist_5k", data_dir=str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def train_module():
+    sys.path.insert(0, str(ROOT))
+    import train
+
+    return train
+
+
+@pytest.fixture
+def train(train_module, tmp_path, monkeypatch, capfd):
+    """Runs train.py with these flags in an empty folder: (exit code, stdout, stderr)."""
+    import keras
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["train.py", *map(str, args)])
+        code = 0
+        with flagsaver.flagsaver():
+            try:
+                cli.run(train_module.main, train_module.help_text)
+            except SystemExit as exit:
+                code = exit.code
+        keras.config.set_dtype_policy("float32")
+        return code, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def iris_csv(tmp_path_factory):
+    iris = load_iris(as_frame=True)
+    frame = iris.data.rename(columns=lambda c: c.removesuffix(" (cm)").replace(" ", "_"))
+    path = tmp_path_factory.mktemp("csv") / "iris.csv"
+    frame.assign(species=iris.target_names[iris.target]).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def price_csv(tmp_path_factory):
+    """price = 3 size - 2 age + 100,000 + noise of 5."""
+    random = np.random.default_rng(0)
+    size, age = random.uniform(20, 200, 600), random.integers(0, 50, 600)
+    price = 3 * size - 2 * age + 100_000 + random.normal(0, 5, 600)
+    path = tmp_path_factory.mktemp("csv") / "price.csv"
+    pd.DataFrame({"size": size, "age": age, "price": price}).to_csv(path, index=False)
+    return path
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="session")
+def photo_folder(tmp_path_factory):
+    """60 coloured JPEG and PNG files of two sizes: red or blue discs on noise."""
+    random = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(60):
+        rows, columns = (40, 48) if i % 3 else (30, 36)
+        pixels = random.integers(0, 60, (rows, columns, 3), "uint8")
+        y, x = np.ogrid[:rows, :columns]
+        disc = (y - rows / 2) ** 2 + (x - columns / 2) ** 2 < (rows / 4) ** 2
+        pixels[disc, 0 if i % 2 else 2] = 220
+        ending = "jpg" if i % 4 else "png"
+        write_image(folder / ("red" if i % 2 else "blue") / f"{i}.{ending}", pixels)
+    return folder

@@ -1,0 +1,141 @@
+import subprocess
+import sys
+
+import pytest
+
+import zoo
+from zoo import registry
+from zoo.recipe import Recipe
+
+
+def test_listing_is_quick_and_does_not_import_tensorflow():
+    code = """
+import sys, time
+start = time.perf_counter()
+import zoo
+models = zoo.list_models()
+seconds = time.perf_counter() - start
+assert "cnn" in models and "mlp" in models, models
+assert "tensorflow" not in sys.modules and "keras" not in sys.modules
+print(seconds)
+"""
+    seconds = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(3)]
+    assert min(seconds) < 0.2
+
+
+def test_list_models_matches_patterns():
+    assert zoo.list_models("*net*") == ["lenet5", "resnet20"]
+    assert zoo.list_models("nothing*") == []
+    assert zoo.list_models() == sorted(zoo.list_models())
+
+
+def test_get_works_with_defaults_and_with_all_arguments():
+    assert zoo.get("cnn").count_params() == 93_322
+    model = zoo.get("cnn", num_classes=100, input_shape=(32, 32, 3), filters=(64, 128))
+    assert model.input["image"].shape == (None, 32, 32, 3)
+    assert model.output["logits"].shape == (None, 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "message"),
+    [
+        ("cmn", {}, "no model is named 'cmn'. Did you mean 'cnn'?"),
+        ("cnn", {"filtres": (3,)}, "Did you mean 'filters'?"),
+        ("cnn", {"dropout": 1.5}, "expected a number, at least 0 and below 1"),
+        ("cnn", {"dropout": float("nan")}, "expected a number"),
+        ("cnn", {"dense": 0}, "expected a whole number, at least 1"),
+        ("cnn", {"dense": True}, "expected a whole number"),
+        ("cnn", {"filters": ()}, "expected one or more"),
+        ("cnn", {"num_classes": 1}, "num_classes=1: expected a whole number, at least 2"),
+        ("mlp", {"activation": "sine"}, "expected one of relu, gelu, tanh, sigmoid"),
+        ("mlp", {"input_shape": (28, 28)}, "expected (rows, columns, channels)"),
+    ],
+)
+def test_what_does_not_fit_is_a_value_error_that_says_what_does(name, kwargs, message):
+    with pytest.raises(ValueError) as error:
+        zoo.get(name, **kwargs)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_describe_tells_source_dataset_hyperparameters_and_parameters():
+    description = zoo.describe("cnn")
+    assert description.parameters == 93_322
+    assert description.dataset == "mnist"
+    assert description.hyperparameters["dropout"].default == 0.3
+    text = str(description)
+    assert "93,322" in text and "filters=32,64,64  Channels of each convolution." in text
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_every_model_is_documented(name):
+    entry = registry.find(name)
+    assert entry.summary and entry.source
+    for argument in entry.arguments.values():
+        assert argument.meaning, f"{name}: {argument.name} has no meaning in the docstring"
+        assert argument.default is not argument.annotation
+
+
+@pytest.fixture
+def forget():
+    """Takes back what a test registers."""
+    before = dict(registry._ENTRIES)
+    yield
+    registry._ENTRIES.clear()
+    registry._ENTRIES.update(before)
+
+
+def test_register_a_model_of_ones_own(forget):
+    @zoo.register(recipe=Recipe(epochs=3))
+    def pixel_sum(input_shape=(8, 8, 1), num_classes=2, *, gain: float = 1.0):
+        """Adds up.
+
+        Args:
+            input_shape: Any.
+            num_classes: Any.
+            gain: Factor.
+        """
+        return "a model"
+
+    assert "pixel_sum" in zoo.list_models()
+    assert zoo.get("pixel_sum", gain=2) == "a model"
+    with pytest.raises(ValueError, match="registered already"):
+        zoo.register()(pixel_sum)
+
+
+def test_a_built_in_name_is_taken_even_before_the_first_use():
+    code = """
+import zoo
+try:
+    @zoo.register()
+    def cnn(input_shape=(8, 8, 1), num_classes=2): ...
+except ValueError as error:
+    print(error)
+"""
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert "a model named 'cnn' is registered already" in printed
+
+
+def test_register_wants_the_two_ends_first(forget):
+    with pytest.raises(ValueError, match="input_shape and num_classes"):
+
+        @zoo.register()
+        def wrong(width=3): ...
+
+
+def test_plugins_by_path_and_by_name(forget, tmp_path, monkeypatch):
+    source = """
+import zoo
+@zoo.register()
+def {name}(input_shape=(8, 8, 1), num_classes=2): ...
+"""
+    (tmp_path / "mine.py").write_text(source.format(name="by_path"))
+    (tmp_path / "my_models.py").write_text(source.format(name="by_name"))
+    monkeypatch.chdir(tmp_path)
+    registry.load_plugin(str(tmp_path / "mine.py"))
+    registry.load_plugin("my_models")
+    assert {"by_path", "by_name"} <= set(zoo.list_models())
+    with pytest.raises(ValueError, match="no_such_module"):
+        registry.load_plugin("no_such_module")
+    with pytest.raises(ValueError, match="nowhere.py"):
+        registry.load_plugin("nowhere.py")
