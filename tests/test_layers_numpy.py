@@ -55,7 +55,9 @@ def image():
 
 
 def test_rescaling(image):
-    np.testing.assert_allclose(output_of(zoo.get("cnn"), "rescaling", image), image / 255, atol=1e-6)
+    np.testing.assert_allclose(
+        output_of(zoo.get("cnn"), "rescaling", image), image / 255, atol=1e-6
+    )
     lenet = output_of(zoo.get("lenet5"), "rescaling", image)
     np.testing.assert_allclose([lenet.min(), lenet.max()], [-0.1, 1.175], atol=1e-5)
 

@@ -104,7 +104,9 @@ def test_keras_file_round_trip(name, tmp_path):
     model, images = zoo.get(name), pixels((28, 28, 1))
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
-    np.testing.assert_array_equal(model({"image": images})["logits"], loaded({"image": images})["logits"])
+    np.testing.assert_array_equal(
+        model({"image": images})["logits"], loaded({"image": images})["logits"]
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "vgg11"])

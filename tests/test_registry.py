@@ -137,5 +137,5 @@ def {name}(input_shape=(8, 8, 1), num_classes=2): ...
     assert {"by_path", "by_name"} <= set(zoo.list_models())
     with pytest.raises(ValueError, match="no_such_module"):
         registry.load_plugin("no_such_module")
-    with pytest.raises(ValueError, match="nowhere.py"):
+    with pytest.raises(ValueError, match=r"nowhere\.py"):
         registry.load_plugin("nowhere.py")

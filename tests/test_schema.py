@@ -61,7 +61,7 @@ def test_check_converts_only_what_loses_nothing(value, annotation, expected):
     ],
 )
 def test_check_refuses_the_rest(value, annotation):
-    with pytest.raises(UserError, match="x=.*expected"):
+    with pytest.raises(UserError, match=r"x=.*expected"):
         schema.check("x", value, annotation)
 
 

@@ -5,6 +5,7 @@ import io
 import queue
 import threading
 from collections.abc import Callable
+from urllib.error import URLError
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -21,6 +22,8 @@ _PARALLEL = 4  # examples decoded at once
 _SHUFFLE_BUFFER = 10_000  # examples, still encoded
 _SAMPLE = 200  # images whose size is looked at where a dataset has many
 _PATIENCE = 8  # seconds for the network to answer
+
+_NETWORK_ERRORS = (requests.RequestException, URLError, ConnectionError, TimeoutError)
 
 
 class Unavailable(UserError):
@@ -101,12 +104,12 @@ def _prepare(builder: tfds.core.DatasetBuilder, name: str) -> None:
                 contextlib.redirect_stderr(io.StringIO()),
             ):
                 builder.download_and_prepare(download_config=config)
-    except OSError as error:
-        if isinstance(error, requests.RequestException):
-            raise Unavailable(
-                f"{name} cannot be downloaded ({_one_line(error)}): {ways_out}"
-            ) from error
-        raise
+    except _NETWORK_ERRORS as error:
+        raise Unavailable(
+            f"{name} cannot be downloaded ({_one_line(error)}): {ways_out}"
+        ) from error
+    except OSError:
+        raise  # of the disk
     except Exception as error:
         raise Unavailable(f"{name} cannot be prepared ({_one_line(error)}): {ways_out}") from error
 

@@ -1,0 +1,308 @@
+import os
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from conftest import write_image
+
+from zoo import data
+from zoo.data import catalog, images
+from zoo.data.spec import Arrays, Spec, Stream, holdout_rows
+from zoo.errors import UserError
+
+
+def rows_of(split):
+    return sorted((x.tobytes(), y) for x, y in zip(split.x, split.y, strict=True))
+
+
+def test_holdout_is_seeded_and_never_everything():
+    rows = holdout_rows(100, 0.1, 0)
+    assert rows.sum() == 10 and (rows == holdout_rows(100, 0.1, 0)).all()
+    assert (rows != holdout_rows(100, 0.1, 1)).any()
+    assert holdout_rows(2, 0.5, 0).sum() == 1 and holdout_rows(3, 0.001, 0).sum() == 1
+
+
+def test_only_composes():
+    stream = Stream(6, reader=None).only(np.array([1, 1, 1, 0, 0, 1], bool))
+    part = stream.only(np.array([0, 1, 0, 1], bool))
+    assert len(part) == 2 and np.flatnonzero(part.rows).tolist() == [1, 5]
+    arrays = Arrays(np.arange(6), np.arange(6)).only(stream.rows)
+    assert arrays.x.tolist() == [0, 1, 2, 5]
+
+
+def test_spec_survives_json():
+    import dataclasses
+    import json
+
+    for spec in (
+        Spec("image", (28, 28, 1), ("a", "b")),
+        Spec("features", (2,), None, ("x", "y")),
+    ):
+        assert Spec.from_json(json.loads(json.dumps(dataclasses.asdict(spec)))) == spec
+
+
+def test_mnist_5k(tfds_dir):
+    found = data.load("mnist_5k", data_dir=str(tfds_dir))
+    assert (len(found.train), len(found.validation), len(found.test)) == (3600, 400, 1000)
+    assert found.spec == Spec("image", (28, 28, 1), tuple("0123456789"))
+    assert np.bincount(found.test.y).tolist() == [100] * 10
+    assert found.train.x.dtype == np.uint8 and found.train.x.max() == 255
+    assert found.splits["validation"] == "a seeded 10% of train"
+    train, validation, test = map(rows_of, (found.train, found.validation, found.test))
+    assert not set(train) & set(validation) and not set(train) & set(test)
+    assert len(set(train + validation + test)) == 5000
+
+
+def test_memory_and_stream_hold_the_same(tfds_dir):
+    memory = data.load("mnist_5k", data_dir=str(tfds_dir), seed=3)
+    stream = data.load("mnist_5k", data_dir=str(tfds_dir), seed=3, budget=0)
+    assert isinstance(memory.train, Arrays) and isinstance(stream.train, Stream)
+    for part in ("train", "validation", "test"):
+        streamed = [y for _, y in getattr(stream, part).read(None).as_numpy_iterator()]
+        assert (np.array(streamed) == getattr(memory, part).y).all()
+    np.testing.assert_array_equal(data.samples(stream.test, 5), data.samples(memory.test, 5))
+
+
+def test_train_split_expression(tfds_dir):
+    found = data.load("mnist_5k", data_dir=str(tfds_dir), train_split="train[:50%]")
+    assert len(found.train) + len(found.validation) == 2000 and len(found.test) == 1000
+    # what is trained on is not scored
+    found = data.load("mnist_5k", data_dir=str(tfds_dir), train_split="train+test")
+    assert found.splits["test"] == "a seeded 10% of train+test"
+    assert len(found.train) + len(found.validation) + len(found.test) == 5000
+
+
+def test_without_a_network_the_default_is_replaced_and_says_so(tfds_dir, monkeypatch):
+    monkeypatch.setattr(catalog, "_reachable", lambda urls: False)
+    found = data.load(None, default="mnist", data_dir=str(tfds_dir))
+    assert found.name == "mnist_5k" and "mnist was replaced" in found.note
+    with pytest.raises(catalog.Unavailable, match="--dataset=mnist_5k"):
+        data.load("mnist", data_dir=str(tfds_dir))
+    with pytest.raises(catalog.Unavailable, match="does not answer"):
+        data.load(None, default="cifar10", data_dir=str(tfds_dir))
+
+
+def test_a_silent_network_is_found_out_within_ten_seconds():
+    # 192.0.2.0/24 is reserved for documentation (RFC 5737); nothing is sent beyond one SYN
+    started = time.perf_counter()
+    assert not catalog._reachable(["http://localhost:9/none"])
+    catalog._reachable(["http://host.invalid/x", "http://other.invalid/y"])
+    assert time.perf_counter() - started < 10
+
+
+def test_a_silent_server_is_given_up(monkeypatch):
+    import socket
+
+    with socket.socket() as server:  # accepts, and never answers
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        started = time.perf_counter()
+        assert not catalog._reachable([f"http://127.0.0.1:{server.getsockname()[1]}/"])
+        assert time.perf_counter() - started < 10
+
+
+class Broken(tfds.core.GeneratorBasedBuilder):
+    """A dataset whose preparation is cut off in the middle, until it is told not to be."""
+
+    name = "zoo_broken"
+    VERSION = tfds.core.Version("1.0.0")
+    cut_off = True
+
+    def _info(self):
+        features = {"x": tfds.features.Tensor(shape=(2,), dtype=np.float32), "y": np.float32}
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=("x", "y")
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for i in range(20):
+            if i == 10 and self.cut_off:
+                raise ConnectionError("the line went dead")
+            yield i, {"x": np.array([i, -i], "float32"), "y": float(i)}
+
+
+def test_a_preparation_that_was_cut_off_leaves_nothing_that_looks_prepared(tmp_path):
+    with pytest.raises(catalog.Unavailable, match="the line went dead"):
+        data.load("zoo_broken", data_dir=str(tmp_path))
+    assert not Broken(data_dir=str(tmp_path)).is_prepared()
+    Broken.cut_off = False
+    found = data.load("zoo_broken", data_dir=str(tmp_path))
+    assert found.spec == Spec("features", (2,), None, ("x_0", "x_1"))
+    assert len(found.train) + len(found.validation) + len(found.test) == 20
+    assert found.train.y.shape == (len(found.train), 1)
+
+
+class Columns(tfds.core.GeneratorBasedBuilder):
+    """Scalars in a dict, whole numbers that are no ClassLabel, and a test split without labels."""
+
+    name = "zoo_columns"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {"a": np.float32, "b": np.int32, "grade": np.int64}
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=({"a": "a", "b": "b"}, "grade"),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {s: self._generate_examples(s) for s in ("train", "validation")}
+
+    def _generate_examples(self, split):
+        for i in range(30 if split == "train" else 6):
+            yield i, {"a": i / 2, "b": i, "grade": 3 + i % 3}
+
+
+def test_scalar_columns_and_labels_that_are_numbers(tmp_path):
+    found = data.load("zoo_columns", data_dir=str(tmp_path))
+    assert found.spec == Spec("features", (2,), ("3", "4", "5"), ("a", "b"))
+    assert ((found.train.x[:, 1] % 3) == found.train.y).all()
+    # no test split: the validation split is scored, validation is cut from train
+    assert found.splits["test"] == "validation" and len(found.test) == 6
+    assert len(found.train) == 27 and len(found.validation) == 3
+
+
+class Hidden(tfds.core.GeneratorBasedBuilder):
+    """As in GLUE, the labels of the test split are -1."""
+
+    name = "zoo_hidden"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "x": tfds.features.Tensor(shape=(1,), dtype=np.float32),
+            "label": tfds.features.ClassLabel(names=["no", "yes"]),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("x", "label"),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {s: self._generate_examples(s) for s in ("train", "validation", "test")}
+
+    def _generate_examples(self, split):
+        for i in range(20):
+            yield i, {"x": np.array([i], "float32"), "label": -1 if split == "test" else i % 2}
+
+
+def test_a_split_without_labels_is_neither_trained_on_nor_scored(tmp_path):
+    found = data.load("zoo_hidden", data_dir=str(tmp_path))
+    assert found.splits == {
+        "train": "train",
+        "test": "validation",
+        "validation": "a seeded 10% of train",
+    }
+    with pytest.raises(UserError, match="no labels"):
+        data.load("zoo_hidden", data_dir=str(tmp_path), train_split="test")
+
+
+def test_csv_classification(iris_csv):
+    found = data.load(f"csv:{iris_csv}", label="species")
+    assert found.spec.class_names == ("setosa", "versicolor", "virginica")
+    assert found.spec.feature_names[0] == "sepal_length"
+    assert found.train.x.dtype == np.float32 and found.train.x.shape[1:] == (4,)
+    assert len(found.train) + len(found.validation) + len(found.test) == 150
+
+
+def test_csv_regression_and_files_by_split(tmp_path, price_csv):
+    found = data.load(f"csv:{price_csv}", label="price")
+    assert found.spec.class_names is None and found.train.y.shape[1:] == (1,)
+    frame = pd.read_csv(price_csv)
+    frame[:400].to_csv(tmp_path / "train.csv", index=False)
+    frame[["price", "age", "size"]][400:].to_csv(tmp_path / "test.csv", index=False)
+    found = data.load(f"csv:{tmp_path}", label="price")
+    assert len(found.test) == 200
+    # columns go by name, not by place
+    np.testing.assert_allclose(found.test.x[0], frame[["size", "age"]].iloc[400], rtol=1e-6)
+
+
+def test_whole_numbers_and_truths_are_classes(tmp_path):
+    for column, names in (([3, 1] * 5, ("1", "3")), ([True, False] * 5, ("False", "True"))):
+        pd.DataFrame({"x": range(10), "y": column}).to_csv(tmp_path / "t.csv", index=False)
+        found = data.load(f"csv:{tmp_path / 't.csv'}", label="y")
+        assert found.spec.class_names == names
+        everything = np.concatenate([found.train.y, found.validation.y, found.test.y])
+        assert np.bincount(everything).tolist() == [5, 5]
+
+
+def test_folder_of_images_by_class(photo_folder):
+    found = data.load(f"folder:{photo_folder}")
+    assert found.spec == Spec("image", (40, 48, 3), ("blue", "red"))
+    parts = (found.train, found.validation, found.test)
+    assert [len(p) for p in parts] == [49, 5, 6]
+    for part in parts:  # a disc is where the label says
+        middle = part.x[:, 18:22, 22:26].mean(axis=(1, 2))
+        assert ((middle[:, 0] > middle[:, 2]) == (part.y == 1)).all()
+
+
+def test_folder_size_grey_and_splits(tmp_path):
+    random = np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 4), ("test", 4)):
+        for i in range(count):
+            pixels = random.integers(0, 256, (20, 24), "uint8")
+            write_image(tmp_path / split / f"class{i % 2}" / f"{i}.png", pixels)
+    found = data.load(f"folder:{tmp_path}")
+    assert found.spec.shape == (20, 24, 1)
+    assert [len(s) for s in (found.train, found.validation, found.test)] == [12, 4, 4]
+    assert data.load(f"folder:{tmp_path}", image_size=(10, 12)).spec.shape == (10, 12, 1)
+    streamed = data.load(f"folder:{tmp_path}", budget=0)
+    for (x, y), a, b in zip(streamed.test.read(None), found.test.x, found.test.y, strict=True):
+        assert (x.numpy() == a).all() and int(y) == b
+
+
+def test_resize_is_near_pillow():
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (31, 45, 3), "uint8")
+    given = images.resize(tf.constant(pixels), (16, 20, 3)).numpy()
+    expected = np.asarray(Image.fromarray(pixels).resize((20, 16), Image.BILINEAR))
+    assert np.abs(given.astype(int) - expected).max() <= 2
+
+
+def test_memory_budget_is_a_quarter():
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert data.memory_budget() == pytest.approx(memory / 4, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ("mnist", "mnist"),
+        ("glue/mrpc", "glue-mrpc"),
+        ("csv:a/b/cars.csv", "cars"),
+        ("folder:x/photos/", "photos"),
+        ("mnist:3.*.*", "mnist-3.*.*"),
+    ],
+)
+def test_name_of(dataset, name):
+    assert data.name_of(dataset) == name
+
+
+@pytest.mark.realdata
+def test_real_mnist():
+    found = data.load("mnist", data_dir=os.environ["TFDS_DATA_DIR"])
+    assert (len(found.train), len(found.validation), len(found.test)) == (54_000, 6_000, 10_000)
+    assert np.bincount(found.test.y).tolist() == [
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ]
+    # the published mean and deviation of the training pixels are 0.1307 and 0.3081
+    pixels = np.concatenate([found.train.x, found.validation.x]) / 255
+    assert (round(pixels.mean(), 4), round(pixels.std(), 4)) == (0.1307, 0.3081)
