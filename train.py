@@ -100,6 +100,7 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
     from zoo import distribution, report, saved_model, training
 
     strategy, devices = distribution.strategy(FLAGS.strategy)
+    recipe = training.suited(recipe, len(data.train), set(cli.given_settings()))
     recipe = distribution.suited(recipe, strategy, set(cli.given_settings()))
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(recipe.precision)

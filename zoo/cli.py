@@ -51,12 +51,11 @@ def run(main: Callable[[], None], help_text: Callable[[], str]) -> None:
 def import_tensorflow() -> None:
     """Imports TensorFlow without the start-up messages that it writes past Python's stderr.
 
-    Where TF_CPP_MIN_LOG_LEVEL is set, they are shown as it says.
+    Where TF_CPP_MIN_LOG_LEVEL asks for them, they are shown.
     """
     logging.set_verbosity(logging.ERROR)
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     sys.stderr.flush()
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

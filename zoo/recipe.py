@@ -19,7 +19,8 @@ class Recipe:
 
     Attributes:
         epochs: Passes over the training split.
-        batch_size: Examples per step, over all devices together.
+        batch_size: Examples per step, over all devices together. train.py halves a default where
+            an epoch would have fewer than 30 steps.
         optimizer: Keras' optimizer of that name; momentum and nesterov are SGD with momentum 0.9.
         learning_rate: The peak that the schedule starts from or rises to.
         schedule: Course of the learning rate: constant; cosine to zero; one_cycle (up over the

@@ -121,14 +121,19 @@ def versions(directory: Path) -> list[Path]:
 
 
 def _spec_of(model: keras.Model, class_names: tuple[str, ...] | None) -> Spec:
-    (kind, tensor), *others = model.input.items() if isinstance(model.input, dict) else [("", None)]
-    if others or kind not in ("image", "features") or list(model.output) != ["logits"]:
+    inputs, outputs = getattr(model, "input", None), getattr(model, "output", None)
+    if (
+        not (isinstance(inputs, dict) and isinstance(outputs, dict))
+        or not (len(inputs) == 1 and inputs.keys() <= {"image", "features"})
+        or list(outputs) != ["logits"]
+    ):
         raise UserError(
             "cannot export this model: expected one input named 'image' or 'features' and the "
             "output {'logits': ...}, as zoo.get builds them"
         )
+    ((kind, tensor),) = inputs.items()
     regression = any(layer.name == "denormalization" for layer in model.layers)
-    width = model.output["logits"].shape[-1]
+    width = outputs["logits"].shape[-1]
     if class_names is None:
         class_names = None if regression else tuple(map(str, range(width)))
     elif regression or len(class_names) != width:

@@ -1,5 +1,6 @@
 """Compiles and fits a model by a recipe, with Keras' own parts."""
 
+import dataclasses
 import math
 import statistics
 import sys
@@ -45,6 +46,19 @@ def check(recipe: Recipe, spec: Spec) -> None:
                 f"class_weights={recipe.class_weights!r}: {len(given)} numbers for "
                 f"{spec.num_classes} classes: {', '.join(spec.class_names)}"
             )
+
+
+def suited(recipe: Recipe, examples: int, named: set[str]) -> Recipe:
+    """The recipe with a smaller batch where there are few examples, unless the user named one.
+
+    The recipes are made for tens of thousands of examples. With a hundred, one batch would be the
+    whole epoch, so that a training would end after a dozen steps: the batch is halved, down to 8,
+    until an epoch has 30 steps.
+    """
+    batch_size = recipe.batch_size
+    while "batch_size" not in named and batch_size > 8 and examples / batch_size < 30:
+        batch_size //= 2
+    return dataclasses.replace(recipe, batch_size=batch_size)
 
 
 def adapt(model: keras.Model, data: Data) -> None:

@@ -1,0 +1,268 @@
+"""train.py from its flags to its last line."""
+
+import csv
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT
+
+import zoo
+
+RUN_FILES = {
+    "best.keras",
+    "curves.png",
+    "flags.txt",
+    "history.csv",
+    "last.keras",
+    "metrics.json",
+    "tensorboard",
+}
+
+
+def metrics_of(run_dir):
+    return json.loads(Path(run_dir, "metrics.json").read_text())
+
+
+def test_cnn_from_the_default_command(train, tfds_dir, monkeypatch):
+    from zoo.data import catalog
+
+    monkeypatch.setattr(catalog, "_reachable", lambda urls: False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    code, out, err = train("--model=cnn", f"--data_dir={tfds_dir}")
+    assert code == 0, err
+    assert err.count("\n") == 1 and "warning: the default dataset mnist was replaced" in err
+    lines = out.splitlines()
+    assert sum(line.startswith("epoch ") for line in lines) == 10
+    export = Path(lines[-1])
+    assert export == Path("saved_models/cnn/1") and (export / "saved_model.pb").is_file()
+
+    run = Path("runs/cnn-mnist_5k")
+    assert {p.name for p in run.iterdir()} == RUN_FILES | {"confusion.png", "examples.png"}
+    metrics = metrics_of(run)
+    assert metrics["model"] == "cnn" and metrics["dataset"] == "mnist_5k"
+    assert metrics["parameters"] == 93_322
+    assert metrics["test"]["accuracy"] >= 0.97
+    low, high = metrics["test"]["accuracy_interval"]
+    assert low < metrics["test"]["accuracy"] < high
+    assert metrics["seconds"] > 0 and metrics["examples_per_second"] > 100
+    assert metrics["peak_memory_mib"] > 100 and metrics["versions"]["keras"] == keras.__version__
+    assert "mnist was replaced" in metrics["note"]
+    assert metrics["export"] == str(export)
+    with open(run / "history.csv") as file:
+        assert len(list(csv.DictReader(file))) == metrics["epochs"] == 10
+
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28, 1), "uint8")
+    of_run, of_export = zoo.load(run), zoo.load(export)
+    expected = np.asarray(of_run({"image": images})["logits"])
+    np.testing.assert_array_equal(of_export({"image": images})["logits"], expected)
+    served = tf.saved_model.load(str(export)).signatures["serving_default"]
+    np.testing.assert_allclose(served(image=tf.constant(images))["logits"], expected, atol=1e-5)
+
+
+def test_the_flagfile_repeats_the_run_to_the_last_bit(train, tfds_dir):
+    flags = ("--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=2")
+    flags += ("--hparam=hidden=32,16", "--augment=shift=0.1,mixup=0.2", "--seed=3", "--ema=0.9")
+    assert train(*flags, "--run_dir=first")[0] == 0
+    assert train("--flagfile=first/flags.txt", "--run_dir=second")[0] == 0
+    first, second = zoo.load("first"), zoo.load("second")
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert metrics_of("first")["test"] == metrics_of("second")["test"]
+    assert metrics_of("second")["hyperparameters"]["hidden"] == [32, 16]
+
+
+def test_an_earlier_run_is_kept(train, tfds_dir):
+    flags = ("--model=perceptron", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1")
+    for _ in range(3):
+        code, out, _ = train(*flags)
+        assert code == 0
+    assert out.splitlines()[-1] == "saved_models/perceptron/3"
+    assert "is kept as runs/perceptron-mnist_5k.2" in out
+    names = sorted(p.name for p in Path("runs").iterdir())
+    assert names == [f"perceptron-mnist_5k{end}" for end in ("", ".1", ".2")]
+    assert metrics_of("runs/perceptron-mnist_5k.1")["export"] == "saved_models/perceptron/1"
+
+
+def test_classes_from_a_csv_file(train, iris_csv):
+    code, out, err = train("--model=mlp", f"--dataset=csv:{iris_csv}", "--label=species")
+    assert code == 0, err
+    metrics = metrics_of("runs/mlp-iris")
+    assert metrics["recipe"]["batch_size"] == 8, "few examples, small batches"
+    assert metrics["test"]["accuracy"] >= 0.85
+    served = tf.saved_model.load(out.splitlines()[-1]).signatures["serving_default"]
+    label = served(features=tf.constant([[5.1, 3.5, 1.4, 0.2]]))["label"].numpy()
+    assert label.tolist() == [b"setosa"]
+
+
+def test_a_number_from_a_csv_file(train, price_csv):
+    flags = ("--model=mlp", f"--dataset=csv:{price_csv}", "--label=price")
+    code, out, err = train(*flags, "--hparam=dropout=0", "--hparam=hidden=64,64")
+    assert code == 0, err
+    test = metrics_of("runs/mlp-price")["test"]
+    assert test["r2"] > 0.98 and test["mae_interval"][0] < test["mae"] < test["mae_interval"][1]
+    assert test["loss"] == test["mse"]
+    assert Path("runs/mlp-price/predictions.png").is_file()
+    served = tf.saved_model.load(out.splitlines()[-1]).signatures["serving_default"]
+    price = float(served(features=tf.constant([[100.0, 10.0]]))["prediction"][0])
+    assert price == pytest.approx(100_280, abs=30)
+
+
+@pytest.mark.parametrize("budget", [[], ["--memory_budget=0"]])
+def test_images_from_a_folder(train, photo_folder, budget):
+    flags = ("--model=cnn", f"--dataset=folder:{photo_folder}", "--image_size=24,32", *budget)
+    code, _, err = train(*flags, "--batch_size=8", "--epochs=8", "--holdout=0.2")
+    assert code == 0, err
+    metrics = metrics_of(f"runs/cnn-{photo_folder.name}")
+    assert metrics["test"]["accuracy"] >= 0.9
+    assert metrics["splits"]["train"]["examples"] == 38
+
+
+def test_a_plugin_trains_like_the_rest(train, tfds_dir):
+    Path("mine.py").write_text(
+        '''
+import keras
+import zoo
+
+@zoo.register(recipe=zoo.Recipe(epochs=1))
+def centre(input_shape=(28, 28, 1), num_classes=10, *, size: int = 8):
+    """The middle of the image, and one dense layer.
+
+    Args:
+        size: Pixels of the middle's side.
+    """
+    image = keras.Input(input_shape, dtype="uint8", name="image")
+    x = keras.layers.CenterCrop(size, size)(image)
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(x))
+    return keras.Model({"image": image}, {"logits": keras.layers.Dense(num_classes)(x)})
+'''
+    )
+    flags = ("--plugin=mine.py", "--model=centre", "--dataset=mnist_5k", f"--data_dir={tfds_dir}")
+    try:
+        code, out, err = train(*flags, "--hparam=size=10")
+        assert code == 0, err
+        assert out.splitlines()[-1] == "saved_models/centre/1"
+        assert "size=8" in train("--plugin=mine.py", "--model=centre", "--help")[1]
+    finally:
+        from zoo import registry
+
+        registry._ENTRIES.pop("centre", None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [
+        (["--list"], ["cnn", "resnet20", "image, features", "3x3 convolutions"]),
+        (["--help"], ["python train.py --model=cnn", "Model:", "Data:", "Training:", "Run:"]),
+        (["--help", "--model=cnn"], ["filters=32,64,64", "[0.002]", "Channels of each"]),
+    ],
+)
+def test_help_and_list_teach_and_are_quick(flags, shown):
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", *flags], capture_output=True, text=True, check=True
+    )
+    assert time.perf_counter() - started < 2
+    assert done.stderr == ""
+    places = [done.stdout.find(text) for text in shown]
+    assert min(places) >= 0, done.stdout
+    assert "--verbosity" not in done.stdout, "flags of libraries are not ours to teach"
+
+
+def test_help_knows_every_flag_and_only_once(train, train_module):
+    from absl import flags
+
+    out = train("--help")[1]
+    for group in train_module.GROUPS:
+        for flag in flags.FLAGS.flags_by_module_dict()[group]:
+            assert out.count(f"\n  --{flag.name} ") + out.count(f"\n  --{flag.name}\n") == 1
+
+
+def test_a_terminal_gets_a_bar(tfds_dir, tmp_path):
+    ours, theirs = pty.openpty()
+    flags = ["--model=perceptron", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1"]
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *flags, "--steps_per_execution=1"],
+        cwd=tmp_path,
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 65536)
+        except OSError:
+            break
+    out = process.communicate()[0]
+    assert process.returncode == 0
+    assert b"epoch 1/1" in shown and b"examples/s" in shown and b"loss" in shown
+    assert "\r" not in out and out.splitlines()[-1] == "saved_models/perceptron/1"
+
+
+def test_two_logical_cpus_stand_in_for_two_gpus(tfds_dir, tmp_path):
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import train
+from zoo import cli
+cli.run(train.main, train.help_text)
+"""
+    flags = ["--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=2"]
+    flags += ["--hparam=dropout=0", "--hparam=hidden=32"]
+    history = {}
+    for strategy in ("mirrored", "cpu"):
+        run = [
+            sys.executable,
+            "-c",
+            code,
+            *flags,
+            f"--strategy={strategy}",
+            f"--run_dir={strategy}",
+        ]
+        done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        with open(tmp_path / strategy / "history.csv") as file:
+            history[strategy] = [float(row["loss"]) for row in csv.DictReader(file)]
+        metrics = metrics_of(tmp_path / strategy)
+        assert metrics["devices"].startswith(
+            "mirrored over 2 CPU" if strategy == "mirrored" else "cpu"
+        )
+        assert metrics["test"]["examples"] == 1000
+    assert history["mirrored"] == pytest.approx(history["cpu"], abs=1e-4)
+    refused = subprocess.run(
+        [*run[:-2], "--strategy=mirrored", "--jit_compile"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 2 and "Keras cannot do this on several devices" in refused.stderr
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("flags", "accuracy"),
+    [
+        (["--model=cnn", "--epochs=1"], 0.97),
+        (["--model=mlp", "--epochs=3"], 0.975),
+        (["--model=perceptron", "--epochs=3"], 0.90),
+    ],
+)
+def test_real_mnist(train, flags, accuracy):
+    code, _, err = train(*flags, "--run_dir=run", f"--data_dir={os.environ['TFDS_DATA_DIR']}")
+    assert code == 0, err
+    metrics = metrics_of("run")
+    assert metrics["dataset"] == "mnist" and metrics["note"] == ""
+    assert metrics["test"]["accuracy"] >= accuracy
