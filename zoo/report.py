@@ -108,9 +108,10 @@ def summary(test: dict[str, Any]) -> str:
             f"loss {test['loss']:.4f}, {test['examples']:,} examples"
         )
     low, high = test["mae_interval"]
+    r2 = "" if test["r2"] is None else f"R2 {test['r2']:.4f}, "
     return (
         f"test: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
-        f"MSE {test['mse']:.4g}, R2 {test['r2']:.4f}, {test['examples']:,} examples"
+        f"MSE {test['mse']:.4g}, {r2}{test['examples']:,} examples"
     )
 
 

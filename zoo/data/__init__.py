@@ -59,7 +59,7 @@ def load(
             raise
         name = _OFFLINE[default]
         note = f"the default dataset {default} was replaced by the small {name}: {error}"
-        source = _find(name, data_dir, None, label, image_size)
+        source = _find(name, data_dir, train_split, label, image_size)
     parts, origins = _divide(source, holdout, seed)
     parts = _into_memory(parts, source.spec, memory_budget() if budget is None else budget)
     return Data(

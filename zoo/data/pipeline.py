@@ -5,6 +5,7 @@ destroyed, and `fit` makes one an epoch.
 """
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -45,8 +46,10 @@ def training_batches(
     base = tf.constant([seed, 0], tf.int64)
     weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
 
+    shuffled = _shuffler(split, batch_size)
+
     def of_epoch(_):
-        return _shuffled(split, batch_size, tf.random.fold_in(base, epoch.read_value()))
+        return shuffled(tf.random.fold_in(base, epoch.read_value()))
 
     def finish(position, batch):
         x, y = batch
@@ -86,11 +89,18 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def _shuffled(split: Split, batch_size: int, seed: tf.Tensor) -> tf.data.Dataset:
+def _shuffler(split: Split, batch_size: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """From a seed to the split's batches (x, y) in the order of that seed."""
     if not isinstance(split, Arrays):
-        return split.read(seed).batch(batch_size)
-    rows = tf.random.experimental.stateless_shuffle(tf.range(len(split), dtype=tf.int64), seed)
-    return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(_gather(split))
+        return lambda seed: split.read(seed).batch(batch_size)
+    # made here: a constant made while the epoch is traced would be copied into its graph
+    gather = _gather(split)
+
+    def shuffled(seed):
+        rows = tf.random.experimental.stateless_shuffle(tf.range(len(split), dtype=tf.int64), seed)
+        return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(gather)
+
+    return shuffled
 
 
 def _gather(split: Arrays):

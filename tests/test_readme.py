@@ -1,0 +1,143 @@
+"""The README is true: its commands and its code run, its tree and its table are today's."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, write_image
+
+import zoo
+from zoo import cli
+from zoo.data import catalog
+
+README = (ROOT / "README.md").read_text()
+CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
+CONSOLE = [
+    line.removeprefix("$ ")
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+TRAIN = [line for line in CONSOLE if line.startswith("python train.py")]
+CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def user_folder(train):
+    """The files that the commands name, in the current folder."""
+    random = np.random.default_rng(0)
+    for i in range(40):
+        pixels = random.integers(0, 256, (70, 80, 3), "uint8")
+        write_image(Path("photos", "cat" if i % 2 else "dog", f"{i}.jpg"), pixels)
+    numbers = random.normal(size=(80, 3))
+    frame = pd.DataFrame(numbers, columns=["weight", "power", "price"])
+    frame.to_csv("cars.csv", index=False)
+    frame.assign(species=np.where(frame.price > 0, "rose", "lily")).to_csv(
+        "flowers.csv", index=False
+    )
+    Path("configs").symlink_to(ROOT / "configs")
+    Path("my_models.py").write_text(CODE[1])
+    return train
+
+
+def test_every_command_is_run_by_a_test_or_by_make():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    rest = [line for line in CONSOLE if line not in TRAIN]
+    assert rest[0].startswith("git clone")
+    for line in rest[1:]:
+        program, target = line.split()
+        assert program == "make" and target in targets
+    assert len(TRAIN) >= 10
+
+
+@pytest.mark.parametrize("command", TRAIN)
+def test_command(command, user_folder, tfds_dir, monkeypatch):
+    monkeypatch.setattr(catalog, "_reachable", lambda urls: False)
+    flags = shlex.split(command)[2:]
+    extra = [f"--data_dir={tfds_dir}", "--epochs=1"]
+    if "--flagfile" in command:
+        extra.append("--dataset=mnist_5k")
+    code, out, err = user_folder(*flags, *extra)
+    assert code == 0, err
+    assert not err or "warning: the default dataset mnist was replaced" in err
+    if "--list" in flags or "--help" in flags:
+        assert "cnn" in out
+    else:
+        assert Path(out.splitlines()[-1], "saved_model.pb").is_file()
+    zoo.registry._ENTRIES.pop("tiny", None)
+
+
+def test_the_code_runs_as_it_stands(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", CODE[0]], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "93,322" in done.stdout and (tmp_path / "saved_models/bright/1").is_dir()
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
+def test_config_headers_tell_command_cost_and_metric(path):
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    text = " ".join(header)
+    assert f"python train.py --flagfile=configs/{path.name}" in text
+    assert re.search(r"\d+ min|\d+ s", text) and re.search(r"\d\d\.\d+%", text)
+
+
+def test_table_of_results():
+    row = r"^\| `(\w+)` \| `(python train\.py .*?)` \| ([\d,]+) \|"
+    rows = re.findall(row, README, re.MULTILINE)
+    assert {"cnn", "mlp", "lenet5", "resnet20"} <= {name for name, _, _ in rows}
+    for name, command, parameters in rows:
+        flags = dict(f.removeprefix("--").split("=", 1) for f in shlex.split(command)[2:])
+        if "flagfile" in flags:
+            lines = (ROOT / flags["flagfile"]).read_text().splitlines()
+            items = [
+                line.removeprefix("--hparam=") for line in lines if line.startswith("--hparam=")
+            ]
+        else:
+            assert flags == {"model": name}
+            items = []
+        assert zoo.get(name, **cli.hparams(items)).count_params() == int(
+            parameters.replace(",", "")
+        )
+
+
+def test_tree_names_every_file():
+    tree = README.partition("```text\nREADME.md")[2].partition("```")[0]
+    files = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split()
+    for file in files:
+        path = Path(file)
+        if path.name in ("__init__.py", "README.md") or file.startswith("."):
+            continue
+        assert path.name in tree or f"{path.parent.name}/" in tree, f"{file} is not in the tree"
+    for name in re.findall(r"^\s*([\w./]+)  ", tree, re.MULTILINE):
+        name = name.rstrip("/")
+        assert any(f == name or name in Path(f).parts for f in files), f"{name} is not there"
+
+
+def test_benchmark_runs_in_small():
+    command = [sys.executable, "-m", "benchmarks.epoch_time", "--rounds=1", "--examples=1000"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "zoo / floor: median" in done.stdout and "zoo / keras: median" in done.stdout
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.14"])
+def test_make_refuses_other_pythons_in_one_line(version, tmp_path):
+    fake = tmp_path / "python"
+    major, minor = version.split(".")
+    pretend = f"import sys; sys.version_info = ({major}, {minor}); exec(sys.argv[1])"
+    fake.write_text(
+        f'#!/bin/sh\n[ "$1" = -V ] && echo "Python {version}.1" && exit\n'
+        f'exec {sys.executable} -c "{pretend}" "$2"\n'
+    )
+    fake.chmod(0o755)
+    make = ["make", "--no-print-directory", "train", f"PYTHON={fake}", f"VENV={tmp_path}/venv"]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True)
+    ours, *make_says = done.stderr.splitlines()
+    assert ours.startswith("TensorFlow 2.21 needs Python 3.10 to 3.13") and version in ours
+    assert done.returncode == 2 and len(make_says) == 1 and not (tmp_path / "venv").exists()
