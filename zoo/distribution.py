@@ -27,11 +27,15 @@ def strategy(name: str) -> tuple[tf.distribute.Strategy, str]:
             "strategy='gpu': TensorFlow sees no GPU here. Install the extra for NVIDIA's "
             "(pip install 'keras-model-zoo[gpu]'), or take --strategy=auto"
         )
-    if name == "cpu" or (name == "auto" and not gpus):
-        why = "named" if name == "cpu" else "no GPU is there"
-        return tf.distribute.OneDeviceStrategy("/cpu:0"), f"cpu ({why})"
+    # TensorFlow's own placement takes the first GPU or else the CPU, and a OneDeviceStrategy in its
+    # place made an epoch 1.1 to 1.3 times as long: it is only for the CPU beside a GPU
+    alone = tf.distribute.get_strategy()
+    if name == "cpu":
+        return tf.distribute.OneDeviceStrategy("/cpu:0") if gpus else alone, "cpu (named)"
+    if name == "auto" and not gpus:
+        return alone, "cpu (no GPU is there)"
     if name == "gpu" or (name == "auto" and len(gpus) == 1):
-        return tf.distribute.OneDeviceStrategy("/gpu:0"), f"gpu (the first of {len(gpus)})"
+        return alone, f"gpu (the first of {len(gpus)})"
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     kind = devices[0].device_type
     why = "named" if name == "mirrored" else "several are there"
