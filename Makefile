@@ -22,15 +22,17 @@ bench: $(VENV)/.installed
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
 	  echo "TensorFlow 2.21 needs Python 3.10 to 3.13, but $(PYTHON) is $$($(PYTHON) -V 2>&1 || echo not there): give another, as in 'make $(MAKECMDGOALS) PYTHON=python3.12'" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --upgrade pip
 
 $(VENV)/.installed: setup.cfg | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable .
+	@echo "installing into $(VENV), once: about a minute and 3 GB"
+	@$(BIN)/python -m pip install -qq --editable .
 	@touch $@
 
 $(VENV)/.installed-test: setup.cfg | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@echo "installing into $(VENV), once: about a minute and 3 GB"
+	@$(BIN)/python -m pip install -qq --editable '.[test]'
 	@touch $@ $(VENV)/.installed
 
 clean:

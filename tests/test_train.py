@@ -162,7 +162,7 @@ def centre(input_shape=(28, 28, 1), num_classes=10, *, size: int = 8):
     [
         (["--list"], ["cnn", "resnet20", "image, features", "3x3 convolutions"]),
         (["--help"], ["python train.py --model=cnn", "Model:", "Data:", "Training:", "Run:"]),
-        (["--help", "--model=cnn"], ["filters=32,64,64", "[0.002]", "Channels of each"]),
+        (["--help", "--model=cnn"], ["filters=32,64,64", "[0.003]", "Channels of each"]),
     ],
 )
 def test_help_and_list_teach_and_are_quick(flags, shown):

@@ -15,7 +15,7 @@ with epy.lazy_imports():
 
 @register(
     source="TensorFlow's tutorial 'Convolutional Neural Network (CNN)', and dropout",
-    recipe=Recipe(epochs=10, batch_size=64, learning_rate=2e-3, steps_per_execution=8),
+    recipe=Recipe(epochs=10, batch_size=64, learning_rate=3e-3, steps_per_execution=8),
 )
 def cnn(
     input_shape: Shape = (28, 28, 1),
