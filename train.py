@@ -45,7 +45,8 @@ cli.flag(DATA, "memory_budget", int, None, "MiB of decoded data to hold in memor
 
 cli.define_recipe_flags(TRAINING)
 
-cli.flag(RUN, "seed", int, 0, "Makes weights, order, dropout and augmentation.", 0, 2**31 - 1)
+cli.flag(RUN, "seed", int, 0, "Makes weights, held-out rows, order, dropout and augmentation.",
+         0, 2**31 - 1)
 cli.flag(RUN, "run_dir", str, None, "Folder for what the run leaves behind; an earlier run there "
          "is kept beside it. By default runs/<model>-<dataset>.")
 cli.flag(RUN, "export_dir", str, "saved_models", "Folder of exported models.")
@@ -66,9 +67,11 @@ def main() -> None:
     entry = registry.find(FLAGS.model)
     hparams = entry.check(cli.hparams(FLAGS.hparam), entry.hyperparameters)
     recipe = dataclasses.replace(entry.recipe, **cli.given_settings())
-    export_dir = Path(FLAGS.export_dir, entry.name)
-    for folder in filter(None, (FLAGS.run_dir, export_dir)):
-        run_folder.check_writable(Path(folder))
+    image_size = cli.image_size(FLAGS.image_size)
+    export_dir = Path(FLAGS.export_dir, entry.name).expanduser()
+    run_folder.check_writable(export_dir)
+    if FLAGS.run_dir:
+        run_folder.check(Path(FLAGS.run_dir).expanduser())
 
     # imported here, so that mistakes, --help and --list don't wait for TensorFlow
     cli.import_tensorflow()
@@ -81,7 +84,7 @@ def main() -> None:
         data_dir=FLAGS.data_dir,
         train_split=FLAGS.train_split,
         label=FLAGS.label,
-        image_size=cli.image_size(FLAGS.image_size),
+        image_size=image_size,
         holdout=FLAGS.holdout,
         seed=FLAGS.seed,
         budget=None if FLAGS.memory_budget is None else FLAGS.memory_budget * 2**20,
@@ -100,8 +103,9 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
     from zoo import distribution, report, saved_model, training
 
     strategy, devices = distribution.strategy(FLAGS.strategy)
-    recipe = training.suited(recipe, len(data.train), set(cli.given_settings()))
-    recipe = distribution.suited(recipe, strategy, set(cli.given_settings()))
+    named = set(cli.given_settings())
+    recipe = training.suited(recipe, len(data.train), named)
+    recipe = distribution.suited(recipe, strategy, named)
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(recipe.precision)
     with strategy.scope():
@@ -110,6 +114,7 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
         training.compile(model, data, recipe)
 
     run_dir = Path(FLAGS.run_dir or f"runs/{entry.name}-{datasets.name_of(data.name)}")
+    run_dir = run_dir.expanduser()
     if kept := run_folder.begin(run_dir):
         print(f"the earlier run in {run_dir} is kept as {kept}")
     settled = {"dataset": data.name} | dataclasses.asdict(recipe)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from zoo.errors import UserError
 
+_MARK = "flags.txt"  # what every run has from its beginning
+
 
 def check_writable(directory: Path) -> None:
     """Makes sure that the folder can be made and written to, without making it.
@@ -21,12 +23,29 @@ def check_writable(directory: Path) -> None:
         ) from error
 
 
+def check(directory: Path) -> None:
+    """Makes sure that a run can be written to the folder, without making it.
+
+    Raises:
+        UserError: if it cannot, or the folder holds something that is no run.
+    """
+    check_writable(directory)
+    if directory.exists() and any(directory.iterdir()) and not (directory / _MARK).exists():
+        raise UserError(
+            f"{directory}: the folder holds files that are not of a run: name a new or empty one"
+        )
+
+
 def begin(directory: Path) -> Path | None:
     """Makes the run's folder; an earlier run there is renamed to `directory`.1, .2, ...
 
     Returns:
         Where the earlier run is now, if there was one.
+
+    Raises:
+        UserError: as `check`.
     """
+    check(directory)
     kept = None
     if directory.exists() and any(directory.iterdir()):
         number = 1

@@ -101,6 +101,8 @@ def _find(name, data_dir, train_split, label, image_size) -> Source:
                 "is divided by its subfolders or files named train and test, or by --holdout"
             )
         if kind == "csv":
+            if image_size is not None:
+                raise UserError(f"image_size={image_size}: {name} has no images to resize")
             return table.load(path, label)
         return folder.load(path, image_size)
     if label is not None:

@@ -154,6 +154,8 @@ def _reading(
         def read_input(example):
             return images.resize(feature.decode_example(example[inputs]), shape)
     else:
+        if image_size is not None:
+            raise UserError(f"image_size={image_size}: {name} has no images to resize")
         skip = {}
         columns = [inputs] if isinstance(inputs, str) else list(inputs)
         names = _feature_names(builder, columns, name)

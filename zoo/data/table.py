@@ -120,6 +120,11 @@ def _class_names(column: pd.Series, file: Path, label: str) -> tuple[str, ...] |
     if pd.api.types.is_float_dtype(column):
         return None
     values = sorted(column.unique())
+    if pd.api.types.is_integer_dtype(column) and len(values) > max(50, len(column) // 5):
+        raise UserError(
+            f"{file}: column {label!r} holds {len(values)} different whole numbers, too many for "
+            f"classes: to predict a number, write it with a decimal point ({values[0]}.0)"
+        )
     if len(values) < 2:
         raise UserError(
             f"{file}: column {label!r} holds only {str(values[0])!r}; expected at least 2 classes"
