@@ -119,12 +119,7 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
         print(f"the earlier run in {run_dir} is kept as {kept}")
     settled = {"dataset": data.name} | dataclasses.asdict(recipe)
     (run_dir / "flags.txt").write_text(cli.flagfile(GROUPS, settled))
-    print(
-        f"{entry.name}, {model.count_params():,} parameters, on {data.name}: {len(data.train):,} "
-        f"examples to train on, {len(data.validation):,} to validate, {len(data.test):,} to test; "
-        f"devices: {devices}",
-        flush=True,
-    )
+    print(report.headline(model, data, devices), flush=True)
     trained = training.fit(model, data, recipe, seed=FLAGS.seed, run_dir=run_dir)
     report.draw_curves(trained["history"], run_dir / "curves.png")
     test = report.evaluate(model, data, recipe.batch_size, run_dir)
@@ -141,15 +136,12 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
 
 def help_text() -> str:
     """What --help prints: examples, then the flags in groups, then the model's hyperparameters."""
-    named = FLAGS.model and registry.find(FLAGS.model)
-    defaults = dataclasses.asdict(named.recipe if named else Recipe())
-    parts = [__doc__.strip(), cli.flags_help(GROUPS, defaults)]
-    if not named:
-        parts.append("\nA model's own defaults and hyperparameters: train.py --model=NAME --help")
-    parts += [cli.model_help(named.name)] if named else []
-    return "\n".join(
-        [*parts, "\nAny flag can stand in a file, one a line: --flagfile=configs/X.flags"]
+    entry = registry.find(FLAGS.model) if FLAGS.model else None
+    defaults = dataclasses.asdict(entry.recipe if entry else Recipe())
+    more = (
+        cli.model_help(entry) if entry else "\nWith --model=NAME: its defaults and hyperparameters"
     )
+    return "\n".join([__doc__.strip(), cli.flags_help(GROUPS, defaults), more])
 
 
 if __name__ == "__main__":

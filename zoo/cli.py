@@ -191,10 +191,9 @@ def flags_help(groups: Iterable[str], defaults: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def model_help(name: str) -> str:
-    """The hyperparameters of the model."""
-    entry = registry.find(name)
-    lines = ["", f"Hyperparameters of {name}, by --hparam=NAME=VALUE:"]
+def model_help(entry: registry.Entry) -> str:
+    """The hyperparameters of a model."""
+    lines = ["", f"Hyperparameters of {entry.name}, by --hparam=NAME=VALUE:"]
     for line in registry.hyperparameter_lines(entry) or ["none"]:
         term, _, meaning = line.partition("  ")
         lines += _entry(term, meaning)

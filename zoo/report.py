@@ -61,6 +61,15 @@ def evaluate(model: keras.Model, data: Data, batch_size: int, run_dir: Path) -> 
     return _classification_scores(target, output)
 
 
+def headline(model: keras.Model, data: Data, devices: str) -> str:
+    """What is trained on what, in one line."""
+    return (
+        f"{model.name}, {model.count_params():,} parameters, on {data.name}: {len(data.train):,} "
+        f"examples to train on, {len(data.validation):,} to validate, {len(data.test):,} to test; "
+        f"devices: {devices}"
+    )
+
+
 def record(
     entry: Entry,
     hparams: dict[str, Any],
