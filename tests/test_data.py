@@ -169,6 +169,56 @@ def test_scalar_columns_and_labels_that_are_numbers(tmp_path):
     assert len(found.train) == 27 and len(found.validation) == 3
 
 
+class Sizes(tfds.core.GeneratorBasedBuilder):
+    """Images of several sizes, beside a feature of several lengths that nobody asked for."""
+
+    name = "zoo_sizes"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(),
+            "boxes": tfds.features.Sequence(np.int64),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for i in range(30):
+            image = np.full((20 + i % 3, 30 + i % 5, 3), 8 * i, "uint8")
+            yield i, {"image": image, "boxes": list(range(i)), "label": i % 2}
+
+
+@pytest.mark.parametrize("budget", [None, 0])
+def test_images_of_several_sizes(tmp_path, budget):
+    found = data.load("zoo_sizes", data_dir=str(tmp_path), budget=budget)
+    assert found.spec == Spec("image", (21, 32, 3), ("0", "1"))
+    for x, y in zip(
+        data.samples(found.test, 3),
+        [y for _, y in zip(range(3), labels(found.test), strict=False)],
+        strict=True,
+    ):
+        assert x.std() == 0 and (x[0, 0, 0] // 8) % 2 == y
+    seed = tf.constant([1, 2], tf.int64)
+    if budget == 0:
+        values = [int(x[0, 0, 0]) for x, _ in found.train.read(seed)]
+        assert len(set(values)) == len(found.train)
+    assert data.load("zoo_sizes", data_dir=str(tmp_path), image_size=(9, 9)).spec.shape == (9, 9, 3)
+    with pytest.raises(UserError, match="no images to resize"):
+        data.load("zoo_hidden", data_dir=str(tmp_path), image_size=(9, 9))
+
+
+def labels(split):
+    return split.y if isinstance(split, Arrays) else [int(y) for _, y in split.read(None)]
+
+
 class Hidden(tfds.core.GeneratorBasedBuilder):
     """As in GLUE, the labels of the test split are -1."""
 

@@ -79,12 +79,16 @@ def test_autotuning_is_off_and_the_length_is_known(make):
     assert int(batches.cardinality()) == 4
 
 
-def test_streams_are_shuffled_by_seed_and_epoch(tfds_dir):
+@pytest.mark.parametrize("global_seed", [0, 7])
+def test_streams_are_shuffled_by_seed_and_epoch(tfds_dir, global_seed):
+    tf.random.set_seed(global_seed)
     found = data.load("mnist_5k", data_dir=str(tfds_dir), budget=0)
     of = training(found.train, found.spec, batch_size=500)
     labels = [np.concatenate([y["logits"] for _, y in of(e)]) for e in (0, 1, 0)]
     assert (labels[0] == labels[2]).all() and (labels[0] != labels[1]).any()
     assert (np.bincount(labels[0]) == np.bincount(labels[1])).all() and len(labels[0]) == 3600
+    in_order = np.array([y for _, y in found.train.read(None).as_numpy_iterator()])
+    assert (labels[0] != in_order).mean() > 0.8
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_position():

@@ -80,6 +80,15 @@ def test_the_flagfile_repeats_the_run_to_the_last_bit(train, tfds_dir):
     assert metrics_of("second")["hyperparameters"]["hidden"] == [32, 16]
 
 
+def test_a_dataset_that_is_streamed(train, tfds_dir):
+    flags = ("--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=3")
+    assert train(*flags, "--memory_budget=0", "--run_dir=stream")[0] == 0
+    assert train(*flags, "--run_dir=memory")[0] == 0
+    streamed, held = metrics_of("stream"), metrics_of("memory")
+    assert streamed["splits"] == held["splits"]
+    assert streamed["test"]["accuracy"] == pytest.approx(held["test"]["accuracy"], abs=0.04)
+
+
 def test_an_earlier_run_is_kept(train, tfds_dir):
     flags = ("--model=perceptron", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1")
     for _ in range(3):

@@ -19,7 +19,7 @@ from zoo.errors import UserError
 from zoo.schema import closest
 
 _PARALLEL = 4  # examples decoded at once
-_SHUFFLE_BUFFER = 10_000  # examples, still encoded
+_SHUFFLE_BLOCK = 10_000  # examples, still encoded
 _SAMPLE = 200  # images whose size is looked at where a dataset has many
 _PATIENCE = 8  # seconds for the network to answer
 
@@ -47,7 +47,7 @@ def load(
     expressions |= {
         s: s for s in ("validation", "test") if s in builder.info.splits and s not in train
     }
-    spec, decode, skip = _reading(builder, name, image_size)
+    spec, decode, raw_of = _reading(builder, name, image_size)
     splits, origins = {}, {}
     for part, expression in expressions.items():
         try:
@@ -57,7 +57,7 @@ def load(
                 f"train_split={expression!r}: {name} has the splits "
                 f"{', '.join(builder.info.splits)}; write for example 'train[:90%]'"
             ) from None
-        raw = builder.as_dataset(split=expression, decoders=skip, read_config=_read_config())
+        raw = raw_of(expression)
         if not _labelled(raw, decode, spec):
             continue
         splits[part], origins[part] = Stream(size, _reader(raw, decode)), expression
@@ -137,27 +137,36 @@ def _reachable(urls: list[str]) -> bool:
 
 def _reading(
     builder: tfds.core.DatasetBuilder, name: str, image_size: tuple[int, int] | None
-) -> tuple[Spec, Callable, dict]:
-    """The spec, the function from a raw example to (x, y), and TFDS' decoders for raw examples."""
-    keys = builder.info.supervised_keys
+) -> tuple[Spec, Callable, Callable]:
+    """The spec, the function from a raw example to (x, y), and that from a split to raw examples.
+
+    Raw examples hold only what `decode` needs, images still encoded.
+    """
+    features, keys = builder.info.features, builder.info.supervised_keys
     if keys is None or len(keys) != 2 or not isinstance(keys[1], str):
         raise UserError(
             f"{name} is not made for classification or regression: TFDS names no input and label"
         )
     inputs, label = keys
+    columns = [inputs] if isinstance(inputs, str) else list(inputs)
+    encoded = [c for c in columns if isinstance(features[c], tfds.features.Image)]
     class_names, read_label = _target(builder, label, name)
-    if isinstance(inputs, str) and isinstance(builder.info.features[inputs], tfds.features.Image):
-        shape, skip = _image_shape(builder, inputs, name, image_size)
-        feature = builder.info.features[inputs]
+
+    def raw(split):
+        decoders = {column: tfds.decode.SkipDecoding() for column in encoded}
+        examples = builder.as_dataset(split=split, decoders=decoders, read_config=_read_config())
+        return examples.map(lambda example: {c: example[c] for c in (*columns, label)})
+
+    if columns == encoded and len(columns) == 1:
+        decode_image = features[columns[0]].decode_example
+        shape = _image_shape(features[columns[0]], raw("train"), columns[0], name, image_size)
         spec = Spec("image", shape, class_names)
 
         def read_input(example):
-            return images.resize(feature.decode_example(example[inputs]), shape)
+            return images.resize(decode_image(example[columns[0]]), shape)
     else:
         if image_size is not None:
             raise UserError(f"image_size={image_size}: {name} has no images to resize")
-        skip = {}
-        columns = [inputs] if isinstance(inputs, str) else list(inputs)
         names = _feature_names(builder, columns, name)
         spec = Spec("features", (len(names),), class_names, names)
 
@@ -165,23 +174,26 @@ def _reading(
             numbers = [tf.reshape(tf.cast(example[c], tf.float32), [-1]) for c in columns]
             return tf.ensure_shape(tf.concat(numbers, axis=0), spec.shape)
 
-    return spec, lambda example: (read_input(example), read_label(example[label])), skip
+    return spec, lambda example: (read_input(example), read_label(example[label])), raw
 
 
 def _image_shape(
-    builder: tfds.core.DatasetBuilder, key: str, name: str, image_size: tuple[int, int] | None
-) -> tuple[tuple[int, int, int], dict]:
-    """Shape that all images get, and the decoders that leave them encoded."""
-    feature = builder.info.features[key]
+    feature: tfds.features.Image,
+    raw: tf.data.Dataset,
+    column: str,
+    name: str,
+    image_size: tuple[int, int] | None,
+) -> tuple[int, int, int]:
+    """Shape that all images get: the one asked for, their own, or the median of some."""
     if feature.np_dtype != np.uint8:
         raise UserError(f"{name}: its images are {np.dtype(feature.np_dtype)}, expected 8-bit ones")
-    skip = {key: tfds.decode.SkipDecoding()}
     size = image_size or feature.shape[:2]
     if None in size:
-        raw = builder.as_dataset(split="train", decoders=skip, read_config=_read_config())
-        some = raw.take(_SAMPLE).map(lambda example: tf.shape(feature.decode_example(example[key])))
+        some = raw.take(_SAMPLE).map(
+            lambda example: tf.shape(feature.decode_example(example[column]))
+        )
         size = images.common_size([tuple(shape[:2]) for shape in some.as_numpy_iterator()])
-    return (*size, feature.shape[-1] or 3), skip
+    return (*size, feature.shape[-1] or 3)
 
 
 def _feature_names(
@@ -242,11 +254,26 @@ def _reader(raw: tf.data.Dataset, decode: Callable) -> Callable:
             keep = tf.constant(rows)
             examples = examples.enumerate().filter(lambda i, _: keep[i]).map(lambda _, ex: ex)
         if seed is not None:
-            number = tf.random.stateless_uniform([], seed, None, None, tf.int64)
-            examples = examples.shuffle(_SHUFFLE_BUFFER, number, reshuffle_each_iteration=False)
+            examples = _shuffled(examples, seed)
         return examples.map(decode, num_parallel_calls=_PARALLEL, deterministic=True)
 
     return read
+
+
+def _shuffled(examples: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
+    """Shuffles within blocks: `Dataset.shuffle` takes no seed that is made in the graph.
+
+    The files are in a random order already, since TFDS shuffles when it prepares them.
+    """
+
+    def shuffle(number, block):
+        size = tf.shape(next(iter(block.values())))[0]
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(size), tf.random.fold_in(seed, number)
+        )
+        return {name: tf.gather(values, order) for name, values in block.items()}
+
+    return examples.batch(_SHUFFLE_BLOCK).enumerate().map(shuffle).prefetch(1).unbatch()
 
 
 def _read_config() -> tfds.ReadConfig:
