@@ -80,9 +80,11 @@ def test_every_model_is_documented(name):
 def forget():
     """Takes back what a test registers."""
     before = dict(registry._ENTRIES)
+    sys.modules.pop("my_models", None)
     yield
     registry._ENTRIES.clear()
     registry._ENTRIES.update(before)
+    sys.modules.pop("my_models", None)
 
 
 def test_register_a_model_of_ones_own(forget):

@@ -1,11 +1,14 @@
 """train.py from its flags to its last line."""
 
 import csv
+import fcntl
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -197,6 +200,7 @@ def test_help_knows_every_flag_and_only_once(train, train_module):
 
 def test_a_terminal_gets_a_bar(tfds_dir, tmp_path):
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
     flags = ["--model=perceptron", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1"]
     process = subprocess.Popen(
         [sys.executable, ROOT / "train.py", *flags, "--steps_per_execution=1"],
