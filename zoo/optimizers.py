@@ -3,6 +3,7 @@
 import keras
 from keras.optimizers import schedules
 
+from zoo.errors import UserError
 from zoo.recipe import Recipe
 
 _ONE_CYCLE_RISE, _ONE_CYCLE_START, _ONE_CYCLE_END = 0.3, 1 / 25, 1e-4
@@ -12,7 +13,15 @@ def optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     """The recipe's optimizer for a training of `steps` steps.
 
     Weight decay is decoupled (Loshchilov and Hutter 2019) and spares biases and normalisations.
+
+    Raises:
+        UserError: for muon with Keras 3.12 (the last for Python 3.10), where it fails.
     """
+    if recipe.optimizer == "muon" and keras.__version__.startswith("3.12."):
+        raise UserError(
+            "optimizer='muon': it fails in Keras 3.12, the last for Python 3.10; take Python 3.11 "
+            "or later, or another optimizer"
+        )
     kinds = {
         "sgd": keras.optimizers.SGD,
         "momentum": keras.optimizers.SGD,
