@@ -59,7 +59,7 @@ def mlp(
     for i, width in enumerate(hidden, 1):
         x = layers.Dense(width, use_bias=not batch_norm, name=f"dense_{i}")(x)
         if batch_norm:
-            x = layers.BatchNormalization(name=f"norm_{i}")(x)
+            x = layers.BatchNormalization(momentum=0.9, name=f"norm_{i}")(x)
         x = layers.Activation(activation, name=f"{activation}_{i}")(x)
         if dropout:
             x = layers.Dropout(dropout, name=f"dropout_{i}")(x)

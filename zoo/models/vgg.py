@@ -48,7 +48,7 @@ def vgg11(
                 name=f"conv_{name}",
             )(x)
             if batch_norm:
-                x = layers.BatchNormalization(name=f"norm_{name}")(x)
+                x = layers.BatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
             x = layers.Activation("relu", name=f"relu_{name}")(x)
         # rounding up lets 28x28 pass five pools
         x = layers.MaxPooling2D(2, padding="same", name=f"pool_{stage}")(x)
