@@ -92,7 +92,8 @@ def main() -> None:
     if data.note:
         cli.warn(data.note)
     training.check(recipe, data.spec)
-    train(entry, hparams, recipe, data, export_dir)
+    with datasets.naming_unreadable(data.spec, data.train, data.validation, data.test):
+        train(entry, hparams, recipe, data, export_dir)
 
 
 def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:

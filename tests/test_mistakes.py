@@ -129,6 +129,7 @@ CASES = [
     (["--model=cnn", "--dataset=folder:broken"], "broken/b/3.jpg: this is no readable"),
     (["--model=cnn", "--dataset=folder:truncated"], "truncated/b/3.jpg: this is no readable"),
     (["--model=cnn", "--dataset=folder:truncated", "--memory_budget=0"], "truncated/b/3.jpg: this is no readable"),
+    (["--model=perceptron", "--dataset=folder:late", "--memory_budget=0", "--epochs=1"], "late/test/b/1.jpg: this is no readable"),
     (["--model=cnn", "--dataset=folder:tiny"], "an image of 5x5 is too small"),
 ]  # fmt: skip
 
@@ -155,6 +156,15 @@ def mistakes(tmp_path_factory):
     (folder / "broken/b/3.jpg").write_bytes(b"not an image")
     whole = (folder / "truncated/b/3.jpg").read_bytes()
     (folder / "truncated/b/3.jpg").write_bytes(whole[: len(whole) // 2])
+    images(
+        *(
+            f"late/{part}/{label}/{i}.jpg"
+            for part in ("train", "test")
+            for label in "ab"
+            for i in range(8)
+        )
+    )
+    (folder / "late/test/b/1.jpg").write_bytes(whole[: len(whole) // 2])
     images(*(f"tiny/{label}/{i}.png" for label in "ab" for i in range(8)), size=5)
     return folder
 

@@ -72,9 +72,8 @@ def test_batches_keep_the_order():
     assert hot[1]["logits"].shape == (3, 3)
 
 
-@pytest.mark.parametrize("make", [pipeline.batches])
-def test_autotuning_is_off_and_the_length_is_known(make):
-    batches = make(numbered(), SPEC, batch_size=3)
+def test_autotuning_is_off_and_the_length_is_known():
+    batches = pipeline.batches(numbered(), SPEC, batch_size=3)
     assert batches.options().autotune.enabled is False
     assert int(batches.cardinality()) == 4
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from zoo import optimizers
 from zoo import recipe as recipes
-from zoo.data import images, pipeline
+from zoo.data import pipeline
 from zoo.data.spec import Arrays, Data, Spec
 from zoo.errors import UserError
 from zoo.recipe import Recipe
@@ -130,7 +130,7 @@ def fit(
         "examples_per_second": median over the epochs, without validation}.
 
     Raises:
-        UserError: if a file of the dataset cannot be decoded, or the loss is not finite.
+        UserError: if the loss is not finite.
     """
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     train = pipeline.training_batches(
@@ -148,20 +148,14 @@ def fit(
     )
     progress = Progress(epoch, len(data.train), recipe)
     started = time.perf_counter()
-    try:
-        history = model.fit(
-            train,
-            validation_data=validation,
-            epochs=recipe.epochs,
-            callbacks=[progress, *_callbacks(data.spec, recipe, run_dir)],
-            verbose=0,
-            shuffle=False,
-        )
-    except tf.errors.InvalidArgumentError as error:
-        paths = getattr(data.train, "paths", ())
-        if not paths:
-            raise
-        raise images.unreadable(paths, data.spec.shape, error) from error
+    history = model.fit(
+        train,
+        validation_data=validation,
+        epochs=recipe.epochs,
+        callbacks=[progress, *_callbacks(data.spec, recipe, run_dir)],
+        verbose=0,
+        shuffle=False,
+    )
     seconds = time.perf_counter() - started
     if not math.isfinite(history.history["loss"][-1]):
         raise UserError(
@@ -181,7 +175,7 @@ def one_hot(recipe: Recipe) -> bool:
     return bool(recipe.label_smoothing) or "mixup" in recipes.augmentation(recipe.augment)
 
 
-def monitored(spec: Spec) -> tuple[str, str]:
+def _monitored(spec: Spec) -> tuple[str, str]:
     """The validation score that picks the best epoch, and whether "max" or "min" is best."""
     return ("val_loss", "min") if spec.class_names is None else ("val_accuracy", "max")
 
@@ -256,7 +250,7 @@ def _steps(data: Data, recipe: Recipe) -> int:
 
 
 def _callbacks(spec: Spec, recipe: Recipe, run_dir: Path) -> list[keras.callbacks.Callback]:
-    monitor, mode = monitored(spec)
+    monitor, mode = _monitored(spec)
     callbacks = []
     if recipe.ema:
         # first, so that the others see the averaged weights

@@ -1,6 +1,8 @@
 """From a dataset's name or path to `Data`: train, validation and test splits, and their spec."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,10 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from zoo.data import catalog, folder, images, pipeline, table
-from zoo.data.spec import Arrays, Data, Source, Spec, Split, holdout_rows
+from zoo.data.spec import Arrays, Data, Source, Spec, Split, Stream, holdout_rows
 from zoo.errors import UserError
 
-__all__ = ["load", "memory_budget", "name_of", "samples"]
+__all__ = ["load", "memory_budget", "name_of", "naming_unreadable", "samples"]
 
 # what takes the place of a default that cannot be downloaded
 _OFFLINE = {"mnist": "mnist_5k"}
@@ -70,6 +72,19 @@ def load(
         note=note,
         **parts,
     )
+
+
+@contextlib.contextmanager
+def naming_unreadable(spec: Spec, *splits: Split) -> Iterator[None]:
+    """Within, a streamed file that cannot be decoded is a UserError that names it."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        streams = [split for split in splits if isinstance(split, Stream)]
+        if not streams:
+            raise
+        paths = dict.fromkeys(path for stream in streams for path in stream.paths)
+        raise images.unreadable(list(paths), spec.shape, error) from error
 
 
 def samples(split: Split, count: int) -> np.ndarray:
@@ -137,7 +152,8 @@ def _into_memory(splits: dict[str, Split], spec: Spec, budget: int) -> dict[str,
     example = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
     if sum(map(len, splits.values())) * example > budget:
         return splits
-    return {part: _decoded(split, spec, part) for part, split in splits.items()}
+    with naming_unreadable(spec, *splits.values()):
+        return {part: _decoded(split, spec, part) for part, split in splits.items()}
 
 
 def _decoded(split: Split, spec: Spec, part: str) -> Arrays:
@@ -149,11 +165,8 @@ def _decoded(split: Split, spec: Spec, part: str) -> Arrays:
     start = 0
     # on a terminal only, and only if it takes a while
     with tqdm(total=len(split), desc=f"reading {part}", disable=None, delay=2, leave=False) as bar:
-        try:
-            for some_x, some_y in batches:
-                x[start : start + len(some_y)], y[start : start + len(some_y)] = some_x, some_y
-                start += len(some_y)
-                bar.update(len(some_y))
-        except tf.errors.InvalidArgumentError as error:
-            raise images.unreadable(split.paths, spec.shape, error) from error
+        for some_x, some_y in batches:
+            x[start : start + len(some_y)], y[start : start + len(some_y)] = some_x, some_y
+            start += len(some_y)
+            bar.update(len(some_y))
     return Arrays(x, y)

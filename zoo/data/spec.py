@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,13 +40,6 @@ class Spec:
     def dtype(self) -> str:
         """Type of the model's input."""
         return "uint8" if self.kind == "image" else "float32"
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "Spec":
-        """The spec whose `dataclasses.asdict` was written as JSON."""
-        return cls(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()},
-        )
 
 
 @dataclasses.dataclass(frozen=True)
