@@ -91,7 +91,7 @@ CASES = [
     (["--model=cnn", *MNIST, "--train_split=trian"], "mnist_5k has the splits train, test"),
     (["--model=cnn", *MNIST, "--train_split=train[:x%]"], "mnist_5k has the splits train, test"),
     (["--model=cnn", *MNIST, "--train_split=train[:1]"], "has 1 examples: too few"),
-    (["--model=cnn", *MNIST, "--label=digit"], "only csv:PATH has label columns"),
+    (["--model=cnn", *MNIST, "--label=digit"], "mnist_5k has no column 'digit'. It has: image, label"),
     (["--model=cnn", *MNIST, "--image_size=10"], "an image of 10x10 is too small: the smallest is 18x18"),
     (["--model=cnn", *MNIST, "--class_weights=1,2"], "2 numbers for 10 classes"),
     (["--model=cnn", *MNIST, "--strategy=gpu"], "TensorFlow sees no GPU here"),

@@ -74,8 +74,9 @@ def fail(message: str) -> None:
 
 
 def warn(message: str) -> None:
-    """Prints one line on stderr."""
-    print(f"{_program()}: warning: {_sentence(message)}", file=sys.stderr, flush=True)
+    """Prints one line on stderr, if there is a message."""
+    if message:
+        print(f"{_program()}: warning: {_sentence(message)}", file=sys.stderr, flush=True)
 
 
 def flag(
@@ -174,10 +175,17 @@ def flagfile(groups: Iterable[str], settled: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def flags_help(groups: Iterable[str], defaults: dict[str, Any]) -> str:
-    """The flags of the groups, each with its meaning and its default."""
+def help_text(introduction: str, groups: Iterable[str], entry: registry.Entry | None) -> str:
+    """What --help prints: the flags of the groups, each with its meaning and its default.
+
+    Args:
+        introduction: Comes first.
+        groups: The headings.
+        entry: A model, whose recipe gives the defaults and whose hyperparameters come last.
+    """
+    defaults = dataclasses.asdict(entry.recipe if entry else Recipe())
     by_group = FLAGS.flags_by_module_dict()
-    lines = []
+    lines = [introduction.strip()]
     for group in groups:
         lines += ["", f"{group}:"]
         for flag in by_group[group]:
@@ -188,12 +196,9 @@ def flags_help(groups: Iterable[str], defaults: dict[str, Any]) -> str:
             if default not in (None, "", []):
                 meaning += f" [{default}]"
             lines += _entry(f"--{flag.name}", meaning)
-    return "\n".join(lines)
-
-
-def model_help(entry: registry.Entry) -> str:
-    """The hyperparameters of a model."""
-    lines = ["", f"Hyperparameters of {entry.name}, by --hparam=NAME=VALUE:"]
+    if entry is None:
+        return "\n".join([*lines, "", "With --model=NAME: its defaults and hyperparameters"])
+    lines += ["", f"Hyperparameters of {entry.name}, by --hparam=NAME=VALUE:"]
     for line in registry.hyperparameter_lines(entry) or ["none"]:
         term, _, meaning = line.partition("  ")
         lines += _entry(term, meaning)

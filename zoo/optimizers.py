@@ -9,10 +9,18 @@ from zoo.recipe import Recipe
 _ONE_CYCLE_RISE, _ONE_CYCLE_START, _ONE_CYCLE_END = 0.3, 1 / 25, 1e-4
 
 
-def optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+def optimizer(
+    recipe: Recipe, steps: int, rates: dict[str, float] | None = None
+) -> keras.optimizers.Optimizer:
     """The recipe's optimizer for a training of `steps` steps.
 
     Weight decay is decoupled (Loshchilov and Hutter 2019) and spares biases and normalisations.
+
+    Args:
+        recipe: How the model is trained.
+        steps: Steps of the whole training, which the schedule goes over.
+        rates: Factor of the learning rate for each weight, by its path; that of the weight decay
+            stays as it is.
 
     Raises:
         UserError: for muon with Keras 3.12 (the last for Python 3.10), where it fails.
@@ -48,6 +56,14 @@ def optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
         **options,
     )
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if rates:
+        update = made.update_step
+
+        def scaled(gradient, variable, learning_rate):
+            return update(gradient, variable, learning_rate * rates[variable.path])
+
+        # Keras has no rate of its own for a weight; every optimizer makes its steps here
+        made.update_step = scaled
     return made
 
 

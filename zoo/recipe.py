@@ -43,6 +43,12 @@ class Recipe:
             crop and cutout in pixels, mixup its alpha).
         class_weights: Weight of each class in the loss: 'balanced', or numbers in the order of
             the classes, as in '1,2.5'.
+        trainable: What is trained: all; head, the last layer alone; or patterns of layer names
+            separated by commas, as in 'transformer_layer_[45],pooled_dense', and the head.
+        lora_rank: Trains low-rank changes of this rank, of the attention's query and value where
+            there is attention, and the head, in place of the weights; 0 is off.
+        layer_decay: Factor of the learning rate for each layer down from the head.
+        head_learning_rate: Learning rate of the head; None is that of the rest.
         precision: Type of the layers' arithmetic; mixed types keep float32 weights.
         jit_compile: Compiles the step with XLA. It makes small dense models faster on a CPU and
             convolutions slower.
@@ -64,6 +70,10 @@ class Recipe:
     early_stopping: Annotated[int, Range(low=0)] = 0
     augment: str = ""
     class_weights: str = ""
+    trainable: str = "all"
+    lora_rank: Annotated[int, Range(low=0)] = 0
+    layer_decay: Annotated[float, Range(above=0, high=1)] = 1.0
+    head_learning_rate: Positive | None = None
     precision: PRECISIONS = "float32"
     jit_compile: bool = False
     steps_per_execution: Count = 1
@@ -72,6 +82,10 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = check(field.name, getattr(self, field.name), field.type)
             object.__setattr__(self, field.name, value)
+        if self.lora_rank and self.trainable != "all":
+            raise UserError(
+                f"trainable={self.trainable!r}: lora_rank chooses what is trained; leave one out"
+            )
         augmentation(self.augment)
         if self.class_weights not in ("", "balanced"):
             class_weights(self.class_weights)

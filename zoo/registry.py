@@ -45,6 +45,7 @@ class Entry:
     dataset: str
     source: str
     recipe: Recipe
+    tokenizer: str
 
     @property
     def summary(self) -> str:
@@ -63,9 +64,9 @@ class Entry:
 
     @property
     def hyperparameters(self) -> dict[str, Argument]:
-        """The keyword-only arguments: those that do not follow from the data."""
-        ends = ("input_shape", "num_classes")
-        return {name: arg for name, arg in self.arguments.items() if name not in ends}
+        """The arguments that do not follow from the data."""
+        given = ("input_shape", "num_classes", "vocabulary_size")
+        return {name: arg for name, arg in self.arguments.items() if name not in given}
 
     def check(self, values: dict[str, Any], known: dict[str, Argument]) -> dict[str, Any]:
         """Returns the values of known arguments as their types.
@@ -121,6 +122,7 @@ def register(
     dataset: str = "mnist",
     source: str = "",
     recipe: Recipe | None = None,
+    tokenizer: str = "words",
 ) -> Callable[[Callable[..., "keras.Model"]], Callable[..., "keras.Model"]]:
     """Registers the decorated builder under its own name.
 
@@ -129,11 +131,13 @@ def register(
     `{"logits": ...}`. With `num_classes=None` it predicts one number instead of classes.
 
     Args:
-        kinds: The kinds of data that it reads: "image" (uint8 pixels, rows x columns x channels)
-            and "features" (float32 vectors).
+        kinds: The kinds of data that it reads: "image" (uint8 pixels, rows x columns x channels),
+            "features" (float32 vectors), "text" and "text_pair" (int32 token ids; a keyword-only
+            argument `vocabulary_size` of the builder tells how many there are).
         dataset: What train.py trains it on if no dataset is named.
         source: The paper or page it follows.
         recipe: How it is trained unless told otherwise.
+        tokenizer: How texts become token ids for it: "words", "characters" or "wordpiece".
 
     Raises:
         ValueError: if the name is taken, or the builder's first two arguments have other names.
@@ -152,7 +156,8 @@ def register(
                 f"{name}({', '.join(leading)}, ...): the first two arguments of a builder are "
                 "input_shape and num_classes"
             )
-        _ENTRIES[name] = Entry(name, builder, kinds, dataset, source, recipe or Recipe())
+        entry = Entry(name, builder, kinds, dataset, source, recipe or Recipe(), tokenizer)
+        _ENTRIES[name] = entry
         return builder
 
     return add
@@ -177,11 +182,14 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_entries(), pattern))
 
 
-def get(name: str, **kwargs) -> "keras.Model":
+def get(name: str, *, weights: str | Path | None = None, **kwargs) -> "keras.Model":
     """Builds a model, uncompiled, with raw input and `{"logits": ...}` out.
 
     Args:
         name: A registered name.
+        weights: What `zoo.load` takes: a run, an export or a .keras file. Each layer starts from
+            the weights that fit; a head of another size is made anew. A model of texts gets the
+            vocabulary and length of those weights.
         **kwargs: The builder's arguments, each checked against its signature: input_shape (of one
             example, such as (28, 28, 1)), num_classes (None for a regression) and the model's
             hyperparameters. Each has a default.
@@ -190,7 +198,19 @@ def get(name: str, **kwargs) -> "keras.Model":
         UserError: (a ValueError) for a name or a value that does not fit.
     """
     entry = find(name)
-    return entry.builder(**entry.check(kwargs, entry.arguments))
+    values = entry.check(kwargs, entry.arguments)
+    if weights is None:
+        return entry.builder(**values)
+    from zoo import finetuning
+
+    given = {name: value for name, value in values.items() if name in entry.hyperparameters}
+    before, tokenizer = finetuning.origin(weights, entry, given, entry.tokenizer)
+    if not isinstance(tokenizer, str):
+        sizes = {"input_shape": (tokenizer.length,), "vocabulary_size": len(tokenizer.vocabulary)}
+        values = sizes | values
+    model = entry.builder(**before | values)
+    finetuning.take_over(model, weights)
+    return model
 
 
 def build(entry: Entry, spec: "Spec", hparams: dict[str, Any]) -> "keras.Model":
@@ -205,6 +225,13 @@ def build(entry: Entry, spec: "Spec", hparams: dict[str, Any]) -> "keras.Model":
             f"{entry.name} reads {' or '.join(entry.kinds)} data, but the dataset has "
             f"{spec.kind} of shape {spec.shape}: take one of {', '.join(sorted(fitting))}"
         )
+    if spec.tokenizer and entry.tokenizer == "wordpiece" != spec.tokenizer.kind:
+        raise UserError(
+            f"tokenizer={spec.tokenizer.kind!r}: {entry.name} reads wordpiece tokens alone: leave "
+            "--tokenizer out"
+        )
+    if spec.tokenizer and "vocabulary_size" in entry.arguments:
+        hparams = {"vocabulary_size": len(spec.tokenizer.vocabulary), **hparams}
     return entry.builder(spec.shape, spec.num_classes, **hparams)
 
 

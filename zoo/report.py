@@ -15,12 +15,15 @@ from matplotlib.figure import Figure
 from scipy import stats
 from sklearn.metrics import (
     ConfusionMatrixDisplay,
+    f1_score,
     mean_absolute_error,
     mean_squared_error,
     r2_score,
 )
+from tqdm import tqdm
 
-from zoo.data import pipeline
+from zoo import finetuning
+from zoo.data import pick, pipeline
 from zoo.data.spec import Data, Spec
 from zoo.recipe import Recipe
 from zoo.registry import Entry
@@ -38,15 +41,20 @@ def evaluate(model: keras.Model, data: Data, batch_size: int, run_dir: Path) -> 
         model: The trained model.
         data: Where the test split comes from.
         batch_size: Examples per batch.
-        run_dir: Gets confusion.png and examples.png (images), or predictions.png (regression).
+        run_dir: Gets confusion.png and examples.png (images) or mistakes.txt (texts), or
+            predictions.png (regression).
 
     Returns:
-        Classification: loss, accuracy and accuracy_interval (95%, Wilson). Regression: loss (MSE),
+        Classification: loss, accuracy, accuracy_interval (95%, Wilson) and f1 (of the second of
+        two classes, else the mean over the classes). Regression: loss (MSE),
         mse, mae, mae_interval (95%, bootstrap) and r2.
     """
     images, targets, outputs = [], [], []
     predict = predictor(model)
-    for inputs, target in pipeline.batches(data.test, data.spec, batch_size=batch_size):
+    batches = pipeline.batches(data.test, data.spec, batch_size=batch_size)
+    # on a terminal only, and only if it takes a while
+    bar = {"desc": "testing", "disable": None, "delay": 2, "leave": False}
+    for inputs, target in tqdm(batches, total=len(batches), **bar):
         outputs.append(predict(inputs).numpy())
         targets.append(target["logits"].numpy())
         if data.spec.kind == "image":
@@ -58,6 +66,9 @@ def evaluate(model: keras.Model, data: Data, batch_size: int, run_dir: Path) -> 
     _draw_confusion(target, output.argmax(-1), data.spec, run_dir / "confusion.png")
     if images:
         _draw_examples(images, data.spec, run_dir / "examples.png")
+    if data.spec.is_text:
+        rows = pipeline.order(data.test, data.spec)
+        _write_mistakes(_worst(rows, target, output), data, run_dir / "mistakes.txt")
     return _classification_scores(target, output)
 
 
@@ -95,6 +106,7 @@ def record(
             for part, split in parts.items()
         },
         "parameters": model.count_params(),
+        **finetuning.parameters(model),
         "epochs": len(history["loss"]),
         "seconds": trained["seconds"],
         "examples_per_second": trained["examples_per_second"],
@@ -114,7 +126,7 @@ def summary(test: dict[str, Any]) -> str:
         low, high = test["accuracy_interval"]
         return (
             f"test: accuracy {test['accuracy']:.2%} (95% interval {low:.2%} to {high:.2%}), "
-            f"loss {test['loss']:.4f}, {test['examples']:,} examples"
+            f"F1 {test['f1']:.2%}, loss {test['loss']:.4f}, {test['examples']:,} examples"
         )
     low, high = test["mae_interval"]
     r2 = "" if test["r2"] is None else f"R2 {test['r2']:.4f}, "
@@ -159,12 +171,14 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
 
 def _classification_scores(target: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(target, logits)
-    right = int((logits.argmax(-1) == target).sum())
+    given, binary = logits.argmax(-1), logits.shape[-1] == 2
+    right = int((given == target).sum())
     interval = stats.binomtest(right, len(target)).proportion_ci(method="wilson")
     return {
         "loss": float(loss),
         "accuracy": right / len(target),
         "accuracy_interval": [float(interval.low), float(interval.high)],
+        "f1": float(f1_score(target, given, average="binary" if binary else "macro")),
         "examples": len(target),
     }
 
@@ -186,14 +200,14 @@ def _regression_scores(target: np.ndarray, output: np.ndarray) -> dict[str, Any]
     }
 
 
-def _worst(images: np.ndarray, target: np.ndarray, logits: np.ndarray) -> list[tuple]:
-    """The most confidently wrong of a batch: (confidence, image, true class, given class)."""
+def _worst(examples: np.ndarray, target: np.ndarray, logits: np.ndarray) -> list[tuple]:
+    """The most confidently wrong: (confidence, example, true class, given class)."""
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
     given = probabilities.argmax(-1)
     wrong = np.flatnonzero(given != target)
     confidence = probabilities[wrong, given[wrong]]
     order = np.argsort(-confidence)[:_EXAMPLES]
-    return [(confidence[i], images[wrong[i]], target[wrong[i]], given[wrong[i]]) for i in order]
+    return [(confidence[i], examples[wrong[i]], target[wrong[i]], given[wrong[i]]) for i in order]
 
 
 def _draw_examples(batches: list[list[tuple]], spec: Spec, path: Path) -> None:
@@ -209,6 +223,18 @@ def _draw_examples(batches: list[list[tuple]], spec: Spec, path: Path) -> None:
         axes.set_title(title, fontsize=8)
     figure.suptitle("Most confident mistakes on the test split" if worst else "No mistakes")
     figure.savefig(path, dpi=100)
+
+
+def _write_mistakes(worst: list[tuple], data: Data, path: Path) -> None:
+    """Writes the most confident mistakes on texts, each with its line of truth and prediction."""
+    texts = pick(data.raw_test, [row for _, row, _, _ in worst])
+    names = data.spec.class_names
+    lines = ["Most confident mistakes on the test split" if worst else "No mistakes"]
+    for (confidence, row, target, given), text in zip(worst, texts, strict=True):
+        lines += ["", f"{names[target]}, taken for {names[given]} ({confidence:.0%}), row {row}:"]
+        for part in np.atleast_1d(text):
+            lines.append(part if isinstance(part, str) else part.decode(errors="replace"))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _draw_confusion(target: np.ndarray, given: np.ndarray, spec: Spec, path: Path) -> None:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from zoo.errors import UserError
 
+BEST, LAST = "best.keras", "last.keras"  # states of the model
+METRICS = "metrics.json"
+
 _MARK = "flags.txt"  # what every run has from its beginning
 
 
@@ -23,12 +26,15 @@ def check_writable(directory: Path) -> None:
         ) from error
 
 
-def check(directory: Path) -> None:
-    """Makes sure that a run can be written to the folder, without making it.
+def check(directory: str | Path | None) -> None:
+    """Makes sure that a run can be written to the folder, if one is named, without making it.
 
     Raises:
         UserError: if it cannot, or the folder holds something that is no run.
     """
+    if directory is None:
+        return
+    directory = Path(directory).expanduser()
     check_writable(directory)
     if directory.exists() and any(directory.iterdir()) and not (directory / _MARK).exists():
         raise UserError(
@@ -36,21 +42,19 @@ def check(directory: Path) -> None:
         )
 
 
-def begin(directory: Path) -> Path | None:
+def begin(directory: str | Path) -> Path:
     """Makes the run's folder; an earlier run there is renamed to `directory`.1, .2, ...
-
-    Returns:
-        Where the earlier run is now, if there was one.
 
     Raises:
         UserError: as `check`.
     """
     check(directory)
-    kept = None
+    directory = Path(directory).expanduser()
     if directory.exists() and any(directory.iterdir()):
         number = 1
         while (kept := directory.with_name(f"{directory.name}.{number}")).exists():
             number += 1
         directory.rename(kept)
+        print(f"the earlier run in {directory} is kept as {kept}")
     directory.mkdir(parents=True, exist_ok=True)
-    return kept
+    return directory

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.spec import Spec
+from zoo.data import text
+from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
-from zoo.training import BEST, LAST
+from zoo.run_folder import BEST, LAST, METRICS
 
 # beside the graph, in the folder of a SavedModel that TF Serving leaves alone
 _EXTRA = "assets.extra"
@@ -34,17 +36,21 @@ def export(
 ) -> Path:
     """Writes `directory`/<next version>, which TF Serving loads as it is.
 
-    The signature `serving_default` takes the model's own input (`image`, uint8, or `features`,
-    float32) and gives, for classes, `logits` and `probabilities` (float32, batch x classes),
-    `class_id` (int64, batch) and `label` (string, batch); for a regression `prediction` (float32,
-    batch). The version is loaded back and compared with the model, and only then gets its name.
+    The signature `serving_default` takes raw input (`image`, uint8; `features`, float32; `text`,
+    or `text_a` and `text_b`, strings) and gives, for classes, `logits` and `probabilities`
+    (float32, batch x classes), `class_id` (int64, batch) and `label` (string, batch); for a
+    regression `prediction` (float32, batch). The version is loaded back and compared with the
+    model, and only then gets its name. BERT's needs TF Text's operations: TF Serving has them, in
+    Python `import tensorflow_text` does.
 
     Args:
         model: What `zoo.get` builds, trained.
         directory: Folder of the model's versions; its name is the model's name in TF Serving.
         class_names: Names of the classes; the numbers from 0 if neither they nor a spec are given.
-        spec: What the data is, in place of `class_names`.
-        samples: Inputs to compare with, (n, *shape); seeded noise if not given.
+        spec: What the data is, in place of `class_names`. Without its tokenizer a model of texts is
+            served on token ids, the input `tokens`.
+        samples: Raw inputs to compare with, (n, *shape), for texts strings of shape (n,) or (n, 2);
+            seeded noise if not given.
         record: What is to be known of the model later; written to assets.extra/zoo.json.
 
     Returns:
@@ -71,7 +77,9 @@ def export(
         extra = draft / _EXTRA
         extra.mkdir()
         model.save(extra / _KERAS)
-        record = {"spec": dataclasses.asdict(spec), **(record or {})}
+        text.save(spec, extra)
+        described = dataclasses.asdict(dataclasses.replace(spec, tokenizer=None))
+        record = {"spec": described, **(record or {})}
         (extra / _RECORD).write_text(json.dumps(record, indent=2) + "\n")
         _compare(draft, model, spec, samples)
         return _publish(draft, directory)
@@ -87,16 +95,22 @@ def load(path: str | Path) -> keras.Model:
     Raises:
         UserError: if there is no model.
     """
-    path = Path(path)
-    candidates = [path, path / LAST, path / BEST, path / _EXTRA / _KERAS]
-    candidates += [v / _EXTRA / _KERAS for v in reversed(versions(path))]
-    file = next((c for c in candidates if c.suffix == ".keras" and c.is_file()), None)
-    if file is None:
-        raise UserError(
-            f"{path}: there is no model; expected a run folder with {LAST}, an export such as "
-            "saved_models/cnn or saved_models/cnn/1, or a .keras file"
-        )
-    return keras.saving.load_model(file, compile=False, safe_mode=True)
+    file = _find(path)
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{file}: this is no model that Keras can load: {reason}") from error
+
+
+def tokenizer(path: str | Path) -> Tokenizer | None:
+    """The tokenizer of the model that `load` loads; None if it is not for texts.
+
+    Raises:
+        UserError: if there is no model.
+    """
+    file = _find(path).with_name(text.FILE)
+    return text.load(file) if file.is_file() else None
 
 
 def predictor(model: keras.Model) -> Callable:
@@ -120,18 +134,48 @@ def versions(directory: Path) -> list[Path]:
     return sorted((p for p in directory.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))
 
 
+def record(path: str | Path) -> dict[str, Any]:
+    """What is known of the model that `load` loads; empty for a file that stands alone.
+
+    Raises:
+        UserError: if there is no model, or its record cannot be read.
+    """
+    for name in (_RECORD, METRICS):
+        file = _find(path).with_name(name)
+        if file.is_file():
+            try:
+                return dict(json.loads(file.read_text()))
+            except (ValueError, TypeError) as error:
+                raise UserError(f"{file}: this is no JSON object: {error}") from error
+    return {}
+
+
+def _find(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    candidates = [path, path / LAST, path / BEST, path / _EXTRA / _KERAS]
+    candidates += [v / _EXTRA / _KERAS for v in reversed(versions(path))]
+    file = next((c for c in candidates if c.suffix == ".keras" and c.is_file()), None)
+    if file is None:
+        raise UserError(
+            f"{path}: there is no model; expected a run folder with {LAST}, an export such as "
+            "saved_models/cnn or saved_models/cnn/1, or a .keras file"
+        )
+    return file
+
+
 def _spec_of(model: keras.Model, class_names: tuple[str, ...] | None) -> Spec:
     inputs, outputs = getattr(model, "input", None), getattr(model, "output", None)
     if (
         not (isinstance(inputs, dict) and isinstance(outputs, dict))
-        or not (len(inputs) == 1 and inputs.keys() <= {"image", "features"})
+        or not (len(inputs) == 1 and inputs.keys() <= {"image", "features", "tokens"})
         or list(outputs) != ["logits"]
     ):
         raise UserError(
-            "cannot export this model: expected one input named 'image' or 'features' and the "
-            "output {'logits': ...}, as zoo.get builds them"
+            "cannot export this model: expected one input named 'image', 'features' or 'tokens' "
+            "and the output {'logits': ...}, as zoo.get builds them"
         )
-    ((kind, tensor),) = inputs.items()
+    ((name, tensor),) = inputs.items()
+    kind = "text" if name == "tokens" else name
     regression = any(layer.name == "denormalization" for layer in model.layers)
     width = outputs["logits"].shape[-1]
     if class_names is None:
@@ -145,22 +189,49 @@ def _spec_of(model: keras.Model, class_names: tuple[str, ...] | None) -> Spec:
 
 def _noise(spec: Spec) -> np.ndarray:
     random = np.random.default_rng(0)
+    if spec.tokenizer:
+        columns = (8,) if spec.kind == "text" else (8, 2)
+        words = random.choice(spec.tokenizer.vocabulary, (*columns, 12))
+        return np.apply_along_axis(" ".join, -1, words).astype(object)
+    if spec.is_text:
+        return random.integers(1, 3, (8, 12), "int32")
     if spec.kind == "image":
         return random.integers(0, 256, (8, *spec.shape), "uint8")
     return random.normal(size=(8, *spec.shape)).astype("float32")
+
+
+def _raw_inputs(spec: Spec) -> dict[str, tf.TensorSpec]:
+    """Names, shapes and types of what `serving_default` takes."""
+    if spec.tokenizer:
+        names = ("text",) if spec.kind == "text" else ("text_a", "text_b")
+        return {name: tf.TensorSpec((None,), tf.string, name) for name in names}
+    shape = (None,) if spec.is_text else spec.shape
+    return {spec.input_name: tf.TensorSpec((None, *shape), spec.dtype, spec.input_name)}
+
+
+def _by_name(spec: Spec, samples: np.ndarray) -> dict[str, tf.Tensor]:
+    """Raw samples as `serving_default` takes them."""
+    names = list(_raw_inputs(spec))
+    columns = [samples] if len(names) == 1 else [samples[:, i] for i in range(len(names))]
+    return {name: tf.constant(column) for name, column in zip(names, columns, strict=True)}
 
 
 def _archive(model: keras.Model, spec: Spec) -> keras.export.ExportArchive:
     """An archive of the model's weights and its `serving_default` signature."""
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint(
-        "serving_default",
-        _predict_function(model, spec),
-        input_signature=[
-            {spec.input_name: tf.TensorSpec((None, *spec.shape), spec.dtype, spec.input_name)}
-        ],
-    )
+    if spec.tokenizer:
+        encode, vocabulary = text.encoder(spec.tokenizer)
+        vocabulary.build(None)
+        archive.track(vocabulary)
+    else:
+        encode = None
+    predict = _predict_function(model, spec)
+
+    def serve(inputs):
+        return predict({"tokens": encode(*inputs.values())} if encode else inputs)
+
+    archive.add_endpoint("serving_default", serve, input_signature=[_raw_inputs(spec)])
     return archive
 
 
@@ -186,9 +257,11 @@ def _compare(version: Path, model: keras.Model, spec: Spec, samples: np.ndarray)
     served = tf.saved_model.load(str(version)).signatures["serving_default"]
     name = "prediction" if spec.class_names is None else "logits"
     predict = predictor(model)
+    encode = text.encoder(spec.tokenizer)[0] if spec.tokenizer else None
     for batch in (samples[:1], samples):
-        expected = predict({spec.input_name: batch}).numpy()
-        given = served(**{spec.input_name: tf.constant(batch)})[name].numpy()
+        raw = _by_name(spec, batch)
+        expected = predict({"tokens": encode(*raw.values())} if encode else raw).numpy()
+        given = served(**raw)[name].numpy()
         scale = max(1.0, float(np.abs(expected).max()))
         difference = float(np.abs(given.reshape(expected.shape) - expected).max())
         if not difference <= _TOLERANCE * scale:

@@ -5,6 +5,7 @@ import math
 import statistics
 import sys
 import time
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,13 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from zoo import optimizers
+from zoo import finetuning, optimizers
 from zoo import recipe as recipes
 from zoo.data import pipeline
 from zoo.data.spec import Arrays, Data, Spec
 from zoo.errors import UserError
 from zoo.recipe import Recipe
-
-BEST, LAST = "best.keras", "last.keras"
+from zoo.run_folder import BEST, LAST
 
 
 def check(recipe: Recipe, spec: Spec) -> None:
@@ -61,11 +61,17 @@ def suited(recipe: Recipe, examples: int, named: set[str]) -> Recipe:
     return dataclasses.replace(recipe, batch_size=batch_size)
 
 
-def adapt(model: keras.Model, data: Data) -> None:
-    """Sets the statistics of the model's `Normalization` layers from the training split."""
-    for name, column in (("normalization", 0), ("denormalization", 1)):
+def adapt(model: keras.Model, data: Data, taken: Container[str] = ()) -> None:
+    """Sets the statistics of the model's `Normalization` layers from the training split.
+
+    Those of the inputs stay if they were taken over, and those of the targets if the head was.
+    """
+    for name, column, owner in (
+        ("normalization", 0, "normalization"),
+        ("denormalization", 1, finetuning.HEAD),
+    ):
         layer = next((layer for layer in model.layers if layer.name == name), None)
-        if layer is None:
+        if layer is None or owner in taken:
             continue
         if isinstance(data.train, Arrays):
             layer.adapt((data.train.x, data.train.y)[column])
@@ -77,9 +83,12 @@ def adapt(model: keras.Model, data: Data) -> None:
 def compile(model: keras.Model, data: Data, recipe: Recipe) -> None:
     """Compiles the model with the recipe's loss, metrics, penalties and optimizer.
 
+    What the recipe does not train is frozen.
+
     Classification: cross-entropy and accuracy. Regression: MSE, weighted by 1 / variance of the
     training targets so that the loss has no units, and MAE, MSE and R2 in the target's own.
     """
+    finetuning.freeze(model, recipe)
     if recipe.l1 or recipe.l2:
         for weight in model.trainable_weights:
             if weight.name == "kernel":
@@ -103,7 +112,9 @@ def compile(model: keras.Model, data: Data, recipe: Recipe) -> None:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     model.compile(
-        optimizer=optimizers.optimizer(recipe, _steps(data, recipe) * recipe.epochs),
+        optimizer=optimizers.optimizer(
+            recipe, _steps(data, recipe) * recipe.epochs, finetuning.rates(model, recipe)
+        ),
         loss={"logits": loss},
         loss_weights=loss_weights,
         metrics={"logits": metrics},

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,15 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from zoo.data import catalog, folder, images, pipeline, table
-from zoo.data.spec import Arrays, Data, Source, Spec, Split, Stream, holdout_rows
+from zoo.data import text as texts
+from zoo.data.spec import Arrays, Data, Source, Spec, Split, Stream, Tokenizer, holdout_rows
 from zoo.errors import UserError
 
-__all__ = ["load", "memory_budget", "name_of", "naming_unreadable", "samples"]
+__all__ = ["load", "memory_budget", "name_of", "naming_unreadable", "pick", "samples"]
 
 # what takes the place of a default that cannot be downloaded
-_OFFLINE = {"mnist": "mnist_5k"}
+_OFFLINE = {"mnist": "mnist_5k", "imdb_reviews": "synthetic_reviews"}
+_OWN = ("folder", "csv", "jsonl")  # kinds of files of the user's
 
 
 def load(
@@ -26,8 +28,13 @@ def load(
     default: str = "mnist",
     data_dir: str | None = None,
     train_split: str | None = None,
+    text: Sequence[str] = (),
     label: str | None = None,
     image_size: tuple[int, int] | None = None,
+    tokenizer: str | Tokenizer = "words",
+    preset: str = "",
+    vocabulary_size: int = 20_000,
+    length: int | None = None,
     holdout: float = 0.1,
     seed: int = 0,
     budget: int | None = None,
@@ -35,15 +42,23 @@ def load(
     """Finds, downloads and prepares a dataset.
 
     Args:
-        name: A TFDS name with its config (`mnist`, `glue/mrpc`), `folder:PATH` or `csv:PATH`; None
-            for the default.
+        name: A TFDS name with its config (`mnist`, `glue/mrpc`), `folder:PATH`, `csv:PATH` or
+            `jsonl:PATH`; None for the default.
         default: The TFDS name for None. If it cannot be downloaded, a small dataset that needs no
             network takes its place, and `Data.note` says so; a name is never replaced.
         data_dir: Where TFDS keeps prepared data; None for TFDS' own place.
         train_split: TFDS' split expression for the training data, such as 'train[:90%]'.
-        label: Column of a CSV file to predict.
+        text: Column of texts, or the two columns of pairs. Empty for TFDS' own, and for files
+            whose columns are numbers.
+        label: Column to predict; None for TFDS' own.
         image_size: (rows, columns) that images are resized to; None for their own or, where they
             differ, their median.
+        tokenizer: Kind of the tokenizer that is adapted to the training texts ("words",
+            "characters" or "wordpiece"), or a tokenizer.
+        preset: Pretrained BERT whose tokenizer is taken instead.
+        vocabulary_size: Most tokens of an adapted tokenizer.
+        length: Most tokens of a text; None for the 95th percentile of the training texts or, of a
+            tokenizer that is given, its own.
         holdout: Share of the training split that becomes the validation split, or the test split,
             where the dataset has none.
         seed: Which rows are held out.
@@ -55,21 +70,36 @@ def load(
     """
     note = ""
     try:
-        source = _find(name or default, data_dir, train_split, label, image_size)
+        source = _find(name or default, data_dir, train_split, text, label, image_size)
     except catalog.Unavailable as error:
         if name is not None or default not in _OFFLINE:
             raise
         name = _OFFLINE[default]
         note = f"the default dataset {default} was replaced by the small {name}: {error}"
-        source = _find(name, data_dir, train_split, label, image_size)
+        source = _find(name, data_dir, train_split, text, label, image_size)
     parts, origins = _divide(source, holdout, seed)
-    parts = _into_memory(parts, source.spec, memory_budget() if budget is None else budget)
+    spec, raw_test = source.spec, parts["test"]
+    if spec.is_text:
+        if preset:
+            tokenizer = texts.from_preset(preset, parts["train"], length)
+        elif isinstance(tokenizer, str):
+            tokenizer = texts.adapt(
+                parts["train"], tokenizer, vocabulary_size=vocabulary_size, length=length
+            )
+        elif length is not None:
+            tokenizer = texts.with_length(tokenizer, parts["train"], length)
+        parts, spec = texts.tokenized(parts, spec, tokenizer)
+    elif length is not None or preset:
+        option = "preset" if preset else "length"
+        raise UserError(f"{option}={preset or length}: {name or default} has no texts")
+    parts = _into_memory(parts, spec, memory_budget() if budget is None else budget)
     return Data(
         name=name or default,
         version=source.version,
-        spec=source.spec,
+        spec=spec,
         splits=origins,
         note=note,
+        raw_test=raw_test if spec.is_text else None,
         **parts,
     )
 
@@ -88,10 +118,21 @@ def naming_unreadable(spec: Spec, *splits: Split) -> Iterator[None]:
 
 
 def samples(split: Split, count: int) -> np.ndarray:
-    """The inputs of the split's first examples, (count or fewer, *spec.shape)."""
+    """The inputs of the split's first examples, (count or fewer, ...)."""
     if isinstance(split, Arrays):
         return split.x[:count]
     return np.stack([x for x, _ in split.read(None).take(count).as_numpy_iterator()])
+
+
+def pick(split: Split, rows: list[int]) -> list:
+    """The inputs of these rows of the split, in the order of the rows."""
+    if isinstance(split, Arrays):
+        return [split.x[row] for row in rows]
+    wanted, found = set(rows), {}
+    for row, (x, _) in enumerate(split.read(None).as_numpy_iterator()):
+        if row in wanted:
+            found[row] = x
+    return [found[row] for row in rows]
 
 
 def memory_budget() -> int:
@@ -102,27 +143,27 @@ def memory_budget() -> int:
 def name_of(dataset: str) -> str:
     """A dataset's name or path as part of a file name: 'csv:data/iris.csv' gives 'iris'."""
     kind, colon, path = dataset.partition(":")
-    if colon and kind in ("folder", "csv"):
+    if colon and kind in _OWN:
         return Path(path).resolve().stem
     return dataset.replace("/", "-").replace(":", "-")
 
 
-def _find(name, data_dir, train_split, label, image_size) -> Source:
+def _find(name, data_dir, train_split, text, label, image_size) -> Source:
     kind, colon, path = name.partition(":")
-    if colon and kind in ("folder", "csv"):
+    if colon and kind in _OWN:
         if train_split is not None:
             raise UserError(
                 f"train_split={train_split!r}: only TFDS datasets have split expressions; {name} "
                 "is divided by its subfolders or files named train and test, or by --holdout"
             )
-        if kind == "csv":
+        if kind != "folder":
             if image_size is not None:
                 raise UserError(f"image_size={image_size}: {name} has no images to resize")
-            return table.load(path, label)
+            return table.load(kind, path, text, label)
+        if text or label:
+            raise UserError(f"{name} has no columns: leave --text and --label out")
         return folder.load(path, image_size)
-    if label is not None:
-        raise UserError(f"label={label!r}: only csv:PATH has label columns; {name} has its own")
-    return catalog.load(name, data_dir, train_split, image_size)
+    return catalog.load(name, data_dir, train_split, image_size, text, label)
 
 
 def _divide(source: Source, holdout: float, seed: int) -> tuple[dict[str, Split], dict[str, str]]:

@@ -4,7 +4,7 @@ import contextlib
 import io
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from zoo.data import images, mnist_5k  # noqa: F401, the import registers the dataset
+from zoo.data import images, mnist_5k, synthetic_reviews  # noqa: F401, imports register datasets
 from zoo.data.spec import Source, Spec, Stream
 from zoo.errors import UserError
 from zoo.schema import closest
@@ -31,9 +31,17 @@ class Unavailable(UserError):
 
 
 def load(
-    name: str, data_dir: str | None, train_split: str | None, image_size: tuple[int, int] | None
+    name: str,
+    data_dir: str | None,
+    train_split: str | None,
+    image_size: tuple[int, int] | None,
+    text: Sequence[str],
+    label: str | None,
 ) -> Source:
     """Prepares the TFDS dataset `name` if it is not there yet, and reads its labelled splits.
+
+    Inputs and label are TFDS' supervised keys; without these, or where `text` and `label` name
+    others, the texts and the column `label`.
 
     Raises:
         Unavailable: if it is not prepared and cannot be downloaded.
@@ -47,7 +55,7 @@ def load(
     expressions |= {
         s: s for s in ("validation", "test") if s in builder.info.splits and s not in train
     }
-    spec, decode, raw_of = _reading(builder, name, image_size)
+    spec, decode, raw_of = _reading(builder, name, image_size, text, label)
     splits, origins = {}, {}
     for part, expression in expressions.items():
         try:
@@ -74,7 +82,7 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
         raise UserError(
             f"no dataset is named {name!r}.{closest(name.split('/')[0], known)} Expected one of "
             f"the {len(known)} of TensorFlow Datasets (mnist, cifar10, iris, ...), folder:PATH of "
-            "images by class, or csv:PATH"
+            "images by class, csv:PATH or jsonl:PATH"
         ) from None
     except Exception as error:
         raise UserError(f"dataset {name!r}: {_one_line(error)}") from error
@@ -85,7 +93,7 @@ def _prepare(builder: tfds.core.DatasetBuilder, name: str) -> None:
         return
     ways_out = (
         "connect to the network, name a folder that has it with --data_dir, or take "
-        "--dataset=mnist_5k, which needs no download"
+        "--dataset=mnist_5k or synthetic_reviews, which need no download"
     )
     urls = list(builder.url_infos or ())
     if urls and not _reachable(urls):
@@ -136,19 +144,18 @@ def _reachable(urls: list[str]) -> bool:
 
 
 def _reading(
-    builder: tfds.core.DatasetBuilder, name: str, image_size: tuple[int, int] | None
+    builder: tfds.core.DatasetBuilder,
+    name: str,
+    image_size: tuple[int, int] | None,
+    text: Sequence[str],
+    label: str | None,
 ) -> tuple[Spec, Callable, Callable]:
     """The spec, the function from a raw example to (x, y), and that from a split to raw examples.
 
     Raw examples hold only what `decode` needs, images still encoded.
     """
-    features, keys = builder.info.features, builder.info.supervised_keys
-    if keys is None or len(keys) != 2 or not isinstance(keys[1], str):
-        raise UserError(
-            f"{name} is not made for classification or regression: TFDS names no input and label"
-        )
-    inputs, label = keys
-    columns = [inputs] if isinstance(inputs, str) else list(inputs)
+    features = builder.info.features
+    columns, label = _columns(builder, name, text, label)
     encoded = [c for c in columns if isinstance(features[c], tfds.features.Image)]
     class_names, read_label = _target(builder, label, name)
 
@@ -164,9 +171,15 @@ def _reading(
 
         def read_input(example):
             return images.resize(decode_image(example[columns[0]]), shape)
+    elif image_size is not None:
+        raise UserError(f"image_size={image_size}: {name} has no images to resize")
+    elif all(isinstance(features[c], tfds.features.Text) for c in columns):
+        spec = text_spec(columns, class_names, name)
+
+        def read_input(example):
+            texts = [example[c] for c in columns]
+            return texts[0] if len(texts) == 1 else tf.stack(texts)
     else:
-        if image_size is not None:
-            raise UserError(f"image_size={image_size}: {name} has no images to resize")
         names = _feature_names(builder, columns, name)
         spec = Spec("features", (len(names),), class_names, names)
 
@@ -175,6 +188,37 @@ def _reading(
             return tf.ensure_shape(tf.concat(numbers, axis=0), spec.shape)
 
     return spec, lambda example: (read_input(example), read_label(example[label])), raw
+
+
+def text_spec(columns: list[str], class_names: tuple[str, ...] | None, name: str) -> Spec:
+    """The spec of texts in one column, or pairs in two, before they are tokenized."""
+    if len(columns) > 2:
+        raise UserError(f"{name}: {len(columns)} columns of text; expected one or two")
+    kind, shape = ("text", ()) if len(columns) == 1 else ("text_pair", (2,))
+    return Spec(kind, shape, class_names)
+
+
+def _columns(
+    builder: tfds.core.DatasetBuilder, name: str, text: Sequence[str], label: str | None
+) -> tuple[list[str], str]:
+    """Names of the inputs and of the label."""
+    features, keys = builder.info.features, builder.info.supervised_keys
+    for column in (*text, *([label] if label else [])):
+        if column not in features:
+            raise UserError(
+                f"{name} has no column {column!r}.{closest(column, features)} It has: "
+                f"{', '.join(features)}"
+            )
+    if keys is None:
+        found = [c for c in features if isinstance(features[c], tfds.features.Text)]
+        keys = (found, "label") if found and "label" in features else ()
+    if (text and label) or (len(keys) == 2 and isinstance(keys[1], str)):
+        inputs = keys[0] if not text else list(text)
+        return [inputs] if isinstance(inputs, str) else list(inputs), label or keys[1]
+    raise UserError(
+        f"{name} is not made for classification or regression: TFDS names no input and label. "
+        f"Name columns of it with --text and --label: {', '.join(features)}"
+    )
 
 
 def _image_shape(
@@ -208,7 +252,7 @@ def _feature_names(
         if not numeric or len(feature.shape) > 1 or None in feature.shape:
             raise UserError(
                 f"{name}: the input {column!r} is {type(feature).__name__} of shape "
-                f"{feature.shape}; the models here read images and plain numbers"
+                f"{feature.shape}; the models here read images, texts and plain numbers"
             )
         width = feature.shape[0] if feature.shape else 0
         names += [f"{column}_{i}" for i in range(width)] or [column]

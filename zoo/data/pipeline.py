@@ -14,6 +14,8 @@ from zoo.data.augment import augment
 from zoo.data.spec import Arrays, Spec, Split
 
 _AHEAD = 4  # batches made while the model works
+_WIDTHS = 16  # of batches of texts, which are cut to the longest of each
+_SORTED = 50  # batches among which texts are sorted by length
 
 
 def training_batches(
@@ -28,6 +30,8 @@ def training_batches(
     class_weights: np.ndarray | None,
 ) -> tf.data.Dataset:
     """Shuffled batches of one epoch, each a function of (seed, epoch, position) alone.
+
+    Texts of like length go together, in a batch as wide as the longest of them.
 
     Args:
         split: What is trained on.
@@ -46,7 +50,7 @@ def training_batches(
     base = tf.constant([seed, 0], tf.int64)
     weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
 
-    shuffled = _shuffler(split, batch_size)
+    shuffled = _shuffler(split, spec, batch_size)
 
     def of_epoch(_):
         return shuffled(tf.random.fold_in(base, epoch.read_value()))
@@ -67,17 +71,24 @@ def training_batches(
 
 
 def batches(split: Split, spec: Spec, *, batch_size: int, one_hot: bool = False) -> tf.data.Dataset:
-    """Batches in the split's own order: ({input name: x}, {"logits": y})."""
+    """Batches in the order of `order`: ({input name: x}, {"logits": y})."""
 
     def finish(x, y):
         return _named(spec, x, tf.one_hot(y, spec.num_classes) if one_hot else y, None)
 
     if isinstance(split, Arrays):
-        rows = tf.data.Dataset.range(len(split)).batch(batch_size)
+        rows = tf.data.Dataset.from_tensor_slices(order(split, spec)).batch(batch_size)
         examples = rows.map(_gather(split))
     else:
         examples = split.read(None).batch(batch_size)
     return _finished(examples.map(finish), split, batch_size)
+
+
+def order(split: Split, spec: Spec) -> np.ndarray:
+    """The rows of the split in the order of `batches`: texts in memory go by their length."""
+    if spec.is_text and isinstance(split, Arrays):
+        return np.argsort(np.count_nonzero(split.x, axis=1), kind="stable")
+    return np.arange(len(split))
 
 
 def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -89,18 +100,49 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def _shuffler(split: Split, batch_size: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
+def _shuffler(split: Split, spec: Spec, batch_size: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
     """From a seed to the split's batches (x, y) in the order of that seed."""
     if not isinstance(split, Arrays):
-        return lambda seed: split.read(seed).batch(batch_size)
+
+        def streamed(seed):
+            def sort(x, y):
+                rows = _by_length(tf.range(tf.shape(y)[0]), _lengths(x), batch_size, seed)
+                return tf.gather(x, rows), tf.gather(y, rows)
+
+            examples = split.read(seed)
+            if spec.is_text:
+                examples = examples.batch(_SORTED * batch_size).map(sort).unbatch()
+            return examples.batch(batch_size)
+
+        return streamed
     # made here: a constant made while the epoch is traced would be copied into its graph
     gather = _gather(split)
+    lengths = tf.constant(np.count_nonzero(split.x, axis=1), tf.int64) if spec.is_text else None
 
     def shuffled(seed):
         rows = tf.random.experimental.stateless_shuffle(tf.range(len(split), dtype=tf.int64), seed)
+        if lengths is not None:
+            rows = _by_length(rows, tf.gather(lengths, rows), batch_size, seed)
         return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(gather)
 
     return shuffled
+
+
+def _by_length(rows: tf.Tensor, lengths: tf.Tensor, batch_size: int, seed: tf.Tensor) -> tf.Tensor:
+    """Shuffled rows of texts, so that each batch has texts of like length.
+
+    They are sorted within blocks of 50 batches; then whole batches are shuffled.
+    """
+    block = tf.range(tf.size(rows, tf.int64)) // (_SORTED * batch_size)
+    rows = tf.gather(rows, tf.argsort(block * 2**32 + lengths, stable=True))
+    whole = tf.size(rows) // batch_size
+    batches = tf.reshape(rows[: whole * batch_size], [whole, batch_size])
+    batches = tf.random.experimental.stateless_shuffle(batches, tf.random.fold_in(seed, 1))
+    return tf.concat([tf.reshape(batches, [-1]), rows[whole * batch_size :]], axis=0)
+
+
+def _lengths(tokens: tf.Tensor) -> tf.Tensor:
+    return tf.math.count_nonzero(tokens, axis=-1)
 
 
 def _gather(split: Arrays):
@@ -109,6 +151,11 @@ def _gather(split: Arrays):
 
 
 def _named(spec: Spec, x: tf.Tensor, y: tf.Tensor, weight: tf.Tensor | None):
+    if spec.is_text:
+        # as wide as its longest text, in steps
+        step = -(-spec.shape[0] // _WIDTHS)
+        longest = tf.reduce_max(_lengths(x))
+        x = x[:, : tf.minimum(-(-longest // step) * step, spec.shape[0])]
     inputs, targets = {spec.input_name: x}, {"logits": y}
     return (inputs, targets) if weight is None else (inputs, targets, {"logits": weight})
 

@@ -11,20 +11,40 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
+class Tokenizer:
+    """How texts become token ids; `zoo.data.text` does it.
+
+    Attributes:
+        kind: "words", "characters" or "wordpiece" (that of BERT).
+        vocabulary: The tokens in the order of their ids; id 0 is padding.
+        length: Most tokens of an example; what is longer loses its end.
+        lowercase: Whether the texts are lowercased.
+    """
+
+    kind: str
+    vocabulary: tuple[str, ...]
+    length: int
+    lowercase: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
 class Spec:
     """What the data is.
 
     Attributes:
-        kind: "image" (uint8 pixels) or "features" (float32 vectors).
-        shape: Shape of one example: (rows, columns, channels), or (n,).
+        kind: "image" (uint8 pixels), "features" (float32 vectors), "text" or "text_pair" (int32
+            token ids, padded with 0).
+        shape: Shape of one example: (rows, columns, channels), (n,), or (most tokens,).
         class_names: Names in the order of the labels; None if the target is a number.
-        feature_names: Names of the n features; empty for images.
+        feature_names: Names of the n features; empty for other kinds.
+        tokenizer: How the texts became token ids; None for other kinds.
     """
 
     kind: str
     shape: tuple[int, ...]
     class_names: tuple[str, ...] | None
     feature_names: tuple[str, ...] = ()
+    tokenizer: Tokenizer | None = None
 
     @property
     def num_classes(self) -> int | None:
@@ -34,17 +54,25 @@ class Spec:
     @property
     def input_name(self) -> str:
         """Name of the model's input."""
-        return "image" if self.kind == "image" else "features"
+        return "tokens" if self.is_text else self.kind
 
     @property
     def dtype(self) -> str:
         """Type of the model's input."""
-        return "uint8" if self.kind == "image" else "float32"
+        return "int32" if self.is_text else "uint8" if self.kind == "image" else "float32"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the examples are texts or pairs of them."""
+        return self.kind in ("text", "text_pair")
 
 
 @dataclasses.dataclass(frozen=True)
 class Arrays:
-    """A split in memory: `x` of shape (n, *spec.shape), `y` int64 (n,) or float32 (n, 1)."""
+    """A split in memory: `x` of shape (n, *spec.shape), `y` int64 (n,) or float32 (n, 1).
+
+    Before they are tokenized texts are an object array of strings, (n,) or (n, 2).
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -122,6 +150,7 @@ class Data:
         test: What is scored once, at the end.
         splits: Where each of the three came from, in words.
         note: A warning that belongs to every result, such as a replaced dataset; else empty.
+        raw_test: The test split as a client would send it, where that differs: texts as strings.
     """
 
     name: str
@@ -132,6 +161,7 @@ class Data:
     test: Split
     splits: dict[str, str]
     note: str = ""
+    raw_test: Split | None = None
 
 
 def holdout_rows(size: int, share: float, seed: int) -> np.ndarray:

@@ -1,5 +1,5 @@
 """The built-in models: importing a module here registers its builders."""
 
-from zoo.models import cnn, lenet, mlp, resnet, vgg
+from zoo.models import bag, bert, cnn, lenet, mlp, recurrent, resnet, transformer, vgg
 
-__all__ = ["cnn", "lenet", "mlp", "resnet", "vgg"]
+__all__ = ["bag", "bert", "cnn", "lenet", "mlp", "recurrent", "resnet", "transformer", "vgg"]
