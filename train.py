@@ -118,7 +118,7 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
         model = registry.build(entry, data.spec, hparams)
         table = finetuning.take_over(model, FLAGS.weights) if FLAGS.weights else []
         training.adapt(model, data, {item.name for item in table if not item.reason})
-        training.compile(model, data, recipe)
+        training.compile(model, data, recipe, {item.name for item in table if item.reason})
 
     default = f"runs/{entry.name}-{datasets.name_of(data.name)}"
     run_dir = run_folder.begin(FLAGS.run_dir or default)

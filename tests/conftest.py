@@ -15,17 +15,25 @@ from zoo import cli
 
 ROOT = Path(__file__).parent.parent
 REAL_DATA = os.environ.get("TFDS_DATA_DIR")
+MINILM = os.environ.get("MINILM_DIR")
 
 cli.import_tensorflow()
 
 
 def pytest_collection_modifyitems(items):
-    if REAL_DATA and Path(REAL_DATA, "mnist").is_dir():
-        return
-    skip = pytest.mark.skip(reason="TFDS_DATA_DIR names no folder with a prepared mnist")
+    without = {}
+    if not (REAL_DATA and Path(REAL_DATA, "mnist").is_dir()):
+        without["realdata"] = "TFDS_DATA_DIR names no folder with a prepared mnist"
+    if not (MINILM and Path(MINILM, "model.safetensors").is_file()):
+        without["minilm"] = "MINILM_DIR names no folder with all-MiniLM-L6-v2"
     for item in items:
-        if "realdata" in item.keywords:
-            item.add_marker(skip)
+        for marker in without.keys() & item.keywords.keys():
+            item.add_marker(pytest.mark.skip(reason=without[marker]))
+
+
+@pytest.fixture
+def minilm():
+    return MINILM
 
 
 @pytest.fixture(scope="session")
@@ -105,4 +113,25 @@ def photo_folder(tmp_path_factory):
         pixels[disc, 0 if i % 2 else 2] = 220
         ending = "jpg" if i % 4 else "png"
         write_image(folder / ("red" if i % 2 else "blue") / f"{i}.{ending}", pixels)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bert_preset(tmp_path_factory):
+    """A tiny BERT as KerasHub saves one."""
+    import keras
+    import keras_hub
+
+    folder = str(tmp_path_factory.mktemp("preset"))
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "good", "bad", "##s"]
+    keras.utils.set_random_seed(0)
+    keras_hub.models.BertBackbone(
+        vocabulary_size=10,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=8,
+        intermediate_dim=16,
+        max_sequence_length=32,
+    ).save_to_preset(folder)
+    keras_hub.models.BertTokenizer(vocabulary=words, lowercase=True).save_to_preset(folder)
     return folder

@@ -1,6 +1,8 @@
 """Every mistake ends in one line that says what to do, exit code 2, and nothing lost or left."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +11,12 @@ import numpy as np
 import pytest
 from conftest import ROOT, write_image
 
+import zoo
 from zoo.data import catalog
 
 GOOD_CSV = "a,b,kind\n" + "".join(f"{i},{i * 2},{'xy'[i % 2]}\n" for i in range(20))
+REVIEWS_CSV = "review,stars\n" + '"dull, it is",one\n"fine, it is",five\n' * 12
+REVIEWS_JSONL = '{"review": "dull", "stars": 1}\n{"review": "fine", "stars": 5}\n' * 12
 FILES = {
     "good.csv": GOOD_CSV,
     "empty.csv": "",
@@ -37,8 +42,30 @@ FILES = {
     "broken_plugin.py": "import no_such_module",
     "plugin_taken.py": "import zoo\n@zoo.register()\ndef cnn(input_shape=(8, 8, 1), num_classes=2): ...",
     "bad.flags": "--epochs=many\n",
+    "reviews.csv": REVIEWS_CSV,
+    "reviews.jsonl": REVIEWS_JSONL,
+    "one_star.csv": REVIEWS_CSV.replace("five", "one"),
+    "three.csv": "a,b,c,kind\n" + "k,l,m,x\nn,o,p,y\n" * 9,
+    "blank_text.csv": REVIEWS_CSV.replace('"fine, it is",five\n', " ,five\n", 1),
+    "stars/train.csv": REVIEWS_CSV,
+    "stars/test.csv": REVIEWS_CSV.replace("five", "six"),
+    "stars_jsonl/train.jsonl": REVIEWS_JSONL,
+    "stars_jsonl/test.jsonl": REVIEWS_JSONL.replace("5", "6"),
+    "empty.jsonl": "\n\n",
+    "no_json.jsonl": REVIEWS_JSONL + "\n{review: dull}\n",
+    "no_object.jsonl": REVIEWS_JSONL + '["dull", 1]\n',
+    "latin.jsonl": REVIEWS_JSONL.encode() + b'{"review": "caf\xe9", "stars": 1}\n',
+    "number.jsonl": REVIEWS_JSONL.replace('"fine"', "7"),
+    "null.jsonl": REVIEWS_JSONL.replace('"fine"', "null"),
+    "no_review.jsonl": REVIEWS_JSONL + '{"stars": 1}\n',
+    "lists.jsonl": REVIEWS_JSONL.replace("5", "[5]"),
+    "broken.keras": "x",
+    "torn/tokenizer.json": "{",
 }
 MNIST = ("--dataset=mnist_5k",)
+SYNTHETIC = ("--dataset=synthetic_reviews", "--train_split=train[:99]")
+REVIEWS = ("--dataset=csv:reviews.csv", "--text=review", "--label=stars")
+COLUMNS = ("--text=review", "--label=stars")
 
 # flags, and what the line has to say
 CASES = [
@@ -103,8 +130,8 @@ CASES = [
     (["--model=mlp", "--dataset=csv:empty.csv", "--label=kind"], "the file is empty"),
     (["--model=mlp", "--dataset=csv:header.csv", "--label=kind"], "0 rows; expected at least 4"),
     (["--model=mlp", "--dataset=csv:short.csv", "--label=kind"], "2 rows; expected at least 4"),
-    (["--model=mlp", "--dataset=csv:long_row.csv", "--label=kind"], "Expected 3 fields in line 22, saw 4"),
-    (["--model=mlp", "--dataset=csv:all_long.csv", "--label=kind"], "line 2 has more fields"),
+    (["--model=mlp", "--dataset=csv:long_row.csv", "--label=kind"], "long_row.csv, line 22: 4 fields, but the first line names 3 columns"),
+    (["--model=mlp", "--dataset=csv:all_long.csv", "--label=kind"], "all_long.csv, line 2: 4 fields"),
     (["--model=mlp", "--dataset=csv:gap.csv", "--label=kind"], "gap.csv, line 5: column 'b' is empty"),
     (["--model=mlp", "--dataset=csv:word.csv", "--label=kind"], "word.csv, line 7: column 'b' holds 'ten'"),
     (["--model=mlp", "--dataset=csv:infinite.csv", "--label=kind"], "line 7: column 'a' holds 'inf'"),
@@ -112,7 +139,7 @@ CASES = [
     (["--model=mlp", "--dataset=csv:one_class.csv", "--label=kind"], "holds only 'x'; expected at least 2 classes"),
     (["--model=mlp", "--dataset=csv:only_label.csv", "--label=kind"], "is the only column"),
     (["--model=mlp", "--dataset=csv:latin.csv", "--label=kind"], "is not UTF-8"),
-    (["--model=mlp", "--dataset=csv:parts", "--label=kind"], "holds 'z', which train.csv never does"),
+    (["--model=mlp", "--dataset=csv:parts", "--label=kind"], "holds 'z' (10 such lines); which train.csv never does"),
     (["--model=mlp", "--dataset=csv:columns", "--label=kind"], "is not in both this file and train.csv"),
     (["--model=mlp", "--dataset=csv:good.csv", "--label=kind", "--train_split=train"], "only TFDS datasets have split"),
     (["--model=mlp", "--dataset=csv:good.csv", "--label=kind", "--augment=flip"], "the dataset has features, not images"),
@@ -131,6 +158,66 @@ CASES = [
     (["--model=cnn", "--dataset=folder:truncated", "--memory_budget=0"], "truncated/b/3.jpg: this is no readable"),
     (["--model=perceptron", "--dataset=folder:late", "--memory_budget=0", "--epochs=1"], "late/test/b/1.jpg: this is no readable"),
     (["--model=cnn", "--dataset=folder:tiny"], "an image of 5x5 is too small"),
+    (["--model=lstm", "--dataset=csv:reviews.csv", "--text=reviw", "--label=stars"], "text='reviw': reviews.csv has no such column. Did you mean 'review'? There are review, stars"),
+    (["--model=lstm", "--dataset=jsonl:reviews.jsonl", "--text=review,plot", "--label=stars"], "text='plot': reviews.jsonl has no such column. There are review, stars"),
+    (["--model=lstm", *SYNTHETIC, "--text=txt"], "synthetic_reviews has no column 'txt'. Did you mean 'text'? It has: text, label"),
+    (["--model=lstm", *SYNTHETIC, "--label=text"], "the label 'text' is Text of shape (); expected a class or a number"),
+    (["--model=lstm", *SYNTHETIC, "--text=text,text,text"], "3 columns of text, text, text, text: name one"),
+    (["--model=lstm", "--dataset=csv:reviews.csv", "--text=stars", "--label=stars"], "text=stars: expected one or two columns beside the label"),
+    (["--model=lstm", "--dataset=csv:three.csv", "--text=a,b,c", "--label=kind"], "text=a,b,c: expected one or two columns beside the label"),
+    (["--model=lstm", "--dataset=csv:reviews.csv", "--text=review"], "say which column to predict with --label=COLUMN; there are review, stars"),
+    (["--model=lstm", "--dataset=csv:reviews.csv", "--label=stars"], "reviews.csv, line 2: column 'review' holds 'dull, it is' (24 such lines); expected a finite number"),
+    (["--model=lstm", "--dataset=csv:empty.csv", *COLUMNS], "empty.csv: the file is empty; expected a line of column names"),
+    (["--model=lstm", "--dataset=jsonl:empty.jsonl", *COLUMNS], "empty.jsonl: the file is empty; expected a JSON object on each line"),
+    (["--model=lstm", "--dataset=csv:latin.csv", "--text=a", "--label=kind"], "not UTF-8: save the file as UTF-8"),
+    (["--model=lstm", "--dataset=jsonl:nowhere.jsonl", *COLUMNS], "there is no file nowhere.jsonl"),
+    (["--model=lstm", "--dataset=jsonl:no_json.jsonl", *COLUMNS], "no_json.jsonl, line 26: expected a JSON object"),
+    (["--model=lstm", "--dataset=jsonl:no_object.jsonl", *COLUMNS], "no_object.jsonl, line 25: expected a JSON object"),
+    (["--model=lstm", "--dataset=jsonl:latin.jsonl", *COLUMNS], "latin.jsonl, line 25: byte 759 is not UTF-8: save the file as UTF-8"),
+    (["--model=lstm", "--dataset=jsonl:number.jsonl", *COLUMNS], "number.jsonl, line 2: column 'review' holds '7' (12 such lines); expected a text"),
+    (["--model=lstm", "--dataset=jsonl:null.jsonl", *COLUMNS], "null.jsonl, line 2: column 'review' is empty (12 such lines)"),
+    (["--model=lstm", "--dataset=jsonl:no_review.jsonl", *COLUMNS], "no_review.jsonl, line 25: column 'review' is empty (1 such lines)"),
+    (["--model=lstm", "--dataset=jsonl:lists.jsonl", *COLUMNS], "lists.jsonl, line 2: column 'stars' holds '[5]' (12 such lines); expected a string or a number"),
+    (["--model=lstm", "--dataset=csv:one_star.csv", *COLUMNS], "column 'stars' holds only 'one'; expected at least 2 classes"),
+    (["--model=lstm", "--dataset=csv:stars", *COLUMNS], "stars/test.csv, line 3: column 'stars' holds 'six' (12 such lines); which train.csv never does"),
+    (["--model=lstm", "--dataset=folder:photos", *COLUMNS], "folder:photos has no columns: leave --text and --label out"),
+    (["--model=cnn", *SYNTHETIC], "cnn reads image data, but the dataset has text of shape"),
+    (["--model=mlp", *REVIEWS], "mlp reads image or features data, but the dataset has text of shape"),
+    (["--model=lstm", *MNIST], "lstm reads text or text_pair data, but the dataset has image of shape (28, 28, 1): take one of cnn"),
+    (["--model=transformer", "--dataset=csv:good.csv", "--label=kind"], "transformer reads text or text_pair data, but the dataset has features of shape (2,)"),
+    (["--model=cnn", *MNIST, "--length=50"], "length=50: mnist_5k has no texts"),
+    (["--model=lstm", *REVIEWS, "--length=2"], "--length=2: 2 is not integer >= 4"),
+    (["--model=lstm", *REVIEWS, "--vocabulary_size=1"], "--vocabulary_size=1: 1 is not integer >= 10"),
+    (["--model=lstm", *REVIEWS, "--tokenizer=bytes"], "should be one of <words|characters|wordpiece>"),
+    (["--model=lstm", *REVIEWS, "--image_size=9"], "csv:reviews.csv has no images to resize"),
+    (["--model=lstm", *REVIEWS, "--augment=flip"], "augment='flip': the dataset has text, not images"),
+    (["--model=lstm", *REVIEWS, "--hparam=vocabulary_size=9"], "lstm has no hyperparameter 'vocabulary_size'"),
+    (["--model=transformer", *REVIEWS, "--hparam=width=30"], "transformer: width=30 is not a multiple of heads=4"),
+    (["--model=textcnn", *REVIEWS, "--hparam=windows=0"], "textcnn: windows=0: expected one or more, separated by commas, each a whole number, at least 1"),
+    (["--model=bert", *REVIEWS, "--tokenizer=words"], "tokenizer='words': bert reads wordpiece tokens alone: leave --tokenizer out"),
+    (["--model=bert", *REVIEWS, "--length=513"], "bert: length=513: this one has positions for 512 tokens: take --length=512"),
+    (["--model=lstm", *REVIEWS, "--preset=bert_tiny_en_uncased"], "lstm has no hyperparameter 'preset'. It has: embedding, width"),
+    (["--model=bert", *MNIST, "--preset=nowhere"], "preset=nowhere: mnist_5k has no texts"),
+    (["--model=bert", *REVIEWS, "--preset=nowhere"], "preset='nowhere'"),
+    (["--model=bert", *REVIEWS, "--preset=photos"], "preset='photos'"),
+    (["--model=bert", *REVIEWS, "--preset=bert_tiny_en_uncased"], "preset='bert_tiny_en_uncased': it is no folder here and cannot be downloaded"),
+    (["--model=lstm", *REVIEWS, "--weights=nowhere"], "nowhere: there is no model; expected a run folder with last.keras"),
+    (["--model=lstm", *REVIEWS, "--weights=other.keras"], "weights=other.keras: nothing fits lstm: there are head, and lstm has embedding"),
+    (["--model=lstm", *REVIEWS, "--weights=broken.keras"], "broken.keras: this is no .keras file"),
+    (["--model=lstm", *REVIEWS, "--weights=torn"], "torn/tokenizer.json: this is no tokenizer that the zoo has written"),
+    (["--model=fasttext", *REVIEWS, "--trainable=nothing_like_it"], "fasttext has no block 'nothing_like_it'; expected all, head, or patterns of words, pairs"),
+    (["--model=lstm", *REVIEWS, "--lora_rank=4", "--trainable=head"], "trainable='head': lora_rank chooses what is trained; leave one out"),
+    (["--model=perceptron", *MNIST, "--lora_rank=4"], "lora_rank=4: perceptron has no layer that can have LoRA"),
+    (["--model=lstm", *REVIEWS, "--lora_rank=-1"], "lora_rank=-1: expected a whole number, at least 0"),
+    (["--model=lstm", *REVIEWS, "--layer_decay=0"], "layer_decay=0.0: expected a number, above 0 and at most 1"),
+    (["--model=lstm", *REVIEWS, "--head_learning_rate=0"], "head_learning_rate=0.0: expected a number, above 0"),
+    (["--model=lstm", "--dataset=imdb_reviews"], "imdb_reviews is not prepared in"),
+    (["--model=bert", "--dataset=glue/mrpc"], "does not answer: connect to the network, name a folder that has it with --data_dir, or take --dataset=mnist_5k or synthetic_reviews"),
+    (["--model=lstm", "--dataset=synthetic_review"], "no dataset is named 'synthetic_review'. Did you mean 'synthetic_reviews'?"),
+    (["--model=lstm", "--dataset=csv:blank_text.csv", *COLUMNS], "blank_text.csv, line 3: column 'review' is empty"),
+    (["--model=lstm", *SYNTHETIC, "--text=label", "--label=label"], "text=label"),
+    (["--model=lstm", "--dataset=jsonl:stars_jsonl", *COLUMNS], "which train.jsonl never does"),
+    (["--model=bert", *REVIEWS, "--weights=words"], "weights=words"),
 ]  # fmt: skip
 
 
@@ -166,6 +253,17 @@ def mistakes(tmp_path_factory):
     )
     (folder / "late/test/b/1.jpg").write_bytes(whole[: len(whole) // 2])
     images(*(f"tiny/{label}/{i}.png" for label in "ab" for i in range(8)), size=5)
+    zoo.get("perceptron").save(folder / "other.keras")
+    for run in ("torn", "words"):
+        (folder / run).mkdir(exist_ok=True)
+        shutil.copy(folder / "other.keras", folder / run / "last.keras")
+    tokenizer = {
+        "kind": "words",
+        "vocabulary": ["", "[UNK]", "[SEP]", "film"],
+        "length": 8,
+        "lowercase": True,
+    }
+    (folder / "words/tokenizer.json").write_text(json.dumps(tokenizer))
     return folder
 
 
@@ -178,6 +276,8 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(("flags", "message"), CASES, ids=[" ".join(c[0]) or "none" for c in CASES])
 def test_mistake(flags, message, train, mistakes, tfds_dir, monkeypatch):
     monkeypatch.setattr(catalog, "_reachable", lambda urls: False)
+    monkeypatch.setenv("https_proxy", "http://localhost:9")  # where nobody answers
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tfds_dir / "kaggle"))
     monkeypatch.chdir(mistakes)
     before = snapshot(mistakes)
     code, out, err = train(*flags, f"--data_dir={tfds_dir}")

@@ -7,27 +7,70 @@ import pytest
 import zoo
 from zoo import registry
 
-# on 28x28x1 images and 10 classes, trainable and not; every model has its line
+# with its defaults, trainable and not; every model has its line
 PARAMETERS = {
+    "bert": 4_369_666,
     "cnn": 93_322,
+    "fasttext": 7_040_066,
+    "gru": 2_758_658,
     "lenet5": 61_706,
+    "lstm": 2_823_682,
     "mlp": 669_706,
     "perceptron": 7_850,
     "resnet20": 270_810,
+    "rnn": 2_626_306,
+    "textcnn": 2_714_502,
+    "transformer": 1_352_130,
     "vgg11": 9_232_714,
 }
 SMALLEST = {"cnn": 18, "lenet5": 12, "mlp": 1, "perceptron": 1, "resnet20": 1, "vgg11": 1}
+# hyperparameters that matter to padding, beside the defaults
+VARIANTS = [
+    ("lstm", {"pooling": "last", "depth": 2}),
+    ("gru", {"pooling": "mean", "bidirectional": False}),
+    ("rnn", {"pooling": "last", "bidirectional": False}),
+    ("transformer", {"positions": "sinusoidal", "norm": "post", "pooling": "max", "depth": 2}),
+    ("textcnn", {"windows": (1, 2, 7)}),
+    ("bert", {"pooling": "first"}),
+]
 MODELS = zoo.list_models()
-IMAGE_MODELS = [name for name in MODELS if "image" in registry.find(name).kinds]
-FEATURE_MODELS = [name for name in MODELS if "features" in registry.find(name).kinds]
+
+
+def models_of(kind):
+    return [name for name in MODELS if kind in registry.find(name).kinds]
+
+
+IMAGE_MODELS, FEATURE_MODELS, TEXT_MODELS = map(models_of, ("image", "features", "text"))
 
 
 def pixels(shape, count=4, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), "uint8")
 
 
+def texts(lengths, width=None, seed=0, vocabulary_size=50):
+    """Token ids of texts of these lengths, padded to a width."""
+    random = np.random.default_rng(seed)
+    ids = np.zeros((len(lengths), width or max(lengths)), "int32")
+    for row, length in zip(ids, lengths, strict=True):
+        row[:length] = random.integers(1, vocabulary_size, length)
+    return ids
+
+
+def examples(name, count):
+    """Inputs of a model that is built with its defaults."""
+    if name in TEXT_MODELS:
+        return {"tokens": texts([8] * count)}
+    return {"image": pixels((28, 28, 1), count)}
+
+
+def logits_of(model, inputs):
+    return keras.ops.convert_to_numpy(model(inputs)["logits"])
+
+
 def test_no_model_is_left_out():
-    assert sorted(PARAMETERS) == sorted(SMALLEST) == MODELS
+    assert sorted(PARAMETERS) == MODELS
+    assert sorted(SMALLEST) == IMAGE_MODELS
+    assert sorted({*IMAGE_MODELS, *FEATURE_MODELS, *TEXT_MODELS}) == MODELS
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -40,6 +83,67 @@ def test_published_parameter_counts():
     resnet = zoo.get("resnet20", input_shape=(32, 32, 3))
     assert sum(int(np.prod(w.shape)) for w in resnet.trainable_weights) == 269_722
     assert zoo.get("vgg11", input_shape=(32, 32, 3), batch_norm=False).count_params() == 9_225_610
+
+
+@pytest.mark.parametrize(
+    ("size", "parameters"),
+    [
+        ("tiny", 4_385_920),
+        ("mini", 11_170_560),
+        ("small", 28_763_648),
+        ("medium", 41_373_184),
+        ("base", 109_482_240),
+    ],
+)
+def test_published_parameter_counts_of_bert(size, parameters):
+    """Those of Google's uncased checkpoints (Turc et al. 2019 give 4.4 M to 110 M)."""
+    model = zoo.get("bert", size=size, pooling="first")
+    assert model.get_layer("encoder").count_params() == parameters
+
+
+def test_the_transformer_of_the_paper_builds_and_trains():
+    """Encoder layers of width 512, 8 heads and 2048 have 3.15 M parameters each (table 3, base)."""
+    model = zoo.get(
+        "transformer", width=512, heads=8, depth=6, feed_forward=2048, vocabulary_size=50
+    )
+    encoders = [layer for layer in model.layers if layer.name.startswith("encoder_")]
+    assert [layer.count_params() for layer in encoders] == [3_152_384] * 6
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-4), {"logits": loss})
+    inputs, labels = {"tokens": texts([6, 9, 4, 7])}, {"logits": np.array([0, 1, 0, 1])}
+    losses = model.fit(inputs, labels, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "hparams"), [*((name, {}) for name in TEXT_MODELS), *VARIANTS], ids=str
+)
+def test_padding_does_not_matter(name, hparams):
+    """The same text gives the same output however far it is padded, alone or in any batch."""
+    keras.utils.set_random_seed(1)
+    model = zoo.get(name, vocabulary_size=50, num_classes=3, **hparams)
+    lengths = [1, 2, 30, 7, 0]
+    ids = texts(lengths)
+    together = logits_of(model, {"tokens": ids})
+    padded = logits_of(model, {"tokens": np.pad(ids, [(0, 0), (0, 90)])})
+    shuffled = logits_of(model, {"tokens": ids[[3, 2, 4, 1, 0]]})[[4, 3, 1, 0, 2]]
+    alone = [
+        logits_of(model, {"tokens": ids[i : i + 1, : max(n, 1)]}) for i, n in enumerate(lengths)
+    ]
+    assert np.isfinite(together).all()
+    assert len(np.unique(together.round(4), axis=0)) > 1, "the texts make no difference"
+    for other in (padded, shuffled, np.concatenate(alone)):
+        np.testing.assert_allclose(other, together, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TEXT_MODELS)
+@pytest.mark.parametrize("num_classes", [5, None])
+def test_reads_token_ids_of_any_length(name, num_classes):
+    model = zoo.get(name, input_shape=(64,), num_classes=num_classes, vocabulary_size=50)
+    assert list(model.input) == ["tokens"] and model.input["tokens"].dtype == "int32"
+    for width in (1, 2, 64):
+        logits = logits_of(model, {"tokens": texts([width, 1])})
+        assert logits.shape == (2, num_classes or 1) and logits.dtype == np.float32
 
 
 @pytest.mark.parametrize("name", IMAGE_MODELS)
@@ -83,17 +187,16 @@ def test_reads_plain_features(name, num_classes):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_one_example_does_not_depend_on_its_batch(name):
-    model, images = zoo.get(name), pixels((28, 28, 1), 5)
-    together = keras.ops.convert_to_numpy(model({"image": images})["logits"])
-    alone = keras.ops.convert_to_numpy(model({"image": images[2:3]})["logits"])
-    np.testing.assert_allclose(together[2:3], alone, atol=1e-5)
+    model, inputs = zoo.get(name), examples(name, 5)
+    alone = logits_of(model, {key: x[2:3] for key, x in inputs.items()})
+    np.testing.assert_allclose(logits_of(model, inputs)[2:3], alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_seed_makes_the_weights(name):
     def weights(seed):
         keras.utils.set_random_seed(seed)
-        return np.concatenate([w.ravel() for w in zoo.get(name).get_weights()])
+        return np.concatenate([w.ravel()[:1000] for w in zoo.get(name).get_weights()])
 
     assert (weights(1) == weights(1)).all()
     assert (weights(1) != weights(2)).any()
@@ -101,21 +204,21 @@ def test_the_seed_makes_the_weights(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_keras_file_round_trip(name, tmp_path):
-    model, images = zoo.get(name), pixels((28, 28, 1))
+    model, inputs = zoo.get(name), examples(name, 4)
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
-    np.testing.assert_array_equal(
-        model({"image": images})["logits"], loaded({"image": images})["logits"]
-    )
+    np.testing.assert_array_equal(logits_of(model, inputs), logits_of(loaded, inputs))
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "vgg11"])
-def test_learns_eight_images_by_heart(name):
+def test_learns_eight_examples_by_heart(name):
     keras.utils.set_random_seed(0)
-    model, images, labels = zoo.get(name), pixels((28, 28, 1), 8), np.arange(8)
+    small = {"vocabulary_size": 50} if name in TEXT_MODELS else {}
+    small |= {"buckets": 500} if name == "fasttext" else {}
+    model, inputs, labels = zoo.get(name, num_classes=8, **small), examples(name, 8), np.arange(8)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(3e-3), {"logits": loss})
-    losses = model.fit({"image": images}, {"logits": labels}, epochs=60, verbose=0).history["loss"]
+    model.compile(keras.optimizers.Adam(0.05 if name == "fasttext" else 3e-3), {"logits": loss})
+    losses = model.fit(inputs, {"logits": labels}, epochs=60, verbose=0).history["loss"]
     assert losses[-1] < 0.3 < losses[0]
 
 

@@ -39,6 +39,12 @@ def user_folder(train):
     frame.assign(species=np.where(frame.price > 0, "rose", "lily")).to_csv(
         "flowers.csv", index=False
     )
+    reviews = [("a good film", 5), ("a dull play", 1), ("not so good", 2), ("great fun", 4)] * 15
+    pd.DataFrame(reviews, columns=["review", "stars"]).to_csv("reviews.csv", index=False)
+    pairs = [("it rains", "rain falls", 1), ("it rains", "it is dry", 0)] * 30
+    pd.DataFrame(pairs, columns=["a", "b", "same"]).to_csv("pairs.csv", index=False)
+    questions = pd.DataFrame(pairs, columns=["first", "second", "same"])
+    questions.to_json("questions.jsonl", orient="records", lines=True)
     Path("configs").symlink_to(ROOT / "configs")
     Path("my_models.py").write_text(CODE[1])
     return train
@@ -55,15 +61,18 @@ def test_every_command_is_run_by_a_test_or_by_make():
 
 
 @pytest.mark.parametrize("command", TRAIN)
-def test_command(command, user_folder, tfds_dir, monkeypatch):
+def test_command(command, user_folder, tfds_dir, bert_preset, monkeypatch):
     monkeypatch.setattr(catalog, "_reachable", lambda urls: False)
-    flags = shlex.split(command)[2:]
+    flags = shlex.split(command.replace("all_minilm_l6_v2_en", bert_preset))[2:]
+    if "--weights=runs/lstm-imdb_reviews" in flags:
+        before = ["--run_dir=runs/lstm-imdb_reviews", "--hparam=width=4", "--epochs=1"]
+        assert user_folder(*(f for f in flags if "--weights" not in f), *before)[0] == 0
     extra = [f"--data_dir={tfds_dir}", "--epochs=1"]
     if "--flagfile" in command:
         extra.append("--dataset=mnist_5k")
     code, out, err = user_folder(*flags, *extra)
     assert code == 0, err
-    assert not err or "warning: the default dataset mnist was replaced" in err
+    assert not err or re.match(r"train.py: warning: the default dataset \w+ was replaced", err)
     if "--list" in flags or "--help" in flags:
         assert "cnn" in out
     else:

@@ -10,14 +10,60 @@ import tensorflow as tf
 
 import zoo
 from zoo import registry, saved_model
+from zoo.data import text
+from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
 
-CASES = [(name, kind) for name in zoo.list_models() for kind in registry.find(name).kinds]
+ALL = [(name, kind) for name in zoo.list_models() for kind in registry.find(name).kinds]
+CASES = [(name, kind) for name, kind in ALL if kind in ("image", "features")]
+TEXT_CASES = [(name, kind) for name, kind in ALL if kind in ("text", "text_pair")]
+BERT_WORDS = (
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "the",
+    "film",
+    "is",
+    "good",
+    "bad",
+    "##ly",
+)
+TEXTS = np.array(
+    ["The film is good!", "bad, bad, badly", "", "h\u00e9 \U0001f600 film", "good " * 50], object
+)
 
 
 def build(name, kind, num_classes=3):
+    if kind not in ("image", "features"):
+        size = len(spec_of(name, kind, num_classes).tokenizer.vocabulary)
+        return zoo.get(
+            name, input_shape=(12,), num_classes=num_classes, vocabulary_size=size, **small(name)
+        )
     shape = (28, 28, 1) if kind == "image" else (5,)
     return zoo.get(name, input_shape=shape, num_classes=num_classes)
+
+
+def small(name):
+    return {"buckets": 100} if name == "fasttext" else {}
+
+
+def spec_of(name, kind, num_classes=3):
+    """The spec of texts for a model of texts."""
+    if registry.find(name).tokenizer == "wordpiece":
+        tokenizer = Tokenizer("wordpiece", BERT_WORDS, 12)
+    else:
+        tokenizer = Tokenizer("words", ("", "[UNK]", "[SEP]", "the", "film", "is", "good"), 12)
+    names = None if num_classes is None else ("x", "y", "z")
+    return Spec(kind, (12,), names, tokenizer=tokenizer)
+
+
+def raw(kind):
+    """Texts as a client sends them, and as the columns of an array."""
+    if kind == "text":
+        return {"text": TEXTS}, TEXTS
+    return {"text_a": TEXTS, "text_b": TEXTS[::-1]}, np.stack([TEXTS, TEXTS[::-1]], axis=1)
 
 
 def inputs(kind, count):
@@ -51,9 +97,78 @@ def test_every_model_is_served_as_it_is_in_keras(name, kind, tmp_path):
         assert [b"xyz"[i : i + 1] for i in given["class_id"]] == given["label"].tolist()
 
 
+@pytest.mark.parametrize(("name", "kind"), TEXT_CASES)
+@pytest.mark.parametrize("num_classes", [3, None])
+def test_texts_are_served_as_strings(name, kind, num_classes, tmp_path):
+    model, spec = build(name, kind, num_classes), spec_of(name, kind, num_classes)
+    received, samples = raw(kind)
+    version = zoo.export(model, tmp_path / name, spec=spec, samples=samples)
+    assert text.load(version / "assets.extra" / "tokenizer.json") == spec.tokenizer
+    served = tf.saved_model.load(str(version), tags=["serve"]).signatures["serving_default"]
+    specs = served.structured_input_signature[1]
+    assert {name: (s.shape.as_list(), s.dtype) for name, s in specs.items()} == {
+        name: ([None], tf.string) for name in received
+    }
+    encode, _ = text.encoder(spec.tokenizer)
+    logits = np.asarray(model({"tokens": encode(*received.values())})["logits"])
+    given = {
+        k: v.numpy() for k, v in served(**{k: tf.constant(v) for k, v in received.items()}).items()
+    }
+    if num_classes is None:
+        assert set(given) == {"prediction"}
+        np.testing.assert_allclose(given["prediction"], logits[:, 0], atol=1e-5)
+        return
+    assert set(given) == {"logits", "probabilities", "class_id", "label"}
+    np.testing.assert_allclose(given["logits"], logits, atol=1e-5)
+    assert [b"xyz"[i : i + 1] for i in given["class_id"]] == given["label"].tolist()
+    for row in range(len(TEXTS)):
+        alone = served(**{k: tf.constant(v[row : row + 1]) for k, v in received.items()})
+        np.testing.assert_allclose(alone["logits"], logits[row : row + 1], atol=1e-5)
+
+
+def test_texts_that_are_not_utf8_are_unknown_words_to_the_server(tmp_path):
+    model, spec = build("lstm", "text"), spec_of("lstm", "text")
+    version = zoo.export(model, tmp_path / "lstm", spec=spec)
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    given, unknown = (
+        served(text=tf.constant([x]))["logits"] for x in (b"good \xff\xfe film", b"good film")
+    )
+    np.testing.assert_allclose(given, unknown, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lstm", "bert"])
+def test_a_fresh_process_gives_the_same_for_texts(name, tmp_path):
+    """The vocabulary is inside, BERT's operations come with tensorflow_text."""
+    model, spec = build(name, "text"), spec_of(name, "text")
+    version = zoo.export(model, tmp_path / name, spec=spec, samples=TEXTS)
+    (version / "assets.extra" / "tokenizer.json").unlink()
+    code = f"""
+import numpy as np, tensorflow as tf
+if {name!r} == "bert":
+    import tensorflow_text
+served = tf.saved_model.load({str(version)!r}).signatures["serving_default"]
+texts = {list(TEXTS)!r}
+np.save({str(tmp_path / "y.npy")!r}, served(text=tf.constant(texts))["logits"].numpy())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    encode, _ = text.encoder(spec.tokenizer)
+    expected = model({"tokens": encode(tf.constant(TEXTS))})["logits"]
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, atol=1e-5)
+
+
+def test_without_a_vocabulary_a_model_of_texts_is_served_on_token_ids(tmp_path):
+    model = build("gru", "text")
+    version = zoo.export(model, tmp_path / "gru", class_names=("x", "y", "z"))
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    ids = np.array([[1, 3, 4, 0, 0]], "int32")
+    given = served(tokens=tf.constant(ids))["logits"]
+    np.testing.assert_allclose(given, model({"tokens": ids})["logits"], atol=1e-5)
+
+
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_no_xla_and_no_dropout_in_the_graph(name, tmp_path):
-    version = zoo.export(zoo.get(name), tmp_path / name)
+    kind = registry.find(name).kinds[0]
+    version = zoo.export(build(name, kind), tmp_path / name)
     served = tf.saved_model.load(str(version)).signatures["serving_default"]
     graph = served.graph.as_graph_def()
     nodes = list(graph.node) + [n for f in graph.library.function for n in f.node_def]

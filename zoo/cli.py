@@ -8,6 +8,7 @@ import sys
 import textwrap
 import typing
 from collections.abc import Callable, Iterable
+from logging import getLogger
 from typing import Any
 
 import docstring_parser
@@ -54,6 +55,8 @@ def import_tensorflow() -> None:
     Where TF_CPP_MIN_LOG_LEVEL asks for them, they are shown.
     """
     logging.set_verbosity(logging.ERROR)
+    # TensorFlow's own, which warns of things that its user cannot change
+    getLogger("tensorflow").setLevel("ERROR")
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         return
     sys.stderr.flush()

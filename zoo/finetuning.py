@@ -6,6 +6,7 @@ encoder, counts as its layers.
 
 import dataclasses
 import fnmatch
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,13 @@ def origin(
     before = {}
     if record.get("model") == entry.name:
         before = entry.check(record.get("hyperparameters", {}), entry.hyperparameters)
-    return before | hparams, saved_model.tokenizer(path) or tokenizer
+    theirs = saved_model.tokenizer(path)
+    if theirs and entry.tokenizer == "wordpiece" != theirs.kind:
+        raise UserError(
+            f"weights={path}: its tokens are {theirs.kind}, and {entry.name} reads wordpiece "
+            f"alone: name a run of {entry.name}"
+        )
+    return before | hparams, theirs or tokenizer
 
 
 def take_over(model: keras.Model, path: str | Path) -> list[Taken]:
@@ -111,17 +118,21 @@ def blocks(model: keras.Model) -> list[keras.layers.Layer]:
     return found
 
 
-def freeze(model: keras.Model, recipe: Recipe) -> None:
-    """Leaves to training what the recipe's `trainable` and `lora_rank` name, and the head.
+def freeze(model: keras.Model, recipe: Recipe, new: Container[str] = ()) -> None:
+    """Leaves to training what the recipe's `trainable` and `lora_rank` name, and what is new.
 
     LoRA (Hu et al. 2021, arXiv 2106.09685) is put on the query and value projections where there is
-    attention, else on every layer but the head for which Keras has it. The head is made for the
-    task at hand and always trained.
+    attention, else on every layer but the head for which Keras has it.
+
+    Args:
+        model: Changed in place.
+        recipe: What is trained.
+        new: Names of the blocks that are always trained; the head is one of them in any case.
 
     Raises:
         UserError: if a pattern matches no block, or no layer can have LoRA.
     """
-    body = [block for block in blocks(model) if block.name != HEAD]
+    body = [block for block in blocks(model) if block.name != HEAD and block.name not in new]
     if recipe.lora_rank:
         _lora(model, body, recipe.lora_rank)
     elif recipe.trainable != "all":
@@ -190,7 +201,9 @@ def _lora(model: keras.Model, body: list[keras.layers.Layer], rank: int) -> None
             for name, found in targets.items()
         }
     if not any(targets.values()):
-        raise UserError(f"lora_rank={rank}: {model.name} has no layer that can have LoRA")
+        raise UserError(
+            f"lora_rank={rank}: {model.name} has no layer that can have LoRA: leave --lora_rank out"
+        )
     for block in body:
         if not targets[block.name]:
             block.trainable = False

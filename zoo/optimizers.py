@@ -60,7 +60,9 @@ def optimizer(
         update = made.update_step
 
         def scaled(gradient, variable, learning_rate):
-            return update(gradient, variable, learning_rate * rates[variable.path])
+            # within a strategy the variable is TensorFlow's, which knows no path
+            path = made._trainable_variables[made._get_variable_index(variable)].path
+            return update(gradient, variable, learning_rate * rates[path])
 
         # Keras has no rate of its own for a weight; every optimizer makes its steps here
         made.update_step = scaled

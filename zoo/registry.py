@@ -224,6 +224,7 @@ def build(entry: Entry, spec: "Spec", hparams: dict[str, Any]) -> "keras.Model":
         raise UserError(
             f"{entry.name} reads {' or '.join(entry.kinds)} data, but the dataset has "
             f"{spec.kind} of shape {spec.shape}: take one of {', '.join(sorted(fitting))}"
+            + (", or name the column of texts with --text" if "text" in entry.kinds else "")
         )
     if spec.tokenizer and entry.tokenizer == "wordpiece" != spec.tokenizer.kind:
         raise UserError(

@@ -171,14 +171,14 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
 
 def _classification_scores(target: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(target, logits)
-    given, binary = logits.argmax(-1), logits.shape[-1] == 2
+    given, average = logits.argmax(-1), "binary" if logits.shape[-1] == 2 else "macro"
     right = int((given == target).sum())
     interval = stats.binomtest(right, len(target)).proportion_ci(method="wilson")
     return {
         "loss": float(loss),
         "accuracy": right / len(target),
         "accuracy_interval": [float(interval.low), float(interval.high)],
-        "f1": float(f1_score(target, given, average="binary" if binary else "macro")),
+        "f1": float(f1_score(target, given, average=average, zero_division=0)),
         "examples": len(target),
     }
 

@@ -18,6 +18,7 @@ from zoo.data import text
 from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
 from zoo.run_folder import BEST, LAST, METRICS
+from zoo.serving.signatures import raw_inputs, signatures
 
 # beside the graph, in the folder of a SavedModel that TF Serving leaves alone
 _EXTRA = "assets.extra"
@@ -96,9 +97,11 @@ def load(path: str | Path) -> keras.Model:
         UserError: if there is no model.
     """
     file = _find(path)
+    if not zipfile.is_zipfile(file):
+        raise UserError(f"{file}: this is no .keras file: name another, or the folder of a run")
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{file}: this is no model that Keras can load: {reason}") from error
 
@@ -200,56 +203,23 @@ def _noise(spec: Spec) -> np.ndarray:
     return random.normal(size=(8, *spec.shape)).astype("float32")
 
 
-def _raw_inputs(spec: Spec) -> dict[str, tf.TensorSpec]:
-    """Names, shapes and types of what `serving_default` takes."""
-    if spec.tokenizer:
-        names = ("text",) if spec.kind == "text" else ("text_a", "text_b")
-        return {name: tf.TensorSpec((None,), tf.string, name) for name in names}
-    shape = (None,) if spec.is_text else spec.shape
-    return {spec.input_name: tf.TensorSpec((None, *shape), spec.dtype, spec.input_name)}
-
-
 def _by_name(spec: Spec, samples: np.ndarray) -> dict[str, tf.Tensor]:
     """Raw samples as `serving_default` takes them."""
-    names = list(_raw_inputs(spec))
+    names = list(raw_inputs(spec))
     columns = [samples] if len(names) == 1 else [samples[:, i] for i in range(len(names))]
     return {name: tf.constant(column) for name, column in zip(names, columns, strict=True)}
 
 
 def _archive(model: keras.Model, spec: Spec) -> keras.export.ExportArchive:
-    """An archive of the model's weights and its `serving_default` signature."""
+    """An archive of the model's weights and its signatures."""
     archive = keras.export.ExportArchive()
     archive.track(model)
-    if spec.tokenizer:
-        encode, vocabulary = text.encoder(spec.tokenizer)
-        vocabulary.build(None)
-        archive.track(vocabulary)
-    else:
-        encode = None
-    predict = _predict_function(model, spec)
-
-    def serve(inputs):
-        return predict({"tokens": encode(*inputs.values())} if encode else inputs)
-
-    archive.add_endpoint("serving_default", serve, input_signature=[_raw_inputs(spec)])
+    made, tables = signatures(model, spec)
+    for table in tables:
+        archive.track(table)
+    for name, (function, specs) in made.items():
+        archive.add_endpoint(name, function, input_signature=[specs])
     return archive
-
-
-def _predict_function(model: keras.Model, spec: Spec) -> Callable:
-    def classify(inputs):
-        logits = model(inputs, training=False)["logits"]
-        class_id = tf.argmax(logits, axis=-1)
-        return {
-            "logits": logits,
-            "probabilities": tf.nn.softmax(logits),
-            "class_id": class_id,
-            "label": tf.gather(tf.constant(spec.class_names), class_id),
-        }
-
-    def regress(inputs):
-        return {"prediction": model(inputs, training=False)["logits"][:, 0]}
-
-    return regress if spec.class_names is None else classify
 
 
 def _compare(version: Path, model: keras.Model, spec: Spec, samples: np.ndarray) -> None:

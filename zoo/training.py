@@ -80,15 +80,15 @@ def adapt(model: keras.Model, data: Data, taken: Container[str] = ()) -> None:
             layer.adapt(values.batch(1024))
 
 
-def compile(model: keras.Model, data: Data, recipe: Recipe) -> None:
+def compile(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] = ()) -> None:
     """Compiles the model with the recipe's loss, metrics, penalties and optimizer.
 
-    What the recipe does not train is frozen.
+    What the recipe does not train is frozen, except for the `new` blocks and the head.
 
     Classification: cross-entropy and accuracy. Regression: MSE, weighted by 1 / variance of the
     training targets so that the loss has no units, and MAE, MSE and R2 in the target's own.
     """
-    finetuning.freeze(model, recipe)
+    finetuning.freeze(model, recipe, new)
     if recipe.l1 or recipe.l2:
         for weight in model.trainable_weights:
             if weight.name == "kernel":

@@ -91,7 +91,9 @@ def load(
         parts, spec = texts.tokenized(parts, spec, tokenizer)
     elif length is not None or preset:
         option = "preset" if preset else "length"
-        raise UserError(f"{option}={preset or length}: {name or default} has no texts")
+        raise UserError(
+            f"{option}={preset or length}: {name or default} has no texts: leave --{option} out"
+        )
     parts = _into_memory(parts, spec, memory_budget() if budget is None else budget)
     return Data(
         name=name or default,

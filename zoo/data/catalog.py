@@ -174,7 +174,7 @@ def _reading(
     elif image_size is not None:
         raise UserError(f"image_size={image_size}: {name} has no images to resize")
     elif all(isinstance(features[c], tfds.features.Text) for c in columns):
-        spec = text_spec(columns, class_names, name)
+        spec = _text_spec(columns, class_names, name)
 
         def read_input(example):
             texts = [example[c] for c in columns]
@@ -190,10 +190,13 @@ def _reading(
     return spec, lambda example: (read_input(example), read_label(example[label])), raw
 
 
-def text_spec(columns: list[str], class_names: tuple[str, ...] | None, name: str) -> Spec:
+def _text_spec(columns: list[str], class_names: tuple[str, ...] | None, name: str) -> Spec:
     """The spec of texts in one column, or pairs in two, before they are tokenized."""
     if len(columns) > 2:
-        raise UserError(f"{name}: {len(columns)} columns of text; expected one or two")
+        raise UserError(
+            f"{name}: {len(columns)} columns of text, {', '.join(columns)}: name one with "
+            "--text=A, or two with --text=A,B"
+        )
     kind, shape = ("text", ()) if len(columns) == 1 else ("text_pair", (2,))
     return Spec(kind, shape, class_names)
 
@@ -209,6 +212,9 @@ def _columns(
                 f"{name} has no column {column!r}.{closest(column, features)} It has: "
                 f"{', '.join(features)}"
             )
+    for column in text:
+        if column == label or not isinstance(features[column], tfds.features.Text):
+            raise UserError(f"text={column}: expected a column of texts beside the label of {name}")
     if keys is None:
         found = [c for c in features if isinstance(features[c], tfds.features.Text)]
         keys = (found, "label") if found and "label" in features else ()

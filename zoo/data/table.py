@@ -1,9 +1,11 @@
 """Tables of the user's own, CSV and JSON Lines: plain features, texts or pairs of texts."""
 
+import csv
+import io
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +42,7 @@ def load(kind: str, path: str, text: Sequence[str], label: str | None) -> Source
         missing = where / f"train.{kind}" if where.is_dir() else where
         raise UserError(f"{kind}:{path}: there is no file {missing}")
     read = _read_csv if kind == "csv" else _read_jsonl
-    frames = {part: read(file, text) for part, file in files.items()}
+    frames = {part: read(file) for part, file in files.items()}
 
     columns = list(frames["train"].columns)
     if label is None:
@@ -66,12 +68,12 @@ def load(kind: str, path: str, text: Sequence[str], label: str | None) -> Source
                 f"{files[part]}: column {odd!r} is not in both this file and {files['train'].name}"
             )
 
-    class_names = _class_names(frames["train"][label], files["train"], label)
+    class_names = _class_names(frames["train"][label], files["train"])
     values = _strings if text else _numbers
     splits = {
         part: Arrays(
             _side_by_side([values(frame[c], files[part]) for c in features], squeeze=bool(text)),
-            _labels(frame[label], class_names, files[part]),
+            _labels(frame[label], class_names, files[part], files["train"]),
         )
         for part, frame in frames.items()
     }
@@ -82,54 +84,62 @@ def load(kind: str, path: str, text: Sequence[str], label: str | None) -> Source
     return Source("", spec, splits, {part: str(file) for part, file in files.items()})
 
 
-def _read_csv(file: Path, text: Sequence[str]) -> pd.DataFrame:
+def _read_csv(file: Path) -> pd.DataFrame:
+    """Strings, by the line that each row ends on; rows without any field are passed over."""
+    reader = csv.reader(io.StringIO(_decoded(file), newline=""), skipinitialspace=True)
+    names, rows, lines = None, [], []
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            frame = pd.read_csv(
-                file,
-                skipinitialspace=True,
-                low_memory=False,
-                # so that a text such as NA or 007 stays as it is
-                converters=dict.fromkeys(text, str),
-            )
-    except pd.errors.EmptyDataError:
-        raise UserError(f"{file}: the file is empty; expected a line of column names") from None
-    except pd.errors.ParserError as error:
-        reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
-        raise UserError(
-            f"{file}: {reason}: mend that line, so that all have as many fields as the first"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{file}: byte {error.start} is not UTF-8: save the file as UTF-8"
-        ) from None
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise UserError(f"{file}: line 2 has more fields than the first line has column names")
-    # quoted texts may go over several lines
-    breaks = sum((frame[c].str.count("\n") for c in text if c in frame), np.zeros(len(frame), int))
-    frame.index = 2 + np.arange(len(frame)) + np.cumsum(breaks) - breaks
-    return _enough(frame, file)
+        for row in reader:
+            if not row:
+                continue
+            if names is None:
+                names = row
+                continue
+            if len(row) != len(names):
+                raise UserError(
+                    f"{file}, line {reader.line_num}: {len(row)} fields, but the first line names "
+                    f"{len(names)} columns: mend that line (a field with a comma needs quotes)"
+                )
+            rows.append(row)
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise UserError(f"{file}, line {reader.line_num}: {error}: mend that line") from None
+    if names is None:
+        raise UserError(f"{file}: the file is empty; expected a line of column names")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{file}: the first line names the column {twice!r} twice")
+    return _enough(pd.DataFrame(rows, lines, names, dtype=object), file)
 
 
-def _read_jsonl(file: Path, text: Sequence[str]) -> pd.DataFrame:
+def _read_jsonl(file: Path) -> pd.DataFrame:
+    """JSON values, by line; blank lines are passed over, missing keys are gaps."""
     rows, lines = [], []
-    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+    for number, line in enumerate(_decoded(file).split("\n"), 1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line.decode())
-        except UnicodeDecodeError:
-            raise UserError(f"{file}, line {number}: not UTF-8: save the file as UTF-8") from None
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{file}, line {number}: this is no JSON ({error})") from None
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
         if not isinstance(row, dict):
-            raise UserError(f'{file}, line {number}: expected an object, such as {{"text": ...}}')
+            raise UserError(f"{file}, line {number}: expected a JSON object, {{...}}, on each line")
         rows.append(row)
         lines.append(number)
     if not rows:
         raise UserError(f"{file}: the file is empty; expected a JSON object on each line")
-    return _enough(pd.DataFrame(rows, index=lines), file)
+    return _enough(pd.DataFrame(rows, lines, dtype=object), file)
+
+
+def _decoded(file: Path) -> str:
+    content = file.read_bytes()
+    try:
+        return content.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{file}, line {line}: byte {error.start} is not UTF-8: save the file as UTF-8"
+        ) from None
 
 
 def _enough(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
@@ -144,76 +154,91 @@ def _side_by_side(columns: list[np.ndarray], squeeze: bool) -> np.ndarray:
 
 
 def _refuse_gaps(column: pd.Series, file: Path) -> None:
-    gaps = np.flatnonzero(column.isna())
+    gaps = column.index[column.isna() | column.map(lambda v: isinstance(v, str) and not v.strip())]
     if len(gaps):
         raise UserError(
-            f"{file}, line {column.index[gaps[0]]}: column {column.name!r} is empty "
-            f"({len(gaps)} such lines): fill them in or leave them out"
+            f"{file}, line {gaps[0]}: column {column.name!r} is empty ({len(gaps)} such lines): "
+            "fill them in or leave them out"
+        )
+
+
+def _refuse(column: pd.Series, wrong: np.ndarray, file: Path, expected: str) -> None:
+    """Names the first of the rows that are set in the mask `wrong`, if there is one."""
+    rows = np.flatnonzero(wrong)
+    if len(rows):
+        raise UserError(
+            f"{file}, line {column.index[rows[0]]}: column {column.name!r} holds "
+            f"{str(column.iloc[rows[0]])[:40]!r} ({len(rows)} such lines); {expected}"
         )
 
 
 def _numbers(column: pd.Series, file: Path) -> np.ndarray:
     """A column as float32."""
     _refuse_gaps(column, file)
-    try:
-        numbers = pd.to_numeric(column, errors="coerce").to_numpy("float32")
-    except TypeError:  # lists and objects of JSON
-        numbers = np.full(len(column), np.nan, "float32")
-    wrong = np.flatnonzero(~np.isfinite(numbers))
-    if len(wrong):
-        raise UserError(
-            f"{file}, line {column.index[wrong[0]]}: column {column.name!r} holds "
-            f"{str(column.iloc[wrong[0]])[:40]!r} ({len(wrong)} such lines); expected a finite "
-            "number: turn classes into 0 and 1 columns, or leave the column out"
-        )
+    numbers = np.array([_number(value) for value in column], "float32")
+    expected = (
+        "expected a finite number: turn classes into 0 and 1 columns, leave it out or, if it holds "
+        f"texts, take --text={column.name}"
+    )
+    _refuse(column, ~np.isfinite(numbers), file, expected)
     return numbers
+
+
+def _number(value: Any) -> float:
+    """The number that a field of a file holds, NaN if it is none."""
+    try:
+        # Python's own separator of digits is none in data
+        return np.nan if "_" in str(value) else float(value)
+    except (ValueError, TypeError, OverflowError):
+        return np.nan
 
 
 def _strings(column: pd.Series, file: Path) -> np.ndarray:
     """A column of texts as an object array."""
-    _refuse_gaps(column.map(lambda v: np.nan if v == "" or str(v).isspace() else v), file)
-    odd = [line for line, value in column.items() if not isinstance(value, str)]
-    if odd:
-        raise UserError(
-            f"{file}, line {odd[0]}: column {column.name!r} holds {str(column[odd[0]])[:40]!r} "
-            f"({len(odd)} such lines); expected a text"
-        )
+    _refuse_gaps(column, file)
+    _refuse(column, [not _is_text(value) for value in column], file, "expected a text")
     return column.to_numpy(object)
 
 
-def _class_names(column: pd.Series, file: Path, label: str) -> tuple[str, ...] | None:
-    """Names of the classes in order, or None for a column of floats: a regression."""
+def _is_text(value: Any) -> bool:
+    """Whether it is a string that can be written as UTF-8: JSON may hold half a character."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _class_names(column: pd.Series, file: Path) -> tuple[str, ...] | None:
+    """Names of the classes in order, or None for numbers with decimals: a regression."""
     _refuse_gaps(column, file)
-    if pd.api.types.is_float_dtype(column):
+    plain = [isinstance(value, str | int | float) for value in column]
+    _refuse(column, np.logical_not(plain), file, "expected a string or a number")
+    whole = all(_is_whole(value) for value in column)
+    if not whole and not any(np.isnan(_number(v)) or isinstance(v, bool) for v in column):
         return None
-    try:
-        values = sorted(column.unique())
-    except TypeError:
+    names = sorted(set(map(str, column)), key=int if whole else None)
+    if whole and len(names) > max(50, len(column) // 5):
         raise UserError(
-            f"{file}: column {label!r} holds values of several types, or lists; expected "
-            "strings or numbers alone"
-        ) from None
-    if pd.api.types.is_integer_dtype(column) and len(values) > max(50, len(column) // 5):
-        raise UserError(
-            f"{file}: column {label!r} holds {len(values)} different whole numbers, too many for "
-            f"classes: to predict a number, write it with a decimal point ({values[0]}.0)"
+            f"{file}: column {column.name!r} holds {len(names)} different whole numbers, too many "
+            f"for classes: to predict a number, write it with a decimal point ({names[0]}.0)"
         )
-    if len(values) < 2:
+    if len(names) < 2:
         raise UserError(
-            f"{file}: column {label!r} holds only {str(values[0])!r}; expected at least 2 classes"
+            f"{file}: column {column.name!r} holds only {names[0]!r}; expected at least 2 classes"
         )
-    return tuple(map(str, values))
+    return tuple(names)
 
 
-def _labels(column: pd.Series, class_names: tuple[str, ...] | None, file: Path) -> np.ndarray:
+def _is_whole(value: Any) -> bool:
+    """Whether it is a whole number, or the text of one; the text 07 is a name."""
+    if isinstance(value, str):
+        return len(value) < 19 and value.lstrip("-").isdecimal() and str(int(value)) == value
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _labels(
+    column: pd.Series, class_names: tuple[str, ...] | None, file: Path, train: Path
+) -> np.ndarray:
     if class_names is None:
         return _numbers(column, file)[:, None]
     _refuse_gaps(column, file)
-    labels = pd.Index(class_names).get_indexer(column.astype(str))
-    wrong = np.flatnonzero(labels < 0)
-    if len(wrong):
-        raise UserError(
-            f"{file}, line {column.index[wrong[0]]}: column {column.name!r} holds "
-            f"{str(column.iloc[wrong[0]])[:40]!r}, which train.csv never does"
-        )
+    labels = pd.Index(class_names).get_indexer(column.map(str))
+    _refuse(column, labels < 0, file, f"which {train.name} never does: leave them out")
     return labels.astype("int64")

@@ -84,14 +84,19 @@ def split(texts: tf.Tensor, kind: str, lowercase: bool) -> tf.RaggedTensor:
     """
     texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
     texts = tf.strings.regex_replace(texts, r"<br ?/?>", " ")
+    if kind == "words":
+        texts = tf.strings.regex_replace(texts, "\u2019", "'")
+        texts = tf.strings.regex_replace(texts, r"[^\p{L}\p{M}\p{N}']+", " ")
+        texts = tf.strings.regex_replace(texts, r"(^| )'+", " ")
+        texts = tf.strings.regex_replace(texts, r"'+( |$)", " ")
+    else:
+        texts = tf.strings.regex_replace(texts, r"[\s\x00]+", " ")
     if lowercase:
+        # after the NULs are gone: it would end a text there
         texts = tf.strings.lower(texts, "utf-8")
-    if kind == "characters":
-        texts = tf.strings.strip(tf.strings.regex_replace(texts, r"\s+", " "))
-        return tf.strings.unicode_split(texts, "UTF-8")
-    texts = tf.strings.regex_replace(texts, "\u2019", "'")
-    texts = tf.strings.regex_replace(texts, r"[^\p{L}\p{M}\p{N}']+|\B'|'\B", " ")
-    return tf.strings.split(texts)
+    if kind == "words":
+        return tf.strings.split(texts)
+    return tf.strings.unicode_split(tf.strings.strip(texts), "UTF-8")
 
 
 def adapt(train: Split, kind: str, *, vocabulary_size: int, length: int | None) -> Tokenizer:
@@ -104,6 +109,8 @@ def adapt(train: Split, kind: str, *, vocabulary_size: int, length: int | None) 
             That of "wordpiece" is made from the first 5,120 texts.
         length: Most tokens of an example; None for the 95th percentile of the training texts.
     """
+    if not any(len(split(batch.ravel(), "words", False).values) for batch in _texts(train)):
+        raise UserError("the training texts are empty: there is nothing to learn from")
     if kind == "wordpiece":
         import keras_hub
 
@@ -122,8 +129,6 @@ def adapt(train: Split, kind: str, *, vocabulary_size: int, length: int | None) 
     # ties in alphabetical order, whatever the order of the examples
     frequent = sorted(counts, key=lambda token: (-counts[token], token))
     kept = [token.decode() for token in frequent[: vocabulary_size - len(_RESERVED)]]
-    if not kept:
-        raise UserError("the training texts are empty: there is nothing to learn from")
     return with_length(Tokenizer(kind, (*_RESERVED, *kept), 0), train, length)
 
 
@@ -210,7 +215,12 @@ def load(file: Path) -> Tokenizer:
     """
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
-        return Tokenizer(**fields | {"vocabulary": tuple(fields["vocabulary"])})
+        return Tokenizer(
+            str(fields["kind"]),
+            tuple(map(str, fields["vocabulary"])),
+            int(fields["length"]),
+            bool(fields["lowercase"]),
+        )
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file}: this is no tokenizer that the zoo has written") from error
 

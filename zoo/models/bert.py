@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 from etils import epy
@@ -98,13 +99,14 @@ def bert(
     # the second segment is what follows the first [SEP]
     ended = ops.cast(ops.equal(tokens, separator), "int32")
     segments = ops.cast(ops.cumsum(ended, axis=1) - ended > 0, "int32") * ops.cast(mask, "int32")
-    outputs = backbone(
+    output = {"mean": "sequence_output", "first": "pooled_output"}[pooling]
+    # without the dense layer of [CLS] where nothing comes of it
+    encoder = keras.Model(backbone.input, backbone.output[output], name="encoder")
+    x = encoder(
         {"token_ids": tokens, "segment_ids": segments, "padding_mask": ops.cast(mask, "int32")}
     )
     if pooling == "mean":
-        x = sequence.mean(outputs["sequence_output"], mask)
-    else:
-        x = outputs["pooled_output"]
+        x = sequence.mean(x, mask)
     x = sequence.dropout(x, dropout, "head_dropout")
     return ends.with_logits("bert", tokens, x, num_classes)
 
@@ -115,9 +117,15 @@ def loading(preset: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = type(error).__name__
+        if Path(preset).is_dir():
+            problem = f"this folder holds no BERT that KerasHub can load ({reason})"
+        else:
+            # requests' errors are OSErrors
+            verb = "downloaded" if isinstance(error, OSError) else "found"
+            problem = f"it is no folder here and cannot be {verb} ({reason})"
         raise UserError(
-            f"preset={preset!r}: it cannot be loaded ({type(error).__name__}: {reason}). Expected "
-            "a BERT of KerasHub such as bert_tiny_en_uncased, which is downloaded, or a folder "
-            "with config.json, vocab.txt and model.safetensors, or a KerasHub preset's folder"
+            f"preset={preset!r}: {problem}. Expected a BERT of KerasHub such as "
+            "bert_tiny_en_uncased, which is downloaded, or a folder with config.json, vocab.txt "
+            "and model.safetensors, or one that KerasHub has saved"
         ) from error

@@ -1,0 +1,296 @@
+"""Weights that are taken over, and what of a model is trained."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from test_training import blobs, dataset, trained
+
+import zoo
+from zoo import finetuning, optimizers, registry, training
+from zoo.errors import UserError
+from zoo.recipe import Recipe
+
+# a small build of every model that has more than a head
+SMALL = {
+    "bert": {"vocabulary_size": 30},
+    "cnn": {"filters": (4, 8), "dense": 8},
+    "fasttext": {"vocabulary_size": 30, "buckets": 50},
+    "gru": {"vocabulary_size": 30, "width": 6, "embedding": 5},
+    "lenet5": {},
+    "lstm": {"vocabulary_size": 30, "width": 6, "embedding": 5},
+    "mlp": {"hidden": (16, 8)},
+    "resnet20": {"width": 2, "blocks": 1},
+    "rnn": {"vocabulary_size": 30, "width": 6, "embedding": 5},
+    "textcnn": {"vocabulary_size": 30, "embedding": 5, "filters": 3},
+    "transformer": {"vocabulary_size": 30, "width": 8, "heads": 2, "depth": 2, "feed_forward": 16},
+    "vgg11": {},
+}
+
+
+def weights_of(model):
+    return {w.path: keras.ops.convert_to_numpy(w) for w in model.weights}
+
+
+def inputs_of(model, count=16):
+    random = np.random.default_rng(0)
+    if "tokens" in model.input:
+        return {"tokens": random.integers(1, 30, (count, 7), "int32")}
+    return {"image": random.integers(0, 256, (count, 28, 28, 1), "uint8")}
+
+
+def fitted(model, recipe, epochs=1, count=16):
+    """The model after `epochs` steps on 16 examples, and its weights before."""
+    finetuning.freeze(model, recipe)
+    before = weights_of(model)
+    optimizer = optimizers.optimizer(recipe, epochs, finetuning.rates(model, recipe))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, {"logits": loss})
+    labels = {"logits": np.arange(count) % 3}
+    model.fit(inputs_of(model, count), labels, epochs=epochs, batch_size=count, verbose=0)
+    return before
+
+
+def moved(model, before):
+    """Names of the blocks whose weights are no longer what they were."""
+    after = weights_of(model)
+    return {
+        block.name
+        for block in finetuning.blocks(model)
+        if any((after[w.path] != before[w.path]).any() for w in block.weights)
+    }
+
+
+def test_every_model_is_here():
+    assert sorted([*SMALL, "perceptron"]) == zoo.list_models()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_weights_are_taken_over_and_a_head_of_another_size_is_new(name, tmp_path):
+    source = zoo.get(name, num_classes=4, **SMALL[name])
+    source.save(tmp_path / "source.keras")
+    same = zoo.get(name, num_classes=4, weights=tmp_path / "source.keras", **SMALL[name])
+    for path, weight in weights_of(same).items():
+        np.testing.assert_array_equal(weight, weights_of(source)[path], err_msg=path)
+    model = zoo.get(name, num_classes=3, **SMALL[name])
+    head = weights_of(model)["head/kernel"]
+    table = finetuning.take_over(model, tmp_path / "source.keras")
+    assert [t.name for t in table if t.reason] == ["head"]
+    assert sum(t.parameters for t in table) == model.count_params()
+    after = weights_of(model)
+    np.testing.assert_array_equal(after["head/kernel"], head)
+    for path, weight in weights_of(source).items():
+        if not path.startswith("head/"):
+            np.testing.assert_array_equal(weight, after[path], err_msg=path)
+    shown = finetuning.lines(table)
+    assert len(shown) == len(table) and "new: " in shown[-1] and "4 there" in shown[-1]
+    assert all("taken over" in line for line in shown[:-1])
+
+
+def test_a_run_an_export_and_a_file_will_do(train, tfds_dir):
+    flags = ["--model=cnn", "--dataset=mnist_5k", "--hparam=filters=4,8", "--hparam=dense=8"]
+    flags += ["--train_split=train[:5%]", "--epochs=1", f"--data_dir={tfds_dir}"]
+    assert train(*flags, "--run_dir=first")[0] == 0
+    first = weights_of(zoo.load("first"))
+    for path in ("first", "first/best.keras", "saved_models/cnn", "saved_models/cnn/1"):
+        model = zoo.get("cnn", weights=path, filters=(4, 8), dense=8)
+        assert all((w == first[p]).all() for p, w in weights_of(model).items())
+    # the hyperparameters come with a run or an export
+    assert zoo.get("cnn", weights="first").count_params() == model.count_params()
+    code, out, err = train(*flags[:2], *flags[4:], "--weights=first", "--trainable=head")
+    assert code == 0, err
+    assert "weights of first:" in out and out.count("taken over") == 4
+    record = json.loads(Path("runs/cnn-mnist_5k/metrics.json").read_text())
+    assert record["hyperparameters"]["filters"] == [4, 8]
+    assert record["trainable_parameters"] == 8 * 10 + 10
+    total = record["trainable_parameters"] + record["frozen_parameters"]
+    assert total == record["parameters"] == model.count_params()
+    after = weights_of(zoo.load("runs/cnn-mnist_5k"))
+    assert {p for p, w in after.items() if (w != first[p]).any()} == {"head/kernel", "head/bias"}
+
+
+def test_texts_go_on_with_the_vocabulary_of_their_weights(train, tmp_path):
+    rows = "".join(f"{'good film' if i % 2 else 'bad play'} {i},{i % 2}\n" for i in range(60))
+    (tmp_path / "one.csv").write_text("review,stars\n" + rows)
+    (tmp_path / "two.csv").write_text("review,stars\n" + rows.replace("film", "novel"))
+    flags = ["--model=gru", "--text=review", "--label=stars", "--epochs=1", "--hparam=width=4"]
+    assert train(*flags, "--dataset=csv:one.csv", "--run_dir=one")[0] == 0
+    code, out, err = train(*flags[:-1], "--dataset=csv:two.csv", "--weights=one", "--run_dir=two")
+    assert code == 0, err
+    assert "new:" not in out
+    first, second = (
+        json.loads((tmp_path / r / "tokenizer.json").read_text()) for r in ("one", "two")
+    )
+    assert first == second and "film" in first["vocabulary"] and "novel" not in first["vocabulary"]
+    model = zoo.get("gru", weights="one")
+    assert model.count_params() == zoo.load("one").count_params()
+
+
+def test_nothing_that_fits_is_an_error(tmp_path):
+    zoo.get("mlp").save(tmp_path / "mlp.keras")
+    with pytest.raises(UserError, match="nothing fits cnn"):
+        zoo.get("cnn", num_classes=3, weights=tmp_path / "mlp.keras")
+    (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 no")
+    with pytest.raises(UserError, match="no model that Keras can load"):
+        zoo.get("cnn", weights=tmp_path / "broken.keras")
+
+
+def test_a_taken_over_normalisation_is_not_adapted_again(tmp_path):
+    model, _ = trained(tmp_path, Recipe(epochs=1))
+    other = dataset(train=dataclasses.replace(blobs(), x=blobs().x * 3 + 7))
+    again = registry.build(registry.find("mlp"), other.spec, {"dropout": 0.0})
+    table = finetuning.take_over(again, tmp_path)
+    training.adapt(again, other, {t.name for t in table if not t.reason})
+    x = {"features": blobs(seed=3).x}
+    np.testing.assert_allclose(again(x)["logits"], model(x)["logits"], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_only_the_head_is_trained(name):
+    model = zoo.get(name, num_classes=3, **SMALL[name])
+    before = fitted(model, Recipe(trainable="head", learning_rate=0.1))
+    assert moved(model, before) == {"head"}
+    kernel, bias = model.get_layer("head").weights
+    trained_parameters = int(np.prod(kernel.shape)) + int(np.prod(bias.shape))
+    assert finetuning.parameters(model) == {
+        "trainable_parameters": trained_parameters,
+        "frozen_parameters": model.count_params() - trained_parameters,
+    }
+
+
+def test_patterns_name_layers():
+    model = zoo.get("bert", vocabulary_size=30, num_classes=3)
+    before = fitted(model, Recipe(trainable="transformer_layer_1,embeddings_*", learning_rate=0.1))
+    assert moved(model, before) == {"transformer_layer_1", "embeddings_layer_norm", "head"}
+    with pytest.raises(UserError, match="no block 'layer_9'; expected all, head, or patterns of"):
+        finetuning.freeze(model, Recipe(trainable="layer_9"))
+
+
+@pytest.mark.parametrize("name", [n for n in SMALL if n != "vgg11"])
+def test_lora_leaves_the_weights_and_learns(name, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = zoo.get(name, num_classes=3, **SMALL[name])
+    x = inputs_of(model)
+    start = keras.ops.convert_to_numpy(model(x)["logits"])
+    recipe = Recipe(lora_rank=2, learning_rate=0.02)
+    finetuning.freeze(model, recipe)
+    np.testing.assert_allclose(model(x)["logits"], start, atol=1e-5)
+    before = weights_of(model)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.02), {"logits": loss})
+    model.fit(x, {"logits": np.arange(16) % 3}, epochs=3, verbose=0)
+    after = weights_of(model)
+    changed = {p for p, w in after.items() if (w != before[p]).any()}
+    assert changed == {w.path for w in model.trainable_weights}
+    assert all("lora" in p or p.startswith("head/") for p in changed)
+    if name in ("bert", "transformer"):
+        assert all("query" in p or "value" in p or p.startswith("head/") for p in changed)
+    # saved, the changes are part of the weights
+    model.save(tmp_path / "m.keras")
+    np.testing.assert_allclose(
+        zoo.load(tmp_path / "m.keras")(x)["logits"], model(x)["logits"], atol=1e-4
+    )
+
+
+def test_lora_needs_a_layer():
+    with pytest.raises(UserError, match="perceptron has no layer that can have LoRA"):
+        finetuning.freeze(zoo.get("perceptron"), Recipe(lora_rank=2))
+    with pytest.raises(UserError, match="leave one out"):
+        Recipe(lora_rank=2, trainable="head")
+
+
+def test_learning_rates_fall_with_depth():
+    model = zoo.get("mlp", hidden=(4, 4), batch_norm=True)
+    rates = finetuning.rates(model, Recipe(layer_decay=0.5, learning_rate=0.1))
+    assert rates["head/kernel"] == 1 and rates["dense_2/kernel"] == 0.5
+    assert rates["norm_1/gamma"] == rates["dense_1/kernel"] == 0.25
+    rates = finetuning.rates(model, Recipe(head_learning_rate=0.3, learning_rate=0.1))
+    assert rates["head/bias"] == pytest.approx(3) and rates["dense_1/kernel"] == 1
+    assert finetuning.rates(model, Recipe()) == {}
+    bert = zoo.get("bert", vocabulary_size=30)
+    rates = finetuning.rates(bert, Recipe(layer_decay=0.5))
+    (kernel,) = (p for p in rates if "transformer_layer_0" in p and "query/kernel" in p)
+    assert rates[kernel] == 0.25
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "lion", "rmsprop"])
+def test_the_steps_are_scaled(optimizer):
+    """One step with half the rate is half a step."""
+
+    def step(**settings):
+        keras.utils.set_random_seed(0)
+        model = zoo.get("cnn", num_classes=3, dropout=0.0, **SMALL["cnn"])
+        recipe = Recipe(
+            optimizer=optimizer, learning_rate=1e-3, schedule="constant", weight_decay=0, **settings
+        )
+        before = fitted(model, recipe)
+        return {p: w - before[p] for p, w in weights_of(model).items()}
+
+    plain, decayed = step(), step(layer_decay=0.5, head_learning_rate=3e-3)
+    # cnn's blocks: conv_1, conv_2, dense, head
+    for path, factor in (("head/kernel", 3), ("dense/kernel", 0.5), ("conv_1/kernel", 0.125)):
+        np.testing.assert_allclose(decayed[path], plain[path] * factor, rtol=2e-3, atol=2e-7)
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+def test_bert_starts_from_a_preset(bert_preset, pooling):
+    import keras_hub
+
+    backbone = keras_hub.models.BertBackbone.from_preset(bert_preset)
+    model = zoo.get("bert", preset=bert_preset, num_classes=2, input_shape=(16,), pooling=pooling)
+    # [CLS] the film [SEP] good [SEP] padding
+    tokens = np.array([[2, 5, 6, 3, 7, 3, 0, 0]])
+    segments = np.array([[0, 0, 0, 0, 1, 1, 0, 0]])
+    outputs = backbone({"token_ids": tokens, "segment_ids": segments, "padding_mask": tokens > 0})
+    vector = np.asarray(outputs["pooled_output"])
+    if pooling == "mean":
+        vector = np.asarray(outputs["sequence_output"])[:, :6].mean(1)
+    kernel, bias = model.get_layer("head").get_weights()
+    np.testing.assert_allclose(
+        model({"tokens": tokens})["logits"], vector @ kernel + bias, atol=1e-5
+    )
+    with pytest.raises(UserError, match="positions for 32 tokens: take --length=32"):
+        zoo.get("bert", preset=bert_preset, input_shape=(33,))
+
+
+def test_fine_tuning_a_preset_from_flags_to_a_run_that_goes_on(train, bert_preset, tmp_path):
+    rows = "".join(f"the film,{('bad', 'good')[i % 2]},{i % 2}\n" for i in range(40))
+    (tmp_path / "pairs.csv").write_text("a,b,same\n" + rows)
+    flags = ["--model=bert", "--dataset=csv:pairs.csv", "--text=a,b", "--label=same", "--epochs=1"]
+    code, _, err = train(*flags, f"--preset={bert_preset}", "--run_dir=one", "--lora_rank=1")
+    assert code == 0, err
+    record = json.loads((tmp_path / "one" / "metrics.json").read_text())
+    assert record["trainable_parameters"] < record["frozen_parameters"]
+    assert json.loads((tmp_path / "one/tokenizer.json").read_text())["kind"] == "wordpiece"
+    code, out, err = train(*flags, "--weights=one", "--run_dir=two")
+    assert code == 0, err
+    assert "new:" not in out
+
+
+@pytest.mark.minilm
+def test_minilm_gives_the_published_similarities(minilm):
+    """Cosines of mean-pooled vectors, as the documentation of Sentence Transformers gives them."""
+    import tensorflow as tf
+
+    from zoo.data import text
+    from zoo.data.spec import Arrays
+
+    sentences = [
+        "A man is eating food.",
+        "A man is eating a piece of bread.",
+        "The weather is lovely today.",
+        "It's so sunny outside!",
+        "He drove to the stadium.",
+    ]
+    sentences = np.array(sentences, object)
+    tokenizer = text.from_preset(minilm, Arrays(sentences, np.zeros(5, "int64")), 128)
+    encode, _ = text.encoder(tokenizer)
+    model = zoo.get("bert", preset=minilm, input_shape=(128,), dropout=0.0)
+    vectors = keras.Model(model.input, model.get_layer("head").input)
+    v = np.asarray(vectors({"tokens": encode(tf.constant(sentences))}))
+    v = v / np.linalg.norm(v, axis=1, keepdims=True)
+    similarities = [v[0] @ v[1], v[2] @ v[3], v[2] @ v[4], v[3] @ v[4]]
+    np.testing.assert_allclose(similarities, [0.7553, 0.6660, 0.1046, 0.1411], atol=1e-4)

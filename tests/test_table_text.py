@@ -1,0 +1,179 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from zoo import data
+from zoo.data import table
+from zoo.data.spec import Spec
+from zoo.errors import UserError
+
+ENDINGS = ["csv", "jsonl"]
+ROWS = [(f"some {i}", "no" if i % 2 else "yes") for i in range(8)]
+
+
+def write(path, frame):
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_json(path, orient="records", lines=True, force_ascii=False)
+
+
+def read(path, content=None, text=("text",), label="y"):
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return table.load(path.suffix[1:], str(path), text, label)
+
+
+def message(path, content, **columns):
+    with pytest.raises(UserError) as error:
+        read(path, content, **columns)
+    return str(error.value)
+
+
+def csv(rows):
+    return "text,y\n" + "".join(f"{text},{label}\n" for text, label in rows)
+
+
+def jsonl(rows):
+    return "".join(json.dumps({"text": text, "y": label}) + "\n" for text, label in rows)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_quotes_commas_and_newlines_are_part_of_a_text(ending, tmp_path):
+    texts = ['one, two, "three"', "line\nsecond, line\r\n\nfourth", "it's \u65e5\u672c; \\n", "a"]
+    frame = pd.DataFrame({"a": texts, "b": texts[::-1], "y": ["no", "yes"] * 2})
+    write(tmp_path / f"t.{ending}", frame)
+    one = read(tmp_path / f"t.{ending}", text=("b",), label="y")  # a is left alone
+    assert one.spec == Spec("text", (), ("no", "yes"))
+    assert one.splits["train"].x.tolist() == texts[::-1]
+    two = read(tmp_path / f"t.{ending}", text=("b", "a"), label="y")
+    assert two.spec == Spec("text_pair", (), ("no", "yes"))
+    assert two.splits["train"].x.tolist() == list(map(list, zip(texts[::-1], texts, strict=True)))
+    assert two.splits["train"].y.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("odd", ["NA", "null", "nan", "None", "007", "1e5", "True"])
+def test_a_text_stays_a_text(odd, ending, tmp_path):
+    content = {"csv": csv, "jsonl": jsonl}[ending]([*ROWS, (odd, "yes")])
+    assert read(tmp_path / f"t.{ending}", content).splits["train"].x[-1] == odd
+
+
+def test_texts_that_are_numbers_one_and_all_stay_texts(tmp_path):
+    source = read(tmp_path / "t.csv", csv([("007", "a"), ("1", "b"), ("2.50", "a"), ("-0", "b")]))
+    assert source.splits["train"].x.tolist() == ["007", "1", "2.50", "-0"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_files_by_split(ending, tmp_path):
+    sizes = {"train": 12, "validation": 5, "test": 6}
+    for part, size in sizes.items():
+        texts = [f"{part} {i}" for i in range(size)]
+        frame = pd.DataFrame({"y": ["no", "yes", "no", "yes"] * 3})[:size]
+        write(tmp_path / f"{part}.{ending}", frame.assign(text=texts))
+    found = data.load(f"{ending}:{tmp_path}", text=("text",), label="y")
+    assert {part: len(getattr(found, part)) for part in sizes} == sizes
+    assert found.splits == {part: str(tmp_path / f"{part}.{ending}") for part in sizes}
+    assert found.raw_test.x.tolist() == [f"test {i}" for i in range(6)]
+    assert found.test.y.tolist() == [0, 1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_label_with_a_decimal_point_is_a_regression(ending, tmp_path):
+    write(tmp_path / f"t.{ending}", pd.DataFrame({"text": list("abcd"), "y": [1.5, -2, 0, 7]}))
+    source = read(tmp_path / f"t.{ending}")
+    assert source.spec == Spec("text", (), None)
+    assert source.splits["train"].y.dtype == np.float32
+    assert source.splits["train"].y.tolist() == [[1.5], [-2], [0], [7]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"), [((7, 3), ("3", "7")), ((True, False), ("False", "True"))]
+)
+def test_whole_numbers_and_truths_of_jsonl_are_classes(labels, names, tmp_path):
+    source = read(tmp_path / "t.jsonl", jsonl([("a", labels[0]), ("b", labels[1])] * 3))
+    assert source.spec.class_names == names
+    assert source.splits["train"].y.tolist() == [1, 0] * 3
+
+
+def test_jsonl_of_numbers_without_texts(tmp_path):
+    rows = ['{"b": true, "a": 1, "y": "p"}', '{"a": 2.5, "b": false, "y": "q"}', ""] * 3
+    source = read(tmp_path / "t.jsonl", "\n".join(rows), text=())
+    assert source.spec == Spec("features", (2,), ("p", "q"), ("b", "a"))
+    assert source.splits["train"].x.tolist() == [[1, 1], [0, 2.5]] * 3
+    wrong = message(tmp_path / "t.jsonl", "\n".join([*rows, "", '{"b": [1], "a": 1}']), text=())
+    assert "t.jsonl, line 11: column 'y' is empty" in wrong
+
+
+def test_blank_lines_of_jsonl_are_skipped_and_counted(tmp_path):
+    content = "\n" + jsonl(ROWS).replace("\n", "\n \r\n\n")
+    assert len(read(tmp_path / "t.jsonl", content).splits["train"]) == 8
+    odd = message(tmp_path / "t.jsonl", content + '{"text": 5, "y": "no"}\n')
+    assert "t.jsonl, line 26: column 'text' holds '5' (1 such lines); expected a text" in odd
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        '"one\ntwo",no\n"three\r\nfour\n",yes\n',
+        "\n\n",
+        'five,"no\nyes"\n',
+    ],
+    ids=["plain", "text", "blank", "other"],
+)
+def test_a_line_has_its_number_whatever_is_before_it(before, tmp_path):
+    content = csv(ROWS) + before
+    wrong = message(tmp_path / "t.csv", content + "the last,\n")
+    assert f"t.csv, line {content.count(chr(10)) + 1}: column 'y' is empty" in wrong
+
+
+@pytest.mark.parametrize("empty", ["", "  ", '"\t"'])
+def test_an_empty_text_is_named_by_its_line(empty, tmp_path):
+    wrong = message(tmp_path / "t.csv", csv([*ROWS, (empty, "no"), *ROWS]))
+    assert "t.csv, line 10: column 'text' is empty" in wrong
+
+
+def test_bytes_that_are_not_utf8_are_found(tmp_path):
+    content = csv(ROWS).encode() + b"caf\xe9,no\n"
+    wrong = message(tmp_path / "t.csv", content)
+    assert f"byte {content.index(0xE9)} " in wrong or "line 10" in wrong
+
+
+def test_half_a_surrogate_pair_is_no_crash(tmp_path):
+    (tmp_path / "t.jsonl").write_text(jsonl([*ROWS, ("cut \ud83d", "no")]))
+    try:
+        found = data.load(f"jsonl:{tmp_path / 't.jsonl'}", text=("text",), label="y")
+    except UserError as error:
+        assert "line 9" in str(error)
+    else:
+        assert len(found.train) + len(found.validation) + len(found.test) == 9
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_byte_order_mark_is_no_text(ending, tmp_path):
+    content = {"csv": csv, "jsonl": jsonl}[ending](ROWS)
+    assert len(read(tmp_path / f"t.{ending}", "\ufeff" + content).splits["train"]) == 8
+
+
+def test_columns_of_a_tfds_dataset(tfds_dir):
+    settings = {"data_dir": str(tfds_dir), "train_split": "train[:99]"}
+    own = data.load("synthetic_reviews", **settings)
+    named = data.load("synthetic_reviews", text=("text",), label="label", **settings)
+    assert own.spec == named.spec and own.spec.class_names == ("neg", "pos")
+    np.testing.assert_array_equal(own.train.x, named.train.x)
+    pairs = data.load("synthetic_reviews", text=("text", "text"), **settings)
+    assert (
+        pairs.spec.kind == "text_pair" and (np.count_nonzero(pairs.train.x == 2, axis=1) == 1).all()
+    )
+    for columns in ({"text": ("txt",)}, {"text": ("text",), "label": "txt"}):
+        with pytest.raises(UserError, match=r"no column 'txt'\. Did you mean 'text'"):
+            data.load("synthetic_reviews", **columns, **settings)
+
+
+@pytest.mark.parametrize("dataset", ["synthetic_reviews", "mnist_5k"])
+def test_a_column_that_holds_no_texts_is_refused(dataset, tfds_dir):
+    with pytest.raises(UserError, match="label"):
+        data.load(dataset, text=("label",), data_dir=str(tfds_dir))

@@ -1,0 +1,1 @@
+"""What TF Serving needs beside a model, and what talks to it."""

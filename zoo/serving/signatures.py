@@ -1,0 +1,258 @@
+"""The signatures of an export: raw input in, named outputs out, for any batch size.
+
+| signature | input | output |
+|---|---|---|
+| `serving_default` | `image`; `features`; `text`; or `text_a` and `text_b` | `logits`, `probabilities`, `class_id`, `label`; or `prediction` |
+| `image_bytes` | `image_bytes`: encoded images | the same |
+| `classify` | `inputs`: serialized tf.Example | `classes` and `scores`, best first |
+| `regress` | `inputs`: serialized tf.Example | `outputs` |
+| `features` | as `serving_default` | `features`: what the head reads |
+| `top_k` | as `serving_default`, and `k` of each example | `labels`, `class_ids`, `probabilities`, best first |
+"""  # noqa: E501, a table
+
+import math
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from zoo.data import images, text
+from zoo.data.spec import Spec
+
+Function = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+Signature = tuple[Function, dict[str, tf.TensorSpec]]
+
+HEAD = "head"
+_DECODABLE = (1, 3, 4)  # channels that TensorFlow decodes images to
+
+
+def raw_inputs(spec: Spec) -> dict[str, tf.TensorSpec]:
+    """Names, shapes and types of what `serving_default` takes."""
+    if spec.tokenizer:
+        names = ("text",) if spec.kind == "text" else ("text_a", "text_b")
+        return {name: tf.TensorSpec((None,), tf.string, name) for name in names}
+    shape = (None,) if spec.is_text else spec.shape
+    return {spec.input_name: tf.TensorSpec((None, *shape), spec.dtype, spec.input_name)}
+
+
+def signatures(
+    model: keras.Model, spec: Spec
+) -> tuple[dict[str, Signature], list[keras.layers.Layer]]:
+    """All signatures that suit the data, by name, and layers that hold lookup tables for them."""
+    raw = raw_inputs(spec)
+    tables = []
+    encode = None
+    if spec.tokenizer:
+        encode, table = text.encoder(spec.tokenizer)
+        table.build(None)
+        tables.append(table)
+
+    def inputs_of(received):
+        if encode is None:
+            return {name: received[name] for name in raw}
+        return {"tokens": encode(*(received[name] for name in raw))}
+
+    def predict(received):
+        return _outputs(model(inputs_of(received), training=False)["logits"], spec)
+
+    made: dict[str, Signature] = {"serving_default": (predict, raw)}
+    if spec.kind == "image" and spec.shape[-1] in _DECODABLE:
+        made["image_bytes"] = (
+            lambda received: predict({"image": _decoded(received["image_bytes"], spec)}),
+            {"image_bytes": tf.TensorSpec((None,), tf.string, "image_bytes")},
+        )
+    if not (spec.is_text and encode is None):
+        examples = {"inputs": tf.TensorSpec((None,), tf.string, "inputs")}
+        name, give = (
+            ("regress", _regression) if spec.class_names is None else ("classify", _classification)
+        )
+        made[name] = (
+            lambda received: give(predict(_from_examples(received["inputs"], spec)), spec),
+            examples,
+        )
+    if any(layer.name == HEAD for layer in model.layers):
+        body = keras.Model(model.input, {"features": model.get_layer(HEAD).input})
+
+        def features(received):
+            found = body(inputs_of(received), training=False)["features"]
+            return {"features": tf.cast(found, tf.float32)}
+
+        made["features"] = (features, raw)
+    if spec.class_names is not None:
+        made["top_k"] = (
+            lambda received: _top_k(predict(received), received["k"], spec),
+            raw | {"k": tf.TensorSpec((None,), tf.int32, "k")},
+        )
+    return made, tables
+
+
+def _outputs(logits: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
+    if spec.class_names is None:
+        return {"prediction": logits[:, 0]}
+    class_id = tf.argmax(logits, axis=-1)
+    return {
+        "logits": logits,
+        "probabilities": tf.nn.softmax(logits),
+        "class_id": class_id,
+        "label": tf.gather(tf.constant(spec.class_names), class_id),
+    }
+
+
+def _classification(outputs: dict[str, tf.Tensor], spec: Spec) -> dict[str, tf.Tensor]:
+    scores, ids = tf.math.top_k(outputs["probabilities"], len(spec.class_names))
+    return {"classes": tf.gather(tf.constant(spec.class_names), ids), "scores": scores}
+
+
+def _regression(outputs: dict[str, tf.Tensor], spec: Spec) -> dict[str, tf.Tensor]:
+    return {"outputs": outputs["prediction"]}
+
+
+def _top_k(outputs: dict[str, tf.Tensor], k: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
+    """The k best classes of each example.
+
+    TF Serving may batch requests with different k: rows with a smaller one end in empty labels, ids
+    of -1 and probabilities of 0.
+    """
+    k = tf.clip_by_value(k, 1, len(spec.class_names))
+    probabilities, ids = tf.math.top_k(outputs["probabilities"], tf.reduce_max(k))
+    asked = tf.range(tf.shape(ids)[1]) < k[:, None]
+    return {
+        "labels": tf.where(asked, tf.gather(tf.constant(spec.class_names), ids), ""),
+        "class_ids": tf.cast(tf.where(asked, ids, -1), tf.int64),
+        "probabilities": tf.where(asked, probabilities, 0.0),
+    }
+
+
+def _decoded(encoded: tf.Tensor, spec: Spec) -> tf.Tensor:
+    """Encoded images (batch,) to uint8 (batch, rows, columns, channels), as in training."""
+    return tf.map_fn(
+        lambda one: images.decode_image(one, spec.shape),
+        encoded,
+        fn_output_signature=tf.TensorSpec(spec.shape, tf.uint8),
+    )
+
+
+def _from_examples(serialized: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
+    """Serialized tf.Example (batch,) to raw inputs.
+
+    The features of an Example are `image` (flattened pixels) or `image_bytes`; `text`, or `text_a`
+    and `text_b`; or the columns by their names, or all of them as `features`.
+    """
+    keys, values = _features(serialized)
+    if spec.tokenizer:
+        return {name: _strings(keys, values, name) for name in raw_inputs(spec)}
+    if spec.kind == "image":
+        return {"image": _images(keys, values, spec)}
+    together = _numbers(keys, values, "features")
+    columns = [_numbers(keys, values, name) for name in spec.feature_names]
+    whole = tf.reduce_all(together.row_lengths() == spec.shape[0])
+
+    def by_name():
+        single = []
+        for name, column in zip(spec.feature_names, columns, strict=True):
+            _check(
+                column.row_lengths() == 1,
+                f"each example needs one number as the feature '{name}'",
+            )
+            single.append(column.to_tensor(shape=[None, 1]))
+        return tf.concat(single, axis=1)
+
+    if not columns:
+        _check(whole, f"each example needs {spec.shape[0]} numbers as 'features'")
+        return {"features": together.to_tensor(shape=[None, spec.shape[0]])}
+    taken = tf.cond(whole, lambda: together.to_tensor(shape=[None, spec.shape[0]]), by_name)
+    return {"features": tf.ensure_shape(taken, [None, spec.shape[0]])}
+
+
+def _images(keys: tf.RaggedTensor, values: tf.RaggedTensor, spec: Spec) -> tf.Tensor:
+    encoded, pixels = _bytes(keys, values, "image_bytes"), _numbers(keys, values, "image")
+    _check(
+        (encoded.row_lengths() == 1) | (pixels.row_lengths() == math.prod(spec.shape)),
+        f"each example needs one string as the feature 'image_bytes', or "
+        f"{' x '.join(map(str, spec.shape))} numbers as 'image'",
+    )
+    # of an image that is given as bytes the pixels are zeros here
+    flat = pixels.to_tensor(shape=[None, math.prod(spec.shape)])
+    given = tf.cast(tf.round(tf.clip_by_value(flat, 0, 255)), tf.uint8)
+    given = tf.reshape(given, [-1, *spec.shape])
+
+    def one(row):
+        is_encoded, string, pixel = row
+        return tf.cond(
+            is_encoded, lambda: images.decode_image(string[0], spec.shape), lambda: pixel
+        )
+
+    rows = (encoded.row_lengths() == 1, encoded.to_tensor(shape=[None, 1]), given)
+    return tf.map_fn(one, rows, fn_output_signature=tf.TensorSpec(spec.shape, tf.uint8))
+
+
+def _features(serialized: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    """Names and serialized values of the features of each tf.Example, both ragged.
+
+    Not `tf.io.parse_example`, which needs to know whether a feature holds integers or floats: JSON
+    may send either.
+    """
+    _, (features,) = _decode(serialized, "Example", ["features"])
+    features = tf.concat([features, tf.fill([tf.shape(features)[0], 1], "")], axis=1)[:, 0]
+    sizes, (entries,) = _decode(features, "Features", ["feature"])
+    entries = tf.RaggedTensor.from_tensor(entries, lengths=sizes[:, 0])
+    _, (keys, values) = _decode(entries.values, "Features.FeatureEntry", ["key", "value"])
+    return entries.with_values(keys[:, 0]), entries.with_values(values[:, 0])
+
+
+def _decode(
+    serialized: tf.Tensor, message: str, fields: list[str], dtype: tf.DType = tf.string
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Sizes, (n, fields), and padded values, (n, longest) for each field, of n messages.
+
+    The operation fails on no messages at all: an empty one is added, and left out again.
+    """
+    sizes, values = tf.io.decode_proto(
+        tf.concat([serialized, [""]], axis=0),
+        f"tensorflow.{message}",
+        fields,
+        [dtype] * len(fields),
+    )
+    return sizes[:-1], [value[:-1] for value in values]
+
+
+def _lists(keys, values, name: str, fields: list[str]) -> list[tf.RaggedTensor]:
+    """The lists of one feature of each example, still serialized, ragged (batch, 0 or 1)."""
+    of_name = tf.ragged.boolean_mask(values, keys == name)[:, :1]
+    sizes, lists = _decode(of_name.values, "Feature", fields)
+    return [
+        of_name.with_values(tf.RaggedTensor.from_tensor(one, lengths=sizes[:, i])).merge_dims(1, 2)
+        for i, one in enumerate(lists)
+    ]
+
+
+def _items(lists: tf.RaggedTensor, message: str, dtype: tf.DType) -> tf.RaggedTensor:
+    sizes, (items,) = _decode(lists.values, message, ["value"], dtype)
+    ragged = tf.RaggedTensor.from_tensor(items, lengths=sizes[:, 0])
+    return lists.with_values(ragged).merge_dims(1, 2)
+
+
+def _numbers(keys, values, name: str) -> tf.RaggedTensor:
+    """The numbers of one feature of each example, integers or floats: float32 (batch, ragged)."""
+    floats, integers = _lists(keys, values, name, ["float_list", "int64_list"])
+    floats = _items(floats, "FloatList", tf.float32)
+    integers = _items(integers, "Int64List", tf.int64)
+    return tf.concat([floats, tf.cast(integers, tf.float32)], axis=1)
+
+
+def _bytes(keys, values, name: str) -> tf.RaggedTensor:
+    """The strings of one feature of each example: (batch, ragged)."""
+    (lists,) = _lists(keys, values, name, ["bytes_list"])
+    return _items(lists, "BytesList", tf.string)
+
+
+def _strings(keys, values, name: str) -> tf.Tensor:
+    """The one string of a feature of each example: (batch,)."""
+    found = _bytes(keys, values, name)
+    _check(found.row_lengths() == 1, f"each example needs one string as the feature '{name}'")
+    return found.to_tensor(shape=[None, 1])[:, 0]
+
+
+def _check(holds: tf.Tensor, message: str) -> None:
+    """An INVALID_ARGUMENT with this message, for this request alone, unless it holds everywhere."""
+    tf.debugging.Assert(tf.reduce_all(holds), [message])
