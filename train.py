@@ -21,7 +21,7 @@ from zoo import cli, registry, run_folder
 from zoo.errors import UserError
 
 FLAGS = flags.FLAGS
-MODEL, DATA, TRAINING, RUN = GROUPS = ("Model", "Data", "Training", "Run")
+GROUPS = MODEL, DATA, _, RUN = "Model", "Data", cli.TRAINING, "Run"
 
 # fmt: off
 cli.flag(MODEL, "model", str, None, "Name of the model.")
@@ -49,12 +49,13 @@ cli.flag(DATA, "holdout", float, 0.1, "Share of the training split that becomes 
 cli.flag(DATA, "memory_budget", int, None, "MiB of data to hold, else stream. By default a quarter "
          "of the memory.", 0)
 
-cli.define_recipe_flags(TRAINING)
+cli.define_recipe_flags()
 
 cli.flag(RUN, "seed", int, 0, "Makes weights, held-out rows, order and dropout.", 0, 2**31 - 1)
 cli.flag(RUN, "run_dir", str, None, "Folder for what the run leaves behind; an earlier run there "
          "is kept beside it. By default runs/<model>-<dataset>.")
 cli.flag(RUN, "export_dir", str, "saved_models", "Folder of exported models.")
+cli.flag(RUN, "keep_versions", int, 2, "Newest versions of a model that TF Serving serves.", 1)
 cli.flag(RUN, "strategy", Literal["auto", "cpu", "gpu", "mirrored"], "auto", "Devices: auto takes "
          "one GPU, several mirrored, or else the CPU.")
 # fmt: on
@@ -107,6 +108,7 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
 
     from zoo import data as datasets
     from zoo import distribution, finetuning, report, saved_model, training
+    from zoo.serving import config
 
     strategy, devices = distribution.strategy(FLAGS.strategy)
     named = set(cli.given_settings())
@@ -136,6 +138,7 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
     report.write_json(run_dir / run_folder.METRICS, record)
     samples = datasets.samples(data.raw_test or data.test, 32)
     version = saved_model.export(model, export_dir, spec=data.spec, samples=samples, record=record)
+    config.write(export_dir.parent, FLAGS.keep_versions)
     report.write_json(run_dir / run_folder.METRICS, record | {"export": str(version)})
     print(report.summary(test))
     print(f"run: {run_dir}  (metrics.json, curves.png, flags.txt, ...)")

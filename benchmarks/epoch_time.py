@@ -100,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, lambda: __doc__ + cli.flags_help(["Benchmark"], {}))
+    cli.run(main, lambda: cli.help_text(__doc__, ["Benchmark"]))

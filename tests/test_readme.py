@@ -1,5 +1,6 @@
 """The README is true: its commands and its code run, its tree and its table are today's."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ from conftest import ROOT, write_image
 import zoo
 from zoo import cli
 from zoo.data import catalog
+from zoo.data.spec import Spec, Tokenizer
 
 README = (ROOT / "README.md").read_text()
 CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
@@ -23,6 +25,8 @@ CONSOLE = [
     for line in block.splitlines()
 ]
 TRAIN = [line for line in CONSOLE if line.startswith("python train.py")]
+SERVING = [line for line in CONSOLE if "python -m zoo.serving." in line]
+TOKENS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -46,18 +50,20 @@ def user_folder(train):
     questions = pd.DataFrame(pairs, columns=["first", "second", "same"])
     questions.to_json("questions.jsonl", orient="records", lines=True)
     Path("configs").symlink_to(ROOT / "configs")
-    Path("my_models.py").write_text(CODE[1])
+    Path("my_models.py").write_text(CODE[2])
     return train
 
 
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    rest = [line for line in CONSOLE if line not in TRAIN]
+    rest = [line for line in CONSOLE if line not in TRAIN and line not in SERVING]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
-        program, target = line.split()
-        assert program == "make" and target in targets
-    assert len(TRAIN) >= 10
+        # of docker and of the server that it starts, tests/test_serving_config.py has the files
+        if not line.startswith(("(cd saved_models && docker", "curl")):
+            program, target = line.split()
+            assert program == "make" and target in targets
+    assert len(TRAIN) >= 10 and len(SERVING) >= 8
 
 
 @pytest.mark.parametrize("command", TRAIN)
@@ -78,6 +84,35 @@ def test_command(command, user_folder, tfds_dir, bert_preset, monkeypatch):
     else:
         assert Path(out.splitlines()[-1], "saved_model.pb").is_file()
     zoo.registry._ENTRIES.pop("tiny", None)
+
+
+def test_serving_commands(tmp_path):
+    """Against exports of small models; those that name a server find none there."""
+    spec = Spec("text", (8,), ("neg", "pos"), tokenizer=Tokenizer("words", TOKENS, 8))
+    lstm = zoo.get("lstm", vocabulary_size=len(TOKENS), width=4, embedding=4)
+    for _ in range(2):
+        zoo.export(lstm, tmp_path / "saved_models/lstm", spec=spec)
+    cnn = zoo.get("cnn", input_shape=(20, 20, 3), filters=(2,), dense=4)
+    zoo.export(cnn, tmp_path / "saved_models/cnn")
+    for path in re.findall(r"photos/\S+", " ".join(SERVING)):
+        write_image(tmp_path / path, np.zeros((30, 40, 3), "uint8"))
+    (tmp_path / "reviews.txt").write_text("a fine film\nno fun\n")
+    for line in SERVING:
+        run = line.replace("python", sys.executable)
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            run, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        if "--server" in line:
+            assert done.returncode == 2 and "localhost:8501" in done.stderr, done.stderr
+            assert done.stderr.count("\n") == 1
+        else:
+            assert done.returncode == 0 and done.stdout, done.stderr
+    in_process = CODE[1].replace(', server="localhost:8501"', "")
+    assert in_process != CODE[1]
+    run = [sys.executable, "-c", in_process]
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "pos" in done.stdout, done.stderr
 
 
 def test_the_code_runs_as_it_stands(tmp_path):

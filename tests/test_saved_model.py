@@ -13,10 +13,12 @@ from zoo import registry, saved_model
 from zoo.data import text
 from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
+from zoo.serving import signatures
 
 ALL = [(name, kind) for name in zoo.list_models() for kind in registry.find(name).kinds]
 CASES = [(name, kind) for name, kind in ALL if kind in ("image", "features")]
-TEXT_CASES = [(name, kind) for name, kind in ALL if kind in ("text", "text_pair")]
+TEXT_CASES = [(name, "text", 3) for name, kind in ALL if kind == "text"]
+TEXT_CASES += [("lstm", "text_pair", 3), ("bert", "text_pair", 3), ("gru", "text", None)]
 BERT_WORDS = (
     "[PAD]",
     "[UNK]",
@@ -73,6 +75,15 @@ def inputs(kind, count):
     return random.normal(size=(count, 5)).astype("float32")
 
 
+def no_xla_and_no_dropout(served):
+    graph = served.graph.as_graph_def()
+    nodes = list(graph.node) + [n for f in graph.library.function for n in f.node_def]
+    operations = {node.op for node in nodes}
+    assert operations & {"MatMul", "Conv2D"}, "the walk does not reach the model"
+    assert not any("Random" in op or op.startswith("Xla") for op in operations)
+    assert not any(f.attr["_XlaMustCompile"].b for f in graph.library.function)
+
+
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_every_model_is_served_as_it_is_in_keras(name, kind, tmp_path):
     model = build(name, kind)
@@ -81,6 +92,7 @@ def test_every_model_is_served_as_it_is_in_keras(name, kind, tmp_path):
     assert [p.name for p in (tmp_path / name).iterdir()] == ["1"], "a draft was left behind"
     served = tf.saved_model.load(str(version), tags=["serve"]).signatures["serving_default"]
     input_name = "image" if kind == "image" else "features"
+    no_xla_and_no_dropout(served)
     (spec,) = served.structured_input_signature[1].values()
     assert spec.name == input_name and spec.shape[0] is None
     assert spec.dtype == ("uint8" if kind == "image" else "float32")
@@ -97,14 +109,14 @@ def test_every_model_is_served_as_it_is_in_keras(name, kind, tmp_path):
         assert [b"xyz"[i : i + 1] for i in given["class_id"]] == given["label"].tolist()
 
 
-@pytest.mark.parametrize(("name", "kind"), TEXT_CASES)
-@pytest.mark.parametrize("num_classes", [3, None])
+@pytest.mark.parametrize(("name", "kind", "num_classes"), TEXT_CASES)
 def test_texts_are_served_as_strings(name, kind, num_classes, tmp_path):
     model, spec = build(name, kind, num_classes), spec_of(name, kind, num_classes)
     received, samples = raw(kind)
     version = zoo.export(model, tmp_path / name, spec=spec, samples=samples)
     assert text.load(version / "assets.extra" / "tokenizer.json") == spec.tokenizer
     served = tf.saved_model.load(str(version), tags=["serve"]).signatures["serving_default"]
+    no_xla_and_no_dropout(served)
     specs = served.structured_input_signature[1]
     assert {name: (s.shape.as_list(), s.dtype) for name, s in specs.items()} == {
         name: ([None], tf.string) for name in received
@@ -163,19 +175,6 @@ def test_without_a_vocabulary_a_model_of_texts_is_served_on_token_ids(tmp_path):
     ids = np.array([[1, 3, 4, 0, 0]], "int32")
     given = served(tokens=tf.constant(ids))["logits"]
     np.testing.assert_allclose(given, model({"tokens": ids})["logits"], atol=1e-5)
-
-
-@pytest.mark.parametrize("name", zoo.list_models())
-def test_no_xla_and_no_dropout_in_the_graph(name, tmp_path):
-    kind = registry.find(name).kinds[0]
-    version = zoo.export(build(name, kind), tmp_path / name)
-    served = tf.saved_model.load(str(version)).signatures["serving_default"]
-    graph = served.graph.as_graph_def()
-    nodes = list(graph.node) + [n for f in graph.library.function for n in f.node_def]
-    operations = {node.op for node in nodes}
-    assert operations & {"MatMul", "Conv2D"}, "the walk does not reach the model"
-    assert not any("Random" in op or op.startswith("Xla") for op in operations)
-    assert not any(f.attr["_XlaMustCompile"].b for f in graph.library.function)
 
 
 def test_regression_gives_predictions(tmp_path):
@@ -256,15 +255,24 @@ def test_two_exports_at_once_get_two_versions(tmp_path):
     assert sorted(int(p.name) for p in published) == list(range(1, 9))
 
 
-def test_an_export_that_differs_is_not_published(tmp_path, monkeypatch):
-    model = zoo.get("perceptron")
+@pytest.mark.parametrize(
+    ("name", "wrong", "told"),
+    [
+        ("_outputs", {"logits": 1e-3}, "logits differs from the Keras model's by"),
+        ("_classification", {"scores": 1e-3}, "classify: scores differs from the Keras model's by"),
+        ("_classification", {"surprise": 0.0}, "cannot have"),
+    ],
+)
+def test_an_export_that_differs_is_not_published(name, wrong, told, tmp_path, monkeypatch):
+    right = getattr(signatures, name)
 
-    def wrong(model, spec):
-        return lambda inputs: {"logits": model(inputs)["logits"] + 1e-3}
+    def changed(given, spec):
+        outputs = right(given, spec)
+        return outputs | {key: outputs.get(key, 0.0) + value for key, value in wrong.items()}
 
-    monkeypatch.setattr(saved_model, "_predict_function", wrong)
-    with pytest.raises(RuntimeError, match="was not published: its logits differ"):
-        zoo.export(model, tmp_path / "p")
+    monkeypatch.setattr(signatures, name, changed)
+    with pytest.raises(RuntimeError, match="was not published: .*" + told):
+        zoo.export(zoo.get("perceptron"), tmp_path / "p")
     assert list((tmp_path / "p").iterdir()) == []
 
 

@@ -20,24 +20,34 @@ from zoo.recipe import Recipe
 from zoo.schema import Shape, check, literal
 
 FLAGS = flags.FLAGS
+TRAINING = "Training"  # heading of the settings of a recipe
 
 
-def run(main: Callable[[], None], help_text: Callable[[], str]) -> None:
+def run(main: Callable[..., None], help_text: Callable[[], str], words: str = "") -> None:
     """Parses the flags and calls `main`; what the user can mend ends in one line and exit code 2.
 
     Args:
         main: The program.
         help_text: What --help prints; the other flags on the line are parsed by then.
+        words: Names of what is expected beside the flags, as in "MODEL VERSION", and given to
+            `main`; "FILE..." is any number.
     """
+    names = words.split()
+    if names:
+        # flags may come after the words
+        FLAGS.set_gnu_getopt()
     try:
         asked = [a for a in sys.argv if a in ("--help", "-h", "-help", "--helpfull")]
         rest = FLAGS([a for a in sys.argv if a not in asked])[1:]
         if asked:
             print(help_text())
             return
-        if rest:
+        if rest and not names:
             raise UserError(f"{rest[0]!r}: expected only flags, such as --model=cnn (see --help)")
-        main()
+        if len(rest) != len(names) and not words.endswith("..."):
+            given = " ".join(rest) or "nothing"
+            raise UserError(f"expected {words}, given {given} (see --help)")
+        main(*rest)
     except flags.Error as error:
         fail(f"{_sentence(error)} (see --help)")
     except UserError as error:
@@ -114,11 +124,11 @@ def flag(
         define(name, default, meaning, module_name=group)
 
 
-def define_recipe_flags(group: str) -> None:
+def define_recipe_flags() -> None:
     """A flag for each setting of a recipe; not given, it is None."""
     meanings = {p.arg_name: p.description for p in docstring_parser.parse(Recipe.__doc__).params}
     for field in dataclasses.fields(Recipe):
-        flag(group, field.name, _base(field.type), None, _sentence(meanings[field.name]))
+        flag(TRAINING, field.name, _base(field.type), None, _sentence(meanings[field.name]))
 
 
 def given_settings() -> dict[str, Any]:
@@ -178,7 +188,7 @@ def flagfile(groups: Iterable[str], settled: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def help_text(introduction: str, groups: Iterable[str], entry: registry.Entry | None) -> str:
+def help_text(introduction: str, groups: Iterable[str], entry: registry.Entry | None = None) -> str:
     """What --help prints: the flags of the groups, each with its meaning and its default.
 
     Args:
@@ -200,7 +210,9 @@ def help_text(introduction: str, groups: Iterable[str], entry: registry.Entry | 
                 meaning += f" [{default}]"
             lines += _entry(f"--{flag.name}", meaning)
     if entry is None:
-        return "\n".join([*lines, "", "With --model=NAME: its defaults and hyperparameters"])
+        if TRAINING in groups:
+            lines += ["", "With --model=NAME: its defaults and hyperparameters"]
+        return "\n".join(lines)
     lines += ["", f"Hyperparameters of {entry.name}, by --hparam=NAME=VALUE:"]
     for line in registry.hyperparameter_lines(entry) or ["none"]:
         term, _, meaning = line.partition("  ")

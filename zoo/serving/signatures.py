@@ -48,9 +48,9 @@ def signatures(
         tables.append(table)
 
     def inputs_of(received):
-        if encode is None:
-            return {name: received[name] for name in raw}
-        return {"tokens": encode(*(received[name] for name in raw))}
+        # TF Serving compares no shapes, and a wrong one can end the process within an operation
+        inputs = {name: tf.ensure_shape(received[name], raw[name].shape) for name in raw}
+        return {"tokens": encode(*inputs.values())} if encode else inputs
 
     def predict(received):
         return _outputs(model(inputs_of(received), training=False)["logits"], spec)
@@ -143,25 +143,23 @@ def _from_examples(serialized: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
         return {name: _strings(keys, values, name) for name in raw_inputs(spec)}
     if spec.kind == "image":
         return {"image": _images(keys, values, spec)}
+    width = spec.shape[0]
     together = _numbers(keys, values, "features")
-    columns = [_numbers(keys, values, name) for name in spec.feature_names]
-    whole = tf.reduce_all(together.row_lengths() == spec.shape[0])
-
-    def by_name():
-        single = []
-        for name, column in zip(spec.feature_names, columns, strict=True):
-            _check(
-                column.row_lengths() == 1,
-                f"each example needs one number as the feature '{name}'",
-            )
-            single.append(column.to_tensor(shape=[None, 1]))
-        return tf.concat(single, axis=1)
-
-    if not columns:
-        _check(whole, f"each example needs {spec.shape[0]} numbers as 'features'")
-        return {"features": together.to_tensor(shape=[None, spec.shape[0]])}
-    taken = tf.cond(whole, lambda: together.to_tensor(shape=[None, spec.shape[0]]), by_name)
-    return {"features": tf.ensure_shape(taken, [None, spec.shape[0]])}
+    whole = together.row_lengths() == width
+    if not spec.feature_names:
+        _check(whole, f"each example needs {width} numbers as 'features'")
+    columns = []
+    for name in spec.feature_names:
+        column = _numbers(keys, values, name)
+        _check(
+            whole | (column.row_lengths() == 1),
+            f"each example needs one number as the feature '{name}'",
+        )
+        columns.append(column.to_tensor(shape=[None, 1]))
+    taken = together.to_tensor(shape=[None, width])
+    if columns:
+        taken = tf.where(whole[:, None], taken, tf.concat(columns, axis=1))
+    return {"features": tf.ensure_shape(taken, [None, width])}
 
 
 def _images(keys: tf.RaggedTensor, values: tf.RaggedTensor, spec: Spec) -> tf.Tensor:
@@ -254,5 +252,5 @@ def _strings(keys, values, name: str) -> tf.Tensor:
 
 
 def _check(holds: tf.Tensor, message: str) -> None:
-    """An INVALID_ARGUMENT with this message, for this request alone, unless it holds everywhere."""
+    """An INVALID_ARGUMENT with this message for the batch, unless it holds everywhere."""
     tf.debugging.Assert(tf.reduce_all(holds), [message])

@@ -1,0 +1,465 @@
+"""The three ways of the client against each other, and against servers that fail."""
+# ruff: noqa: E501, a table
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+from serving_double import Double, small_models
+
+from zoo.errors import UserError
+from zoo.serving import client as clients
+from zoo.serving.client import Client, Refused
+
+BINARY = os.environ.get("TF_MODEL_SERVER") or shutil.which("tensorflow_model_server")
+MODELS = ("cnn", "gru", "pairs", "flower", "price")
+TEXTS = ["the film is good", "", "h\u00e9 \U0001f600", "good " * 30, "a\tb"]
+
+
+class Real:
+    """TF Serving itself on free ports."""
+
+    def __init__(self, exports, folder):
+        ports = [free_port(), free_port()]
+        self.grpc, self.rest = (f"127.0.0.1:{port}" for port in ports)
+        models = "".join(
+            f'config {{ name: "{name}" base_path: "{exports / name}" '
+            f'model_platform: "tensorflow" model_version_policy {{ all {{}} }} '
+            + ('version_labels { key: "stable" value: 1 } }' if name == "cnn" else "}")
+            for name in MODELS
+        )
+        (folder / "models.config").write_text(f"model_config_list {{ {models} }}")
+        command = [BINARY, f"--port={ports[0]}", f"--rest_api_port={ports[1]}"]
+        command += [f"--model_config_file={folder / 'models.config'}"]
+        command += ["--allow_version_labels_for_unavailable_models=true"]
+        with (folder / "log").open("w") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        until = time.monotonic() + 60
+        while not all(self._ready(name) for name in MODELS):
+            assert self._process.poll() is None and time.monotonic() < until, (
+                folder / "log"
+            ).read_text()
+            time.sleep(0.5)
+
+    def _ready(self, name):
+        try:
+            states = Client(name, server=self.rest, retries=0).versions()
+        except UserError:
+            return False
+        return set(states.values()) == {"AVAILABLE"}
+
+    def stop(self):
+        self._process.terminate()
+        self._process.wait()
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def exports():
+    return small_models()
+
+
+@pytest.fixture(scope="module")
+def double(exports):
+    double = Double(exports, {"stable": 1})
+    yield double
+    double.stop()
+
+
+@pytest.fixture(scope="module", params=["double", "tensorflow_model_server"])
+def server(request, exports, tmp_path_factory):
+    if request.param == "double":
+        yield request.getfixturevalue("double")
+        return
+    if not BINARY:
+        pytest.skip("no TF_MODEL_SERVER is set and no tensorflow_model_server on PATH")
+    real = Real(exports, tmp_path_factory.mktemp("serving"))
+    yield real
+    real.stop()
+
+
+@pytest.fixture(params=["rest", "grpc"])
+def remote(request, double):
+    """What a client needs to ask the double, which is set back."""
+    yield {"server" if request.param == "rest" else "grpc": getattr(double, request.param)}
+    double.delay, double.failures = 0.0, 0
+
+
+@pytest.fixture(scope="module")
+def local(exports):
+    loaded = {name: Client(name, export_dir=exports) for name in MODELS}
+    return loaded.__getitem__
+
+
+def png(size=(10, 8)):
+    pixels = np.random.default_rng(size[0]).integers(0, 256, (*size, 3), "uint8")
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "png")
+    return content.getvalue()
+
+
+def raw(model, count):
+    random = np.random.default_rng(count)
+    texts = [TEXTS[i % len(TEXTS)] for i in range(count)]
+    return {
+        "cnn": {"image": random.integers(0, 256, (count, 10, 8, 3), "uint8")},
+        "gru": {"text": texts},
+        "pairs": {"text_a": texts, "text_b": texts[::-1]},
+        "flower": {"features": random.normal(size=(count, 3)).astype("float32")},
+        "price": {"features": random.normal(size=(count, 2)).tolist()},
+    }[model]
+
+
+def examples(model, count):
+    if model == "cnn":
+        return [{"image_bytes": png((8 + i, 9))} for i in range(count)]
+    if model in ("gru", "pairs"):
+        columns = raw(model, count)
+        return [{name: column[i] for name, column in columns.items()} for i in range(count)]
+    if model == "flower":
+        by_name = [{"a": 1, "b": 2.5, "c d": np.float32(-i)} for i in range(count)]
+        return by_name if count > 1 else [{"features": [1.0, 2, 3]}]
+    return [{"size": 80 + i, "age": 3.5} for i in range(count)]
+
+
+def inputs(model, signature, count):
+    if signature == "image_bytes":
+        return {"image_bytes": [one["image_bytes"] for one in examples(model, count)]}
+    if signature == "top_k":
+        return raw(model, count) | {"k": np.arange(count) + 1}
+    if signature in ("classify", "regress"):
+        made = [clients._tf_example(one).SerializeToString() for one in examples(model, count)]
+        return {"inputs": made}
+    return raw(model, count)
+
+
+def ways(model, server):
+    return Client(model, server=server.rest), Client(model, grpc=server.grpc)
+
+
+def assert_same(given, expected):
+    assert given.keys() == expected.keys()
+    for name, right in expected.items():
+        assert given[name].dtype == right.dtype and given[name].shape == right.shape, name
+        if right.dtype == np.float32:
+            np.testing.assert_allclose(given[name], right, atol=1e-5)
+        else:
+            assert (given[name] == right).all(), name
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_three_ways_give_the_same_for_every_signature(model, server, local):
+    signatures = local(model).metadata
+    assert {"serving_default", "features"} <= signatures.keys()
+    for signature in signatures:
+        for count in (1, 5):
+            given = inputs(model, signature, count)
+            expected = local(model).predict(given, signature)
+            assert all(len(x) == count for x in expected.values())
+            assert {x.dtype for x in expected.values()} <= {
+                np.dtype(t) for t in ("float32", "int64", "O")
+            }
+            assert all(
+                isinstance(s, str) for x in expected.values() if x.dtype == object for s in x.flat
+            )
+            for other in ways(model, server):
+                assert_same(other.predict(given, signature), expected)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_three_ways_give_the_same_for_examples(model, server, local):
+    given = examples(model, 3)
+    if model == "price":
+        expected = local(model).regress(given)
+        assert expected.shape == (3,) and expected.dtype == np.float32
+        for other in ways(model, server):
+            np.testing.assert_allclose(other.regress(given), expected, atol=1e-5)
+        return
+    expected = local(model).classify(given)
+    assert all(sorted(label for label, _ in one) == ["h\u00e9", "no", "yes"] for one in expected)
+    assert all([s for _, s in one] == sorted((s for _, s in one), reverse=True) for one in expected)
+    for other in ways(model, server):
+        found = other.classify(given)
+        assert [[c for c, _ in one] for one in found] == [[c for c, _ in one] for one in expected]
+        scores = [[[s for _, s in one] for one in x] for x in (found, expected)]
+        np.testing.assert_allclose(*scores, atol=1e-5)
+
+
+def test_what_is_known_of_a_model(server, local):
+    for model in MODELS:
+        known = local(model).spec()
+        for other in ways(model, server):
+            assert other.metadata == local(model).metadata
+            spec = other.spec()
+            assert spec["kind"] == known["kind"]
+            assert (spec["class_names"] is None) == (known["class_names"] is None)
+            assert "text" in spec["kind"] or spec["shape"] == known["shape"]
+    assert local("flower").spec()["feature_names"] == ["a", "b", "c d"]
+    for client in (local("cnn"), *ways("cnn", server)):
+        assert client.versions() == {1: "AVAILABLE", 2: "AVAILABLE"}
+
+
+def test_versions_and_labels(server, exports, local):
+    given = raw("cnn", 2)
+    expected = local("cnn").predict(given)
+    for where in ({"server": server.rest}, {"grpc": server.grpc}):
+        for which in ({"version": 1}, {"version": 2}, {"label": "stable"}):
+            assert_same(Client("cnn", **where, **which).predict(given), expected)
+        address = next(iter(where.values()))
+        with pytest.raises(UserError, match=rf"^{address} answered that it has no cnn, 7: "):
+            Client("cnn", **where, version=7).predict(given)
+        with pytest.raises(UserError, match=rf"^{address} refused it: .*label: nowhere$"):
+            Client("cnn", **where, label="nowhere").predict(given)
+        with pytest.raises(
+            UserError, match=rf"^{address} answered that it has no cnm: .*see which"
+        ):
+            Client("cnm", **where).predict(given)
+        with pytest.raises(UserError, match=f"^{address} answered that it has no cnm"):
+            Client("cnm", **where).versions()
+    assert_same(Client("cnn", export_dir=exports, version=1).predict(given), expected)
+
+
+def test_what_does_not_suit_the_model_is_refused_alike(server, local):
+    for model, ask, message in REFUSED:
+        for client in (local(model), *ways(model, server)):
+            with pytest.raises(Refused) as caught:
+                ask(client)
+            assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+REFUSED = [
+    ("cnn", lambda c: c.predict({"image": np.zeros((1, 5, 8, 3))}), "image: expected uint8 n x 10 x 8 x 3; got 1 x 5 x 8 x 3"),
+    ("cnn", lambda c: c.predict({"image": np.zeros((10, 8, 3))}), "expected uint8 n x 10 x 8 x 3; got 10 x 8 x 3"),
+    ("cnn", lambda c: c.predict({"image": np.full((1, 10, 8, 3), 0.5)}), "got values of another type or range"),
+    ("cnn", lambda c: c.predict({"image": np.full((1, 10, 8, 3), 256)}), "got values of another type or range"),
+    ("cnn", lambda c: c.predict({"image": [[1], [1, 2]]}), "image: expected uint8 n x 10 x 8 x 3"),
+    ("cnn", lambda c: c.predict({"image": np.zeros((0, 10, 8, 3))}), "got 0 x 10 x 8 x 3"),
+    ("cnn", lambda c: c.predict({"imgae": [1]}), "cnn: serving_default takes image (uint8 n x 10 x 8 x 3); got imgae"),
+    ("cnn", lambda c: c.predict({"image_bytes": [b"x"]}, "image_bytes"), "image file format"),
+    ("cnn", lambda c: c.classify([{"image": [1]}]), "each example needs one string as the feature 'image_bytes'"),
+    ("cnn", lambda c: c.classify([{"image": None}]), "feature image: expected a string or numbers; got None"),
+    ("cnn", lambda c: c.classify([]), "classify: got no examples"),
+    ("gru", lambda c: c.predict({"text": ["a", 1]}), "text: expected string n; got values of another type"),
+    ("gru", lambda c: c.predict({"text": "a"}), "text: expected string n; got one value"),
+    ("gru", lambda c: c.predict({"text": ["\ud800"]}), "surrogates not allowed"),
+    ("pairs", lambda c: c.classify([{"text_a": "a"}]), "each example needs one string as the feature 'text_b'"),
+    ("flower", lambda c: c.predict({"features": [["a", "b", "c"]]}), "could not convert string to float"),
+    ("flower", lambda c: c.classify([{"a": 1, "b": 2}]), "each example needs one number as the feature 'c d'"),
+    ("price", lambda c: c.regress([{"size": "big", "age": 1}]), "each example needs one number as the feature 'size'"),
+]  # fmt: skip
+
+
+def test_signatures_that_are_not_there(local, remote):
+    for client in (local("price"), Client("price", **remote)):
+        with pytest.raises(UserError, match=r"price has no signature 'classify'\. It has: feat"):
+            client.classify([{"size": 1, "age": 2}])
+        with pytest.raises(UserError, match="Did you mean 'features'"):
+            client.predict({}, "feature")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"server": "a:1", "grpc": "b:2"}, "server=a:1 and grpc=b:2: give one of them"),
+        ({"version": 1, "label": "x"}, "version=1 and label=x: give one of them"),
+        ({"label": "x"}, "label=x: only a server knows labels"),
+        ({"server": "localhost"}, "'localhost' is no server: expected HOST:PORT"),
+        ({"server": "http://localhost:1"}, "'http://localhost:1' is no server: expected HOST"),
+        ({"grpc": "localhost:grpc"}, "'localhost:grpc' is no server: expected HOST:PORT"),
+        ({"version": 3}, "cnn has no version 3; it has: 1, 2"),
+        ({"model": "cnm"}, "has no model 'cnm'. Did you mean 'cnn'? It has: cnn, flower, gru"),
+        ({"model": ""}, "has no model ''"),
+        ({"export_dir": "nowhere"}, "nowhere: there is no such folder"),
+    ],
+)
+def test_mistakes_in_the_settings(settings, message, exports):
+    with pytest.raises(UserError) as caught:
+        Client(**{"model": "cnn", "export_dir": exports} | settings)
+    assert message in str(caught.value)
+
+
+def test_broken_exports(exports, tmp_path):
+    shutil.copytree(exports / "price", tmp_path / "price")
+    (tmp_path / "price/1/assets.extra/zoo.json").write_text("{")
+    with pytest.raises(UserError, match=r"zoo\.json: this is no JSON: export the model again"):
+        Client("price", export_dir=tmp_path).spec()
+    (tmp_path / "price/1/assets.extra/zoo.json").unlink()
+    assert Client("price", export_dir=tmp_path).spec()["kind"] == "features"
+    (tmp_path / "price/1/saved_model.pb").write_bytes(b"broken")
+    with pytest.raises(UserError, match="price/1: this is no SavedModel that TensorFlow can load"):
+        Client("price", export_dir=tmp_path).regress([{}])
+
+
+def test_tensorflow_text_is_imported_where_the_graph_needs_it(exports, tmp_path, monkeypatch):
+    shutil.copytree(exports / "gru", tmp_path / "gru")
+    tokenizer = tmp_path / "gru/1/assets.extra/tokenizer.json"
+    monkeypatch.setitem(sys.modules, "tensorflow_text", None)  # to import it fails
+    Client("gru", export_dir=tmp_path).predict({"text": ["a"]})
+    tokenizer.write_text(tokenizer.read_text().replace('"words"', '"wordpiece"'))
+    with pytest.raises(ImportError, match="tensorflow_text"):
+        Client("gru", export_dir=tmp_path).predict({"text": ["a"]})
+
+
+def test_rest_does_without_tensorflow(double):
+    code = f"""
+import sys
+from zoo.serving.client import Client
+client = Client("pairs", server={double.rest!r})
+assert client.predict({{"text_a": ["a"], "text_b": [b"b"]}})["label"].shape == (1,)
+assert client.classify([{{"text_a": "a", "text_b": "b"}}])
+assert not {{"tensorflow", "keras", "grpc"}} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """The pauses that were asked for, and not made."""
+    asked = []
+    monkeypatch.setattr(clients.time, "sleep", asked.append)
+    return asked
+
+
+def test_a_busy_server_is_asked_again(remote, double, local, pauses):
+    client = Client("price", **remote)
+    given = raw("price", 2)
+    expected = local("price").predict(given)
+    client.metadata  # noqa: B018, asked once
+    double.failures, double.asked = 3, 0
+    assert_same(client.predict(given), expected)
+    assert double.asked == 4 and [p for p in pauses if p] == [0.1, 0.2, 0.4]
+    double.failures, double.asked = 9, 0
+    with pytest.raises(UserError, match=r"^127\.0\.0\.1:\d+ .*the double is too busy.*\(4 attemp"):
+        client.predict(given)
+    assert double.asked == 4
+    double.asked = 0
+    with pytest.raises(UserError, match="too busy"):
+        Client("price", **remote, retries=0).versions()
+    assert double.asked == 1
+
+
+def test_what_was_refused_is_not_sent_again(remote, double):
+    client = Client("cnn", **remote)
+    client.metadata  # noqa: B018
+    double.asked = 0
+    with pytest.raises(Refused):
+        client.predict({"image_bytes": [b"no image"]}, "image_bytes")
+    assert double.asked == 1
+    with pytest.raises(UserError, match="has no cnm"):
+        Client("cnm", **remote).versions()
+    assert double.asked == 2
+
+
+def test_a_server_that_is_too_late(remote, double):
+    client = Client("price", **remote, timeout=0.2, retries=1)
+    client.metadata  # noqa: B018
+    double.delay, double.asked = 0.6, 0
+    with pytest.raises(UserError, match=r"gave no answer in 0\.2 s: give it longer.*\(2 attempts"):
+        client.predict(raw("price", 1))
+    assert double.asked == 2
+
+
+@pytest.mark.parametrize("way", ["server", "grpc"])
+def test_a_server_that_is_not_there(way):
+    address = f"127.0.0.1:{free_port()}"
+    begin = time.monotonic()
+    with pytest.raises(UserError) as caught:
+        Client("cnn", **{way: address}).versions()
+    message = str(caught.value)
+    assert message.startswith(address) and "Connection refused: start TF Serving there" in message
+    assert message.endswith("(4 attempts)") and "\n" not in message
+    assert 0.7 <= time.monotonic() - begin < 8
+
+
+@pytest.mark.parametrize("way", ["server", "grpc"])
+def test_a_server_that_appears_between_two_attempts(way, exports, local, monkeypatch):
+    ports, started, sleep = (free_port(), free_port()), [], time.sleep
+
+    def start(pause):
+        if pause and not started:
+            started.append(Double(exports, ports=ports))
+        sleep(pause)
+
+    monkeypatch.setattr(clients.time, "sleep", start)
+    try:
+        client = Client("price", **{way: f"127.0.0.1:{ports[way == 'grpc']}"}, retries=5)
+        assert_same(client.predict(raw("price", 1)), local("price").predict(raw("price", 1)))
+        assert started
+    finally:
+        for double in started:
+            double.stop()
+
+
+class Other(BaseHTTPRequestHandler):
+    """A web server of another kind."""
+
+    def do_GET(self):
+        content = self.server.content
+        self.send_response(self.server.code)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("code", "content", "message"),
+    [
+        (200, b"<html>hello</html>", "does not answer as TF Serving's REST API does: mend HOST"),
+        (200, b'{"a": 1}', "does not answer as TF Serving's REST API does: mend HOST:PORT"),
+        (200, b"[]", "does not answer as TF Serving's REST API does: mend HOST:PORT"),
+        (500, b"a\nb", "answered 500: a b: see its log"),
+        (404, b'{"error": "Malformed"}', "answered that it has no cnn: Malformed: see which"),
+    ],
+)
+def test_a_server_of_another_kind(code, content, message):
+    other = HTTPServer(("127.0.0.1", 0), Other)
+    other.code, other.content = code, content
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(UserError) as caught:
+            Client("cnn", server=f"127.0.0.1:{other.server_port}").versions()
+        assert message in str(caught.value)
+    finally:
+        other.shutdown()
+        other.server_close()
+
+
+def test_each_api_at_the_port_of_the_other(double):
+    for where in ({"server": double.grpc}, {"grpc": double.rest}):
+        with pytest.raises(UserError) as caught:
+            Client("cnn", **where, retries=0, timeout=5).versions()
+        assert str(caught.value).startswith(*where.values()) and "\n" not in str(caught.value)
+
+
+def test_json_as_others_write_it(server, local):
+    """Rows, plain values and base 64, as curl would send them."""
+    url = f"http://{server.rest}/v1/models"
+    given = requests.post(f"{url}/gru:predict", json={"instances": TEXTS[:2]}).json()
+    labels = local("gru").predict({"text": TEXTS[:2]})["label"].tolist()
+    assert [row["label"] for row in given["predictions"]] == labels
+    given = requests.post(f"{url}/price:predict", json={"instances": [[1, 2.5]]}).json()
+    assert len(given["predictions"]) == 1 and isinstance(given["predictions"][0], float)
+    rows = [{"text_a": "a", "text_b": {"b64": "YQ=="}}]
+    given = requests.post(f"{url}/pairs/versions/1:predict", json={"instances": rows}).json()
+    assert given["predictions"][0].keys() == {"logits", "probabilities", "class_id", "label"}
+    for body in ({"instances": [[0.5]]}, {"inputs": {"txt": ["a"]}}, {"signature_name": "no"}):
+        answer = requests.post(f"{url}/gru:predict", json=body)
+        assert answer.status_code == 400 and answer.json().keys() == {"error"}

@@ -1,0 +1,357 @@
+"""The command zoo.serving.predict: in this process and through both APIs, and its mistakes."""
+# ruff: noqa: E501, a table
+
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, write_image
+from serving_double import Double, small_models
+
+from zoo.serving.client import Client
+
+# runs command after command, in a process of its own for the sake of its flags
+WORKER = """
+import contextlib, io, json, sys, traceback
+from absl.testing import flagsaver
+from zoo import cli
+from zoo.serving import predict
+predict.define_flags()
+cli.import_tensorflow()
+import tensorflow as tf
+load, loaded = tf.saved_model.load, {}
+def load_once(path, tags):
+    if path not in loaded:
+        loaded[path] = load(path, tags=tags)
+    return loaded[path]
+tf.saved_model.load = load_once
+commands = sys.stdin
+for command in commands:
+    arguments, typed, terminal = json.loads(command)
+    sys.argv = ["predict.py", *arguments]
+    sys.stdin = io.TextIOWrapper(io.BytesIO(typed.encode("latin-1")))
+    sys.stdin.isatty = lambda: terminal
+    code, out, err = 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), flagsaver.flagsaver():
+        try:
+            cli.run(predict.main, predict.help_text, "FILE...")
+        except SystemExit as exit:
+            code = exit.code
+        except BaseException:
+            code = traceback.format_exc()
+    print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
+"""
+FILES = {
+    "reviews.txt": "the film is good\n\ncaf\u00e9 \U0001f600\n",
+    "pairs.txt": "the film\tis good\r\na\tb\r\n",
+    "reviews.csv": '\ufefftext,stars\n"good, the film",5\nis it?,1\n',
+    "reviews.jsonl": '{"text": "good"}\n\n{"text": "film", "stars": 1}\n',
+    "pairs.csv": "text_b,text_a\nfilm,good\n",
+    "flowers.csv": "c d,kind,a,b\n0.5,rose,1,2\n1.5,lily,-1,1e3\n",
+    "flowers.jsonl": '{"a": 1, "b": 2, "c d": 0.5}\n{"a": -1, "b": 1e3, "c d": 1.5}\n',
+    "houses.csv": "age,size\n3,80\n",
+    "no_pair.txt": "the film\tis good\nno tab here\n",
+    "latin.txt": "caf\u00e9".encode("latin-1"),
+    "empty.txt": "",
+    "header.csv": "a,b,c d\n",
+    "other.csv": "a,b,cd\n1,2,3\n",
+    "word.csv": "a,b,c d\n1,two,3\n",
+    "gap.csv": "a,b,c d\n1,,3\n",
+    "short.csv": "a,b,c d\n1,2\n",
+    "long.csv": "a,b,c d\n1,2,3,4\n",
+    "huge.csv": "a,b\n1," + "x" * 140_000 + "\n",
+    "broken.jsonl": '{"text": "a"}\n{text: b}\n',
+    "list.jsonl": '["a"]\n',
+    "number.jsonl": '{"text": 7}\n',
+    "broken.png": "this is no image",
+    "notes.pdf": "x",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    random = np.random.default_rng(0)
+    for name in ("1.png", "2.JPG", "3.bmp", "4.gif", "a_folder_with_a_long_name/of_a_photo/5.jpeg"):
+        write_image(folder / name, random.integers(0, 256, (12, 9, 3), "uint8"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def double():
+    double = Double(small_models(), {"stable": 1})
+    yield double
+    double.stop()
+
+
+@pytest.fixture(scope="module")
+def worker(folder):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    with (folder / "log").open("w+") as log:
+        command = [sys.executable, "-c", WORKER]
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stderr=log, text=True, **pipes
+        )
+        yield process
+        process.stdin.close()
+        process.wait()
+        log.seek(0)
+        assert log.read() == "", "TensorFlow or gRPC write past Python's stderr"
+
+
+@pytest.fixture
+def command(worker):
+    """Runs the command with these arguments: (exit code, stdout, stderr)."""
+
+    def run(*arguments, stdin="", terminal=False):
+        typed = stdin.encode().decode("latin-1")
+        print(json.dumps([arguments, typed, terminal]), file=worker.stdin, flush=True)
+        return json.loads(worker.stdout.readline())
+
+    return run
+
+
+@pytest.fixture(params=["local", "rest", "grpc"])
+def ask(request, command, double):
+    """The command with a model by each of the three ways; expects success and gives stdout."""
+    where = {"rest": f"--server={double.rest}", "grpc": f"--grpc={double.grpc}"}
+
+    def run(model, *arguments, **stdin):
+        place = where.get(request.param, f"--export_dir={small_models()}")
+        code, out, err = command(f"--model={model}", place, *arguments, **stdin)
+        assert (code, err) == (0, "")
+        return out
+
+    return run
+
+
+@functools.cache
+def model(name):
+    return Client(name, export_dir=small_models())
+
+
+def objects(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_table_of_images(ask, folder):
+    names = ["1.png", "2.JPG", "3.bmp", "4.gif", "a_folder_with_a_long_name/of_a_photo/5.jpeg"]
+    given = {"image_bytes": [(folder / name).read_bytes() for name in names]}
+    expected = model("cnn").predict(given, "image_bytes")
+    title, *lines = ask("cnn", *names).splitlines()
+    assert title == "input".ljust(42) + "label".ljust(22) + "probability"
+    for line, label, probabilities in zip(
+        lines, *map(expected.get, ("label", "probabilities")), strict=True
+    ):
+        assert line[42:].split() == [label, f"{max(probabilities):.4f}"]
+    shown = [line[:40].strip() for line in lines]
+    assert shown == [*names[:4], "...er_with_a_long_name/of_a_photo/5.jpeg"]
+
+
+def test_batches_change_nothing(ask):
+    names = ("1.png", "2.JPG", "3.bmp", "4.gif")
+    assert ask("cnn", *names, "--batch_size=3") == ask("cnn", *names)
+
+
+def test_top_of_images_and_texts_and_features(ask):
+    for name, file, count in (
+        ("cnn", "1.png", 1),
+        ("gru", "reviews.txt", 3),
+        ("flower", "flowers.csv", 2),
+    ):
+        rows = objects(ask(name, file, "--top=2", "--json"))
+        best = objects(ask(name, file, "--json"))
+        assert len(rows) == len(best) == count
+        for row, first in zip(rows, best, strict=True):
+            assert row.keys() == {"input", "top"} and len(row["top"]) == 2
+            assert row["top"][0]["label"] == first["label"]
+            probabilities = [one["probability"] for one in row["top"]]
+            assert probabilities[0] == pytest.approx(first["probability"], abs=1e-5)
+            assert probabilities == sorted(probabilities, reverse=True)
+        assert len(ask(name, file, "--top=99").splitlines()) == 1 + 3 * count
+
+
+def test_texts_from_files_and_standard_input(ask):
+    texts = ["the film is good", "", "caf\u00e9 \U0001f600"]
+    expected = model("gru").predict({"text": texts})["label"].tolist()
+    rows = objects(ask("gru", "reviews.txt", "--json"))
+    assert [row["input"] for row in rows] == texts
+    assert [row["label"] for row in rows] == expected
+    assert objects(ask("gru", "--json", stdin="\n".join(texts))) == rows
+    rows = objects(ask("gru", "reviews.csv", "reviews.jsonl", "--json"))
+    assert [row["input"] for row in rows] == ["good, the film", "is it?", "good", "film"]
+    table = ask("gru", stdin="good " * 30 + "\nb\tc")
+    assert [line[:42] for line in table.splitlines()[1:]] == [
+        "good good good good good good good go...  ",
+        "b c".ljust(42),
+    ]
+
+
+def test_pairs_of_texts(ask):
+    rows = objects(ask("pairs", "pairs.txt", "pairs.csv", "--json"))
+    assert [row["input"] for row in rows] == [
+        {"text_a": "the film", "text_b": "is good"},
+        {"text_a": "a", "text_b": "b"},
+        {"text_a": "good", "text_b": "film"},
+    ]
+    given = {name: [row["input"][name] for row in rows] for name in ("text_a", "text_b")}
+    assert [row["label"] for row in rows] == model("pairs").predict(given)["label"].tolist()
+    assert objects(ask("pairs", "--json", stdin="the film\tis good\na\tb\n")) == rows[:2]
+    assert "\ntext_a=the film, text_b=is good  " in ask("pairs", "pairs.txt")
+
+
+def test_features_by_their_names(ask):
+    expected = model("flower").predict({"features": [[1, 2, 0.5], [-1, 1e3, 1.5]]})
+    rows = objects(ask("flower", "flowers.csv", "--json"))
+    assert [row["label"] for row in rows] == expected["label"].tolist()
+    found = [row["probability"] for row in rows]
+    np.testing.assert_allclose(found, expected["probabilities"].max(1), atol=1e-5)
+    assert rows[0]["input"].items() >= {"a": 1, "b": 2, "c d": 0.5}.items()
+    again = objects(ask("flower", "flowers.jsonl", "--json"))
+    assert [row["label"] for row in again] == expected["label"].tolist()
+
+
+def test_regression(ask):
+    (value,) = model("price").predict({"features": [[80, 3]]})["prediction"].tolist()
+    (row,) = objects(ask("price", "houses.csv", "--json"))
+    assert row["prediction"] == pytest.approx(value, rel=1e-5)
+    title, line = ask("price", "houses.csv").splitlines()
+    assert title == "input".ljust(42) + "prediction"
+    assert float(line[42:]) == pytest.approx(value, rel=1e-5)
+
+
+def test_versions_and_labels(command, double):
+    for which in ("--version=1", "--label=stable"):
+        code, out, _ = command("--model=cnn", f"--server={double.rest}", which, "1.png")
+        assert code == 0 and out.count("\n") == 2
+
+
+def test_whoever_types_is_told_and_answered_line_by_line(command, double):
+    server = f"--server={double.rest}"
+    double.asked = 0
+    code, out, err = command("--model=gru", server, stdin="good\nfilm\n", terminal=True)
+    assert code == 0 and out.count("\n") == 3
+    assert err == "reading texts from standard input, one a line; Ctrl-D ends\n"
+    assert double.asked == 1 + 2  # the metadata, and each line
+    code, _, err = command("--model=pairs", server, terminal=True)
+    told, error = err.splitlines()
+    assert code == 2 and told.startswith("reading pairs of texts with a tab between from standard")
+    assert error == "predict.py: nothing to predict: the input is empty"
+
+
+LOCAL, REST = "LOCAL", "REST"
+MISTAKES = [
+    ([], "no model: name one with --model, such as --model=cnn"),
+    (["--modle=cnn"], "Unknown command line flag 'modle'. Did you mean: model ? (see --help)"),
+    (["--model=cmn", LOCAL, "1.png"], "has no model 'cmn'. Did you mean 'cnn'? It has: cnn, flower, gru, pairs, price"),
+    (["--model=cnn", "1.png"], "saved_models: there is no such folder"),
+    (["--model=cnn", LOCAL, "9.png"], "9.png: there is no such file"),
+    (["--model=cnn", LOCAL, "."], ".: there is no such file"),
+    (["--model=cnn", LOCAL, "--version=3", "1.png"], "cnn has no version 3; it has: 1, 2"),
+    (["--model=cnn", LOCAL, "--label=stable", "1.png"], "label=stable: only a server knows labels"),
+    (["--model=cnn", LOCAL], "no files: cnn reads images: name .png, .jpg, .jpeg, .bmp or .gif files"),
+    (["--model=cnn", LOCAL, "1.png", "reviews.txt"], "reviews.txt: cnn reads images: name .png, .jpg,"),
+    (["--model=cnn", LOCAL, "1.png", "broken.png"], "broken.png: "),
+    (["--model=cnn", REST, "1.png", "broken.png", "3.bmp"], "predict.py: broken.png: 127.0.0.1:"),
+    (["--model=cnn", LOCAL, "--top=2", "broken.png"], "image file format"),
+    (["--model=cnn", LOCAL, "--top=0", "1.png"], "--top=0"),
+    (["--model=gru", LOCAL, "1.png"], "1.png: gru reads texts: name .txt, .csv or .jsonl files, or pipe"),
+    (["--model=gru", REST, "notes.pdf"], "notes.pdf: gru reads texts"),
+    (["--model=gru", LOCAL, "latin.txt"], "latin.txt, line 1: not UTF-8: save it as UTF-8"),
+    (["--model=gru", LOCAL, "empty.txt"], "nothing to predict: the input is empty"),
+    (["--model=gru", LOCAL], "nothing to predict: the input is empty"),
+    (["--model=gru", LOCAL, "flowers.csv"], "flowers.csv, line 2: there is no 'text'. There are c d, kind, a, b"),
+    (["--model=gru", LOCAL, "broken.jsonl"], "broken.jsonl, line 2: this is no JSON"),
+    (["--model=gru", LOCAL, "list.jsonl"], "list.jsonl, line 1: expected an object, such as"),
+    (["--model=gru", LOCAL, "number.jsonl"], "number.jsonl, line 1: column 'text' holds 7; expected a text"),
+    (["--model=pairs", LOCAL, "no_pair.txt"], "no_pair.txt, line 2: expected two texts with one tab between"),
+    (["--model=pairs", REST, "reviews.csv"], "reviews.csv, line 2: there is no 'text_a'. Did you mean 'text'?"),
+    (["--model=flower", LOCAL], "no files: flower reads columns of numbers: name .csv or .jsonl files"),
+    (["--model=flower", LOCAL, "reviews.txt"], "reviews.txt: flower reads columns of numbers"),
+    (["--model=flower", LOCAL, "header.csv"], "nothing to predict: the input is empty"),
+    (["--model=flower", LOCAL, "other.csv"], "other.csv, line 2: there is no 'c d'. Did you mean 'cd'? There are a, b, cd"),
+    (["--model=flower", REST, "other.csv"], "each example needs one number as the feature 'c d'"),
+    (["--model=flower", LOCAL, "word.csv"], "word.csv, line 2: column 'b' holds 'two'; expected a finite number"),
+    (["--model=flower", REST, "word.csv"], "predict.py: word.csv, line 2: 127.0.0.1:"),
+    (["--model=flower", LOCAL, "gap.csv"], "gap.csv, line 2: column 'b' holds ''; expected a finite number"),
+    (["--model=flower", REST, "gap.csv"], "each example needs one number as the feature 'b'"),
+    (["--model=flower", LOCAL, "short.csv"], "short.csv, line 2: column 'c d' holds None; expected a finite"),
+    (["--model=flower", LOCAL, "long.csv"], "long.csv, line 2: more fields than the first line has column names"),
+    (["--model=flower", LOCAL, "huge.csv"], "huge.csv, line 2: this is no CSV: field larger than"),
+    (["--model=price", LOCAL, "--top=2", "houses.csv"], "--top=2: price predicts a number, not classes"),
+    (["--model=cnn", "--server=a:1", "--grpc=b:2", "1.png"], "server=a:1 and grpc=b:2: give one of them"),
+    (["--model=cnn", "--server=localhost", "1.png"], "'localhost' is no server: expected HOST:PORT"),
+    (["--model=cnn", "--server=127.0.0.1:9", "1.png"], "127.0.0.1:9 cannot be reached: Connection refused: start"),
+    (["--model=cnn", "--grpc=127.0.0.1:9", "1.png"], "127.0.0.1:9 is not available: "),
+    (["--model=cmn", REST, "1.png"], "answered that it has no cmn: Servable not found"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), MISTAKES, ids=lambda x: " ".join(x) if isinstance(x, list) else ""
+)
+def test_mistake(arguments, message, command, double):
+    places = {LOCAL: f"--export_dir={small_models()}", REST: f"--server={double.rest}"}
+    code, out, err = command(*(places.get(one, one) for one in arguments))
+    assert code == 2 and message in err
+    assert err.startswith("predict.py: ") and err.count("\n") == 1, err
+    assert out == ""
+
+
+def test_a_server_that_is_too_late(command, double):
+    double.delay = 0.3
+    try:
+        code, _, err = command("--model=cnn", f"--server={double.rest}", "--timeout=0.05", "1.png")
+    finally:
+        double.delay = 0.0
+    assert (
+        code == 2
+        and "gave no answer in 0.05 s: give it longer, or ask for less (4 attempts)" in err
+    )
+
+
+def test_what_came_before_a_mistake_is_written(command):
+    arguments = ("--model=gru", f"--export_dir={small_models()}", "--batch_size=1", "--json")
+    code, out, err = command(*arguments, "reviews.txt", "latin.txt")
+    assert code == 2 and len(objects(out)) == 3 and "latin.txt, line 1" in err
+
+
+def test_help_names_every_flag(command):
+    code, out, err = command("--help")
+    assert (code, err) == (0, "")
+    named = re.findall(r"^  --(\w+)", out, re.M)
+    assert named == [
+        "model",
+        "export_dir",
+        "server",
+        "grpc",
+        "version",
+        "label",
+        "timeout",
+        "batch_size",
+        "top",
+        "json",
+    ]
+
+
+def test_a_reader_that_goes_away(double):
+    """In a process of its own, as it is called."""
+    shell = f"{sys.executable} -m zoo.serving.predict --model=gru --server={double.rest}"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {shell} --batch_size=1 | head -n 2"],
+        cwd=ROOT,
+        input="good film\n" * 30,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("input  ") and done.stdout.count("\n") == 2

@@ -1,0 +1,330 @@
+"""What TF Serving starts with: read as its server reads it, while it is rewritten, and broken."""
+
+import http.server
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import wrappers_pb2 as wrappers
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from zoo.errors import UserError
+from zoo.serving import config
+
+ROOT = Path(__file__).parent.parent
+
+
+def message(name, **fields):
+    """A message that tensorflow-serving-api lacks, with these fields: int, str, bool or message."""
+    pool = descriptor_pool.Default()
+    file = descriptor_pb2.FileDescriptorProto(
+        name=f"test/{name}.proto", package="zoo.test", syntax="proto3"
+    )
+    made = file.message_type.add(name=name)
+    types = {str: 9, bool: 8}
+    for number, (field, kind) in enumerate(fields.items(), 1):
+        added = made.field.add(name=field, number=number, label=1, type=types.get(kind, 11))
+        if kind not in types:
+            added.type_name = f".{kind.DESCRIPTOR.full_name}"
+            file.dependency.append(kind.DESCRIPTOR.file.name)
+    file.dependency[:] = sorted(set(file.dependency))
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"zoo.test.{name}"))
+
+
+# as in TF Serving's session_bundle_config.proto and monitoring_config.proto
+BatchingParameters = message(
+    "BatchingParameters",
+    max_batch_size=wrappers.Int64Value,
+    batch_timeout_micros=wrappers.Int64Value,
+    max_enqueued_batches=wrappers.Int64Value,
+    num_batch_threads=wrappers.Int64Value,
+    pad_variable_length_inputs=bool,
+)
+PrometheusConfig = message("PrometheusConfig", enable=bool, path=str)
+MonitoringConfig = message("MonitoringConfig", prometheus_config=PrometheusConfig)
+
+
+def add(folder, *versions):
+    for version in versions:
+        (folder / version).mkdir(parents=True)
+        (folder / version / "saved_model.pb").touch()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An export folder with two models, and what is no model."""
+    folder = tmp_path / "saved_models"
+    add(folder, "cnn/1", "cnn/2", "cnn/9", "cnn/10", "lstm/1", ".draft-abc/1", "notes/old")
+    (folder / "cnn/.draft-xyz").mkdir()
+    (folder / "empty").mkdir()
+    (folder / "torn/1").mkdir(parents=True)
+    (folder / "readme.txt").touch()
+    return folder
+
+
+def read(folder):
+    text = (folder / "models.config").read_text()
+    parsed = text_format.Parse(text, ModelServerConfig())
+    assert parsed.WhichOneof("config") == "model_config_list"
+    return {entry.name: entry for entry in parsed.model_config_list.config}
+
+
+def served(entry):
+    return list(entry.model_version_policy.specific.versions)
+
+
+def test_models_without_labels(folder):
+    config.write(folder)
+    models = read(folder)
+    assert list(models) == ["cnn", "lstm"]
+    for name, entry in models.items():
+        assert entry.base_path == f"/models/{name}"
+        assert entry.model_platform == "tensorflow"
+        assert entry.model_version_policy.latest.num_versions == 2
+        assert not entry.version_labels and not entry.HasField("logging_config")
+    config.write(folder, keep_versions=3)
+    assert read(folder)["lstm"].model_version_policy.latest.num_versions == 3
+    with pytest.raises(UserError, match="keep_versions=0: expected a whole number, at least 1"):
+        config.write(folder, keep_versions=0)
+
+
+def test_versions_are_numbers_with_a_graph(folder):
+    add(folder, "cnn/text", "cnn/1.5", "cnn/" + "9" * 30)  # the last is no int64
+    (folder / "cnn/11").mkdir()
+    assert config.models(folder) == {"cnn": [1, 2, 9, 10], "lstm": [1]}
+
+
+def test_labelled_versions_are_served_beside_the_newest(folder):
+    assert config.set_label(folder, "cnn", 1, "stable") == {"stable": 1}
+    assert config.set_label(folder, "cnn", "10", "canary") == {"stable": 1, "canary": 10}
+    config.write(folder)
+    models = read(folder)
+    assert served(models["cnn"]) == [1, 9, 10]
+    assert dict(models["cnn"].version_labels) == {"stable": 1, "canary": 10}
+    assert models["lstm"].model_version_policy.latest.num_versions == 2
+    config.write(folder, keep_versions=1)
+    assert served(read(folder)["cnn"]) == [1, 10]
+    config.write(folder, keep_versions=100)
+    assert served(read(folder)["cnn"]) == [1, 2, 9, 10]
+
+
+def test_a_newer_export_joins_the_labelled(folder):
+    config.set_label(folder, "cnn", 10, "stable")
+    add(folder, "cnn/11")
+    config.write(folder)
+    entry = read(folder)["cnn"]
+    assert served(entry) == [10, 11] and dict(entry.version_labels) == {"stable": 10}
+
+
+@pytest.mark.parametrize("nothing", [0, "0", "none"])
+def test_labels_are_removed(folder, nothing):
+    config.set_label(folder, "cnn", 1, "stable")
+    config.set_label(folder, "cnn", 2, "canary")
+    assert config.set_label(folder, "cnn", nothing, "canary") == {"stable": 1}
+    config.write(folder)
+    assert dict(read(folder)["cnn"].version_labels) == {"stable": 1}
+    assert config.set_label(folder, "cnn", nothing, "stable") == {}
+    config.write(folder)
+    assert read(folder)["cnn"].model_version_policy.latest.num_versions == 2
+    with pytest.raises(UserError, match=r"cnn has no label 'stable'\. It has: none"):
+        config.set_label(folder, "cnn", nothing, "stable")
+
+
+def test_labels_move_only_to_what_is_served(folder):
+    """Else a running server would refuse models.config at every poll."""
+    config.set_label(folder, "cnn", 10, "stable")
+    config.write(folder)
+    assert config.set_label(folder, "cnn", 9, "stable") == {"stable": 9}
+    config.write(folder)
+    with pytest.raises(UserError, match="stable cannot move to version 1 of cnn") as error:
+        config.set_label(folder, "cnn", 1, "stable")
+    assert "give it another label first" in str(error.value)
+    assert config.labels(folder) == {"cnn": {"stable": 9}}
+    config.set_label(folder, "cnn", 1, "next")
+    config.write(folder)
+    assert config.set_label(folder, "cnn", 1, "stable") == {"stable": 1, "next": 1}
+
+
+def test_a_deleted_version_has_no_label(folder):
+    config.set_label(folder, "cnn", 1, "stable")
+    config.set_label(folder, "lstm", 1, "stable")
+    shutil.rmtree(folder / "cnn/1")
+    shutil.rmtree(folder / "lstm")
+    config.write(folder)
+    models = read(folder)
+    assert list(models) == ["cnn"] and not models["cnn"].version_labels
+    assert config.set_label(folder, "cnn", 2, "stable") == {"stable": 2}
+
+
+def test_a_folder_without_models(tmp_path):
+    config.write(tmp_path)
+    assert read(tmp_path) == {}
+    assert 'exec 3<>/dev/tcp/127.0.0.1/8501"' in (tmp_path / "compose.yaml").read_text()
+    with pytest.raises(UserError, match=r"has none: train\.py exports one"):
+        config.set_label(tmp_path, "cnn", 1, "stable")
+
+
+def test_batching_and_monitoring(folder):
+    config.write(folder)
+    batching = text_format.Parse((folder / "batching.config").read_text(), BatchingParameters())
+    assert batching.max_batch_size.value == 128
+    assert batching.batch_timeout_micros.value == 1000
+    assert batching.max_enqueued_batches.value == 1024
+    assert batching.num_batch_threads.value == 2
+    assert not batching.pad_variable_length_inputs
+    monitoring = text_format.Parse((folder / "monitoring.config").read_text(), MonitoringConfig())
+    assert monitoring.prometheus_config.enable
+    assert monitoring.prometheus_config.path == "/monitoring/prometheus/metrics"
+
+
+def service(folder):
+    yaml = pytest.importorskip("yaml")
+    config.write(folder)
+    return yaml.safe_load((folder / "compose.yaml").read_text())["services"]["serving"]
+
+
+def test_compose(folder):
+    serving = service(folder)
+    assert serving["image"].startswith("tensorflow/serving:")
+    assert [port.rsplit(":", 2)[1:] for port in serving["ports"]] == [["8500"] * 2, ["8501"] * 2]
+    assert serving["volumes"] == [".:/models:ro"] and serving["restart"] == "unless-stopped"
+    given = dict(flag.removeprefix("--").split("=") for flag in serving["command"])
+    files = {flag: Path(path) for flag, path in given.items() if flag.endswith("_file")}
+    assert files.keys() == {
+        "model_config_file",
+        "batching_parameters_file",
+        "monitoring_config_file",
+    }
+    for path in files.values():
+        assert (folder / path.relative_to("/models")).is_file()
+    for entry in read(folder).values():
+        assert (folder / Path(entry.base_path).relative_to("/models")).is_dir()
+    assert {k: v for k, v in given.items() if k not in files} == {
+        "port": "8500",
+        "rest_api_port": "8501",
+        "model_config_file_poll_wait_seconds": "30",
+        "allow_version_labels_for_unavailable_models": "true",
+        "enable_batching": "true",
+    }
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+def test_the_health_check_asks_the_first_model(folder):
+    states = {"/v1/models/cnn": "LOADING"}
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            state = states.get(self.path)
+            body = json.dumps({"model_version_status": [{"version": "1", "state": state}]}).encode()
+            self.send_response(200 if state else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    command = service(folder)["healthcheck"]["test"]
+    assert command[0] == "CMD" and "8501" in command[-1]
+    command = [*command[1:-1], command[-1].replace("8501", str(server.server_port))]
+
+    def healthy():
+        return subprocess.run(command, timeout=30, capture_output=True).returncode == 0
+
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    assert not healthy()
+    states["/v1/models/cnn"] = "AVAILABLE"
+    assert healthy()
+    states.clear()
+    assert not healthy()
+    server.shutdown()
+    server.server_close()
+    assert not healthy()
+
+
+def test_a_reader_never_sees_half_a_file(folder):
+    config.write(folder)
+    done, seen, wrong = threading.Event(), set(), []
+
+    def poll():
+        while not done.is_set():
+            try:
+                seen.add(len(served(read(folder)["cnn"])))
+            except Exception as error:
+                wrong.append(error)
+
+    reader = threading.Thread(target=poll)
+    reader.start()
+    for number in range(50):
+        config.set_label(folder, "cnn", "none" if number % 2 else 1, "stable")
+        config.write(folder)
+    done.set()
+    reader.join()
+    assert not wrong and seen and seen <= {0, 3}
+    names = {"cnn", "lstm", ".draft-abc", "notes", "empty", "torn", "readme.txt", "labels.json"}
+    names |= {"models.config", "batching.config", "monitoring.config", "compose.yaml"}
+    assert {p.name for p in folder.iterdir()} == names  # and no draft
+    assert (folder / "models.config").stat().st_mode & 0o044 == 0o044
+
+
+def label(folder, *words):
+    """`python -m zoo.serving.label`, in a process of its own: (exit code, stdout, stderr)."""
+    command = [sys.executable, "-m", "zoo.serving.label", f"--export_dir={folder}", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_label_command(folder):
+    assert label(folder, "cnn", "2", "stable") == (0, "cnn: stable is version 2\n", "")
+    code, out, err = label(folder, "cnn", "1", "canary", "--keep_versions", "1")
+    assert (code, out, err) == (0, "cnn: canary is version 1, stable is version 2\n", "")
+    assert served(read(folder)["cnn"]) == [1, 2, 10]
+    assert label(folder, "cnn", "none", "canary") == (0, "cnn: stable is version 2\n", "")
+    code, out, _ = label(folder, "--help")
+    assert code == 0 and "MODEL VERSION LABEL" in out and "--keep_versions" in out
+    assert "hyperparameters" not in out
+
+
+MISTAKES = [
+    ([], "expected MODEL VERSION LABEL, such as cnn 2 stable; given: nothing"),
+    (["cnn", "stable"], "expected MODEL VERSION LABEL, such as cnn 2 stable; given: cnn stable"),
+    (["cmn", "1", "stable"], "no model 'cmn'. Did you mean 'cnn'?"),
+    (["notes", "1", "stable"], "no model 'notes'. "),
+    (["cnn", "3", "stable"], "cnn has no version 3: take one of 1, 2, 9, 10, or none"),
+    (["cnn", "latest", "stable"], "cnn has no version latest: take one of 1, 2, 9, 10, or none"),
+    (["cnn", "1", "Stable!"], "label 'Stable!': expected a lowercase name, such as stable or"),
+    (["cnn", "none", "canary"], "cnn has no label 'canary'. It has: none"),
+    (["cnn", "1", "stable", "--keep_versions=0"], "--keep_versions=0: 0 is not a positive integer"),
+    (["cnn", "1", "stable", "--keep=1"], "Unknown command line flag 'keep'"),
+    (["cnn", "1", "stable", "--export_dir=nowhere"], "nowhere: there is no such folder; expected"),
+]
+
+
+def check_mistake(folder, words, text):
+    before = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    code, out, err = label(folder, *words)
+    assert code == 2 and out == "" and text in err, err
+    assert err.startswith("label.py: ") and err.count("\n") == 1
+    assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+
+
+@pytest.mark.parametrize(("words", "text"), MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES])
+def test_mistake(folder, words, text):
+    check_mistake(folder, words, text)
+
+
+@pytest.mark.parametrize("broken", ['{"cnn": ', "[]", '{"cnn": 1}', '{"cnn": {"stable": "1"}}'])
+def test_labels_broken_by_hand(folder, broken):
+    (folder / "labels.json").write_text(broken)
+    text = "labels.json: expected {model: {label: version}}: mend the file or delete it"
+    with pytest.raises(UserError, match=r"labels\.json: expected"):
+        config.write(folder)
+    if broken.startswith("["):
+        check_mistake(folder, ["cnn", "1", "stable"], text)
