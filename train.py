@@ -17,7 +17,7 @@ from typing import Literal
 
 from absl import flags
 
-from zoo import cli, registry, run_folder
+from zoo import cli, formats, registry, run_folder
 from zoo.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -55,6 +55,7 @@ cli.flag(RUN, "seed", int, 0, "Makes weights, held-out rows, order and dropout."
 cli.flag(RUN, "run_dir", str, None, "Folder for what the run leaves behind; an earlier run there "
          "is kept beside it. By default runs/<model>-<dataset>.")
 cli.flag(RUN, "export_dir", str, "saved_models", "Folder of exported models.")
+cli.flag(RUN, "export_formats", str, "saved_model", "Of saved_model,litert,litert_int8,onnx.")
 cli.flag(RUN, "keep_versions", int, 2, "Newest versions of a model that TF Serving serves.", 1)
 cli.flag(RUN, "strategy", Literal["auto", "cpu", "gpu", "mirrored"], "auto", "Devices: auto takes "
          "one GPU, several mirrored, or else the CPU.")
@@ -78,6 +79,7 @@ def main() -> None:
     export_dir = Path(FLAGS.export_dir, entry.name).expanduser()
     run_folder.check_writable(export_dir)
     run_folder.check(FLAGS.run_dir)
+    formats.check(FLAGS.export_formats.split(","))
 
     # imported here, so that mistakes, --help and --list don't wait for TensorFlow
     cli.import_tensorflow()
@@ -111,7 +113,7 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
     from zoo.serving import config
 
     strategy, devices = distribution.strategy(FLAGS.strategy)
-    named = set(cli.given_settings())
+    named, wanted = set(cli.given_settings()), FLAGS.export_formats.split(",")
     recipe = training.suited(recipe, len(data.train), named)
     recipe = distribution.suited(recipe, strategy, named)
     keras.utils.set_random_seed(FLAGS.seed)
@@ -121,6 +123,7 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
         table = finetuning.take_over(model, FLAGS.weights) if FLAGS.weights else []
         training.adapt(model, data, {item.name for item in table if not item.reason})
         training.compile(model, data, recipe, {item.name for item in table if item.reason})
+    formats.check_model(model, wanted)
 
     default = f"runs/{entry.name}-{datasets.name_of(data.name)}"
     run_dir = run_folder.begin(FLAGS.run_dir or default)
@@ -138,6 +141,7 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
     report.write_json(run_dir / run_folder.METRICS, record)
     samples = datasets.samples(data.raw_test or data.test, 32)
     version = saved_model.export(model, export_dir, spec=data.spec, samples=samples, record=record)
+    record["formats"] = formats.export(model, data, version, wanted, FLAGS.seed)
     config.write(export_dir.parent, FLAGS.keep_versions)
     report.write_json(run_dir / run_folder.METRICS, record | {"export": str(version)})
     print(report.summary(test))

@@ -45,7 +45,9 @@ def test_every_signature_is_called_with_every_record(version):
 
 def test_other_weights_are_found(version):
     other = zoo.get("perceptron")
-    with pytest.raises(check.Failed, match="differs from the Keras model's by"):
+    with pytest.raises(
+        check.Failed, match=r"differs from the Keras model's by|is not the Keras model's"
+    ):
         check.check(version, other)
 
 
@@ -70,7 +72,7 @@ def test_the_command(exported, version):
     assert done.returncode == 0 and len(done.stdout.splitlines()) == len(SIGNATURES), done.stderr
     zoo.get("perceptron").save(version / "assets.extra/model.keras")
     done = command(version)
-    assert done.returncode == 2 and "differs from the Keras model's by" in done.stderr
+    assert done.returncode == 2 and "the Keras model's" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -17,6 +17,7 @@ import requests
 from PIL import Image
 from serving_double import Double, small_models
 
+import zoo
 from zoo.errors import UserError
 from zoo.serving import client as clients
 from zoo.serving.client import Client, Refused
@@ -463,3 +464,47 @@ def test_json_as_others_write_it(server, local):
     for body in ({"instances": [[0.5]]}, {"inputs": {"txt": ["a"]}}, {"signature_name": "no"}):
         answer = requests.post(f"{url}/gru:predict", json=body)
         assert answer.status_code == 400 and answer.json().keys() == {"error"}
+
+
+@pytest.mark.skipif(not BINARY, reason="no TF_MODEL_SERVER, no tensorflow_model_server on PATH")
+def test_versions_that_are_published_under_load_cost_no_request(tmp_path):
+    """8 clients ask while 20 versions follow one another."""
+    model = zoo.get("perceptron")
+    zoo.export(model, tmp_path / "perceptron")
+    ports = [free_port(), free_port()]
+    command = [
+        BINARY,
+        f"--port={ports[0]}",
+        f"--rest_api_port={ports[1]}",
+        "--model_name=perceptron",
+    ]
+    command += [f"--model_base_path={tmp_path / 'perceptron'}"]
+    command += ["--file_system_poll_wait_seconds=1"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    image = np.zeros((1, 28, 28, 1), "uint8")
+    ended, answers, failures = threading.Event(), [], []
+
+    def ask():
+        client = Client("perceptron", server=f"127.0.0.1:{ports[1]}", retries=0)
+        while not ended.is_set():
+            try:
+                answers.append(client.predict({"image": image})["class_id"].item())
+            except ValueError as error:
+                failures.append(str(error))
+
+    try:
+        patient = Client("perceptron", server=f"127.0.0.1:{ports[1]}", retries=8)
+        patient.predict({"image": image})
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            newest = zoo.export(model, tmp_path / "perceptron")
+        until = time.monotonic() + 60
+        while patient.versions().get(int(newest.name)) != "AVAILABLE":
+            assert time.monotonic() < until, "the newest version was not loaded"
+            time.sleep(0.5)
+    finally:
+        ended.set()
+        server.terminate()
+    assert not failures and len(answers) > 100

@@ -100,6 +100,7 @@ CASES = [
     (["--model=cnn", "--hparam=filters=32,none"], "cnn: filters='32,none': expected one or more"),
     (["--model=cnn", "--hparam=num_classes=3"], "cnn has no hyperparameter 'num_classes'"),
     (["--model=lenet5", "--hparam=width=3"], "lenet5 has no hyperparameter 'width'. It has: none"),
+    (["--model=cnn", "--export_formats=saved_model,tflite"], "export_formats='tflite': no such format. Did you mean 'litert'?"),
     (["--model=cnn", "--plugin=no_such_module"], "--plugin=no_such_module: ModuleNotFoundError"),
     (["--model=cnn", "--plugin=nowhere.py"], "--plugin=nowhere.py: FileNotFoundError"),
     (["--model=cnn", "--plugin=broken_plugin.py"], "No module named 'no_such_module'"),

@@ -74,6 +74,8 @@ def test_command(command, user_folder, tfds_dir, bert_preset, monkeypatch):
         before = ["--run_dir=runs/lstm-imdb_reviews", "--hparam=width=4", "--epochs=1"]
         assert user_folder(*(f for f in flags if "--weights" not in f), *before)[0] == 0
     extra = [f"--data_dir={tfds_dir}", "--epochs=1"]
+    if not any(word in command for word in ("csv:", "jsonl:", "folder:", "--train_split")):
+        extra.append("--train_split=train[:10%]")
     if "--flagfile" in command:
         extra.append("--dataset=mnist_5k")
     code, out, err = user_folder(*flags, *extra)
@@ -168,6 +170,14 @@ def test_benchmark_runs_in_small():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "zoo / floor: median" in done.stdout and "zoo / keras: median" in done.stdout
+
+
+@pytest.mark.parametrize("model", ["perceptron", "fasttext"])
+def test_benchmark_of_signatures_runs_in_small(model):
+    command = [sys.executable, "-m", "benchmarks.signatures", f"--model={model}", "--calls=2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {"keras", "serving_default", "classify", "top_k"} <= set(done.stdout.split())
 
 
 @pytest.mark.parametrize("version", ["3.9", "3.14"])

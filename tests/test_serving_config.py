@@ -293,8 +293,8 @@ def test_label_command(folder):
 
 
 MISTAKES = [
-    ([], "expected MODEL VERSION LABEL, such as cnn 2 stable; given: nothing"),
-    (["cnn", "stable"], "expected MODEL VERSION LABEL, such as cnn 2 stable; given: cnn stable"),
+    ([], "expected MODEL VERSION LABEL, given nothing"),
+    (["cnn", "stable"], "expected MODEL VERSION LABEL, given cnn stable"),
     (["cmn", "1", "stable"], "no model 'cmn'. Did you mean 'cnn'?"),
     (["notes", "1", "stable"], "no model 'notes'. "),
     (["cnn", "3", "stable"], "cnn has no version 3: take one of 1, 2, 9, 10, or none"),

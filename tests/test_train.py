@@ -279,3 +279,19 @@ def test_real_mnist(train, flags, accuracy):
     metrics = metrics_of("run")
     assert metrics["dataset"] == "mnist" and metrics["note"] == ""
     assert metrics["test"]["accuracy"] >= accuracy
+
+
+def test_other_formats_are_written_and_measured(train, tfds_dir):
+    pytest.importorskip("ai_edge_litert")
+    pytest.importorskip("tf2onnx")
+    flags = ("--model=perceptron", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1")
+    code, out, err = train(*flags, "--export_formats=saved_model,litert,litert_int8,onnx")
+    assert code == 0, err
+    extra = Path(out.splitlines()[-1], "assets.extra")
+    assert all((extra / f"{name}").is_file() for name in ("model.tflite", "model.onnx"))
+    table = json.loads(Path("runs/perceptron-mnist_5k/metrics.json").read_text())["formats"]
+    assert list(table) == ["saved_model", "litert", "litert_int8", "onnx"]
+    assert table["litert_int8"]["bytes"] < table["litert"]["bytes"]
+    assert all(row["latency_ms"] > 0 for row in table.values())
+    scores = [row["accuracy"] for row in table.values()]
+    assert scores[0] == scores[1] == scores[3] and abs(scores[2] - scores[0]) < 0.02

@@ -1,5 +1,6 @@
 """What the command-line programs share: flags in groups, help that teaches, errors in one line."""
 
+import contextlib
 import dataclasses
 import importlib
 import os
@@ -7,7 +8,7 @@ import shlex
 import sys
 import textwrap
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from logging import getLogger
 from typing import Any
 
@@ -69,11 +70,18 @@ def import_tensorflow() -> None:
     getLogger("tensorflow").setLevel("ERROR")
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         return
+    with silence():
+        importlib.import_module("tensorflow")
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Within, nothing is shown of what libraries write past Python's stderr."""
     sys.stderr.flush()
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        importlib.import_module("tensorflow")
+        yield
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

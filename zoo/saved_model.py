@@ -1,12 +1,13 @@
 """SavedModels: exported, compared and published under the next version number, and loaded."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,23 @@ def tokenizer(path: str | Path) -> Tokenizer | None:
     """
     file = _find(path).with_name(text.FILE)
     return text.load(file) if file.is_file() else None
+
+
+@contextlib.contextmanager
+def without_cudnn(model: keras.Model) -> Iterator[None]:
+    """Within, recurrent layers are traced as they are without a GPU.
+
+    On a GPU they would become operations that only a GPU has.
+    """
+    # Keras has no public way to a layer's own layers
+    layers = [x for x in model._flatten_layers() if getattr(x, "use_cudnn", False) == "auto"]
+    for layer in layers:
+        layer.use_cudnn = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.use_cudnn = "auto"
 
 
 def predictor(model: keras.Model) -> Callable:
@@ -254,8 +272,9 @@ def _archive(model: keras.Model, spec: Spec) -> keras.export.ExportArchive:
     made, tables = signatures(model, spec)
     for table in tables:
         archive.track(table)
-    for name, (function, specs) in made.items():
-        archive.add_endpoint(name, function, input_signature=[specs])
+    with without_cudnn(model):
+        for name, (function, specs) in made.items():
+            archive.add_endpoint(name, function, input_signature=[specs])
     return archive
 
 

@@ -1,0 +1,95 @@
+"""What the signatures of an export cost, as calls of its graph next to the bare Keras model.
+
+    python -m benchmarks.signatures --model=cnn
+
+Latency is that of a request of one example, throughput that of requests of 32; each is the median
+of many calls. All take turns, call by call, so that the ratios of one run belong together.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from zoo import cli, registry
+
+FLAGS = flags.FLAGS
+WORDS = ("", "[UNK]", "[SEP]", *(f"word{i}" for i in range(1000)))
+
+
+def contenders(name: str, batch: int) -> dict:
+    """Functions without arguments: the Keras model on ready tensors, and each signature."""
+    import tensorflow as tf
+
+    import zoo
+    from zoo import saved_model
+    from zoo.data import text
+    from zoo.data.spec import Spec, Tokenizer
+    from zoo.serving import examples
+
+    entry = registry.find(name)
+    random = np.random.default_rng(0)
+    kind = entry.kinds[0]
+    if kind == "image":
+        spec = Spec("image", (28, 28, 1), tuple("0123456789"))
+        samples = random.integers(0, 256, (batch, *spec.shape), "uint8")
+    elif kind == "features":
+        spec = Spec("features", (20,), ("a", "b"), tuple(f"f{i}" for i in range(20)))
+        samples = random.normal(size=(batch, 20)).astype("float32")
+    else:
+        if entry.tokenizer != "words":
+            raise zoo.UserError(f"model={name!r}: expected one of images, numbers or words")
+        spec = Spec("text", (200,), ("neg", "pos"), tokenizer=Tokenizer("words", WORDS, 200))
+        drawn = random.choice(WORDS[3:], (batch, 150))
+        samples = np.array([" ".join(row) for row in drawn], object)
+    model = registry.build(entry, spec, {})
+    version = zoo.export(model, Path(tempfile.mkdtemp()) / name, spec=spec, samples=samples)
+    served = tf.saved_model.load(str(version)).signatures
+
+    def bound(signature):
+        inputs = examples.inputs(spec, samples, signature)
+        given = {key: tf.constant(value) for key, value in inputs.items()}
+        return lambda: signature_of(signature, given)
+
+    def signature_of(signature, given):
+        return next(iter(served[signature](**given).values())).numpy()
+
+    raw = examples.inputs(spec, samples, "serving_default")
+    if spec.tokenizer:
+        raw = {"tokens": text.encoder(spec.tokenizer)[0](*map(tf.constant, raw.values()))}
+    ready = {key: tf.constant(value) for key, value in raw.items()}
+    predict = saved_model.predictor(model)
+    return {"keras": lambda: predict(ready).numpy()} | {name: bound(name) for name in served}
+
+
+def main() -> None:
+    """Prints a line for each signature."""
+    cli.import_tensorflow()
+    print(f"{FLAGS.model}: median of {FLAGS.calls} calls, one process, all in turns")
+    medians = {}
+    for batch in (1, 32):
+        calls = contenders(FLAGS.model, batch)
+        seconds = {name: [] for name in calls}
+        for turn in range(FLAGS.calls + 5):
+            for name, call in calls.items():
+                start = time.perf_counter()
+                call()
+                if turn >= 5:
+                    seconds[name].append(time.perf_counter() - start)
+        medians[batch] = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"{'':16} {'1, ms':>8} {'/ keras':>8} {'32, examples/s':>15} {'/ keras':>8}")
+    for name in medians[1]:
+        one, many = medians[1][name], medians[32][name]
+        print(
+            f"{name:16} {one * 1e3:8.2f} {one / medians[1]['keras']:8.2f} "
+            f"{32 / many:15,.0f} {medians[32]['keras'] / many:8.2f}"
+        )
+
+
+if __name__ == "__main__":
+    cli.flag("Benchmark", "model", str, "cnn", "Name of the model.")
+    cli.flag("Benchmark", "calls", int, 200, "Calls of each that count.", 1)
+    cli.run(main, lambda: cli.help_text(__doc__, ["Benchmark"]))

@@ -1,0 +1,257 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from test_finetuning import SMALL
+
+import zoo
+from zoo import data as datasets
+from zoo import formats, registry, saved_model
+from zoo.data import text
+from zoo.data.spec import Arrays, Data, Spec, Tokenizer
+from zoo.errors import UserError
+
+for package in ("ai_edge_litert", "onnx", "tf2onnx", "onnxruntime"):
+    pytest.importorskip(package, reason="needs the extra: pip install 'keras-model-zoo[formats]'")
+
+RECURRENT = ("gru", "lstm", "rnn")
+CASES = [
+    (name, kind)
+    for name in zoo.list_models()
+    for kind in registry.find(name).kinds
+    if kind != "text_pair"  # the same model as for texts
+]
+SHAPES = {"image": (28, 28, 1), "features": (5,), "text": (12,)}
+
+
+def build(name, kind="image", num_classes=3):
+    keras.utils.set_random_seed(0)
+    return zoo.get(name, input_shape=SHAPES[kind], num_classes=num_classes, **SMALL.get(name, {}))
+
+
+def spec_of(kind, num_classes=3):
+    return Spec(kind, SHAPES[kind], num_classes and tuple(map(str, range(num_classes))))
+
+
+def inputs(kind, count=40):
+    random = np.random.default_rng(count)
+    if kind == "image":
+        return random.integers(0, 256, (count, 28, 28, 1), "uint8")
+    if kind == "features":
+        return random.normal(size=(count, 5)).astype("float32")
+    tokens = random.integers(1, 30, (count, 12), "int32")
+    tokens[0], tokens[1, 4:] = 0, 0  # an empty text, and a short one
+    return tokens
+
+
+def by_litert(path, x):
+    """What LiteRT gives without any of the zoo's code, one example a call."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (given["shape_signature"] == [1, *x.shape[1:]]).all() and given["dtype"] == x.dtype
+    ((names, outputs),) = (s.values() for s in interpreter.get_signature_list().values())
+    assert names[0] in ("image", "features", "tokens") and outputs == ["logits"]
+    rows = []
+    for one in x:
+        interpreter.set_tensor(given["index"], one[None])
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(made["index"]))
+    return np.concatenate(rows)
+
+
+def by_onnx(path, x):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    return session.run(["logits"], {given.name: x})[0]
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_every_model_predicts_the_same_in_every_format(name, kind, tmp_path):
+    model, x = build(name, kind), inputs(kind)
+    wanted = [f for f in formats.FORMATS if not (f == "litert_int8" and name in RECURRENT)]
+    files = formats.write(model, spec_of(kind), tmp_path, wanted, inputs(kind, 64))
+    assert list(files) == wanted[1:]
+    assert sorted(tmp_path.iterdir()) == sorted(files.values())
+    (input_name,) = model.input
+    logits = np.asarray(model({input_name: x})["logits"])
+    tolerance = 1e-4 * max(1, np.abs(logits).max())
+    np.testing.assert_allclose(by_litert(files["litert"], x), logits, atol=tolerance)
+    np.testing.assert_allclose(by_onnx(files["onnx"], x), logits, atol=tolerance)
+    np.testing.assert_allclose(by_onnx(files["onnx"], x[:1]), logits[:1], atol=tolerance)
+    if "litert_int8" in files:
+        difference = np.abs(by_litert(files["litert_int8"], x) - logits).mean()
+        assert difference < 0.2 * logits.std()
+        if model.count_params() > 10_000:
+            assert files["litert_int8"].stat().st_size < 0.5 * files["litert"].stat().st_size
+
+
+@pytest.fixture(scope="module")
+def digits(tfds_dir):
+    return datasets.load("mnist_5k", data_dir=str(tfds_dir))
+
+
+def fitted(name, data, epochs, **hparams):
+    keras.utils.set_random_seed(0)
+    model = zoo.get(name, **hparams)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(3e-3), {"logits": loss})
+    x, y = {data.spec.input_name: data.train.x}, {"logits": data.train.y}
+    model.fit(x, y, epochs=epochs, batch_size=64, verbose=0)
+    return model
+
+
+def exported(model, data, tmp_path, wanted):
+    """The table of `measure`, and the files."""
+    version = zoo.export(model, tmp_path, spec=data.spec)
+    calibration = datasets.samples(data.train, 100)
+    files = formats.write(model, data.spec, version / "assets.extra", wanted, calibration)
+    return formats.measure(version, files, data), files
+
+
+@pytest.mark.parametrize(
+    ("name", "hparams"), [("perceptron", {}), ("cnn", {"filters": (8, 16), "dense": 32})]
+)
+def test_digits_in_int8_are_as_good_and_smaller(name, hparams, digits, tmp_path):
+    model = fitted(name, digits, 2, **hparams)
+    table, files = exported(model, digits, tmp_path, formats.FORMATS)
+    assert list(table) == list(formats.FORMATS)
+    logits = np.asarray(model({"image": digits.test.x})["logits"])
+    accuracy = (logits.argmax(-1) == digits.test.y).mean()
+    assert accuracy > 0.8
+    for row in table.values():
+        assert set(row) == {"bytes", "threads", "latency_ms", "accuracy"}
+        assert 0 < row["latency_ms"] < 1000
+    for each in ("saved_model", "litert", "onnx"):
+        assert table[each]["accuracy"] == pytest.approx(accuracy, abs=1e-3)
+    assert table["litert_int8"]["accuracy"] == pytest.approx(accuracy, abs=0.02)
+    assert {each: row["bytes"] for each, row in table.items() if each in files} == {
+        each: file.stat().st_size for each, file in files.items()
+    }
+    assert table["litert_int8"]["bytes"] < 0.5 * table["litert"]["bytes"]
+    assert table["saved_model"]["bytes"] > 4 * model.count_params()
+    assert table["litert"]["threads"] == table["onnx"]["threads"] == 1
+
+
+def test_a_regression_far_from_zero_keeps_its_precision_in_int8(price_csv, tmp_path):
+    data = datasets.load(f"csv:{price_csv}", label="price")
+    model = zoo.get("mlp", input_shape=(2,), num_classes=None, hidden=(16, 8))
+    model.get_layer("normalization").adapt(data.train.x)
+    model.get_layer("denormalization").adapt(data.train.y)
+    model.compile(keras.optimizers.Adam(1e-2), {"logits": "mae"})
+    model.fit({"features": data.train.x}, {"logits": data.train.y}, epochs=20, verbose=0)
+    table, _ = exported(model, data, tmp_path, formats.FORMATS)
+    scores = {name: row["mae"] for name, row in table.items()}
+    assert scores["litert"] == pytest.approx(scores["saved_model"], rel=1e-2)
+    assert scores["onnx"] == pytest.approx(scores["saved_model"], rel=1e-2)
+    # one of int8's steps from 0 to the prices would be 390
+    assert scores["litert_int8"] < scores["litert"] + 10
+
+
+def test_texts_are_strings_to_the_saved_model_and_tokens_to_the_others(tmp_path):
+    tokenizer = Tokenizer("words", ("", "[UNK]", "[SEP]", "good", "bad", "film"), 12)
+    texts = np.array(["good film", "a bad film", "", "bad, bad"] * 5, object)
+    raw = Arrays(texts, np.array([1, 0, 1, 0] * 5))
+    splits, spec = text.tokenized({"test": raw}, Spec("text", (), ("no", "yes")), tokenizer)
+    data = Data("own", "", spec, splits["test"], splits["test"], splits["test"], {}, raw_test=raw)
+    model = fitted("textcnn", data, 1, input_shape=(12,), vocabulary_size=6, filters=3)
+    table, _ = exported(model, data, tmp_path, ("litert", "onnx"))
+    assert list(table) == ["saved_model", "litert", "onnx"]
+    assert len({row["accuracy"] for row in table.values()}) == 1
+
+
+def test_a_streamed_test_split_scores_the_same(photo_folder, tmp_path):
+    held, streamed = (
+        datasets.load(f"folder:{photo_folder}", image_size=(16, 16), budget=budget)
+        for budget in (None, 0)
+    )
+    model = zoo.get("perceptron", input_shape=(16, 16, 3), num_classes=2)
+    version = zoo.export(model, tmp_path, spec=held.spec)
+    files = formats.write(model, held.spec, tmp_path, ("onnx",), held.train.x)
+    scores = [
+        formats.measure(version, files, data)["onnx"]["accuracy"] for data in (held, streamed)
+    ]
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent_networks_are_not_for_int8(name, tmp_path):
+    with pytest.raises(UserError, match="has recurrent layers") as caught:
+        formats.write(
+            build(name, "text"), spec_of("text"), tmp_path, ["litert_int8"], inputs("text")
+        )
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_mixed_precision_is_refused():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build("perceptron")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    formats.check_model(model, ["saved_model"])
+    with pytest.raises(UserError, match=r"'onnx': perceptron computes in bfloat16.*--precision"):
+        formats.check_model(model, ["saved_model", "onnx"])
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_beside_a_gpu_recurrent_networks_are_written_without_cudnn(name, tmp_path, monkeypatch):
+    model = build(name, "text")
+    backend = sys.modules["keras.src.backend.tensorflow.rnn"]
+    monkeypatch.setattr(backend, "_is_gpu_available", lambda: True)
+    graph = saved_model.predictor(model).get_concrete_function().graph
+    assert any("Cudnn" in operation.type for operation in graph.get_operations())
+    formats.check_model(model, ["litert", "onnx"])
+    files = formats.write(model, spec_of("text"), tmp_path, ["litert", "onnx"], inputs("text"))
+    assert len(files) == 2
+    assert {layer.use_cudnn for layer in model.layers if hasattr(layer, "use_cudnn")} == {"auto"}
+
+
+def test_an_operation_that_a_format_lacks(tmp_path):
+    image = keras.Input((28, 28, 1), dtype="uint8", name="image")
+    x = keras.ops.erfinv(keras.layers.Flatten()(keras.layers.Rescaling(1 / 300)(image)))
+    logits = keras.layers.Dense(3)(x)
+    model = keras.Model({"image": image}, {"logits": logits}, name="mine")
+    with pytest.raises(UserError, match="'litert': mine cannot be converted: ") as caught:
+        formats.write(model, spec_of("image"), tmp_path, ["litert"], inputs("image"))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["litert", "onnx"])
+def test_a_file_that_differs_is_removed(name, tmp_path, monkeypatch):
+    loaded = formats._loaded
+
+    def wrong(*args):
+        call = loaded(*args)
+        return lambda x: call(x) + 1e-2
+
+    monkeypatch.setattr(formats, "_loaded", wrong)
+    with pytest.raises(RuntimeError, match="was removed: its logits differ"):
+        formats.write(build("perceptron"), spec_of("image"), tmp_path, [name], inputs("image"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_formats_that_are_not_there(monkeypatch):
+    formats.check(formats.FORMATS)
+    with pytest.raises(UserError, match=r"export_formats='tflite': no such format.*Known: saved_"):
+        formats.check(["tflite"])
+    with pytest.raises(UserError, match="Did you mean 'litert_int8'"):
+        formats.check(["saved_model", "litert_int"])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if "rt" in name else name)
+    formats.check(["saved_model"])
+    for name in formats.FORMATS[1:]:
+        with pytest.raises(UserError, match="ai_edge_litert is missing: pip install"):
+            formats.check(["saved_model", name])
+
+
+def test_mistakes_do_not_wait_for_tensorflow():
+    code = "import sys; from zoo import formats; formats.check(['onnx']); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert not {"tensorflow", "keras", "onnx"} & set(run.stdout.split())
