@@ -8,9 +8,11 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
+from serving_double import Double, small_models
 
 import zoo
 from zoo import saved_model
+from zoo.errors import UserError
 from zoo.serving import check, examples
 
 SIGNATURES = {"serving_default", "image_bytes", "classify", "features", "top_k"}
@@ -74,6 +76,23 @@ def test_the_command(exported, version):
     done = command(version)
     assert done.returncode == 2 and "the Keras model's" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["cnn", "pairs", "price"])
+def test_a_server_is_checked_over_both_ways(name):
+    """Here the server is a stand-in; the command takes TF Serving's addresses."""
+    double = Double(small_models())
+    try:
+        for way, address in (("REST", double.rest), ("gRPC", double.grpc)):
+            lines = check._check_server(small_models() / name / "1", way, address)
+            assert all(line.startswith(way) and "agree with Keras" in line for line in lines)
+            assert {"serving_default", "features"} <= {
+                line.split()[1].rstrip(":") for line in lines
+            }
+        with pytest.raises(UserError, match=r"127\.0\.0\.1:9 "):
+            check._check_server(small_models() / name / "1", "REST", "127.0.0.1:9")
+    finally:
+        double.stop()
 
 
 @pytest.mark.parametrize(

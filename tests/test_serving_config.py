@@ -196,11 +196,7 @@ def test_compose(folder):
     assert serving["volumes"] == [".:/models:ro"] and serving["restart"] == "unless-stopped"
     given = dict(flag.removeprefix("--").split("=") for flag in serving["command"])
     files = {flag: Path(path) for flag, path in given.items() if flag.endswith("_file")}
-    assert files.keys() == {
-        "model_config_file",
-        "batching_parameters_file",
-        "monitoring_config_file",
-    }
+    assert files.keys() == {"model_config_file", "monitoring_config_file"}
     for path in files.values():
         assert (folder / path.relative_to("/models")).is_file()
     for entry in read(folder).values():
@@ -210,7 +206,6 @@ def test_compose(folder):
         "rest_api_port": "8501",
         "model_config_file_poll_wait_seconds": "30",
         "allow_version_labels_for_unavailable_models": "true",
-        "enable_batching": "true",
     }
 
 

@@ -265,20 +265,13 @@ cli.run(train.main, train.help_text)
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize(
-    ("flags", "accuracy"),
-    [
-        (["--model=cnn", "--epochs=1"], 0.97),
-        (["--model=mlp", "--epochs=3"], 0.975),
-        (["--model=perceptron", "--epochs=3"], 0.90),
-    ],
-)
-def test_real_mnist(train, flags, accuracy):
-    code, _, err = train(*flags, "--run_dir=run", f"--data_dir={os.environ['TFDS_DATA_DIR']}")
+def test_real_mnist(train):
+    folder = os.environ["TFDS_DATA_DIR"]
+    code, _, err = train("--model=cnn", "--epochs=1", "--run_dir=run", f"--data_dir={folder}")
     assert code == 0, err
     metrics = metrics_of("run")
     assert metrics["dataset"] == "mnist" and metrics["note"] == ""
-    assert metrics["test"]["accuracy"] >= accuracy
+    assert metrics["test"]["accuracy"] >= 0.97
 
 
 def test_other_formats_are_written_and_measured(train, tfds_dir):

@@ -54,8 +54,9 @@ services:
       - --model_config_file_poll_wait_seconds=30
       # at start-up no version is loaded yet, and without this a label would end the server
       - --allow_version_labels_for_unavailable_models=true
-      - --enable_batching=true
-      - --batching_parameters_file=/models/batching.config
+      # merges requests, which pays on a GPU; what is wrong with one then fails all merged with it
+      # - --enable_batching=true
+      # - --batching_parameters_file=/models/batching.config
       - --monitoring_config_file=/models/monitoring.config
     healthcheck:  # the image has bash and grep, but no curl
       test: [CMD, bash, -c, PROBE]
