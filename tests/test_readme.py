@@ -137,7 +137,8 @@ def test_config_headers_tell_command_cost_and_metric(path):
 def test_table_of_results():
     row = r"^\| `(\w+)` \| `(python train\.py .*?)` \| ([\d,]+) \|"
     rows = re.findall(row, README, re.MULTILINE)
-    assert {"cnn", "mlp", "resnet20", "fasttext", "lstm", "transformer"} <= {name for name, _, _ in rows}
+    known = {name for name, _, _ in rows}
+    assert {"cnn", "mlp", "resnet20", "fasttext", "lstm", "transformer"} <= known
     for name, command, parameters in rows:
         flags = dict(f.removeprefix("--").split("=", 1) for f in shlex.split(command)[2:])
         if "flagfile" in flags:
