@@ -17,11 +17,14 @@ from typing import Literal
 
 from absl import flags
 
-from zoo import cli, formats, registry, run_folder
+from zoo import cli, formats, interruption, registry, run_folder
 from zoo.errors import UserError
 
 FLAGS = flags.FLAGS
 GROUPS = MODEL, DATA, _, RUN = "Model", "Data", cli.TRAINING, "Run"
+# what may differ where a run goes on
+FREE = ("data_dir", "run_dir", "overwrite", "checkpoint_every", "export_dir", "export_formats",
+        "keep_versions")  # fmt: skip
 
 # fmt: off
 cli.flag(MODEL, "model", str, None, "Name of the model.")
@@ -52,8 +55,10 @@ cli.flag(DATA, "memory_budget", int, None, "MiB of data to hold, else stream. By
 cli.define_recipe_flags()
 
 cli.flag(RUN, "seed", int, 0, "Makes weights, held-out rows, order and dropout.", 0, 2**31 - 1)
-cli.flag(RUN, "run_dir", str, None, "Folder for what the run leaves behind; an earlier run there "
-         "is kept beside it. By default runs/<model>-<dataset>.")
+cli.flag(RUN, "run_dir", str, None, "Folder for what the run leaves behind; an unfinished run "
+         "there goes on. By default runs/<model>-<dataset>.")
+cli.flag(RUN, "overwrite", bool, False, "Removes what an earlier run left in its folder.")
+cli.flag(RUN, "checkpoint_every", str, "5m", "Steps (500) or minutes (5m) between checkpoints.")
 cli.flag(RUN, "export_dir", str, "saved_models", "Folder of exported models.")
 cli.flag(RUN, "export_formats", str, "saved_model", "Of saved_model,litert,litert_int8,onnx.")
 cli.flag(RUN, "keep_versions", int, 2, "Newest versions of a model that TF Serving serves.", 1)
@@ -79,6 +84,7 @@ def main() -> None:
     export_dir = Path(FLAGS.export_dir, entry.name).expanduser()
     run_folder.check_writable(export_dir)
     run_folder.check(FLAGS.run_dir)
+    run_folder.interval(FLAGS.checkpoint_every)
     formats.check(FLAGS.export_formats.split(","))
 
     # imported here, so that mistakes, --help and --list don't wait for TensorFlow
@@ -108,8 +114,8 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
     """Builds, trains, scores and exports the model; the last line printed is the export's path."""
     import keras
 
+    from zoo import checkpoints, distribution, finetuning, report, saved_model, training
     from zoo import data as datasets
-    from zoo import distribution, finetuning, report, saved_model, training
     from zoo.serving import config
 
     strategy, devices = distribution.strategy(FLAGS.strategy)
@@ -125,28 +131,50 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
         training.compile(model, data, recipe, {item.name for item in table if item.reason})
     formats.check_model(model, wanted)
 
-    default = f"runs/{entry.name}-{datasets.name_of(data.name)}"
-    run_dir = run_folder.begin(FLAGS.run_dir or default)
     settled = {"dataset": data.name} | dataclasses.asdict(recipe)
-    (run_dir / "flags.txt").write_text(cli.flagfile(GROUPS, settled))
-    datasets.text.save(data.spec, run_dir)
-    if table:
-        print(f"weights of {FLAGS.weights}:", *finetuning.lines(table), sep="\n")
-    print(report.headline(model, data, devices), flush=True)
-    trained = training.fit(model, data, recipe, seed=FLAGS.seed, run_dir=run_dir)
-    report.draw_curves(trained["history"], run_dir / "curves.png")
-    test = report.evaluate(model, data, recipe.batch_size, run_dir)
-    record = report.record(entry, hparams, model, data, recipe, trained, test)
-    record |= {"seed": FLAGS.seed, "devices": devices, "command": cli.command()}
-    report.write_json(run_dir / run_folder.METRICS, record)
-    samples = datasets.samples(data.raw_test or data.test, 32)
-    version = saved_model.export(model, export_dir, spec=data.spec, samples=samples, record=record)
-    record["formats"] = formats.export(model, data, version, wanted, FLAGS.seed)
-    config.write(export_dir.parent, FLAGS.keep_versions)
-    report.write_json(run_dir / run_folder.METRICS, record | {"export": str(version)})
-    print(report.summary(test))
-    print(f"run: {run_dir}  (metrics.json, curves.png, flags.txt, ...)")
-    print(version)
+    default = f"runs/{entry.name}-{datasets.name_of(data.name)}"
+    run_dir, text = Path(FLAGS.run_dir or default).expanduser(), cli.flagfile(GROUPS, settled)
+    with (
+        run_folder.begun(run_dir, text, free=FREE, overwrite=FLAGS.overwrite),
+        interruption.advising(f"the same command goes on with {run_dir}"),
+    ):
+        if earlier := report.finished(run_dir, recipe, export_dir, wanted):
+            print(f"run: {run_dir} is finished; --epochs raised goes on, --overwrite begins anew")
+            print(report.summary(earlier["test"]), earlier["export"], sep="\n")
+            return
+        start, damaged = checkpoints.latest(run_dir)
+        for path in damaged:
+            cli.warn(f"{path}: this checkpoint is damaged and was passed over")
+        datasets.text.save(data.spec, run_dir)
+        if table and not start:
+            print(f"weights of {FLAGS.weights}:", *finetuning.lines(table), sep="\n")
+        print(report.headline(model, data, devices), flush=True)
+        if start:
+            print(f"goes on in epoch {start.state.epoch + 1} after step {start.state.step}")
+        trained = training.fit(
+            model,
+            data,
+            recipe,
+            seed=FLAGS.seed,
+            run_dir=run_dir,
+            start=start,
+            checkpoint_every=FLAGS.checkpoint_every,
+        )
+        report.draw_curves(trained["history"], run_dir / "curves.png")
+        test = report.evaluate(model, data, recipe.batch_size, run_dir)
+        record = report.record(entry, hparams, model, data, recipe, trained, test)
+        record |= {"seed": FLAGS.seed, "devices": devices, "command": cli.command()}
+        report.write_json(run_dir / run_folder.METRICS, record)
+        samples = datasets.samples(data.raw_test or data.test, 32)
+        version = saved_model.export(
+            model, export_dir, spec=data.spec, samples=samples, record=record
+        )
+        record["formats"] = formats.export(model, data, version, wanted, FLAGS.seed)
+        config.write(export_dir.parent, FLAGS.keep_versions)
+        report.write_json(run_dir / run_folder.METRICS, record | {"export": str(version)})
+        print(report.summary(test))
+        print(f"run: {run_dir}  (metrics.json, curves.png, flags.txt, ...)")
+        print(version)
 
 
 def help_text() -> str:

@@ -22,10 +22,12 @@ import zoo
 
 RUN_FILES = {
     "best.keras",
+    "checkpoints",
     "curves.png",
     "flags.txt",
     "history.csv",
     "last.keras",
+    "lock",
     "metrics.json",
     "tensorboard",
 }
@@ -90,18 +92,6 @@ def test_a_dataset_that_is_streamed(train, tfds_dir):
     streamed, held = metrics_of("stream"), metrics_of("memory")
     assert streamed["splits"] == held["splits"]
     assert streamed["test"]["accuracy"] == pytest.approx(held["test"]["accuracy"], abs=0.04)
-
-
-def test_an_earlier_run_is_kept(train, tfds_dir):
-    flags = ("--model=perceptron", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1")
-    for _ in range(3):
-        code, out, _ = train(*flags)
-        assert code == 0
-    assert out.splitlines()[-1] == "saved_models/perceptron/3"
-    assert "is kept as runs/perceptron-mnist_5k.2" in out
-    names = sorted(p.name for p in Path("runs").iterdir())
-    assert names == [f"perceptron-mnist_5k{end}" for end in ("", ".1", ".2")]
-    assert metrics_of("runs/perceptron-mnist_5k.1")["export"] == "saved_models/perceptron/1"
 
 
 def test_classes_from_a_csv_file(train, iris_csv):

@@ -15,8 +15,9 @@ from typing import Any
 import docstring_parser
 from absl import flags, logging
 
-from zoo import registry
+from zoo import interruption, registry
 from zoo.errors import UserError
+from zoo.interruption import Interrupted
 from zoo.recipe import Recipe
 from zoo.schema import Shape, check, literal
 
@@ -33,6 +34,7 @@ def run(main: Callable[..., None], help_text: Callable[[], str], words: str = ""
         words: Names of what is expected beside the flags, as in "MODEL VERSION", and given to
             `main`; "FILE..." is any number.
     """
+    interruption.raised()
     names = words.split()
     if names:
         # flags may come after the words
@@ -55,9 +57,9 @@ def run(main: Callable[..., None], help_text: Callable[[], str], words: str = ""
         fail(_sentence(error))
     except OSError as error:
         fail(f"{error.filename or 'a file'}: {error.strerror or _sentence(error)}")
-    except KeyboardInterrupt:
-        print(f"{_program()}: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except Interrupted as stopped:
+        print(f"{_program()}: {stopped}", file=sys.stderr)
+        sys.exit(128 + stopped.signum)
 
 
 def import_tensorflow() -> None:

@@ -27,6 +27,7 @@ from zoo.data import pick, pipeline
 from zoo.data.spec import Data, Spec
 from zoo.recipe import Recipe
 from zoo.registry import Entry
+from zoo.run_folder import METRICS, replacing
 from zoo.saved_model import predictor
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
@@ -162,11 +163,24 @@ def machine() -> dict[str, Any]:
     }
 
 
+def finished(
+    run_dir: Path, recipe: Recipe, export_dir: Path, formats: list[str]
+) -> dict[str, Any] | None:
+    """What metrics.json tells of a run that has nothing left to do, or None."""
+    try:
+        record = json.loads((run_dir / METRICS).read_text())
+        export = Path(record["export"])
+        same = record["recipe"]["epochs"] == recipe.epochs and export.parent == export_dir
+        written = {"saved_model", *record["formats"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return record if same and export.is_dir() and set(formats) <= written else None
+
+
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """Writes the record as JSON, all of it or nothing."""
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(record, indent=2) + "\n")
-    draft.replace(path)
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(record, indent=2) + "\n")
 
 
 def _classification_scores(target: np.ndarray, logits: np.ndarray) -> dict[str, Any]:

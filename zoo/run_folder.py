@@ -1,14 +1,19 @@
-"""Where a run writes: checked before any work, and an earlier run there is kept."""
+"""Where a run writes, and how often: a folder of its own, for one process and one set of flags."""
 
+import contextlib
+import fcntl
+import os
+import shutil
 import tempfile
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from zoo.errors import UserError
 
 BEST, LAST = "best.keras", "last.keras"  # states of the model
-METRICS = "metrics.json"
+METRICS, HISTORY, FLAGS = "metrics.json", "history.csv", "flags.txt"
 
-_MARK = "flags.txt"  # what every run has from its beginning
+_LOCK = "lock"
 
 
 def check_writable(directory: Path) -> None:
@@ -36,25 +41,116 @@ def check(directory: str | Path | None) -> None:
         return
     directory = Path(directory).expanduser()
     check_writable(directory)
-    if directory.exists() and any(directory.iterdir()) and not (directory / _MARK).exists():
+    ours = (directory / FLAGS).exists() or (directory / _LOCK).exists()
+    if directory.exists() and any(directory.iterdir()) and not ours:
         raise UserError(
             f"{directory}: the folder holds files that are not of a run: name a new or empty one"
         )
 
 
-def begin(directory: str | Path) -> Path:
-    """Makes the run's folder; an earlier run there is renamed to `directory`.1, .2, ...
+@contextlib.contextmanager
+def begun(
+    directory: str | Path, flags: str, *, free: Container[str], overwrite: bool
+) -> Iterator[Path]:
+    """Within, the folder is this process' own, for a run with these flags.
+
+    Args:
+        directory: Folder of the run; made if it is not there.
+        flags: The run's flags, --name=value on each line; those of a run that is there are the
+            same, but for more epochs.
+        free: Names of flags that may differ.
+        overwrite: Removes a run that is there.
+
+    Yields:
+        The folder, with the flags in it.
 
     Raises:
-        UserError: as `check`.
+        UserError: as `check`; or another process is at work there, or the run that is there was
+            begun with other flags.
     """
     check(directory)
     directory = Path(directory).expanduser()
-    if directory.exists() and any(directory.iterdir()):
-        number = 1
-        while (kept := directory.with_name(f"{directory.name}.{number}")).exists():
-            number += 1
-        directory.rename(kept)
-        print(f"the earlier run in {directory} is kept as {kept}")
     directory.mkdir(parents=True, exist_ok=True)
-    return directory
+    with _locked(directory):
+        if overwrite:
+            for path in directory.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != _LOCK:
+                    path.unlink()
+        file = directory / FLAGS
+        if file.exists() and (differences := _differences(file.read_text(), flags, free)):
+            raise UserError(
+                f"{directory}: the run there was begun with other flags ({'; '.join(differences)}):"
+                " take the same, name another folder with --run_dir, or begin anew with --overwrite"
+            )
+        with replacing(file) as draft:
+            draft.write_text(flags)
+        yield directory
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a path beside `path` to write to, which then takes its place: all of it or nothing."""
+    draft = path.with_name(f".draft-{path.name}")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def interval(text: str) -> tuple[str, float]:
+    """Reads '500' as ("steps", 500) and '5m' as ("seconds", 300).
+
+    Raises:
+        UserError: if it is neither.
+    """
+    unit, number = ("seconds", text[:-1]) if text.endswith("m") else ("steps", text)
+    if not number.isascii() or not number.isdecimal() or int(number) == 0:
+        raise UserError(
+            f"checkpoint_every={text!r}: expected a number of steps, such as 500, or minutes, "
+            "such as 5m"
+        )
+    return unit, int(number) * (60 if unit == "seconds" else 1)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Within, no other process can lock the folder; the system unlocks it when this one ends."""
+    with open(directory / _LOCK, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"{directory}: process {file.read().strip() or 'of another machine'} is training "
+                "there: wait until it ends, or name another folder with --run_dir"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _differences(there: str, here: str, free: Container[str]) -> list[str]:
+    """What differs between two texts of flags, without those that are free to."""
+    before, now = _values(there), _values(here)
+    if int(now["epochs"]) > int(before.get("epochs", 0)):
+        # more of the same: the run goes on
+        before["epochs"] = now["epochs"]
+    return [
+        f"{name} {before.get(name, 'not given')} there, {now.get(name, 'not given')} here"
+        for name in dict.fromkeys([*now, *before])
+        if name not in free and before.get(name) != now.get(name)
+    ]
+
+
+def _values(flags: str) -> dict[str, str]:
+    """The values of the flags by name, those of a repeated flag as one."""
+    values = {}
+    for line in flags.splitlines():
+        name, equals, value = line.partition("=")
+        if name.startswith("--") and equals:
+            values.setdefault(name[2:], []).append(value)
+    return {name: " ".join(sorted(given)) for name, given in values.items()}

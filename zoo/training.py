@@ -3,8 +3,6 @@
 import dataclasses
 import math
 import statistics
-import sys
-import time
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
@@ -12,15 +10,15 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from zoo import finetuning, optimizers
+from zoo import callbacks, finetuning, interruption, optimizers
 from zoo import recipe as recipes
+from zoo.checkpoints import Checkpoint, State
 from zoo.data import pipeline
 from zoo.data.spec import Arrays, Data, Spec
 from zoo.errors import UserError
 from zoo.recipe import Recipe
-from zoo.run_folder import BEST, LAST
+from zoo.run_folder import LAST, replacing
 
 
 def check(recipe: Recipe, spec: Spec) -> None:
@@ -124,7 +122,14 @@ def compile(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] 
 
 
 def fit(
-    model: keras.Model, data: Data, recipe: Recipe, *, seed: int, run_dir: Path
+    model: keras.Model,
+    data: Data,
+    recipe: Recipe,
+    *,
+    seed: int,
+    run_dir: Path,
+    start: Checkpoint | None = None,
+    checkpoint_every: str = "5m",
 ) -> dict[str, Any]:
     """Trains the compiled model and leaves its best and last state in the run folder.
 
@@ -134,15 +139,21 @@ def fit(
         data: Where the training and validation splits come from.
         recipe: How to train.
         seed: Order of the examples and their augmentation.
-        run_dir: Gets history.csv, TensorBoard logs, best.keras and last.keras.
+        run_dir: Gets history.csv, TensorBoard logs, best.keras, last.keras and checkpoints.
+        start: The checkpoint to go on from: what comes out is, to the last bit, what comes out
+            of a training that was never cut off.
+        checkpoint_every: Steps, as in "500", or minutes, as in "5m", between checkpoints.
 
     Returns:
         {"history": {name: values by epoch}, "seconds": of the training with its validation,
         "examples_per_second": median over the epochs, without validation}.
 
     Raises:
-        UserError: if the loss is not finite.
+        UserError: if the loss is not finite, or the checkpoint is not of this training.
+        Interrupted: after SIGINT or SIGTERM, with a new checkpoint.
     """
+    state = start.state if start else State()
+    steps = _steps(data, recipe)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     train = pipeline.training_batches(
         data.train,
@@ -157,27 +168,27 @@ def fit(
     validation = pipeline.batches(
         data.validation, data.spec, batch_size=recipe.batch_size, one_hot=one_hot(recipe)
     )
-    progress = Progress(epoch, len(data.train), recipe)
-    started = time.perf_counter()
-    history = model.fit(
-        train,
-        validation_data=validation,
-        epochs=recipe.epochs,
-        callbacks=[progress, *_callbacks(data.spec, recipe, run_dir)],
-        verbose=0,
-        shuffle=False,
-    )
-    seconds = time.perf_counter() - started
-    if not math.isfinite(history.history["loss"][-1]):
-        raise UserError(
-            f"the loss is {history.history['loss'][-1]} in epoch {len(progress.rates)}: training "
-            f"was stopped. Try a learning rate below {recipe.learning_rate:g}, or --clip_norm=1"
+    if start:
+        # Keras makes the variables of optimizer and metrics in its first step, too late to restore
+        model._symbolic_build(data_batch=next(iter(train)))
+        callbacks.pass_over(model, state.step, model.steps_per_execution)
+    with interruption.noted() as pending:
+        keep = callbacks.Keep(state, start, recipe, steps, run_dir, checkpoint_every, pending)
+        model.fit(
+            train,
+            validation_data=validation,
+            initial_epoch=state.epoch,
+            epochs=recipe.epochs,
+            callbacks=[*_callbacks(state, epoch, data, recipe, run_dir), keep],
+            verbose=0,
+            shuffle=False,
         )
-    model.save(run_dir / LAST)
+    with replacing(run_dir / LAST) as draft:
+        model.save(draft)
     return {
-        "history": history.history,
-        "seconds": round(seconds, 2),
-        "examples_per_second": round(statistics.median(progress.rates), 1),
+        "history": {name: [row[name] for row in state.history] for name in state.history[0]},
+        "seconds": round(state.seconds, 2),
+        "examples_per_second": round(statistics.median(state.rates), 1),
     }
 
 
@@ -191,94 +202,22 @@ def _monitored(spec: Spec) -> tuple[str, str]:
     return ("val_loss", "min") if spec.class_names is None else ("val_accuracy", "max")
 
 
-class Progress(keras.callbacks.Callback):
-    """Tells the dataset which epoch it is, times it, and shows how the training goes.
-
-    On a terminal there is a bar with the loss, the score, examples/s and the time left; elsewhere
-    only a line an epoch.
-
-    Attributes:
-        rates: Examples per second of each epoch, without validation.
-    """
-
-    def __init__(self, epoch: tf.Variable, examples: int, recipe: Recipe):
-        super().__init__()
-        self.rates = []
-        self._epoch = epoch
-        self._examples = examples
-        self._recipe = recipe
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Sets the epoch that the dataset reads."""
-        self._epoch.assign(epoch)
-        self._title = f"epoch {epoch + 1}/{self._recipe.epochs}"
-        self._bar = tqdm(
-            total=self._examples,
-            desc=self._title,
-            unit=" examples",
-            leave=False,
-            disable=not sys.stderr.isatty(),
-        )
-        self._trained = None
-        self._started = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Moves the bar."""
-        if not self._bar.disable:
-            done = min((batch + 1) * self._recipe.batch_size, self._examples)
-            self._bar.update(done - self._bar.n)
-            self._bar.set_postfix_str(_scores(logs), refresh=False)
-
-    def on_test_begin(self, logs=None):
-        """The training part of the epoch ends where validation begins."""
-        self._trained = self._trained or time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Adds the rate to what is logged, and prints the epoch's line."""
-        self._bar.close()
-        trained = self._trained or time.perf_counter()
-        self.rates.append(self._examples / (trained - self._started))
-        logs["learning_rate"] = float(
-            keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
-        )
-        logs["examples_per_second"] = round(self.rates[-1], 1)
-        elapsed = time.perf_counter() - self._started
-        left = elapsed * (self._recipe.epochs - epoch - 1)
-        shown = {k: v for k, v in logs.items() if k not in ("learning_rate", "examples_per_second")}
-        print(
-            f"{self._title}  {_scores(shown)}  {self.rates[-1]:,.0f} examples/s"
-            f"  {elapsed:.1f} s" + (f"  (about {left:.0f} s left)" if left else ""),
-            flush=True,
-        )
-
-
-def _scores(logs: dict[str, Any]) -> str:
-    return "  ".join(f"{name} {float(value):.4f}" for name, value in logs.items())
-
-
 def _steps(data: Data, recipe: Recipe) -> int:
     return math.ceil(len(data.train) / recipe.batch_size)
 
 
-def _callbacks(spec: Spec, recipe: Recipe, run_dir: Path) -> list[keras.callbacks.Callback]:
-    monitor, mode = _monitored(spec)
-    callbacks = []
-    if recipe.ema:
-        # first, so that the others see the averaged weights
-        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    callbacks += [
-        keras.callbacks.ModelCheckpoint(run_dir / BEST, monitor, save_best_only=True, mode=mode),
-        keras.callbacks.CSVLogger(run_dir / "history.csv"),
+def _callbacks(
+    state: State, epoch: tf.Variable, data: Data, recipe: Recipe, run_dir: Path
+) -> list[keras.callbacks.Callback]:
+    monitor, mode = _monitored(data.spec)
+    # first, so that the others see the averaged weights
+    averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if recipe.ema else []
+    return [
+        *averaged,
+        callbacks.Progress(state, epoch, len(data.train), recipe),
+        callbacks.Best(state, monitor, mode, recipe.early_stopping, run_dir),
         keras.callbacks.TensorBoard(run_dir / "tensorboard"),
-        keras.callbacks.TerminateOnNaN(),
     ]
-    if recipe.early_stopping:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                monitor, patience=recipe.early_stopping, mode=mode, restore_best_weights=True
-            )
-        )
-    return callbacks
 
 
 def _class_weights(data: Data, recipe: Recipe) -> np.ndarray | None:

@@ -1,0 +1,162 @@
+"""Kills a training with SIGKILL at seeded moments, over and over, and resumes it each time.
+
+python -m benchmarks.soak --kills=100 -- --model=cnn --dataset=mnist_5k --epochs=4
+python -m benchmarks.soak --kills=20 -- --model=lstm --dataset=synthetic_reviews --epochs=2
+
+What comes out has to be what comes out of a run that was never cut off, bit for bit: the weights,
+the state of the optimizer and the metrics, history.csv and the scores in metrics.json.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from zoo import cli
+from zoo.errors import UserError
+
+FLAGS = flags.FLAGS
+cli.flag("Soak", "kills", int, 10, "How often the training is killed.", 1)
+cli.flag("Soak", "moments", int, 0, "Seed of the moments.", 0)
+
+# of metrics.json, what is a matter of time and place
+_TIMES = {"seconds", "examples_per_second", "peak_memory_mib", "command", "export", "formats"}
+
+
+def main(*command: str) -> None:
+    """Runs the training undisturbed, then with the kills, and compares."""
+    cli.import_tensorflow()
+    import train  # noqa: F401
+    from zoo import callbacks, checkpoints, report, saved_model
+
+    random = np.random.default_rng(FLAGS.moments)
+    points = {
+        "in an epoch": (callbacks.Keep, "on_train_batch_end", 5),
+        "at the end of an epoch": (callbacks.Keep, "on_epoch_end", 2),
+        "in validation": (callbacks.Keep, "on_test_batch_end", 2),
+        "while a checkpoint is written": (checkpoints, "_digest", 2),
+        "before a checkpoint gets its name": (checkpoints, "_flush", 5),
+        "while history.csv is written": (callbacks.csv, "DictWriter", 2),
+        "while the test split is scored": (report, "evaluate", 1),
+        "while an export is written": (saved_model, "_name_methods", 1),
+        "while an export is checked": (saved_model.check, "check", 1),
+        "before an export is published": (saved_model, "_publish", 1),
+    }
+    names = [*points] * -(-FLAGS.kills // len(points))
+    with tempfile.TemporaryDirectory() as folder:
+        undisturbed, number = Path(folder, "undisturbed"), 0
+        if _run(command, undisturbed) != 0:
+            raise UserError(f"the training itself fails: {' '.join(command)}")
+        left = [str(name) for name in random.permutation(names)[: FLAGS.kills]]
+        while left:
+            run, kills = Path(folder, f"killed-{number}"), 0
+            code = -signal.SIGKILL
+            while code == -signal.SIGKILL:
+                name = left[0] if left else ""
+                code = _run(command, run, points[name] if left else None, random)
+                if code == -signal.SIGKILL:
+                    print(f"killed {name}", flush=True)
+                    left.pop(0)
+                    kills += 1
+            if code != 0:
+                raise UserError(f"{run}: it ended with code {code} after {kills} kills")
+            _compare(undisturbed, run)
+            print(f"{kills} kills: the same to the last bit", flush=True)
+            number += 1
+
+
+def _run(
+    command: tuple[str, ...],
+    run: Path,
+    point: tuple[Any, str, int] | None = None,
+    random: np.random.Generator | None = None,
+) -> int:
+    """Trains in a process of its own, which is killed when it comes to the point: its exit code."""
+    if point:
+        owner, name, most = point
+        _arm(owner, name, int(random.integers(1, most + 1)))
+    # TensorFlow is imported, which takes longest, but has not begun to work: a fork is safe
+    process = multiprocessing.get_context("fork").Process(target=_train, args=(command, run))
+    process.start()
+    process.join()
+    if point:
+        setattr(owner, name, getattr(owner, name).before)
+    return process.exitcode
+
+
+def _arm(owner: Any, name: str, calls: int) -> None:
+    before, left = getattr(owner, name), calls
+
+    def deadly(*args, **kwargs):
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return before(*args, **kwargs)
+
+    deadly.before = before
+    setattr(owner, name, deadly)
+
+
+def _train(command: tuple[str, ...], run: Path) -> None:
+    import train
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    exports = run.with_name(f"{run.name}-exports")
+    places = [f"--run_dir={run}", f"--export_dir={exports}", "--checkpoint_every=7"]
+    sys.argv = ["train.py", *command, *places]
+    cli.run(train.main, train.help_text)
+
+
+def _compare(undisturbed: Path, killed: Path) -> None:
+    """Raises AssertionError where two finished runs differ."""
+    from zoo import checkpoints
+
+    ends = [checkpoints.latest(run)[0] for run in (undisturbed, killed)]
+    first, second = (dict(np.load(end.path / "variables.npz")) for end in ends)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], f"variable {name}")
+    rows = [(run / "history.csv").read_bytes() for run in (undisturbed, killed)]
+    assert rows[0] == rows[1], "history.csv differs"
+    records = [json.loads((run / "metrics.json").read_text()) for run in (undisturbed, killed)]
+    for name in records[0].keys() - _TIMES:
+        assert records[0][name] == records[1][name], f"metrics.json: {name} differs"
+    for name in ("best.keras", "last.keras"):
+        first, second = (_weights(run / name) for run in (undisturbed, killed))
+        for a, b in zip(first, second, strict=True):
+            np.testing.assert_array_equal(a, b, name)
+
+
+def _weights(path: Path) -> list[np.ndarray]:
+    """The arrays of a .keras file, without the work that Keras itself would begin."""
+    import io
+    import zipfile
+
+    import h5py
+
+    arrays = []
+    with (
+        zipfile.ZipFile(path) as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
+    ):
+        file.visititems(
+            lambda name, item: arrays.append(item[()]) if hasattr(item, "shape") else None
+        )
+    return arrays
+
+
+def help_text() -> str:
+    """What --help prints."""
+    return cli.help_text(__doc__, ("Soak",))
+
+
+if __name__ == "__main__":
+    cli.run(main, help_text, "TRAINING_FLAGS...")

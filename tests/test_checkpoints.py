@@ -1,0 +1,218 @@
+"""Checkpoints are whole or not there, and a training goes on from them to the last bit."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+from test_training import blobs, dataset
+
+from zoo import callbacks, checkpoints, interruption, registry, training
+from zoo.checkpoints import State
+from zoo.errors import UserError
+from zoo.recipe import Recipe
+
+RECIPES = {
+    "plain": {},
+    "several steps at once": {"steps_per_execution": 4},
+    "one cycle": {"schedule": "one_cycle", "optimizer": "adamw"},
+    "moving average": {"ema": 0.9},
+    "early stopping": {"early_stopping": 2, "learning_rate": 0.1, "schedule": "constant"},
+    "both": {"ema": 0.9, "early_stopping": 1, "learning_rate": 0.1},
+    "half precision": {"precision": "mixed_float16"},
+}
+
+
+def arrays():
+    return [np.arange(6.0).reshape(2, 3), np.int64(7)]
+
+
+def stopped_after(monkeypatch, calls):
+    """A training is stopped as if a signal came before that many batches were done or passed."""
+    left = calls
+
+    def pending():
+        nonlocal left
+        left -= 1
+        if not left:
+            raise interruption.Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr(interruption, "noted", lambda: contextlib.nullcontext(pending))
+
+
+def begin(run_dir, recipe, start=None, dropout=0.3):
+    run_dir.mkdir(exist_ok=True)
+    keras.config.set_dtype_policy(recipe.precision)
+    try:
+        found = dataset(train=blobs(spread=1.5), validation=blobs(seed=1, spread=1.5))
+        keras.utils.set_random_seed(1)
+        hparams = {"dropout": dropout, "hidden": (8,)}
+        model = registry.build(registry.find("mlp"), found.spec, hparams)
+        training.adapt(model, found)
+        training.compile(model, found, recipe)
+        trained = training.fit(model, found, recipe, seed=1, run_dir=run_dir, start=start)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    return model, trained
+
+
+def same(first, second):
+    for a, b in zip(callbacks.variables(first), callbacks.variables(second), strict=True):
+        np.testing.assert_array_equal(a, b, a.path)
+
+
+@pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
+def test_a_training_goes_on_to_the_last_bit(settings, tmp_path, monkeypatch):
+    recipe = Recipe(**{"epochs": 4, "batch_size": 32} | settings)
+    expected, history = begin(tmp_path / "whole", recipe)
+    # in an epoch, twice, and later in an epoch or in validation
+    for calls in (2, 5, 24):
+        start, _ = checkpoints.latest(tmp_path / "cut")
+        with monkeypatch.context() as patch, contextlib.suppress(interruption.Interrupted):
+            stopped_after(patch, calls)
+            begin(tmp_path / "cut", recipe, start)
+    start, damaged = checkpoints.latest(tmp_path / "cut")
+    assert start and not damaged and (start.state.epoch, start.state.step) > (0, 4)
+    model, resumed = begin(tmp_path / "cut", recipe, start)
+    same(model, expected)
+    assert resumed["history"] == history["history"]
+    rows = [(tmp_path / run / "history.csv").read_bytes() for run in ("whole", "cut")]
+    assert rows[0] == rows[1]
+
+
+def test_more_epochs_go_on_from_the_last_one(tmp_path):
+    recipe = {"batch_size": 32, "schedule": "constant", "ema": 0.9}
+    begin(tmp_path / "run", Recipe(epochs=2, **recipe))
+    start, _ = checkpoints.latest(tmp_path / "run")
+    model, _ = begin(tmp_path / "run", Recipe(epochs=4, **recipe), start)
+    expected, _ = begin(tmp_path / "whole", Recipe(epochs=4, **recipe))
+    same(model, expected)
+
+
+def test_the_last_two_are_kept(tmp_path):
+    for step in range(4):
+        path = checkpoints.save(tmp_path, arrays(), State(epoch=1, step=step, history=[{"x": 0.1}]))
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert path.name == "4" and names == ["3", "4"]
+    found, damaged = checkpoints.latest(tmp_path)
+    assert found.state == State(epoch=1, step=3, history=[{"x": 0.1}]) and not damaged
+    done = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=path, capture_output=True)
+    assert done.returncode == 0, "coreutils can check it too"
+
+
+@pytest.mark.parametrize("name", ["variables.npz", "state.json", "SHA256SUMS"])
+@pytest.mark.parametrize("damage", ["flipped", "shorter", "gone"])
+def test_a_damaged_one_is_passed_over(name, damage, tmp_path):
+    checkpoints.save(tmp_path, arrays(), State(step=1))
+    newest = checkpoints.save(tmp_path, arrays(), State(step=2))
+    content = bytearray((newest / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "gone":
+        (newest / name).unlink()
+    else:
+        (newest / name).write_bytes(
+            content if damage == "flipped" else content[: len(content) // 2]
+        )
+    found, damaged = checkpoints.latest(tmp_path)
+    assert found.state.step == 1 and damaged == [newest]
+
+
+def test_none_is_found_where_none_is_whole(tmp_path):
+    assert checkpoints.latest(tmp_path) == (None, [])
+    shutil.rmtree(checkpoints.save(tmp_path, arrays(), State()))
+    (tmp_path / "checkpoints" / ".draft").mkdir()
+    assert checkpoints.latest(tmp_path) == (None, [])
+
+
+def test_a_write_that_fails_leaves_those_before(tmp_path, monkeypatch):
+    first = checkpoints.save(tmp_path, arrays(), State(step=1))
+    monkeypatch.setattr(checkpoints.np, "savez", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        checkpoints.save(tmp_path, arrays(), State(step=2))
+    assert checkpoints.latest(tmp_path)[0].path == first
+
+
+def test_values_come_back_as_they_were(tmp_path):
+    variables = [
+        keras.Variable(a, dtype=a.dtype) for a in (np.float32([np.pi, 1e-30]), np.int32(3))
+    ]
+    checkpoints.save(tmp_path, [np.asarray(v) for v in variables], State())
+    found, _ = checkpoints.latest(tmp_path)
+    before = [np.asarray(v).copy() for v in variables]
+    for variable in variables:
+        variable.assign(variable * 0)
+    checkpoints.restore(found, variables)
+    for variable, value in zip(variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    with pytest.raises(UserError, match=r"of another model .* --overwrite"):
+        checkpoints.restore(found, variables[:1])
+
+
+def test_no_pickle_is_read(tmp_path):
+    checkpoints.save(tmp_path, [np.array([object()], dtype=object)], State())
+    found, _ = checkpoints.latest(tmp_path)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        checkpoints.restore(found, [keras.Variable([0.0])])
+
+
+@pytest.mark.parametrize("every", ["3", "5m"])
+def test_how_often(every, tmp_path, monkeypatch):
+    """300 examples in 10 steps an epoch."""
+    written = []
+    monkeypatch.setattr(checkpoints, "save", lambda _, __, s: written.append((s.epoch, s.step)))
+    run_dir = tmp_path
+    recipe = Recipe(epochs=2, batch_size=32)
+    found = dataset()
+    model = registry.build(registry.find("perceptron"), found.spec, {})
+    training.compile(model, found, recipe)
+    training.fit(model, found, recipe, seed=0, run_dir=run_dir, checkpoint_every=every)
+    often = [(0, 3), (0, 6), (0, 9), (1, 2), (1, 5), (1, 8), (1, 10)]
+    assert written == (often if every == "3" else [(1, 10)])
+
+
+def test_weights_that_are_not_finite_are_never_kept(tmp_path):
+    """The loss of the step that spoils them is finite still."""
+    recipe = Recipe(optimizer="sgd", learning_rate=3e38, schedule="constant")
+    found = dataset()
+    model = registry.build(registry.find("perceptron"), found.spec, {})
+    training.compile(model, found, recipe)
+    message = (
+        r"the weights are not finite after step 1 of epoch 1, at a learning rate of 3e\+38: .*"
+    )
+    with pytest.raises(UserError, match=message + "--learning_rate=3e\\+37 or --clip_norm=1"):
+        training.fit(model, found, recipe, seed=0, run_dir=tmp_path, checkpoint_every="1")
+    assert checkpoints.latest(tmp_path) == (None, [])
+
+
+SOAK = {
+    "cnn": (
+        "--dataset=mnist_5k --train_split=train[:1500] --epochs=3 --hparam=filters=4,4"
+        " --hparam=dropout=0.3 --augment=shift=0.1,mixup=0.2 --ema=0.9"
+    ),
+    "lstm": (
+        "--dataset=synthetic_reviews --train_split=train[:800] --epochs=3 --hparam=width=8"
+        " --hparam=dropout=0.3 --early_stopping=2"
+    ),
+}
+
+
+@pytest.mark.parametrize("model", SOAK)
+def test_killed_ten_times(model, tfds_dir):
+    """SIGKILL in epochs, validation, checkpoints, scoring and export; see benchmarks/soak.py."""
+    command = [f"--model={model}", *SOAK[model].split(), f"--data_dir={tfds_dir}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.soak", "--kills=10", "--", *command],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("killed ") == 10
+    assert sum(int(line.split()[0]) for line in done.stdout.splitlines() if "kills:" in line) == 10

@@ -1,0 +1,191 @@
+"""A run's folder: taken up again, refused, begun anew; and what a signal leaves there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import zoo
+from zoo import run_folder
+from zoo.errors import UserError
+
+RUN = Path("runs/perceptron-mnist_5k")
+
+
+@pytest.fixture
+def perceptron(train, tfds_dir):
+    """Trains a perceptron on 500 digits with these flags besides: (exit code, stdout, stderr)."""
+    flags = ("--model=perceptron", "--dataset=mnist_5k", f"--data_dir={tfds_dir}")
+    return lambda *more: train(*flags, "--train_split=train[:500]", *more)
+
+
+def snapshot(folder):
+    return {p: p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
+
+
+def test_a_run_from_its_end_on(perceptron):
+    """Finished it does nothing, with more epochs it goes on, otherwise it is left as it is."""
+    assert perceptron("--epochs=2")[0] == 0
+    before = snapshot(".")
+    code, out, err = perceptron("--epochs=2")
+    assert code == 0 and err == ""
+    lines = out.splitlines()
+    assert lines[0].endswith("is finished; --epochs raised goes on, --overwrite begins anew")
+    assert lines[1].startswith("test: accuracy") and lines[-1] == "saved_models/perceptron/1"
+    assert snapshot(".") == before
+
+    for flags, differences in (
+        (["--epochs=1"], "epochs 2 there, 1 here"),
+        (["--epochs=2", "--seed=1", "--warmup=0.1"], "warmup 0.0 there, 0.1 here; seed 0 there, 1"),
+        (["--epochs=3", "--train_split=train[:9]"], "train_split train[:500] there, train[:9] here"),
+    ):  # fmt: skip
+        code, out, err = perceptron(*flags)
+        assert code == 2 and err.count("\n") == 1, err
+        assert f"{RUN}: the run there was begun with other flags ({differences}" in err
+        assert "name another folder with --run_dir, or begin anew with --overwrite" in err
+        assert snapshot(".") == before
+
+    code, out, _ = perceptron("--epochs=3")
+    assert code == 0 and "goes on in epoch 2 after step" in out
+    assert "epoch 1/3" not in out and "epoch 3/3" in out
+    assert out.splitlines()[-1] == "saved_models/perceptron/2"
+    history = (RUN / "history.csv").read_text().splitlines()
+    assert [row.partition(",")[0] for row in history] == ["epoch", "0", "1", "2"]
+    assert json.loads((RUN / "metrics.json").read_text())["epochs"] == 3
+
+    code, out, _ = perceptron("--epochs=1", "--overwrite")
+    assert code == 0 and "epoch 1/1" in out and "goes on" not in out
+    assert len((RUN / "history.csv").read_text().splitlines()) == 2
+
+
+def test_what_was_deleted_is_exported_again(perceptron):
+    import shutil
+
+    assert perceptron("--epochs=1")[0] == 0
+    weights = zoo.load(RUN).get_weights()
+    shutil.rmtree("saved_models")
+    code, out, _ = perceptron("--epochs=1")
+    assert code == 0 and out.splitlines()[-1] == "saved_models/perceptron/1"
+    for before, after in zip(weights, zoo.load(RUN).get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_a_damaged_checkpoint_is_told(perceptron):
+    assert perceptron("--epochs=2", "--checkpoint_every=1")[0] == 0
+    before = zoo.load(RUN).get_weights()
+    newest = max((RUN / "checkpoints").iterdir(), key=lambda p: int(p.name))
+    (newest / "variables.npz").write_bytes(b"PK")
+    (RUN / "metrics.json").unlink()
+    code, _, err = perceptron("--epochs=2", "--checkpoint_every=1")
+    assert code == 0 and err == (
+        f"train.py: warning: {newest}: this checkpoint is damaged and was passed over\n"
+    )
+    for a, b in zip(before, zoo.load(RUN).get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def begun(folder, flags="--epochs=2\n", **options):
+    return run_folder.begun(folder, flags, free=("run_dir",), **{"overwrite": False} | options)
+
+
+def test_only_one_process_works_in_a_folder(tmp_path):
+    code = f"""
+import sys, time
+from zoo import run_folder
+with run_folder.begun({str(tmp_path)!r}, "--epochs=2\\n", free=(), overwrite=False):
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n"
+    for overwrite in (False, True):
+        with (
+            pytest.raises(UserError, match=f"process {process.pid} is training there: wait until"),
+            begun(tmp_path, overwrite=overwrite),
+        ):
+            pass
+    process.kill()
+    process.wait()
+    with begun(tmp_path) as folder:
+        assert (folder / "flags.txt").read_text() == "--epochs=2\n", (
+            "the lock died with its process"
+        )
+
+
+def test_only_a_runs_own_folder_is_overwritten(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with (
+        pytest.raises(UserError, match="holds files that are not of a run"),
+        begun(tmp_path, overwrite=True),
+    ):
+        pass
+    assert (tmp_path / "thesis.tex").is_file()
+
+
+def test_flags_that_are_free_may_differ(tmp_path):
+    before = "# a command\n--epochs=2\n--run_dir=a\n--hparam=x=1\n--hparam=y=2\n"
+    with begun(tmp_path, before):
+        pass
+    with begun(tmp_path, "--hparam=y=2\n--hparam=x=1\n--epochs=2\n--run_dir=b\n"):
+        pass
+    message = r"hparam x=1 y=2 there, x=1 here\)"
+    with pytest.raises(UserError, match=message), begun(tmp_path, "--epochs=2\n--hparam=x=1\n"):
+        pass
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+    with pytest.raises(ZeroDivisionError), run_folder.replacing(path) as draft:
+        draft.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "before" and [*tmp_path.iterdir()] == [path]
+    with run_folder.replacing(path) as draft:
+        draft.write_text("after")
+    assert path.read_text() == "after" and [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("500", ("steps", 500)), ("5m", ("seconds", 300)), ("1", ("steps", 1))]
+)
+def test_intervals(text, expected):
+    assert run_folder.interval(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "0m", "m", "-5", "5s", "1.5m", "five", "\u0665"])
+def test_intervals_that_are_none(text):
+    with pytest.raises(UserError, match="expected a number of steps, such as 500, or minutes"):
+        run_folder.interval(text)
+
+
+def test_signals_end_a_run_that_goes_on(tmp_path, tfds_dir):
+    command = [sys.executable, ROOT / "train.py", "--model=perceptron", "--dataset=mnist_5k"]
+    command += [f"--data_dir={tfds_dir}", "--epochs=100000", "--schedule=constant"]
+    epoch = step = 0
+    for signum, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        lines = []
+        while not lines or not lines[-1].startswith("epoch "):
+            lines.append(process.stdout.readline())
+        if signum == signal.SIGINT:
+            assert lines[1].startswith(f"goes on in epoch {epoch} after step {step}")
+        sent = time.perf_counter()
+        os.kill(process.pid, signum)
+        _, err = process.communicate()
+        assert time.perf_counter() - sent < 10
+        assert process.returncode == code
+        name = signal.Signals(signum).name
+        assert err == f"train.py: {name}: stopped; the same command goes on with {RUN}\n"
+        states = [
+            json.loads(p.read_text()) for p in tmp_path.glob(f"{RUN}/checkpoints/*/state.json")
+        ]
+        epoch, step = max((state["epoch"] + 1, state["step"]) for state in states)
