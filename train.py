@@ -57,8 +57,10 @@ cli.flag(RUN, "run_dir", str, None, "Folder for what the run leaves behind; an e
 cli.flag(RUN, "export_dir", str, "saved_models", "Folder of exported models.")
 cli.flag(RUN, "export_formats", str, "saved_model", "Of saved_model,litert,litert_int8,onnx.")
 cli.flag(RUN, "keep_versions", int, 2, "Newest versions of a model that TF Serving serves.", 1)
-cli.flag(RUN, "strategy", Literal["auto", "cpu", "gpu", "mirrored"], "auto", "Devices: auto takes "
-         "one GPU, several mirrored, or else the CPU.")
+cli.flag(RUN, "strategy", Literal["auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu"], "auto",
+         "Devices: auto goes over the workers of TF_CONFIG, or takes a TPU, several GPUs mirrored, "
+         "one GPU, or else the CPU.")
+cli.flag(RUN, "tpu", str, None, "Name or address of the TPU. By default TPU_NAME.")
 # fmt: on
 
 
@@ -84,35 +86,44 @@ def main() -> None:
     # imported here, so that mistakes, --help and --list don't wait for TensorFlow
     cli.import_tensorflow()
     from zoo import data as datasets
-    from zoo import finetuning, training
+    from zoo import distribution, finetuning, multi_worker, training
 
+    # first, since workers are joined before TensorFlow does anything else
+    strategy, devices = distribution.strategy(FLAGS.strategy, FLAGS.tpu)
     tokenizer = FLAGS.tokenizer or entry.tokenizer
     if FLAGS.weights:
         hparams, tokenizer = finetuning.origin(FLAGS.weights, entry, hparams, tokenizer)
-    # fmt: off
-    data = datasets.load(
-        FLAGS.dataset, default=entry.dataset, data_dir=FLAGS.data_dir, label=FLAGS.label,
-        train_split=FLAGS.train_split, text=FLAGS.text.split(",") if FLAGS.text else (),
-        image_size=image_size, tokenizer=tokenizer, preset=hparams.get("preset", ""),
-        vocabulary_size=FLAGS.vocabulary_size, length=FLAGS.length, holdout=FLAGS.holdout,
-        seed=FLAGS.seed, budget=None if FLAGS.memory_budget is None else FLAGS.memory_budget << 20,
-    )
-    # fmt: on
-    cli.warn(data.note)
-    training.check(recipe, data.spec)
-    with datasets.naming_unreadable(data.spec, data.train, data.validation, data.test):
-        train(entry, hparams, recipe, data, export_dir)
+    budget = None if FLAGS.memory_budget is None else FLAGS.memory_budget << 20
+    with multi_worker.naming_lost(strategy):
+        # the others find prepared what the chief has prepared
+        with distribution.chief_first(strategy):
+            # fmt: off
+            data = datasets.load(
+                FLAGS.dataset, default=entry.dataset, data_dir=FLAGS.data_dir, label=FLAGS.label,
+                train_split=FLAGS.train_split, text=FLAGS.text.split(",") if FLAGS.text else (),
+                image_size=image_size, tokenizer=tokenizer, preset=hparams.get("preset", ""),
+                vocabulary_size=FLAGS.vocabulary_size, length=FLAGS.length, holdout=FLAGS.holdout,
+                seed=FLAGS.seed, budget=budget,
+            )
+            # fmt: on
+        if distribution.is_chief(strategy):
+            cli.warn(data.note)
+        training.check(recipe, data.spec)
+        with datasets.naming_unreadable(data.spec, data.train, data.validation, data.test):
+            train(entry, hparams, recipe, data, export_dir, strategy, devices)
 
 
-def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
-    """Builds, trains, scores and exports the model; the last line printed is the export's path."""
+def train(entry, hparams: dict, recipe, data, export_dir: Path, strategy, devices: str) -> None:
+    """Builds, trains, scores and exports the model; the last line printed is the export's path.
+
+    Of several workers all train, and the chief alone writes, scores and exports.
+    """
     import keras
 
     from zoo import data as datasets
     from zoo import distribution, finetuning, report, saved_model, training
     from zoo.serving import config
 
-    strategy, devices = distribution.strategy(FLAGS.strategy)
     named, wanted = set(cli.given_settings()), FLAGS.export_formats.split(",")
     recipe = training.suited(recipe, len(data.train), named)
     recipe = distribution.suited(recipe, strategy, named)
@@ -124,6 +135,9 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
         training.adapt(model, data, {item.name for item in table if not item.reason})
         training.compile(model, data, recipe, {item.name for item in table if item.reason})
     formats.check_model(model, wanted)
+    if not distribution.is_chief(strategy):
+        training.fit(model, data, recipe, seed=FLAGS.seed, run_dir=None)
+        return
 
     default = f"runs/{entry.name}-{datasets.name_of(data.name)}"
     run_dir = run_folder.begin(FLAGS.run_dir or default)

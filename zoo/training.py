@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from zoo import finetuning, optimizers
+from zoo import distribution, finetuning, optimizers
+from zoo import metrics as example_metrics
 from zoo import recipe as recipes
 from zoo.data import pipeline
 from zoo.data.spec import Arrays, Data, Spec
@@ -111,20 +112,35 @@ def compile(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] 
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+    parted = distribution.parted(model.distribute_strategy, recipe)
+    if parted:
+        with model.distribute_strategy.scope():
+            metrics = _metrics_of_examples(model, loss, loss_weights, metrics, recipe)
     model.compile(
         optimizer=optimizers.optimizer(
             recipe, _steps(data, recipe) * recipe.epochs, finetuning.rates(model, recipe)
         ),
         loss={"logits": loss},
         loss_weights=loss_weights,
-        metrics={"logits": metrics},
+        metrics=None if parted else {"logits": metrics},
+        weighted_metrics={"logits": metrics} if parted else None,
         jit_compile=recipe.jit_compile,
-        steps_per_execution=min(recipe.steps_per_execution, _steps(data, recipe)),
+        steps_per_execution=min(
+            recipe.steps_per_execution, _steps(data, recipe) * recipe.accumulate_steps
+        ),
     )
 
 
+def _metrics_of_examples(model, loss, loss_weights, metrics: list, recipe: Recipe) -> list:
+    """The loss and the metrics for batches in parts."""
+    scale = loss_weights["logits"] if loss_weights else 1.0
+    shown = example_metrics.ExampleLoss(loss, scale, bool(recipe.class_weights))
+    shown.penalties = lambda: model.losses
+    return [shown, *map(example_metrics.of_examples, metrics)]
+
+
 def fit(
-    model: keras.Model, data: Data, recipe: Recipe, *, seed: int, run_dir: Path
+    model: keras.Model, data: Data, recipe: Recipe, *, seed: int, run_dir: Path | None
 ) -> dict[str, Any]:
     """Trains the compiled model and leaves its best and last state in the run folder.
 
@@ -134,7 +150,8 @@ def fit(
         data: Where the training and validation splits come from.
         recipe: How to train.
         seed: Order of the examples and their augmentation.
-        run_dir: Gets history.csv, TensorBoard logs, best.keras and last.keras.
+        run_dir: Gets history.csv, TensorBoard logs, best.keras and last.keras; None where another
+            worker, the chief, writes them.
 
     Returns:
         {"history": {name: values by epoch}, "seconds": of the training with its validation,
@@ -144,20 +161,34 @@ def fit(
         UserError: if the loss is not finite.
     """
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    train = pipeline.training_batches(
-        data.train,
-        data.spec,
-        batch_size=recipe.batch_size,
-        seed=seed,
-        epoch=epoch,
-        changes=recipes.augmentation(recipe.augment),
-        one_hot=one_hot(recipe),
-        class_weights=_class_weights(data, recipe),
+    strategy = model.distribute_strategy
+    train = distribution.batches(
+        strategy,
+        recipe,
+        lambda parts: pipeline.training_batches(
+            data.train,
+            data.spec,
+            batch_size=recipe.batch_size,
+            seed=seed,
+            epoch=epoch,
+            changes=recipes.augmentation(recipe.augment),
+            one_hot=one_hot(recipe),
+            class_weights=_class_weights(data, recipe),
+            parts=parts,
+        ),
     )
-    validation = pipeline.batches(
-        data.validation, data.spec, batch_size=recipe.batch_size, one_hot=one_hot(recipe)
+    validation = distribution.batches(
+        strategy,
+        recipe,
+        lambda parts: pipeline.batches(
+            data.validation,
+            data.spec,
+            batch_size=recipe.batch_size,
+            one_hot=one_hot(recipe),
+            parts=parts,
+        ),
     )
-    progress = Progress(epoch, len(data.train), recipe)
+    progress = Progress(epoch, len(data.train), recipe, quiet=run_dir is None)
     started = time.perf_counter()
     history = model.fit(
         train,
@@ -173,7 +204,8 @@ def fit(
             f"the loss is {history.history['loss'][-1]} in epoch {len(progress.rates)}: training "
             f"was stopped. Try a learning rate below {recipe.learning_rate:g}, or --clip_norm=1"
         )
-    model.save(run_dir / LAST)
+    if run_dir:
+        model.save(run_dir / LAST)
     return {
         "history": history.history,
         "seconds": round(seconds, 2),
@@ -201,8 +233,9 @@ class Progress(keras.callbacks.Callback):
         rates: Examples per second of each epoch, without validation.
     """
 
-    def __init__(self, epoch: tf.Variable, examples: int, recipe: Recipe):
+    def __init__(self, epoch: tf.Variable, examples: int, recipe: Recipe, quiet: bool = False):
         super().__init__()
+        self._quiet = quiet
         self.rates = []
         self._epoch = epoch
         self._examples = examples
@@ -217,7 +250,7 @@ class Progress(keras.callbacks.Callback):
             desc=self._title,
             unit=" examples",
             leave=False,
-            disable=not sys.stderr.isatty(),
+            disable=self._quiet or not sys.stderr.isatty(),
         )
         self._trained = None
         self._started = time.perf_counter()
@@ -225,7 +258,8 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Moves the bar."""
         if not self._bar.disable:
-            done = min((batch + 1) * self._recipe.batch_size, self._examples)
+            done = (batch + 1) * self._recipe.batch_size // self._recipe.accumulate_steps
+            done = min(done, self._examples)
             self._bar.update(done - self._bar.n)
             self._bar.set_postfix_str(_scores(logs), refresh=False)
 
@@ -242,6 +276,8 @@ class Progress(keras.callbacks.Callback):
             keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         )
         logs["examples_per_second"] = round(self.rates[-1], 1)
+        if self._quiet:
+            return
         elapsed = time.perf_counter() - self._started
         left = elapsed * (self._recipe.epochs - epoch - 1)
         shown = {k: v for k, v in logs.items() if k not in ("learning_rate", "examples_per_second")}
@@ -260,18 +296,23 @@ def _steps(data: Data, recipe: Recipe) -> int:
     return math.ceil(len(data.train) / recipe.batch_size)
 
 
-def _callbacks(spec: Spec, recipe: Recipe, run_dir: Path) -> list[keras.callbacks.Callback]:
+def _callbacks(spec: Spec, recipe: Recipe, run_dir: Path | None) -> list[keras.callbacks.Callback]:
+    """The recipe's callbacks, and where there is a run folder those that write there."""
     monitor, mode = _monitored(spec)
     callbacks = []
     if recipe.ema:
         # first, so that the others see the averaged weights
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    callbacks += [
-        keras.callbacks.ModelCheckpoint(run_dir / BEST, monitor, save_best_only=True, mode=mode),
-        keras.callbacks.CSVLogger(run_dir / "history.csv"),
-        keras.callbacks.TensorBoard(run_dir / "tensorboard"),
-        keras.callbacks.TerminateOnNaN(),
-    ]
+    if run_dir:
+        best = keras.callbacks.ModelCheckpoint(
+            run_dir / BEST, monitor, save_best_only=True, mode=mode
+        )
+        callbacks += [
+            best,
+            keras.callbacks.CSVLogger(run_dir / "history.csv"),
+            keras.callbacks.TensorBoard(run_dir / "tensorboard"),
+        ]
+    callbacks.append(keras.callbacks.TerminateOnNaN())
     if recipe.early_stopping:
         callbacks.append(
             keras.callbacks.EarlyStopping(
