@@ -11,6 +11,7 @@ python train.py --list                                       the models
 python train.py --flagfile=runs/cnn-mnist/flags.txt          the same run again
 """
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Literal
@@ -62,8 +63,10 @@ cli.flag(RUN, "checkpoint_every", str, "5m", "Steps (500) or minutes (5m) betwee
 cli.flag(RUN, "export_dir", str, "saved_models", "Folder of exported models.")
 cli.flag(RUN, "export_formats", str, "saved_model", "Of saved_model,litert,litert_int8,onnx.")
 cli.flag(RUN, "keep_versions", int, 2, "Newest versions of a model that TF Serving serves.", 1)
-cli.flag(RUN, "strategy", Literal["auto", "cpu", "gpu", "mirrored"], "auto", "Devices: auto takes "
-         "one GPU, several mirrored, or else the CPU.")
+cli.flag(RUN, "strategy", Literal["auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu"], "auto",
+         "Devices: auto goes over the workers of TF_CONFIG, or takes a TPU, several GPUs mirrored, "
+         "one GPU, or else the CPU.")
+cli.flag(RUN, "tpu", str, None, "Name or address of the TPU. By default TPU_NAME.")
 # fmt: on
 
 
@@ -90,35 +93,43 @@ def main() -> None:
     # imported here, so that mistakes, --help and --list don't wait for TensorFlow
     cli.import_tensorflow()
     from zoo import data as datasets
-    from zoo import finetuning, training
+    from zoo import distribution, finetuning, multi_worker, training
 
+    # first, since workers are joined before TensorFlow does anything else
+    strategy, devices = distribution.strategy(FLAGS.strategy, FLAGS.tpu)
     tokenizer = FLAGS.tokenizer or entry.tokenizer
     if FLAGS.weights:
         hparams, tokenizer = finetuning.origin(FLAGS.weights, entry, hparams, tokenizer)
-    # fmt: off
-    data = datasets.load(
-        FLAGS.dataset, default=entry.dataset, data_dir=FLAGS.data_dir, label=FLAGS.label,
-        train_split=FLAGS.train_split, text=FLAGS.text.split(",") if FLAGS.text else (),
-        image_size=image_size, tokenizer=tokenizer, preset=hparams.get("preset", ""),
-        vocabulary_size=FLAGS.vocabulary_size, length=FLAGS.length, holdout=FLAGS.holdout,
-        seed=FLAGS.seed, budget=None if FLAGS.memory_budget is None else FLAGS.memory_budget << 20,
-    )
-    # fmt: on
-    cli.warn(data.note)
-    training.check(recipe, data.spec)
-    with datasets.naming_unreadable(data.spec, data.train, data.validation, data.test):
-        train(entry, hparams, recipe, data, export_dir)
+    budget = None if FLAGS.memory_budget is None else FLAGS.memory_budget << 20
+    with multi_worker.naming_lost(strategy):
+        # the others find prepared what the chief has prepared
+        with distribution.chief_first(strategy):
+            # fmt: off
+            data = datasets.load(
+                FLAGS.dataset, default=entry.dataset, data_dir=FLAGS.data_dir, label=FLAGS.label,
+                train_split=FLAGS.train_split, text=FLAGS.text.split(",") if FLAGS.text else (),
+                image_size=image_size, tokenizer=tokenizer, preset=hparams.get("preset", ""),
+                vocabulary_size=FLAGS.vocabulary_size, length=FLAGS.length, holdout=FLAGS.holdout,
+                seed=FLAGS.seed, budget=budget,
+            )
+            # fmt: on
+        if distribution.is_chief(strategy):
+            cli.warn(data.note)
+        training.check(recipe, data.spec)
+        with datasets.naming_unreadable(data.spec, data.train, data.validation, data.test):
+            train(entry, hparams, recipe, data, export_dir, strategy, devices)
 
 
-def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
-    """Builds, trains, scores and exports the model; the last line printed is the export's path."""
+def train(entry, hparams: dict, recipe, data, export_dir: Path, strategy, devices: str) -> None:
+    """Builds and trains the model, or goes on with it, and hands it to `finish`.
+
+    Of several workers all train, and the chief alone writes.
+    """
     import keras
 
-    from zoo import checkpoints, distribution, finetuning, report, saved_model, training
+    from zoo import checkpoints, distribution, finetuning, report, training
     from zoo import data as datasets
-    from zoo.serving import config
 
-    strategy, devices = distribution.strategy(FLAGS.strategy)
     named, wanted = set(cli.given_settings()), FLAGS.export_formats.split(",")
     recipe = training.suited(recipe, len(data.train), named)
     recipe = distribution.suited(recipe, strategy, named)
@@ -131,50 +142,63 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
         training.compile(model, data, recipe, {item.name for item in table if item.reason})
     formats.check_model(model, wanted)
 
-    settled = {"dataset": data.name} | dataclasses.asdict(recipe)
     default = f"runs/{entry.name}-{datasets.name_of(data.name)}"
-    run_dir, text = Path(FLAGS.run_dir or default).expanduser(), cli.flagfile(GROUPS, settled)
+    run_dir = Path(FLAGS.run_dir or default).expanduser()
+    text = cli.flagfile(GROUPS, {"dataset": data.name} | dataclasses.asdict(recipe))
+    begun = run_folder.begun(run_dir, text, free=FREE, overwrite=FLAGS.overwrite)
+    chief = distribution.is_chief(strategy)
     with (
-        run_folder.begun(run_dir, text, free=FREE, overwrite=FLAGS.overwrite),
+        begun if chief else contextlib.nullcontext(),
         interruption.advising(f"the same command goes on with {run_dir}"),
     ):
-        if earlier := report.finished(run_dir, recipe, export_dir, wanted):
+        # what the others find there is what the chief has settled
+        distribution.barrier(strategy)
+        earlier = report.finished(run_dir, recipe, export_dir, wanted)
+        start, damaged = checkpoints.latest(run_dir)
+        if earlier and chief:
             print(f"run: {run_dir} is finished; --epochs raised goes on, --overwrite begins anew")
             print(report.summary(earlier["test"]), earlier["export"], sep="\n")
+        if earlier:
             return
-        start, damaged = checkpoints.latest(run_dir)
-        for path in damaged:
-            cli.warn(f"{path}: this checkpoint is damaged and was passed over")
-        datasets.text.save(data.spec, run_dir)
-        if table and not start:
-            print(f"weights of {FLAGS.weights}:", *finetuning.lines(table), sep="\n")
-        print(report.headline(model, data, devices), flush=True)
-        if start:
-            print(f"goes on in epoch {start.state.epoch + 1} after step {start.state.step}")
+        if chief:
+            datasets.text.save(data.spec, run_dir)
+            for path in damaged:
+                cli.warn(f"{path}: this checkpoint is damaged and was passed over")
+            if table and not start:
+                print(f"weights of {FLAGS.weights}:", *finetuning.lines(table), sep="\n")
+            print(report.headline(model, data, devices), flush=True)
+            if start:
+                print(f"goes on in epoch {start.state.epoch + 1} after step {start.state.step}")
+        # fmt: off
         trained = training.fit(
-            model,
-            data,
-            recipe,
-            seed=FLAGS.seed,
-            run_dir=run_dir,
-            start=start,
+            model, data, recipe, seed=FLAGS.seed, run_dir=run_dir, start=start,
             checkpoint_every=FLAGS.checkpoint_every,
         )
-        report.draw_curves(trained["history"], run_dir / "curves.png")
-        test = report.evaluate(model, data, recipe.batch_size, run_dir)
-        record = report.record(entry, hparams, model, data, recipe, trained, test)
-        record |= {"seed": FLAGS.seed, "devices": devices, "command": cli.command()}
-        report.write_json(run_dir / run_folder.METRICS, record)
-        samples = datasets.samples(data.raw_test or data.test, 32)
-        version = saved_model.export(
-            model, export_dir, spec=data.spec, samples=samples, record=record
-        )
-        record["formats"] = formats.export(model, data, version, wanted, FLAGS.seed)
-        config.write(export_dir.parent, FLAGS.keep_versions)
-        report.write_json(run_dir / run_folder.METRICS, record | {"export": str(version)})
-        print(report.summary(test))
-        print(f"run: {run_dir}  (metrics.json, curves.png, flags.txt, ...)")
-        print(version)
+        # fmt: on
+        if chief:
+            test = report.evaluate(model, data, recipe.batch_size, run_dir)
+            record = report.record(entry, hparams, model, data, recipe, trained, test)
+            record |= {"seed": FLAGS.seed, "devices": devices, "command": cli.command()}
+            finish(model, data, record, trained["history"], run_dir, export_dir)
+
+
+def finish(model, data, record: dict, history: dict, run_dir: Path, export_dir: Path) -> None:
+    """Writes what the run has come to, and the exports; the last line printed is the export's."""
+    from zoo import data as datasets
+    from zoo import report, saved_model
+    from zoo.serving import config
+
+    report.draw_curves(history, run_dir / "curves.png")
+    report.write_json(run_dir / run_folder.METRICS, record)
+    samples = datasets.samples(data.raw_test or data.test, 32)
+    version = saved_model.export(model, export_dir, spec=data.spec, samples=samples, record=record)
+    wanted = FLAGS.export_formats.split(",")
+    record["formats"] = formats.export(model, data, version, wanted, FLAGS.seed)
+    config.write(export_dir.parent, FLAGS.keep_versions)
+    report.write_json(run_dir / run_folder.METRICS, record | {"export": str(version)})
+    print(report.summary(record["test"]))
+    print(f"run: {run_dir}  (metrics.json, curves.png, flags.txt, ...)")
+    print(version)
 
 
 def help_text() -> str:

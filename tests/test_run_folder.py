@@ -44,7 +44,7 @@ def test_a_run_from_its_end_on(perceptron):
     for flags, differences in (
         (["--epochs=1"], "epochs 2 there, 1 here"),
         (["--epochs=2", "--seed=1", "--warmup=0.1"], "warmup 0.0 there, 0.1 here; seed 0 there, 1"),
-        (["--epochs=3", "--train_split=train[:9]"], "train_split train[:500] there, train[:9] here"),
+        (["--epochs=3", "--train_split=train[:9]"], "train_split train[:500] there, train[:9]"),
     ):  # fmt: skip
         code, out, err = perceptron(*flags)
         assert code == 2 and err.count("\n") == 1, err

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -13,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from zoo import checkpoints
+from zoo import checkpoints, distribution
 from zoo.checkpoints import Checkpoint, State
 from zoo.errors import UserError
+from zoo.interruption import Interrupted
 from zoo.recipe import Recipe
 from zoo.run_folder import BEST, HISTORY, interval, replacing
 
@@ -26,15 +28,18 @@ class Progress(keras.callbacks.Callback):
     """Tells the dataset which epoch it is, times it, and shows how the training goes.
 
     On a terminal there is a bar with the loss, the score, examples/s and the time left; elsewhere
-    only a line an epoch.
+    only a line an epoch. Of several workers the chief alone shows anything.
     """
 
-    def __init__(self, state: State, epoch: tf.Variable, examples: int, recipe: Recipe):
+    def __init__(
+        self, state: State, epoch: tf.Variable, examples: int, recipe: Recipe, chief: bool
+    ):
         super().__init__()
         self._state = state
         self._epoch = epoch
         self._examples = examples
         self._recipe = recipe
+        self._chief = chief
 
     def on_epoch_begin(self, epoch, logs=None):
         """Sets the epoch that the dataset reads."""
@@ -45,7 +50,7 @@ class Progress(keras.callbacks.Callback):
             desc=self._title,
             unit=" examples",
             leave=False,
-            disable=not sys.stderr.isatty(),
+            disable=not (self._chief and sys.stderr.isatty()),
         )
         # of an epoch that was cut off, as if it had begun that much earlier
         self._started = time.perf_counter() - self._state.elapsed
@@ -54,8 +59,8 @@ class Progress(keras.callbacks.Callback):
         """Moves the bar, and takes the time."""
         self._state.elapsed = time.perf_counter() - self._started
         if not self._bar.disable:
-            done = min((batch + 1) * self._recipe.batch_size, self._examples)
-            self._bar.update(done - self._bar.n)
+            done = (batch + 1) * self._recipe.batch_size // self._recipe.accumulate_steps
+            self._bar.update(min(done, self._examples) - self._bar.n)
             self._bar.set_postfix_str(_scores(logs), refresh=False)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -65,6 +70,8 @@ class Progress(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._started
         self._state.rates.append(rate)
         self._state.seconds += seconds
+        if not self._chief:
+            return
         left = seconds * (self._recipe.epochs - epoch - 1)
         print(
             f"{self._title}  {_scores(logs)}  {rate:,.0f} examples/s"
@@ -76,21 +83,25 @@ class Progress(keras.callbacks.Callback):
 class Best(keras.callbacks.Callback):
     """Keeps the model of the best epoch in best.keras; stops when no better one comes."""
 
-    def __init__(self, state: State, score: str, mode: str, patience: int, run_dir: Path):
+    def __init__(
+        self, state: State, score: str, mode: str, patience: int, run_dir: Path, chief: bool
+    ):
         super().__init__()
         self._state = state
         self._score = score
         self._better = {"max": float.__gt__, "min": float.__lt__}[mode]
         self._patience = patience
         self._path = run_dir / BEST
+        self._chief = chief
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves the model if it is the best so far."""
         score = float(logs[self._score])
         if self._state.best is None or self._better(score, self._state.best):
             self._state.best, self._state.waited = score, 0
-            with replacing(self._path) as draft:
-                self.model.save(draft)
+            if self._chief:
+                with replacing(self._path) as draft:
+                    self.model.save(draft)
         else:
             self._state.waited += 1
             if self._patience and self._state.waited >= self._patience:
@@ -98,7 +109,7 @@ class Best(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         """Gives the model the weights of the best epoch, if training was to stop early."""
-        if self._patience:
+        if self._patience and self._chief:
             self.model.load_weights(self._path)
 
 
@@ -117,7 +128,7 @@ class Keep(keras.callbacks.Callback):
         steps: int,
         run_dir: Path,
         every: str,
-        pending: Callable[[], None],
+        signalled: Callable[[], int | None],
     ):
         super().__init__()
         self._state = state
@@ -126,7 +137,7 @@ class Keep(keras.callbacks.Callback):
         self._steps = steps
         self._run_dir = run_dir
         self._unit, self._every = interval(every)
-        self._pending = pending
+        self._signalled = signalled
 
     def on_train_begin(self, logs=None):
         """From here on work can be lost."""
@@ -147,35 +158,38 @@ class Keep(keras.callbacks.Callback):
             Interrupted: after a signal.
         """
         done = min(batch + 1, self._steps)
-        if done <= self._state.step:
-            self._pending()
-            return
-        if not math.isfinite(logs["loss"]):
-            raise self._diverged(f"the loss is {logs['loss']}", done)
-        self._unsaved += done - self._state.step
-        self._state.step = done
-        try:
-            self._pending()
-        except BaseException:
+        if done > self._state.step:
+            if not math.isfinite(logs["loss"]):
+                raise self._diverged(f"the loss is {logs['loss']}", done)
+            self._unsaved += done - self._state.step
+            self._state.step = done
+        signum = self._signalled()
+        # all workers save, or none: values that are summed over them are exchanged for it
+        stop, due = distribution.any_worker(
+            self.model.distribute_strategy, signum is not None, self._due()
+        )
+        if self._unsaved and (stop or due):
             self._save()
-            raise
-        if self._due():
-            self._save()
+        if stop:
+            raise Interrupted(signum or signal.SIGTERM)
 
     def on_test_batch_end(self, batch, logs=None):
         """Ends after a signal: validation is made again from the last checkpoint."""
-        self._pending()
+        if signum := self._signalled():
+            raise Interrupted(signum)
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes history.csv as far as it goes."""
         state = self._state
         row = {"epoch": epoch} | {name: float(value) for name, value in logs.items()}
         state.history.append(row | {"learning_rate": self._learning_rate()})
+        state.epoch, state.step, state.elapsed = epoch + 1, 0, 0.0
+        if not self._chief():
+            return
         with replacing(self._run_dir / HISTORY) as draft, open(draft, "w", newline="") as file:
             writer = csv.DictWriter(file, list(state.history[-1]))
             writer.writeheader()
             writer.writerows(state.history)
-        state.epoch, state.step, state.elapsed = epoch + 1, 0, 0.0
 
     def _due(self) -> bool:
         waited, state = time.perf_counter() - self._saved, self._state
@@ -192,8 +206,12 @@ class Keep(keras.callbacks.Callback):
         # the loss that they would give is only known after the next step
         if not all(np.isfinite(array).all() for array in arrays):
             raise self._diverged("the weights are not finite", self._state.step)
-        checkpoints.save(self._run_dir, arrays, self._state)
+        if self._chief():
+            checkpoints.save(self._run_dir, arrays, self._state)
         self._saved, self._unsaved = time.perf_counter(), 0
+
+    def _chief(self) -> bool:
+        return distribution.is_chief(self.model.distribute_strategy)
 
     def _diverged(self, what: str, step: int) -> UserError:
         recipe = self._recipe

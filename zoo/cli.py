@@ -16,7 +16,7 @@ import docstring_parser
 from absl import flags, logging
 
 from zoo import interruption, registry
-from zoo.errors import UserError
+from zoo.errors import UserError, WorkerLostError
 from zoo.interruption import Interrupted
 from zoo.recipe import Recipe
 from zoo.schema import Shape, check, literal
@@ -55,6 +55,8 @@ def run(main: Callable[..., None], help_text: Callable[[], str], words: str = ""
         fail(f"{_sentence(error)} (see --help)")
     except UserError as error:
         fail(_sentence(error))
+    except WorkerLostError as error:
+        fail(_sentence(error), 1)
     except OSError as error:
         fail(f"{error.filename or 'a file'}: {error.strerror or _sentence(error)}")
     except Interrupted as stopped:
@@ -90,10 +92,10 @@ def silence() -> Iterator[None]:
         os.close(nowhere)
 
 
-def fail(message: str) -> None:
-    """Prints one line on stderr and exits with code 2."""
-    print(f"{_program()}: {message}", file=sys.stderr)
-    sys.exit(2)
+def fail(message: str, code: int = 2) -> None:
+    """Prints one line on stderr and exits with the code."""
+    print(f"{_program()}: {message}", file=sys.stderr, flush=True)
+    sys.exit(code)
 
 
 def warn(message: str) -> None:

@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend."""
+"""What ends a program in one line: mistakes of the user's, and workers that are gone."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The command-line programs print it without a traceback and exit with code 2.
     """
+
+
+class WorkerLostError(RuntimeError):
+    """Another worker of the cluster does not answer; the command-line programs exit with code 1."""

@@ -31,30 +31,27 @@ def raised() -> None:
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[Callable[[], None]]:
-    """Within, the first signal waits until what is yielded is called, which raises `Interrupted`.
+def noted() -> Iterator[Callable[[], int | None]]:
+    """Within, the first signal is only noted; what is yielded gives it, or None.
 
-    A second signal is raised at once. Outside the main thread Python delivers no signals, and
-    nothing changes.
+    A second signal is raised at once, and a first that nobody has asked for at the end. Outside the
+    main thread Python delivers no signals, and nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    waiting = []
+    came = []
 
     def note(signum, frame):
-        if waiting:
+        if came:
             raise Interrupted(signum)
-        waiting.append(signum)
-
-    def pending():
-        if waiting:
-            raise Interrupted(waiting[0])
+        came.append(signum)
 
     before = {signum: signal.signal(signum, note) for signum in _SIGNALS}
     try:
-        yield pending
-        pending()
+        yield lambda: came[0] if came else None
+        if came:
+            raise Interrupted(came[0])
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -48,8 +48,13 @@ def optimizer(
         options["weight_decay"] = recipe.weight_decay
         if recipe.optimizer == "muon":
             options["adam_weight_decay"] = recipe.weight_decay
+    rate = schedule(recipe, steps)
+    if recipe.accumulate_steps > 1:
+        options["gradient_accumulation_steps"] = recipe.accumulate_steps
+        # Keras' schedules count the parts of a batch
+        rate = Held(rate, recipe.accumulate_steps) if callable(rate) else rate
     made = kinds[recipe.optimizer](
-        schedule(recipe, steps),
+        rate,
         global_clipnorm=recipe.clip_norm or None,
         use_ema=recipe.ema > 0,
         ema_momentum=recipe.ema or 0.99,
@@ -121,3 +126,25 @@ class LinearWarmup(schedules.LearningRateSchedule):
     def from_config(cls, config):
         """The schedule of a saved optimizer."""
         return cls(keras.saving.deserialize_keras_object(config["rest"]), config["steps"])
+
+
+@keras.saving.register_keras_serializable("zoo")
+class Held(schedules.LearningRateSchedule):
+    """The learning rate of `each` for all of the `parts` steps that make one of its own."""
+
+    def __init__(self, each: schedules.LearningRateSchedule, parts: int):
+        self.each = each
+        self.parts = parts
+
+    def __call__(self, step):
+        """The learning rate at a step, a float32 scalar."""
+        return self.each(keras.ops.floor_divide(step, self.parts))
+
+    def get_config(self):
+        """What the constructor takes, with `each` serialized."""
+        return {"each": keras.saving.serialize_keras_object(self.each), "parts": self.parts}
+
+    @classmethod
+    def from_config(cls, config):
+        """The schedule of a saved optimizer."""
+        return cls(keras.saving.deserialize_keras_object(config["each"]), config["parts"])

@@ -21,6 +21,8 @@ class Recipe:
         epochs: Passes over the training split.
         batch_size: Examples per step, over all devices together. train.py halves a default where
             an epoch would have fewer than 30 steps.
+        accumulate_steps: Parts in which a batch goes through the model one after another, where
+            memory is short; the weights change once a batch, by the gradient of all of it.
         optimizer: Keras' optimizer of that name; momentum and nesterov are SGD with momentum 0.9.
         learning_rate: The peak that the schedule starts from or rises to.
         schedule: Course of the learning rate: constant; cosine to zero; one_cycle (up over the
@@ -57,6 +59,7 @@ class Recipe:
 
     epochs: Count = 10
     batch_size: Count = 128
+    accumulate_steps: Count = 1
     optimizer: OPTIMIZERS = "adam"
     learning_rate: Positive = 1e-3
     schedule: SCHEDULES = "one_cycle"
@@ -86,9 +89,23 @@ class Recipe:
             raise UserError(
                 f"trainable={self.trainable!r}: lora_rank chooses what is trained; leave one out"
             )
+        if self.accumulate_steps > 1:
+            self._check_accumulation()
         augmentation(self.augment)
         if self.class_weights not in ("", "balanced"):
             class_weights(self.class_weights)
+
+    def _check_accumulation(self):
+        parts = f"accumulate_steps={self.accumulate_steps}"
+        if self.batch_size % self.accumulate_steps:
+            raise UserError(f"{parts}: it does not divide batch_size={self.batch_size}")
+        if self.ema:
+            raise UserError(f"{parts}: Keras moves the average of ema at every part; leave one out")
+        if self.precision == "mixed_float16":
+            raise UserError(
+                f"{parts}: the loss scaling of mixed_float16 leaves out parts of a batch; leave "
+                "one out, or take mixed_bfloat16"
+            )
 
 
 # what each change to images takes; flip takes nothing

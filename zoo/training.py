@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import callbacks, finetuning, interruption, optimizers
+from zoo import callbacks, distribution, finetuning, interruption, optimizers
+from zoo import metrics as example_metrics
 from zoo import recipe as recipes
 from zoo.checkpoints import Checkpoint, State
 from zoo.data import pipeline
@@ -109,16 +110,31 @@ def compile(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] 
     else:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+    parted = distribution.parted(model.distribute_strategy, recipe)
+    if parted:
+        with model.distribute_strategy.scope():
+            metrics = _metrics_of_examples(model, loss, loss_weights, metrics, recipe)
     model.compile(
         optimizer=optimizers.optimizer(
             recipe, _steps(data, recipe) * recipe.epochs, finetuning.rates(model, recipe)
         ),
         loss={"logits": loss},
         loss_weights=loss_weights,
-        metrics={"logits": metrics},
+        metrics=None if parted else {"logits": metrics},
+        weighted_metrics={"logits": metrics} if parted else None,
         jit_compile=recipe.jit_compile,
-        steps_per_execution=min(recipe.steps_per_execution, _steps(data, recipe)),
+        steps_per_execution=min(
+            recipe.steps_per_execution, _steps(data, recipe) * recipe.accumulate_steps
+        ),
     )
+
+
+def _metrics_of_examples(model, loss, loss_weights, metrics: list, recipe: Recipe) -> list:
+    """The loss and the metrics for batches in parts."""
+    scale = loss_weights["logits"] if loss_weights else 1.0
+    shown = example_metrics.ExampleLoss(loss, scale, bool(recipe.class_weights))
+    shown.penalties = lambda: model.losses
+    return [shown, *map(example_metrics.of_examples, metrics)]
 
 
 def fit(
@@ -139,7 +155,8 @@ def fit(
         data: Where the training and validation splits come from.
         recipe: How to train.
         seed: Order of the examples and their augmentation.
-        run_dir: Gets history.csv, TensorBoard logs, best.keras, last.keras and checkpoints.
+        run_dir: Gets history.csv, TensorBoard logs, best.keras, last.keras and checkpoints, of
+            several workers from the chief alone.
         start: The checkpoint to go on from: what comes out is, to the last bit, what comes out
             of a training that was never cut off.
         checkpoint_every: Steps, as in "500", or minutes, as in "5m", between checkpoints.
@@ -153,38 +170,55 @@ def fit(
         Interrupted: after SIGINT or SIGTERM, with a new checkpoint.
     """
     state = start.state if start else State()
-    steps = _steps(data, recipe)
+    steps = _steps(data, recipe) * recipe.accumulate_steps
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    train = pipeline.training_batches(
-        data.train,
-        data.spec,
-        batch_size=recipe.batch_size,
-        seed=seed,
-        epoch=epoch,
-        changes=recipes.augmentation(recipe.augment),
-        one_hot=one_hot(recipe),
-        class_weights=_class_weights(data, recipe),
+    strategy = model.distribute_strategy
+    train = distribution.batches(
+        strategy,
+        recipe,
+        lambda parts: pipeline.training_batches(
+            data.train,
+            data.spec,
+            batch_size=recipe.batch_size,
+            seed=seed,
+            epoch=epoch,
+            changes=recipes.augmentation(recipe.augment),
+            one_hot=one_hot(recipe),
+            class_weights=_class_weights(data, recipe),
+            parts=parts,
+        ),
     )
-    validation = pipeline.batches(
-        data.validation, data.spec, batch_size=recipe.batch_size, one_hot=one_hot(recipe)
+    validation = distribution.batches(
+        strategy,
+        recipe,
+        lambda parts: pipeline.batches(
+            data.validation,
+            data.spec,
+            batch_size=recipe.batch_size,
+            one_hot=one_hot(recipe),
+            parts=parts,
+        ),
     )
-    if start:
+    if start and strategy.num_replicas_in_sync == 1:
         # Keras makes the variables of optimizer and metrics in its first step, too late to restore
-        model._symbolic_build(data_batch=next(iter(train)))
+        with strategy.scope():
+            model._symbolic_build(data_batch=next(iter(train)))
+    if start:
         callbacks.pass_over(model, state.step, model.steps_per_execution)
-    with interruption.noted() as pending:
-        keep = callbacks.Keep(state, start, recipe, steps, run_dir, checkpoint_every, pending)
+    with interruption.noted() as signalled:
+        keep = callbacks.Keep(state, start, recipe, steps, run_dir, checkpoint_every, signalled)
         model.fit(
             train,
             validation_data=validation,
             initial_epoch=state.epoch,
             epochs=recipe.epochs,
-            callbacks=[*_callbacks(state, epoch, data, recipe, run_dir), keep],
+            callbacks=[*_callbacks(model, state, epoch, data, recipe, run_dir), keep],
             verbose=0,
             shuffle=False,
         )
-    with replacing(run_dir / LAST) as draft:
-        model.save(draft)
+    if distribution.is_chief(strategy):
+        with replacing(run_dir / LAST) as draft:
+            model.save(draft)
     return {
         "history": {name: [row[name] for row in state.history] for name in state.history[0]},
         "seconds": round(state.seconds, 2),
@@ -207,16 +241,23 @@ def _steps(data: Data, recipe: Recipe) -> int:
 
 
 def _callbacks(
-    state: State, epoch: tf.Variable, data: Data, recipe: Recipe, run_dir: Path
+    model: keras.Model,
+    state: State,
+    epoch: tf.Variable,
+    data: Data,
+    recipe: Recipe,
+    run_dir: Path,
 ) -> list[keras.callbacks.Callback]:
     monitor, mode = _monitored(data.spec)
+    chief = distribution.is_chief(model.distribute_strategy)
     # first, so that the others see the averaged weights
     averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if recipe.ema else []
+    logs = [keras.callbacks.TensorBoard(run_dir / "tensorboard")] if chief else []
     return [
         *averaged,
-        callbacks.Progress(state, epoch, len(data.train), recipe),
-        callbacks.Best(state, monitor, mode, recipe.early_stopping, run_dir),
-        keras.callbacks.TensorBoard(run_dir / "tensorboard"),
+        callbacks.Progress(state, epoch, len(data.train), recipe, chief),
+        callbacks.Best(state, monitor, mode, recipe.early_stopping, run_dir, chief),
+        *logs,
     ]
 
 

@@ -4,8 +4,10 @@ import math
 
 import tensorflow as tf
 
+from zoo.data.parts import Part
 
-def augment(images, labels, changes: dict[str, float], seed):
+
+def augment(images, labels, changes: dict[str, float], seed, part: Part | None = None):
     """Changes one batch.
 
     Args:
@@ -14,31 +16,32 @@ def augment(images, labels, changes: dict[str, float], seed):
             otherwise anything, and returned as it is.
         changes: What `recipe.augmentation` gives.
         seed: Integers of shape (2,).
+        part: Where the images are in their batch, if they are not all of it: they are changed as
+            they would be among the others. A part alone cannot be blended by "mixup".
 
     Returns:
         (images, labels) of the same shapes and types.
     """
     seeds = tf.unstack(tf.random.split(seed, 3))
     if changes.keys() & {"shift", "rotation", "zoom", "flip", "crop"}:
-        images = _move(images, changes, seeds[0])
+        images = _move(images, changes, seeds[0], part)
     if "cutout" in changes:
-        images = _cutout(images, changes["cutout"], seeds[1])
+        images = _cutout(images, changes["cutout"], seeds[1], part)
     if "mixup" in changes:
         images, labels = _mixup(images, labels, changes["mixup"], seeds[2])
     return images, labels
 
 
-def _move(images, changes: dict[str, float], seed):
+def _move(images, changes: dict[str, float], seed, part: Part | None):
     """One bilinear transform an image for rotation, zoom, flip and shift, about its centre.
 
     `crop` is the padded random crop of He et al. 2015: a shift by whole pixels.
     """
-    batch = tf.shape(images)[0]
     rows, columns = images.shape[1:3]
     seeds = iter(tf.unstack(tf.random.split(seed, 7)))
 
     def uniform(low, high):
-        return tf.random.stateless_uniform([batch], next(seeds), low, high)
+        return _uniform(images, next(seeds), low, high, tf.float32, part)
 
     angle = uniform(-1, 1) * math.radians(changes.get("rotation", 0))
     scale = 1 + uniform(-1, 1) * changes.get("zoom", 0)
@@ -67,14 +70,20 @@ def _move(images, changes: dict[str, float], seed):
     return tf.cast(tf.round(moved), images.dtype)
 
 
-def _cutout(images, side: int, seed):
+def _uniform(images, seed, low, high, dtype, part: Part | None):
+    """A number for each image, of shape (images,)."""
+    batch = tf.shape(images)[0] if part is None else part.rows
+    numbers = tf.random.stateless_uniform([batch], seed, low, high, dtype)
+    return numbers if part is None else tf.gather(numbers, part.places)
+
+
+def _cutout(images, side: int, seed, part: Part | None):
     """Blackens a square at a random centre, cut off at the border (DeVries and Taylor 2017)."""
-    batch = tf.shape(images)[0]
     keep = []
     for size, axis_seed in zip(
         images.shape[1:3], tf.unstack(tf.random.split(seed, 2)), strict=True
     ):
-        centre = tf.random.stateless_uniform([batch, 1], axis_seed, 0, size, tf.int32)
+        centre = _uniform(images, axis_seed, 0, size, tf.int32, part)[:, None]
         distance = tf.range(size)[None] - (centre - side // 2)
         keep.append((distance < 0) | (distance >= side))
     visible = keep[0][:, :, None, None] | keep[1][:, None, :, None]

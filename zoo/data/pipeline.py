@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data.augment import augment
+from zoo.data.parts import Part, Parts, cut, separate
 from zoo.data.spec import Arrays, Spec, Split
 
 _AHEAD = 4  # batches made while the model works
@@ -28,6 +29,7 @@ def training_batches(
     changes: dict[str, float],
     one_hot: bool,
     class_weights: np.ndarray | None,
+    parts: Parts | None = None,
 ) -> tf.data.Dataset:
     """Shuffled batches of one epoch, each a function of (seed, epoch, position) alone.
 
@@ -42,46 +44,65 @@ def training_batches(
         changes: Augmentation, from `recipe.augmentation`.
         one_hot: Whether labels are float32 of shape (batch, classes).
         class_weights: float32 of shape (classes,), or None.
+        parts: Which parts of each batch are made here, from the examples, and with the
+            augmentation, that the whole batch has; None for whole batches.
 
     Returns:
-        Dataset of ({input name: x}, {"logits": y}) or, with class weights,
+        Dataset of ({input name: x}, {"logits": y}) or, with class weights or parts,
         ({input name: x}, {"logits": y}, {"logits": weight}).
     """
     base = tf.constant([seed, 0], tf.int64)
     weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
 
-    shuffled = _shuffler(split, spec, batch_size)
+    # an image is blended with its neighbour, which may be of another part: cut afterwards
+    early, late = (None, parts) if "mixup" in changes else (parts, None)
+    shuffled = _shuffler(split, spec, batch_size, early)
 
     def of_epoch(_):
         return shuffled(tf.random.fold_in(base, epoch.read_value()))
 
     def finish(position, batch):
-        x, y = batch
+        x, y, *part = batch
         weight = None if weights is None else tf.gather(weights, y)
         if one_hot:
             y = tf.one_hot(y, spec.num_classes)
         if changes:
             of_batch = tf.random.fold_in(base, epoch.read_value())
-            x, y = augment(x, y, changes, tf.random.fold_in(of_batch, position))
-        return _named(spec, x, y, weight)
+            x, y = augment(x, y, changes, tf.random.fold_in(of_batch, position), *part)
+        if late:
+            x, y, *part = _cutter(spec, late, batch_size)(x, y)
+        return _named(spec, x, y, weight, *part)
 
     batches = tf.data.Dataset.from_tensors(0).flat_map(of_epoch).enumerate()
     batches = batches.map(finish, num_parallel_calls=os.cpu_count(), deterministic=True)
-    return _finished(batches, split, batch_size)
+    return _finished(batches, split, batch_size, parts)
 
 
-def batches(split: Split, spec: Spec, *, batch_size: int, one_hot: bool = False) -> tf.data.Dataset:
-    """Batches in the order of `order`: ({input name: x}, {"logits": y})."""
+def batches(
+    split: Split,
+    spec: Spec,
+    *,
+    batch_size: int,
+    one_hot: bool = False,
+    parts: Parts | None = None,
+) -> tf.data.Dataset:
+    """Batches in the order of `order`: ({input name: x}, {"logits": y}), and the weights of parts.
 
-    def finish(x, y):
-        return _named(spec, x, tf.one_hot(y, spec.num_classes) if one_hot else y, None)
+    Here the weights are 1, and 0 where parts are filled up: there is no gradient to get right.
+    """
+
+    def finish(x, y, *part):
+        part = [p._replace(weight=tf.minimum(p.weight, 1.0)) for p in part]
+        return _named(spec, x, tf.one_hot(y, spec.num_classes) if one_hot else y, None, *part)
 
     if isinstance(split, Arrays):
         rows = tf.data.Dataset.from_tensor_slices(order(split, spec)).batch(batch_size)
-        examples = rows.map(_gather(split))
+        examples = rows.map(_gather(split, spec, parts, batch_size))
     else:
         examples = split.read(None).batch(batch_size)
-    return _finished(examples.map(finish), split, batch_size)
+        if parts:
+            examples = examples.map(_cutter(spec, parts, batch_size))
+    return _finished(examples.map(finish), split, batch_size, parts)
 
 
 def order(split: Split, spec: Spec) -> np.ndarray:
@@ -100,8 +121,10 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def _shuffler(split: Split, spec: Spec, batch_size: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """From a seed to the split's batches (x, y) in the order of that seed."""
+def _shuffler(
+    split: Split, spec: Spec, batch_size: int, parts: Parts | None
+) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """From a seed to the split's batches (x, y), or (x, y, part), in the order of that seed."""
     if not isinstance(split, Arrays):
 
         def streamed(seed):
@@ -112,11 +135,12 @@ def _shuffler(split: Split, spec: Spec, batch_size: int) -> Callable[[tf.Tensor]
             examples = split.read(seed)
             if spec.is_text:
                 examples = examples.batch(_SORTED * batch_size).map(sort).unbatch()
-            return examples.batch(batch_size)
+            batches = examples.batch(batch_size)
+            return batches.map(_cutter(spec, parts, batch_size)) if parts else batches
 
         return streamed
     # made here: a constant made while the epoch is traced would be copied into its graph
-    gather = _gather(split)
+    gather = _gather(split, spec, parts, batch_size)
     lengths = tf.constant(np.count_nonzero(split.x, axis=1), tf.int64) if spec.is_text else None
 
     def shuffled(seed):
@@ -145,22 +169,60 @@ def _lengths(tokens: tf.Tensor) -> tf.Tensor:
     return tf.math.count_nonzero(tokens, axis=-1)
 
 
-def _gather(split: Arrays):
+def _gather(split: Arrays, spec: Spec, parts: Parts | None, batch_size: int) -> Callable:
+    """From row numbers to (x, y), or to (x, y, part) of the rows that are made here alone."""
     x, y = tf.constant(split.x), tf.constant(split.y)
-    return lambda rows: (tf.gather(x, rows), tf.gather(y, rows))
+    if parts is None:
+        return lambda rows: (tf.gather(x, rows), tf.gather(y, rows))
+    lengths = tf.constant(np.count_nonzero(split.x, axis=1), tf.int64) if spec.is_text else None
+
+    def gather(rows):
+        part = cut(parts, tf.size(rows), batch_size)
+        here = tf.gather(rows, part.places)
+        found = tf.gather(x, here)
+        if spec.is_text and not parts.static:
+            found = _narrowed(spec, found, tf.gather(lengths, rows))
+        return found, tf.gather(y, here), part
+
+    return gather
 
 
-def _named(spec: Spec, x: tf.Tensor, y: tf.Tensor, weight: tf.Tensor | None):
-    if spec.is_text:
-        # as wide as its longest text, in steps
-        step = -(-spec.shape[0] // _WIDTHS)
-        longest = tf.reduce_max(_lengths(x))
-        x = x[:, : tf.minimum(-(-longest // step) * step, spec.shape[0])]
+def _cutter(spec: Spec, parts: Parts, batch_size: int) -> Callable:
+    """From a whole batch (x, y) to (x, y, part) of what is made here."""
+
+    def cut_batch(x, y):
+        if spec.is_text and not parts.static:
+            x = _narrowed(spec, x, _lengths(x))
+        part = cut(parts, tf.shape(y)[0], batch_size)
+        return tf.gather(x, part.places), tf.gather(y, part.places), part
+
+    return cut_batch
+
+
+def _narrowed(spec: Spec, x: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    """Texts cut to the width of a batch: the longest of its lengths, in steps."""
+    step = -(-spec.shape[0] // _WIDTHS)
+    longest = tf.reduce_max(lengths)
+    return x[:, : tf.minimum(-(-longest // step) * step, spec.shape[0])]
+
+
+def _named(
+    spec: Spec, x: tf.Tensor, y: tf.Tensor, weight: tf.Tensor | None, part: Part | None = None
+):
+    if part is not None:
+        weight = part.weight if weight is None else weight * part.weight
+    elif spec.is_text:
+        x = _narrowed(spec, x, _lengths(x))
     inputs, targets = {spec.input_name: x}, {"logits": y}
     return (inputs, targets) if weight is None else (inputs, targets, {"logits": weight})
 
 
-def _finished(dataset: tf.data.Dataset, split: Split, batch_size: int) -> tf.data.Dataset:
+def _finished(
+    dataset: tf.data.Dataset, split: Split, batch_size: int, parts: Parts | None
+) -> tf.data.Dataset:
     steps = -(-len(split) // batch_size)
+    if parts:
+        dataset = separate(dataset, parts, batch_size)
+        steps *= parts.count if parts.apart else 1
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     return without_autotuning(dataset.prefetch(_AHEAD))
