@@ -19,9 +19,7 @@ from zoo.errors import UserError
 from zoo.recipe import Recipe
 
 RECIPES = {
-    "plain": {},
-    "several steps at once": {"steps_per_execution": 4},
-    "one cycle": {"schedule": "one_cycle", "optimizer": "adamw"},
+    "several steps at once": {"steps_per_execution": 4, "optimizer": "adamw"},
     "moving average": {"ema": 0.9},
     "early stopping": {"early_stopping": 2, "learning_rate": 0.1, "schedule": "constant"},
     "both": {"ema": 0.9, "early_stopping": 1, "learning_rate": 0.1},

@@ -24,7 +24,7 @@ from zoo.errors import UserError
 FLAGS = flags.FLAGS
 GROUP = "Launch"
 _GRACE = 10  # seconds between SIGTERM and SIGKILL
-_FOLLOW = 15  # seconds in which the others may tell, after one has failed, what they know
+_FOLLOW = 40  # seconds in which the others may find out who is lost, and tell
 
 cli.flag(GROUP, "workers", int, 2, "Processes to start.", 1)
 
