@@ -57,7 +57,7 @@ cli.define_recipe_flags()
 
 cli.flag(RUN, "seed", int, 0, "Makes weights, held-out rows, order and dropout.", 0, 2**31 - 1)
 cli.flag(RUN, "run_dir", str, None, "Folder for what the run leaves behind; an unfinished run "
-         "there goes on. By default runs/<model>-<dataset>.")
+         "there goes on. By default runs/<model>-<dataset>, with -2, -3, ... for other flags.")
 cli.flag(RUN, "overwrite", bool, False, "Removes what an earlier run left in its folder.")
 cli.flag(RUN, "checkpoint_every", str, "5m", "Steps (500) or minutes (5m) between checkpoints.")
 cli.flag(RUN, "export_dir", str, "saved_models", "Folder of exported models.")
@@ -142,17 +142,18 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path, strategy, device
         training.compile(model, data, recipe, {item.name for item in table if item.reason})
     formats.check_model(model, wanted)
 
-    default = f"runs/{entry.name}-{datasets.name_of(data.name)}"
-    run_dir = Path(FLAGS.run_dir or default).expanduser()
     text = cli.flagfile(GROUPS, {"dataset": data.name} | dataclasses.asdict(recipe))
-    begun = run_folder.begun(run_dir, text, free=FREE, overwrite=FLAGS.overwrite)
+    default = Path("runs", f"{entry.name}-{datasets.name_of(data.name)}")
     chief = distribution.is_chief(strategy)
-    with (
-        begun if chief else contextlib.nullcontext(),
-        interruption.advising(f"the same command goes on with {run_dir}"),
-    ):
+    with contextlib.ExitStack() as held:
         # what the others find there is what the chief has settled
-        distribution.barrier(strategy)
+        with distribution.chief_first(strategy):
+            named_dir = FLAGS.run_dir and Path(FLAGS.run_dir).expanduser()
+            run_dir = named_dir or run_folder.choose(default, text, FREE)
+            if chief:
+                begun = run_folder.begun(run_dir, text, free=FREE, overwrite=FLAGS.overwrite)
+                held.enter_context(begun)
+        held.enter_context(interruption.advising(f"the same command goes on with {run_dir}"))
         earlier = report.finished(run_dir, recipe, export_dir, wanted)
         start, damaged = checkpoints.latest(run_dir)
         if earlier and chief:

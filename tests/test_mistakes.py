@@ -147,7 +147,7 @@ CASES = [
     (["--model=mlp", "--dataset=csv:good.csv", "--label=kind", "--train_split=train"], "only TFDS datasets have split"),
     (["--model=mlp", "--dataset=csv:good.csv", "--label=kind", "--augment=flip"], "the dataset has features, not images"),
     (["--model=mlp", "--dataset=csv:price.csv", "--label=price", "--label_smoothing=0.1"], "there are no classes"),
-    (["--model=mlp", "--dataset=csv:price.csv", "--label=price", "--learning_rate=1e30", "--optimizer=sgd"], "Try --learning_rate=1e+29 or --clip_norm=1, with --overwrite or another --run_dir"),
+    (["--model=mlp", "--dataset=csv:price.csv", "--label=price", "--learning_rate=1e30", "--optimizer=sgd"], "Try --learning_rate=1e+29 or --clip_norm=1"),
     (["--model=mlp", "--dataset=csv:whole.csv", "--label=price"], "99 different whole numbers, too many for classes"),
     (["--model=mlp", "--dataset=csv:good.csv", "--label=kind", "--image_size=9"], "has no images to resize"),
     (["--model=cnn", *MNIST, "--run_dir=photos"], "photos: the folder holds files that are not of a run"),

@@ -46,7 +46,7 @@ def test_a_run_from_its_end_on(perceptron):
         (["--epochs=2", "--seed=1", "--warmup=0.1"], "warmup 0.0 there, 0.1 here; seed 0 there, 1"),
         (["--epochs=3", "--train_split=train[:9]"], "train_split train[:500] there, train[:9]"),
     ):  # fmt: skip
-        code, out, err = perceptron(*flags)
+        code, out, err = perceptron(*flags, f"--run_dir={RUN}")
         assert code == 2 and err.count("\n") == 1, err
         assert f"{RUN}: the run there was begun with other flags ({differences}" in err
         assert "name another folder with --run_dir, or begin anew with --overwrite" in err
@@ -60,9 +60,14 @@ def test_a_run_from_its_end_on(perceptron):
     assert [row.partition(",")[0] for row in history] == ["epoch", "0", "1", "2"]
     assert json.loads((RUN / "metrics.json").read_text())["epochs"] == 3
 
-    code, out, _ = perceptron("--epochs=1", "--overwrite")
+    code, out, _ = perceptron("--epochs=1", "--overwrite", f"--run_dir={RUN}")
     assert code == 0 and "epoch 1/1" in out and "goes on" not in out
     assert len((RUN / "history.csv").read_text().splitlines()) == 2
+
+    code, out, _ = perceptron("--epochs=1", "--seed=1")
+    assert code == 0 and f"run: {RUN}-2  (metrics.json" in out, "a folder that nobody named"
+    assert perceptron("--epochs=1", "--seed=1")[1].startswith(f"run: {RUN}-2 is finished")
+    assert perceptron("--epochs=1")[1].startswith(f"run: {RUN} is finished")
 
 
 def test_what_was_deleted_is_exported_again(perceptron):

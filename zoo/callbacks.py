@@ -220,7 +220,6 @@ class Keep(keras.callbacks.Callback):
             f"{self._learning_rate():.3g}: training was stopped, its last checkpoint is kept. Try "
             f"--learning_rate={recipe.learning_rate / 10:g}"
             + ("" if recipe.clip_norm else " or --clip_norm=1")
-            + ", with --overwrite or another --run_dir"
         )
 
     def _learning_rate(self) -> float:

@@ -42,10 +42,24 @@ def check(directory: str | Path | None) -> None:
     directory = Path(directory).expanduser()
     check_writable(directory)
     ours = (directory / FLAGS).exists() or (directory / _LOCK).exists()
-    if directory.exists() and any(directory.iterdir()) and not ours:
+    if directory.is_dir() and any(directory.iterdir()) and not ours:
         raise UserError(
             f"{directory}: the folder holds files that are not of a run: name a new or empty one"
         )
+
+
+def choose(default: Path, flags: str, free: Container[str]) -> Path:
+    """The folder of a run that nobody named: `default`, or `default`-2, `default`-3, ...
+
+    It is the one with a run of these flags or, if there is none, the first that is not there.
+    """
+    folder, number = default, 1
+    while (folder / FLAGS).exists():
+        if not _differences((folder / FLAGS).read_text(errors="replace"), flags, free):
+            return folder
+        number += 1
+        folder = default.with_name(f"{default.name}-{number}")
+    return folder
 
 
 @contextlib.contextmanager
@@ -79,7 +93,9 @@ def begun(
                 elif path.name != _LOCK:
                     path.unlink()
         file = directory / FLAGS
-        if file.exists() and (differences := _differences(file.read_text(), flags, free)):
+        if file.exists() and (
+            differences := _differences(file.read_text(errors="replace"), flags, free)
+        ):
             raise UserError(
                 f"{directory}: the run there was begun with other flags ({'; '.join(differences)}):"
                 " take the same, name another folder with --run_dir, or begin anew with --overwrite"
