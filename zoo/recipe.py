@@ -100,10 +100,10 @@ class Recipe:
         if self.batch_size % self.accumulate_steps:
             raise UserError(f"{parts}: it does not divide batch_size={self.batch_size}")
         if self.ema:
-            raise UserError(f"{parts}: Keras moves ema's average at every part; drop one")
+            raise UserError(f"{parts}: Keras moves the ema at every part; leave one out")
         if self.precision == "mixed_float16":
             raise UserError(
-                f"{parts}: the loss scaling of mixed_float16 leaves out parts of a batch; leave one "
+                f"{parts}: the loss scaling of mixed_float16 skips parts of a batch; leave one "
                 "out, or take mixed_bfloat16"
             )
 
