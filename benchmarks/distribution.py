@@ -1,4 +1,4 @@
-"""Examples per second of one process, two mirrored devices and two workers, and what exchange costs.
+"""Examples per second of one process, two mirrored devices and two workers; cost of the exchange.
 
     python -m benchmarks.distribution --model=cnn --rounds=3
 
@@ -135,7 +135,7 @@ def main() -> None:
     processes = {name: start(name) for name in CONTENDERS}
     kinds = {}
     for name, started in processes.items():
-        kinds[name] = [process.stdout.readline().split() for process in started][0]
+        kinds[name], *_ = (process.stdout.readline().split() for process in started)
     seconds = {(name, kind): [] for name in kinds for kind in kinds[name]}
     for counted in range(-1, FLAGS.rounds):
         for (name, kind), measured in seconds.items():
@@ -146,11 +146,11 @@ def main() -> None:
         for process in started:
             process.stdin.close()
             process.wait()
-    print(
-        f"{FLAGS.model}, {FLAGS.examples:,} examples, batch {FLAGS.batch_size}, {os.cpu_count()} cores"
-    )
+    size = f"{FLAGS.examples:,} examples, batch {FLAGS.batch_size}"
+    print(f"{FLAGS.model}, {size}, {os.cpu_count()} cores")
     for name in CONTENDERS:
-        line = f"  {name:<9}{FLAGS.examples / statistics.median(seconds[name, 'with']):8,.0f} examples/s"
+        rate = FLAGS.examples / statistics.median(seconds[name, "with"])
+        line = f"  {name:<9}{rate:8,.0f} examples/s"
         if (name, "without") in seconds:
             pairs = zip(seconds[name, "without"], seconds[name, "with"], strict=True)
             shares = [1 - without / exchanged for without, exchanged in pairs]

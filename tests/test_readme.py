@@ -185,6 +185,16 @@ def test_benchmark_of_signatures_runs_in_small(model):
     assert {"keras", "serving_default", "classify", "top_k"} <= set(done.stdout.split())
 
 
+def test_benchmark_of_strategies_runs_in_small():
+    flags = ["--model=perceptron", "--rounds=1", "--examples=256"]
+    command = [sys.executable, "-m", "benchmarks.distribution", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"one +[\d,]+ examples/s\n  mirrored .*communication.*\n  workers ", done.stdout
+    )
+
+
 @pytest.mark.parametrize("version", ["3.9", "3.14"])
 def test_make_refuses_other_pythons_in_one_line(version, tmp_path):
     fake = tmp_path / "python"
