@@ -26,6 +26,7 @@ CONSOLE = [
     for line in block.splitlines()
 ]
 TRAIN = list(dict.fromkeys(line for line in CONSOLE if line.startswith("python train.py")))
+LAUNCH = [line for line in CONSOLE if line.startswith("python -m zoo.launch")]
 SERVING = [line for line in CONSOLE if "python -m zoo.serving." in line]
 TOKENS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -57,11 +58,13 @@ def user_folder(train):
 
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    rest = [line for line in CONSOLE if line not in TRAIN and line not in SERVING]
+    rest = [line for line in CONSOLE if line not in TRAIN + SERVING + LAUNCH]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
-        # of docker and of the server that it starts, tests/test_serving_config.py has the files
-        if not line.startswith(("(cd saved_models && docker", "curl")):
+        # of docker and of the server that it starts, tests/test_serving_config.py has the files;
+        # tests/test_kubernetes.py has those of clusters
+        elsewhere = ("(cd saved_models && docker", "curl", "kubectl", "TF_CONFIG=")
+        if not line.startswith(elsewhere):
             program, target = line.split()
             assert program == "make" and target in targets
     assert len(TRAIN) >= 10 and len(SERVING) >= 8
@@ -180,6 +183,16 @@ def test_benchmark_of_signatures_runs_in_small(model):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert {"keras", "serving_default", "classify", "top_k"} <= set(done.stdout.split())
+
+
+def test_benchmark_of_strategies_runs_in_small():
+    flags = ["--model=perceptron", "--rounds=1", "--examples=256"]
+    command = [sys.executable, "-m", "benchmarks.distribution", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"one +[\d,]+ examples/s\n  mirrored .*communication.*\n  workers ", done.stdout
+    )
 
 
 @pytest.mark.parametrize("version", ["3.9", "3.14"])

@@ -6,6 +6,7 @@ Each worker gets a TF_CONFIG with free ports of this machine. What they print co
 in front. When one fails, or on Ctrl-C or SIGTERM, all are ended.
 """
 
+import dataclasses
 import os
 import signal
 import socket
@@ -24,9 +25,17 @@ from zoo.errors import UserError
 FLAGS = flags.FLAGS
 GROUP = "Launch"
 _GRACE = 10  # seconds between SIGTERM and SIGKILL
-_FOLLOW = 40  # seconds in which the others may find out who is lost, and tell
+_FOLLOW = 40  # seconds in which the others may tell, after one has failed, what they know
 
 cli.flag(GROUP, "workers", int, 2, "Processes to start.", 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """A started worker, and the threads that pass on what it prints."""
+
+    process: subprocess.Popen
+    printers: list[threading.Thread]
 
 
 def main(*command: str) -> None:
@@ -45,18 +54,15 @@ def main(*command: str) -> None:
     sys.exit(128 + stopped[0] if stopped else code)
 
 
-def start(command: list[str], count: int) -> list[subprocess.Popen]:
-    """Starts `count` workers of the Python program, and a thread for the lines of each."""
+def start(command: list[str], count: int) -> list[Worker]:
+    """Starts `count` workers of the Python program and prints their process ids."""
     addresses = tuple(f"localhost:{port}" for port in free_ports(count))
     workers = []
     for index, address in enumerate(addresses):
-        environment = os.environ | {
-            "TF_CONFIG": Cluster(addresses, index).config(),
-            "PYTHONUNBUFFERED": "1",
-        }
-        worker = subprocess.Popen(
+        config = {"TF_CONFIG": Cluster(addresses, index).config(), "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(
             [sys.executable, *command],
-            env=environment,
+            env=os.environ | config,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -64,14 +70,14 @@ def start(command: list[str], count: int) -> list[subprocess.Popen]:
             # so that Ctrl-C comes to this process alone, which passes it on
             start_new_session=True,
         )
-        print(f"worker {index}: process {worker.pid}, {address}", flush=True)
-        worker.lines = [
+        print(f"worker {index}: process {process.pid}, {address}", flush=True)
+        printers = [
             threading.Thread(target=_pass_on, args=(f"[worker {index}] ", source, target))
-            for source, target in ((worker.stdout, sys.stdout), (worker.stderr, sys.stderr))
+            for source, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
         ]
-        for thread in worker.lines:
-            thread.start()
-        workers.append(worker)
+        for printer in printers:
+            printer.start()
+        workers.append(Worker(process, printers))
     return workers
 
 
@@ -86,20 +92,20 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def watch(workers: list[subprocess.Popen], stopped: list[int]) -> int:
+def watch(workers: list[Worker], stopped: list[int]) -> int:
     """Waits until all have ended, one has failed or a signal has come in `stopped`.
 
     Returns:
         The exit code of the first that failed, 1 if a signal ended it, or 0.
     """
     while not stopped:
-        codes = [worker.poll() for worker in workers]
+        codes = [worker.process.poll() for worker in workers]
         failed = next((i for i, code in enumerate(codes) if code), None)
         if failed is not None:
             print(f"worker {failed} {_ending(codes[failed])}: all end", file=sys.stderr, flush=True)
             limit = time.monotonic() + _FOLLOW
             while time.monotonic() < limit and not stopped:
-                if all(worker.poll() is not None for worker in workers):
+                if all(worker.process.poll() is not None for worker in workers):
                     break
                 time.sleep(0.1)
             return max(codes[failed], 0) or 1
@@ -109,19 +115,19 @@ def watch(workers: list[subprocess.Popen], stopped: list[int]) -> int:
     return 0
 
 
-def end(workers: list[subprocess.Popen]) -> None:
+def end(workers: list[Worker]) -> None:
     """Ends those that still run: by SIGTERM, and after 10 seconds by SIGKILL."""
     for worker in workers:
-        if worker.poll() is None:
-            worker.terminate()
+        if worker.process.poll() is None:
+            worker.process.terminate()
     limit = time.monotonic() + _GRACE
     for worker in workers:
         try:
-            worker.wait(max(0.0, limit - time.monotonic()))
+            worker.process.wait(max(0.0, limit - time.monotonic()))
         except subprocess.TimeoutExpired:
-            worker.kill()
-        for thread in worker.lines:
-            thread.join()
+            worker.process.kill()
+        for printer in worker.printers:
+            printer.join()
 
 
 def _ending(code: int) -> str:

@@ -7,6 +7,7 @@ no mean; and it takes the mean of each step's results over axis 0, though they a
 """
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -24,7 +25,7 @@ from zoo.errors import UserError, WorkerLostError
 KERAS = ("3.15",)  # the minor versions that the mend was tested with
 _HEARTBEAT = 15_000  # milliseconds without one after which a worker is lost
 _REGISTER = 60_000
-_LINGER = 2.0  # seconds in which the others can find out for themselves who was lost first
+_LINGER = 5.0  # seconds in which the others can find out for themselves who was lost first
 
 
 def strategy(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy:
@@ -47,7 +48,11 @@ def strategy(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy:
             coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=len(cluster.workers))
         ],
     )
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    handler = signal.getsignal(signal.SIGTERM)
+    made = tf.distribute.MultiWorkerMirroredStrategy()
+    # the coordination service takes SIGTERM for a notice alone, and the process would go on
+    signal.signal(signal.SIGTERM, handler)
+    return made
 
 
 def spans_workers(strategy: tf.distribute.Strategy | None) -> bool:
@@ -127,7 +132,7 @@ def naming_lost(strategy: tf.distribute.Strategy) -> Iterator[None]:
             raise
         time.sleep(_LINGER)
         raise WorkerLostError(
-            f"{cluster.names(lost)} does not answer any more: worker {cluster.index} ends too. "
+            f"no answer any more from {cluster.names(lost)}: worker {cluster.index} ends too. "
             f"Start the same command again on all workers"
         ) from error
 

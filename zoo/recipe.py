@@ -100,11 +100,11 @@ class Recipe:
         if self.batch_size % self.accumulate_steps:
             raise UserError(f"{parts}: it does not divide batch_size={self.batch_size}")
         if self.ema:
-            raise UserError(f"{parts}: Keras moves the average of ema at every part; leave one out")
+            raise UserError(f"{parts}: Keras moves the ema at every part; leave one out")
         if self.precision == "mixed_float16":
             raise UserError(
-                f"{parts}: the loss scaling of mixed_float16 leaves out parts of a batch; leave "
-                "one out, or take mixed_bfloat16"
+                f"{parts}: the loss scaling of mixed_float16 skips parts of a batch; leave one "
+                "out, or take mixed_bfloat16"
             )
 
 

@@ -112,8 +112,9 @@ def compile(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] 
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     parted = distribution.parted(model.distribute_strategy, recipe)
     if parted:
+        weights = _class_weights(data, recipe)
         with model.distribute_strategy.scope():
-            metrics = _metrics_of_examples(model, loss, loss_weights, metrics, recipe)
+            metrics = _metrics_of_examples(model, loss, loss_weights, metrics, weights)
     model.compile(
         optimizer=optimizers.optimizer(
             recipe, _steps(data, recipe) * recipe.epochs, finetuning.rates(model, recipe)
@@ -129,10 +130,11 @@ def compile(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] 
     )
 
 
-def _metrics_of_examples(model, loss, loss_weights, metrics: list, recipe: Recipe) -> list:
+def _metrics_of_examples(model, loss, loss_weights, metrics: list, class_weights) -> list:
     """The loss and the metrics for batches in parts."""
     scale = loss_weights["logits"] if loss_weights else 1.0
-    shown = example_metrics.ExampleLoss(loss, scale, bool(recipe.class_weights))
+    weights = None if class_weights is None else class_weights.tolist()
+    shown = example_metrics.ExampleLoss(loss, scale, weights)
     shown.penalties = lambda: model.losses
     return [shown, *map(example_metrics.of_examples, metrics)]
 

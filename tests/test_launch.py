@@ -1,0 +1,101 @@
+"""python -m zoo.launch from its flags to the end of all workers."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+from test_readme import LAUNCH
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+SLEEP = """
+import os, sys, time
+import json
+index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+print("here", index)
+if sys.argv[1:] == ["fail"] and index == 1:
+    sys.exit(2)
+time.sleep(60)
+"""
+
+
+def launch(*words, folder):
+    run = [sys.executable, "-m", "zoo.launch", *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(run, cwd=folder, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_the_readmes_command_trains_as_one_process_does(tfds_dir, tmp_path):
+    """Two workers on a default recipe: one run folder, one export, each test example once."""
+    (tmp_path / "train.py").symlink_to(ROOT / "train.py")
+    words = shlex.split(LAUNCH[0])[3:]
+    extra = ["--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=2", "--hparam=filters=4"]
+    started = launch(*words, *extra, "--train_split=train[:25%]", folder=tmp_path)
+    out, err = started.communicate()
+    assert started.returncode == 0, err
+    assert err == ""
+    lines = out.splitlines()
+    assert [line.split(":")[0] for line in lines[:2]] == ["worker 0", "worker 1"]
+    assert all(line.startswith("[worker 0] ") for line in lines[2:]), "the chief alone writes"
+    assert lines[-1] == "[worker 0] saved_models/cnn/1"
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["cnn-mnist_5k"]
+    run = tmp_path / "runs" / "cnn-mnist_5k"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["devices"] == "2 workers (TF_CONFIG names them)"
+    assert metrics["test"]["examples"] == 1000
+    assert {"best.keras", "last.keras", "history.csv"} <= {p.name for p in run.iterdir()}
+
+
+def test_all_end_when_one_fails(tmp_path):
+    (tmp_path / "sleep.py").write_text(SLEEP)
+    # those that stay deaf would be waited for
+    code = "import sys; from zoo import cli, launch; launch._FOLLOW = 0.5; " + (
+        "cli.run(launch.main, str, 'PROGRAM...')"
+    )
+    run = [sys.executable, "-c", code, "--workers=3", "--", "sleep.py", "fail"]
+    done = subprocess.run(run, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "worker 1 failed with code 2: all end" in done.stderr
+    assert "[worker 2] here 2" in done.stdout
+    assert not any(map(alive, pids(done.stdout)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all(number, tmp_path):
+    (tmp_path / "sleep.py").write_text(SLEEP)
+    started = launch("--workers=2", "--", "sleep.py", folder=tmp_path)
+    seen = ""
+    while seen.count("here") < 2:
+        seen += started.stdout.readline()
+    begun = time.monotonic()
+    started.send_signal(number)
+    started.communicate()
+    assert started.returncode == 128 + number and time.monotonic() - begun < 5
+    assert len(pids(seen)) == 2 and not any(map(alive, pids(seen)))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--workers=2"], "no program"), (["--workers=0", "--", "train.py"], "--workers")],
+)
+def test_mistakes(words, message, tmp_path):
+    out, err = (started := launch(*words, folder=tmp_path)).communicate()
+    assert started.returncode == 2 and message in err and err.count("\n") == 1 and not out
+
+
+def pids(out):
+    return [int(pid) for pid in re.findall(r"^worker \d+: process (\d+),", out, re.MULTILINE)]
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
