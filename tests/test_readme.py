@@ -75,7 +75,7 @@ def test_command(command, user_folder, tfds_dir, bert_preset, monkeypatch):
         assert user_folder(*(f for f in flags if "--weights" not in f), *before)[0] == 0
     extra = [f"--data_dir={tfds_dir}", "--epochs=1"]
     if not any(word in command for word in ("csv:", "jsonl:", "folder:", "--train_split")):
-        extra.append("--train_split=train[:10%]")
+        extra.append("--train_split=train[:5%]")
     if "--flagfile" in command:
         extra.append("--dataset=mnist_5k")
     code, out, err = user_folder(*flags, *extra)

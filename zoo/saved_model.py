@@ -171,15 +171,15 @@ def write_graph(
         tf.saved_model.save(root, str(directory), signatures=made)
 
 
-def predictor(model: keras.Model) -> Callable:
-    """The model as one graph for any batch size: from {input name: x} to logits.
+def predictor(model: keras.Model, output: str = "logits") -> Callable:
+    """The model as one graph for any batch size: from {input name: x} to one of its outputs.
 
     Keras' own predict would split a batch over the replicas of a strategy.
     """
     (name, tensor), *_ = model.input.items()
     signature = {name: tf.TensorSpec(tensor.shape, tensor.dtype)}
     return tf.function(
-        lambda inputs: model(inputs, training=False)["logits"],
+        lambda inputs: model(inputs, training=False)[output],
         input_signature=[signature],
         autograph=False,
     )
