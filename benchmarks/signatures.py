@@ -46,8 +46,9 @@ def contenders(name: str, batch: int) -> dict:
         drawn = random.choice(WORDS[3:], (batch, 150))
         samples = np.array([" ".join(row) for row in drawn], object)
     model = registry.build(entry, spec, {})
-    version = zoo.export(model, Path(tempfile.mkdtemp()) / name, spec=spec, samples=samples)
-    served = tf.saved_model.load(str(version)).signatures
+    with tempfile.TemporaryDirectory() as folder:
+        version = zoo.export(model, Path(folder, name), spec=spec, samples=samples)
+        served = tf.saved_model.load(str(version)).signatures
 
     def bound(signature):
         inputs = examples.inputs(spec, samples, signature)

@@ -1,7 +1,12 @@
 """What the tests share: small datasets of each kind, and train.py called as a user would."""
 
+import fcntl
+import gc
+import json
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +21,43 @@ from zoo import cli
 ROOT = Path(__file__).parent.parent
 REAL_DATA = os.environ.get("TFDS_DATA_DIR")
 MINILM = os.environ.get("MINILM_DIR")
+
+# has TensorFlow imported and not yet used, and calls Python in a fork of itself, time after time
+FORKING = """
+import json, os, runpy, sys, traceback
+from zoo import cli
+cli.import_tensorflow()
+import keras, tensorflow_datasets
+from zoo import saved_model, training
+for line in sys.stdin:
+    arguments, folder, environment, files = json.loads(line)
+    child = os.fork()
+    if child:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    for number, file in enumerate(files):
+        os.dup2(os.open(file, os.O_RDWR), number)
+    sys.stdin, code = open(0), 0
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.path[0] = folder
+    try:
+        option, what, *rest = arguments
+        sys.modules.pop(what, None)
+        sys.argv = [option, *rest] if option == "-c" else [what, *rest]
+        if option == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+    except SystemExit as exit:
+        code = exit.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+"""
 
 cli.import_tensorflow()
 
@@ -36,13 +78,39 @@ def minilm():
     return MINILM
 
 
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory):
+    """What TFDS and others leave behind goes where pytest removes it."""
+    tempfile.tempdir = str(tmp_path_factory.mktemp("tmp"))
+    os.environ["TMPDIR"] = tempfile.tempdir
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory():
+    """Keras keeps the graphs of all models, which are gigabytes in the end."""
+    yield
+    keras = sys.modules.get("keras")
+    if keras:
+        keras.backend.clear_session()
+    gc.collect()
+
+
 @pytest.fixture(scope="session")
 def tfds_dir(tmp_path_factory):
-    """A folder for TFDS with mnist_5k prepared, and nothing else."""
-    from zoo import data
+    """A folder for TFDS with the two datasets that need no download, shared by all processes."""
+    import tensorflow_datasets as tfds
 
-    folder = tmp_path_factory.mktemp("tfds")
-    data.load("mnist_5k", data_dir=str(folder))
+    from zoo import data  # noqa: F401, registers them
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder /= "tfds"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in ("mnist_5k", "synthetic_reviews"):
+            tfds.builder(name, data_dir=folder).download_and_prepare()
     return folder
 
 
@@ -73,6 +141,28 @@ def train(train_module, tmp_path, monkeypatch, capfd):
         return code, *capfd.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory):
+    """Runs `python -m MODULE ...` or `python -c CODE ...` without 5 s of importing TensorFlow."""
+    folder = tmp_path_factory.mktemp("python")
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, "-c", FORKING], env=environment, text=True, **pipes)
+
+    def run(*arguments, cwd=ROOT, input="", **environment):
+        files = [folder / name for name in ("stdin", "stdout", "stderr")]
+        for file, text in zip(files, (input, "", ""), strict=True):
+            file.write_text(text)
+        asked = [[*map(str, arguments)], str(cwd), environment, [*map(str, files)]]
+        print(json.dumps(asked), file=parent.stdin, flush=True)
+        code = int(parent.stdout.readline())
+        return subprocess.CompletedProcess(arguments, code, *(f.read_text() for f in files[1:]))
+
+    yield run
+    parent.stdin.close()
+    parent.wait()
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +217,7 @@ def bert_preset(tmp_path_factory):
     keras.utils.set_random_seed(0)
     keras_hub.models.BertBackbone(
         vocabulary_size=10,
-        num_layers=2,
+        num_layers=1,
         num_heads=2,
         hidden_dim=8,
         intermediate_dim=16,

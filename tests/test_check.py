@@ -29,10 +29,9 @@ def version(exported, tmp_path):
     return shutil.copytree(exported, tmp_path / "perceptron" / "1")
 
 
-def command(*words):
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    run = [sys.executable, "-m", "zoo.serving.check", *map(str, words)]
-    return subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True)
+@pytest.fixture
+def command(python):
+    return lambda *words: python("-m", "zoo.serving.check", *words)
 
 
 def test_every_signature_is_called_with_every_record(version):
@@ -69,8 +68,11 @@ def test_a_record_of_no_signature_is_found(version):
         check.check(version)
 
 
-def test_the_command(exported, version):
-    done = command(exported.parent)
+def test_the_command(exported, version, command):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    run = [sys.executable, "-m", "zoo.serving.check", exported.parent]
+    done = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stderr == ""
     assert done.returncode == 0 and len(done.stdout.splitlines()) == len(SIGNATURES), done.stderr
     zoo.get("perceptron").save(version / "assets.extra/model.keras")
     done = command(version)
@@ -103,6 +105,6 @@ def test_a_server_is_checked_over_both_ways(name):
         (["nowhere", "--server"], "Missing value for flag --server"),
     ],
 )
-def test_mistakes(words, told):
+def test_mistakes(words, told, command):
     done = command(*words)
     assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1

@@ -74,9 +74,9 @@ def by_onnx(path, x):
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_every_model_predicts_the_same_in_every_format(name, kind, tmp_path):
-    model, x = build(name, kind), inputs(kind)
+    model, x = build(name, kind), inputs(kind, 16)
     wanted = [f for f in formats.FORMATS if not (f == "litert_int8" and name in RECURRENT)]
-    files = formats.write(model, spec_of(kind), tmp_path, wanted, inputs(kind, 64))
+    files = formats.write(model, spec_of(kind), tmp_path, wanted, inputs(kind, 32))
     assert list(files) == wanted[1:]
     assert sorted(tmp_path.iterdir()) == sorted(files.values())
     (input_name,) = model.input

@@ -321,6 +321,7 @@ def test_a_full_disk_is_told_in_one_line(train, tfds_dir, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(report, "write_json", full)
-    code, _, err = train("--model=perceptron", *MNIST, "--epochs=1", f"--data_dir={tfds_dir}")
+    flags = ("--epochs=1", "--nojit_compile", f"--data_dir={tfds_dir}")
+    code, _, err = train("--model=perceptron", *MNIST, *flags)
     assert code == 2
     assert err == "train.py: runs/perceptron-mnist_5k/metrics.json: No space left on device\n"

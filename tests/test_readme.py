@@ -1,6 +1,5 @@
 """The README is true: its commands and its code run, its tree and its table are today's."""
 
-import os
 import re
 import shlex
 import shutil
@@ -79,7 +78,7 @@ def test_command(command, user_folder, tfds_dir, bert_preset, monkeypatch):
         assert user_folder(*(f for f in flags if "--weights" not in f), *before)[0] == 0
     extra = [f"--data_dir={tfds_dir}", "--epochs=1"]
     if not any(word in command for word in ("csv:", "jsonl:", "folder:", "--train_split")):
-        extra.append("--train_split=train[:10%]")
+        extra.append("--train_split=train[:5%]")
     if "--flagfile" in command:
         extra.append("--dataset=mnist_5k")
     code, out, err = user_folder(*flags, *extra)
@@ -92,7 +91,7 @@ def test_command(command, user_folder, tfds_dir, bert_preset, monkeypatch):
     zoo.registry._ENTRIES.pop("tiny", None)
 
 
-def test_serving_commands(tmp_path):
+def test_serving_commands(python, tmp_path):
     """Against exports of small models; those that name a server find none there."""
     spec = Spec("text", (8,), ("neg", "pos"), tokenizer=Tokenizer("words", TOKENS, 8))
     lstm = zoo.get("lstm", vocabulary_size=len(TOKENS), width=4, embedding=4)
@@ -104,11 +103,9 @@ def test_serving_commands(tmp_path):
         write_image(tmp_path / path, np.zeros((30, 40, 3), "uint8"))
     (tmp_path / "reviews.txt").write_text("a fine film\nno fun\n")
     for line in SERVING:
-        run = line.replace("python", sys.executable)
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            run, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
+        typed, _, command = line.rpartition(" | ")
+        arguments = shlex.split(command.removeprefix("python "))
+        done = python(*arguments, cwd=tmp_path, input=typed.removeprefix("echo ").strip('"'))
         if "--server" in line:
             assert done.returncode == 2 and "localhost:8501" in done.stderr, done.stderr
             assert done.stderr.count("\n") == 1
@@ -116,15 +113,12 @@ def test_serving_commands(tmp_path):
             assert done.returncode == 0 and done.stdout, done.stderr
     in_process = CODE[1].replace(', server="localhost:8501"', "")
     assert in_process != CODE[1]
-    run = [sys.executable, "-c", in_process]
-    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = python("-c", in_process, cwd=tmp_path)
     assert done.returncode == 0 and "pos" in done.stdout, done.stderr
 
 
-def test_the_code_runs_as_it_stands(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", CODE[0]], cwd=tmp_path, capture_output=True, text=True
-    )
+def test_the_code_runs_as_it_stands(python, tmp_path):
+    done = python("-c", CODE[0], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "93,322" in done.stdout and (tmp_path / "saved_models/bright/1").is_dir()
 
@@ -170,17 +164,15 @@ def test_tree_names_every_file():
         assert any(f == name or name in Path(f).parts for f in files), f"{name} is not there"
 
 
-def test_benchmark_runs_in_small():
-    command = [sys.executable, "-m", "benchmarks.epoch_time", "--rounds=1", "--examples=1000"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def test_benchmark_runs_in_small(python):
+    done = python("-m", "benchmarks.epoch_time", "--rounds=1", "--examples=1000")
     assert done.returncode == 0, done.stderr
     assert "zoo / floor: median" in done.stdout and "zoo / keras: median" in done.stdout
 
 
 @pytest.mark.parametrize("model", ["perceptron", "fasttext"])
-def test_benchmark_of_signatures_runs_in_small(model):
-    command = [sys.executable, "-m", "benchmarks.signatures", f"--model={model}", "--calls=2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def test_benchmark_of_signatures_runs_in_small(model, python):
+    done = python("-m", "benchmarks.signatures", f"--model={model}", "--calls=2")
     assert done.returncode == 0, done.stderr
     assert {"keras", "serving_default", "classify", "top_k"} <= set(done.stdout.split())
 

@@ -34,9 +34,8 @@ def reviews():
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    builder = tfds.builder("synthetic_reviews", data_dir=tmp_path_factory.mktemp("tfds"))
-    builder.download_and_prepare()
+def prepared(tfds_dir):
+    builder = tfds.builder("synthetic_reviews", data_dir=tfds_dir)
     assert builder.info.features["label"].names == ["neg", "pos"]
 
     def split(name):

@@ -227,11 +227,8 @@ def _converted(name: str, model, spec: "specs.Spec", calibration: np.ndarray) ->
 
     batch = None if name == "onnx" else 1
     inputs = tf.TensorSpec((batch, *spec.shape), spec.dtype, spec.input_name)
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("serve", call, input_signature=[{spec.input_name: inputs}])
     with tempfile.TemporaryDirectory() as folder:
-        archive.write_out(folder, verbose=False)
+        saved_model.write_graph(folder, model, {"serve": (call, {spec.input_name: inputs})})
         if name == "onnx":
             return _onnx(folder, spec)
         return _litert(folder, spec, calibration if name == "litert_int8" else None)

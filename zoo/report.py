@@ -226,7 +226,9 @@ def _worst(examples: np.ndarray, target: np.ndarray, logits: np.ndarray) -> list
 
 def _draw_examples(batches: list[list[tuple]], spec: Spec, path: Path) -> None:
     worst = sorted((e for batch in batches for e in batch), key=lambda e: -e[0])[:_EXAMPLES]
-    figure = Figure(figsize=(10, 10.5), layout="constrained")
+    # at fixed places: to find them would take as long as the drawing
+    figure = Figure(figsize=(10, 10.5))
+    figure.subplots_adjust(0.01, 0.01, 0.99, 0.92, wspace=0.1, hspace=0.15)
     for axes in (grid := figure.subplots(5, 5)).flat:
         axes.axis("off")
     for axes, (confidence, image, target, given) in zip(grid.flat, worst, strict=False):

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
 from zoo.run_folder import BEST, LAST, METRICS
 from zoo.serving import check, examples
-from zoo.serving.signatures import signatures
+from zoo.serving.signatures import Signature, signatures
 
 # beside the graph, in the folder of a SavedModel that TF Serving leaves alone
 _EXTRA = "assets.extra"
@@ -77,8 +77,7 @@ def export(
         ) from error
     try:
         draft.chmod(0o755)
-        archive = _archive(model, spec)
-        archive.write_out(str(draft), verbose=False)
+        write_graph(draft, model, *signatures(model, spec))
         names = _name_methods(draft)
         extra = draft / _EXTRA
         extra.mkdir()
@@ -145,15 +144,42 @@ def without_cudnn(model: keras.Model) -> Iterator[None]:
             layer.use_cudnn = "auto"
 
 
-def predictor(model: keras.Model) -> Callable:
-    """The model as one graph for any batch size: from {input name: x} to logits.
+def write_graph(
+    directory: str | Path,
+    model: keras.Model,
+    functions: dict[str, Signature],
+    tables: Sequence[keras.layers.Layer] = (),
+) -> None:
+    """Writes a SavedModel of the model's weights and these signatures.
+
+    Not by `keras.export.ExportArchive`, which traces each function twice, and writes it twice.
+
+    Args:
+        directory: Its folder.
+        model: What the functions call.
+        functions: Signatures by their names.
+        tables: Layers whose lookup tables they use.
+    """
+    root = tf.Module()
+    root.weights = [variable.value for variable in model.variables]
+    root.tables = list(tables)
+    made = {
+        name: tf.function(function, input_signature=[specs], autograph=False)
+        for name, (function, specs) in functions.items()
+    }
+    with without_cudnn(model):
+        tf.saved_model.save(root, str(directory), signatures=made)
+
+
+def predictor(model: keras.Model, output: str = "logits") -> Callable:
+    """The model as one graph for any batch size: from {input name: x} to one of its outputs.
 
     Keras' own predict would split a batch over the replicas of a strategy.
     """
     (name, tensor), *_ = model.input.items()
     signature = {name: tf.TensorSpec(tensor.shape, tensor.dtype)}
     return tf.function(
-        lambda inputs: model(inputs, training=False)["logits"],
+        lambda inputs: model(inputs, training=False)[output],
         input_signature=[signature],
         autograph=False,
     )
@@ -263,19 +289,6 @@ def _noise(spec: Spec) -> np.ndarray:
     if spec.kind == "image":
         return random.integers(0, 256, (8, *spec.shape), "uint8")
     return random.normal(size=(8, *spec.shape)).astype("float32")
-
-
-def _archive(model: keras.Model, spec: Spec) -> keras.export.ExportArchive:
-    """An archive of the model's weights and its signatures."""
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    made, tables = signatures(model, spec)
-    for table in tables:
-        archive.track(table)
-    with without_cudnn(model):
-        for name, (function, specs) in made.items():
-            archive.add_endpoint(name, function, input_signature=[specs])
-    return archive
 
 
 def _name_methods(directory: Path) -> list[str]:

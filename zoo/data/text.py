@@ -72,8 +72,11 @@ def encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.layer
         dense = tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]])
         return tf.concat([tf.maximum(dense[:, :1], _UNKNOWN), dense[:, 1:]], axis=1)
 
-    # a graph, since KerasHub's tokenizer gives lists outside one
-    return tf.function(encode, reduce_retracing=True), table
+    # graphs, since KerasHub's tokenizer gives lists outside one; of any batch size, since tracing
+    # BERT's takes a second
+    string = tf.TensorSpec((None,), tf.string)
+    graphs = {n: tf.function(encode, input_signature=[string] * n) for n in (1, 2)}
+    return lambda *texts: graphs[len(texts)](*texts), table
 
 
 def split(texts: tf.Tensor, kind: str, lowercase: bool) -> tf.RaggedTensor:

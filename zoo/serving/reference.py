@@ -18,6 +18,10 @@ Answer = Callable[[str, dict[str, np.ndarray]], dict[str, np.ndarray]]
 def reference(model: keras.Model, spec: Spec) -> Answer:
     """From a signature's name and inputs, as `zoo.serving.examples` makes them, to its outputs."""
     predict = saved_model.predictor(model)
+    head = next((layer for layer in model.layers if layer.name == HEAD), None)
+    body = head and saved_model.predictor(
+        keras.Model(model.input, {"features": head.input}), "features"
+    )
     encode = text.encoder(spec.tokenizer)[0] if spec.tokenizer else None
     names = list(raw_inputs(spec))
 
@@ -27,8 +31,7 @@ def reference(model: keras.Model, spec: Spec) -> Answer:
         if encode:
             inputs = {"tokens": encode(*inputs.values())}
         if signature == "features":
-            body = keras.Model(model.input, model.get_layer(HEAD).input)
-            return {"features": np.asarray(body(inputs, training=False), "float32")}
+            return {"features": np.asarray(body(inputs), "float32")}
         logits = predict(inputs).numpy()
         if spec.class_names is None:
             name = "outputs" if signature == "regress" else "prediction"

@@ -144,58 +144,50 @@ def _from_examples(serialized: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
     if spec.kind == "image":
         return {"image": _images(keys, values, spec)}
     width = spec.shape[0]
-    together = _numbers(keys, values, "features")
-    whole = together.row_lengths() == width
+    taken, whole = _numbers(keys, values, "features", width)
     if not spec.feature_names:
         _check(whole, f"each example needs {width} numbers as 'features'")
     columns = []
     for name in spec.feature_names:
-        column = _numbers(keys, values, name)
-        _check(
-            whole | (column.row_lengths() == 1),
-            f"each example needs one number as the feature '{name}'",
-        )
-        columns.append(column.to_tensor(shape=[None, 1]))
-    taken = together.to_tensor(shape=[None, width])
+        column, is_one = _numbers(keys, values, name, 1)
+        _check(whole | is_one, f"each example needs one number as the feature '{name}'")
+        columns.append(column)
     if columns:
         taken = tf.where(whole[:, None], taken, tf.concat(columns, axis=1))
     return {"features": tf.ensure_shape(taken, [None, width])}
 
 
-def _images(keys: tf.RaggedTensor, values: tf.RaggedTensor, spec: Spec) -> tf.Tensor:
-    encoded, pixels = _bytes(keys, values, "image_bytes"), _numbers(keys, values, "image")
+def _images(keys: tf.Tensor, values: tf.Tensor, spec: Spec) -> tf.Tensor:
+    encoded, is_encoded = _bytes(keys, values, "image_bytes")
+    pixels, whole = _numbers(keys, values, "image", math.prod(spec.shape))
     _check(
-        (encoded.row_lengths() == 1) | (pixels.row_lengths() == math.prod(spec.shape)),
+        is_encoded | whole,
         f"each example needs one string as the feature 'image_bytes', or "
         f"{' x '.join(map(str, spec.shape))} numbers as 'image'",
     )
     # of an image that is given as bytes the pixels are zeros here
-    flat = pixels.to_tensor(shape=[None, math.prod(spec.shape)])
-    given = tf.cast(tf.round(tf.clip_by_value(flat, 0, 255)), tf.uint8)
+    given = tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), tf.uint8)
     given = tf.reshape(given, [-1, *spec.shape])
 
     def one(row):
         is_encoded, string, pixel = row
-        return tf.cond(
-            is_encoded, lambda: images.decode_image(string[0], spec.shape), lambda: pixel
-        )
+        return tf.cond(is_encoded, lambda: images.decode_image(string, spec.shape), lambda: pixel)
 
-    rows = (encoded.row_lengths() == 1, encoded.to_tensor(shape=[None, 1]), given)
+    rows = (is_encoded, encoded, given)
     return tf.map_fn(one, rows, fn_output_signature=tf.TensorSpec(spec.shape, tf.uint8))
 
 
-def _features(serialized: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-    """Names and serialized values of the features of each tf.Example, both ragged.
+def _features(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Names and serialized values of the features of each tf.Example: (batch, most), then "".
 
     Not `tf.io.parse_example`, which needs to know whether a feature holds integers or floats: JSON
     may send either.
     """
-    _, (features,) = _decode(serialized, "Example", ["features"])
-    features = tf.concat([features, tf.fill([tf.shape(features)[0], 1], "")], axis=1)[:, 0]
-    sizes, (entries,) = _decode(features, "Features", ["feature"])
-    entries = tf.RaggedTensor.from_tensor(entries, lengths=sizes[:, 0])
-    _, (keys, values) = _decode(entries.values, "Features.FeatureEntry", ["key", "value"])
-    return entries.with_values(keys[:, 0]), entries.with_values(values[:, 0])
+    (features,) = _parts(serialized, "Example", ["features"])
+    _, (entries,) = _decode(features, "Features", ["feature"])
+    pairs = _parts(tf.reshape(entries, [-1]), "Features.FeatureEntry", ["key", "value"])
+    keys, values = (tf.reshape(one, tf.shape(entries)) for one in pairs)
+    return keys, values
 
 
 def _decode(
@@ -214,41 +206,52 @@ def _decode(
     return sizes[:-1], [value[:-1] for value in values]
 
 
-def _lists(keys, values, name: str, fields: list[str]) -> list[tf.RaggedTensor]:
-    """The lists of one feature of each example, still serialized, ragged (batch, 0 or 1)."""
-    of_name = tf.ragged.boolean_mask(values, keys == name)[:, :1]
-    sizes, lists = _decode(of_name.values, "Feature", fields)
-    return [
-        of_name.with_values(tf.RaggedTensor.from_tensor(one, lengths=sizes[:, i])).merge_dims(1, 2)
-        for i, one in enumerate(lists)
-    ]
+def _parts(serialized: tf.Tensor, message: str, fields: list[str]) -> list[tf.Tensor]:
+    """Fields of n messages that are themselves strings or messages: strings (n,), "" if not there.
+
+    Of a message that comes in several parts these are one after the other, which is the whole.
+    """
+    _, values = _decode(serialized, message, fields)
+    return [tf.strings.reduce_join(value, axis=1) for value in values]
 
 
-def _items(lists: tf.RaggedTensor, message: str, dtype: tf.DType) -> tf.RaggedTensor:
-    sizes, (items,) = _decode(lists.values, message, ["value"], dtype)
-    ragged = tf.RaggedTensor.from_tensor(items, lengths=sizes[:, 0])
-    return lists.with_values(ragged).merge_dims(1, 2)
+def _of(keys: tf.Tensor, values: tf.Tensor, name: str, fields: list[str]) -> list[tf.Tensor]:
+    """The lists that one feature of each example may hold, still serialized: (batch,)."""
+    feature = tf.strings.reduce_join(tf.where(keys == name, values, ""), axis=1)
+    return _parts(feature, "Feature", fields)
 
 
-def _numbers(keys, values, name: str) -> tf.RaggedTensor:
-    """The numbers of one feature of each example, integers or floats: float32 (batch, ragged)."""
-    floats, integers = _lists(keys, values, name, ["float_list", "int64_list"])
-    floats = _items(floats, "FloatList", tf.float32)
-    integers = _items(integers, "Int64List", tf.int64)
-    return tf.concat([floats, tf.cast(integers, tf.float32)], axis=1)
+def _numbers(
+    keys: tf.Tensor, values: tf.Tensor, name: str, width: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The numbers of one feature of each example, integers or floats.
+
+    Returns:
+        float32 (batch, width), cut or padded with zeros, and whether each example has that many.
+    """
+    floats, integers = _of(keys, values, name, ["float_list", "int64_list"])
+    sizes, (floats,) = _decode(floats, "FloatList", ["value"], tf.float32)
+    more, (integers,) = _decode(integers, "Int64List", ["value"], tf.int64)
+
+    def fitted(numbers):
+        return tf.pad(numbers, [[0, 0], [0, width]])[:, :width]
+
+    taken = tf.where(sizes > 0, fitted(floats), tf.cast(fitted(integers), tf.float32))
+    return tf.ensure_shape(taken, [None, width]), (sizes + more)[:, 0] == width
 
 
-def _bytes(keys, values, name: str) -> tf.RaggedTensor:
-    """The strings of one feature of each example: (batch, ragged)."""
-    (lists,) = _lists(keys, values, name, ["bytes_list"])
-    return _items(lists, "BytesList", tf.string)
+def _bytes(keys: tf.Tensor, values: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """The string of one feature of each example, (batch,), and whether there is one and no more."""
+    (lists,) = _of(keys, values, name, ["bytes_list"])
+    sizes, (strings,) = _decode(lists, "BytesList", ["value"])
+    return tf.strings.reduce_join(strings, axis=1), sizes[:, 0] == 1
 
 
-def _strings(keys, values, name: str) -> tf.Tensor:
+def _strings(keys: tf.Tensor, values: tf.Tensor, name: str) -> tf.Tensor:
     """The one string of a feature of each example: (batch,)."""
-    found = _bytes(keys, values, name)
-    _check(found.row_lengths() == 1, f"each example needs one string as the feature '{name}'")
-    return found.to_tensor(shape=[None, 1])[:, 0]
+    string, is_one = _bytes(keys, values, name)
+    _check(is_one, f"each example needs one string as the feature '{name}'")
+    return string
 
 
 def _check(holds: tf.Tensor, message: str) -> None:
