@@ -37,38 +37,40 @@ def main(*command: str) -> None:
     from zoo import callbacks, checkpoints, report, saved_model
 
     random = np.random.default_rng(FLAGS.moments)
-    points = {
+    # what is called there, and how many of its calls may pass before
+    training = {
         "in an epoch": (callbacks.Keep, "on_train_batch_end", 5),
-        "at the end of an epoch": (callbacks.Keep, "on_epoch_end", 2),
+        "at the end of an epoch": (callbacks.Keep, "on_epoch_end", 1),
         "in validation": (callbacks.Keep, "on_test_batch_end", 2),
         "while a checkpoint is written": (checkpoints, "_digest", 2),
         "before a checkpoint gets its name": (checkpoints, "_flush", 5),
-        "while history.csv is written": (callbacks.csv, "DictWriter", 2),
+        "while history.csv is written": (callbacks.csv, "DictWriter", 1),
+    }
+    rest = {
         "while the test split is scored": (report, "evaluate", 1),
         "while an export is written": (saved_model, "_name_methods", 1),
         "while an export is checked": (saved_model.check, "check", 1),
         "before an export is published": (saved_model, "_publish", 1),
     }
-    names = [*points] * -(-FLAGS.kills // len(points))
+    points, left = training | rest, FLAGS.kills
     with tempfile.TemporaryDirectory() as folder:
         undisturbed, number = Path(folder, "undisturbed"), 0
         if _run(command, undisturbed) != 0:
             raise UserError(f"the training itself fails: {' '.join(command)}")
-        left = [str(name) for name in random.permutation(names)[: FLAGS.kills]]
         while left:
             run, kills = Path(folder, f"killed-{number}"), 0
-            code = -signal.SIGKILL
-            while code == -signal.SIGKILL:
-                name = left[0] if left else ""
-                code = _run(command, run, points[name] if left else None, random)
-                if code == -signal.SIGKILL:
-                    print(f"killed {name}", flush=True)
-                    left.pop(0)
-                    kills += 1
-            if code != 0:
+            names = [*random.permutation([*training]), *random.permutation([*rest])]
+            for name in names[: left if left < len(names) else None]:
+                code = _run(command, run, points[str(name)], random)
+                if code != -signal.SIGKILL:
+                    break
+                print(f"killed {name}", flush=True)
+                kills += 1
+            if (code := _run(command, run)) != 0:
                 raise UserError(f"{run}: it ended with code {code} after {kills} kills")
             _compare(undisturbed, run)
             print(f"{kills} kills: the same to the last bit", flush=True)
+            left -= kills
             number += 1
 
 
