@@ -37,12 +37,12 @@ CASES = {
         {"augment": "shift=0.1,mixup=0.2"},
     ),
     "regression": ("perceptron", {}, {"optimizer": "sgd"}),
-    "balanced": (
+    "settings": (
         "mlp",
         {"hidden": (16,), "dropout": 0.0},
-        {"class_weights": "balanced", "layer_decay": 0.5},
+        {"class_weights": "balanced", "layer_decay": 0.5, "optimizer": "muon", "ema": 0.9},
     ),
-    "muon": ("mlp", {"hidden": (16,), "dropout": 0.0}, {"optimizer": "muon", "ema": 0.9}),
+    "float16": ("mlp", {"hidden": (16,), "dropout": 0.0}, {"precision": "mixed_float16"}),
 }
 TABLE = ("mlp", "cnn", "lstm", "transformer")
 # without texts: Keras' Adam takes the places where a token stands one by one, but adds them up
@@ -100,6 +100,7 @@ def train(case: str, strategy: tf.distribute.Strategy, folder: Path, **changes) 
     recipe = dataclasses.replace(recipe, **settings, **changes)
     recipe = distribution.suited(recipe, strategy, set())
     keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(recipe.precision)
     with strategy.scope():
         model = registry.build(entry, found.spec, hparams)
         training.adapt(model, found)

@@ -5,6 +5,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 
+import keras
 import tensorflow as tf
 
 from zoo import cluster, multi_worker
@@ -125,6 +126,25 @@ def batches(
     if recipe.accumulate_steps > 1:
         return make(Parts(recipe.accumulate_steps, 0, recipe.accumulate_steps, apart=True))
     return make(None)
+
+
+def agree_on_overflow(model: keras.Model) -> None:
+    """Makes loss scaling leave out a step on all replicas where the gradient of one overflows.
+
+    Keras looks at the gradients before they are added up, and takes what one replica sees for what
+    all see: weights would become infinite, or differ.
+    """
+    optimizer = model.optimizer
+    alone = model.distribute_strategy.num_replicas_in_sync == 1
+    if alone or not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return
+    check = optimizer.check_finite
+
+    def check_finite(gradients):
+        overflows = 1.0 - tf.cast(check(gradients), tf.float32)
+        return tf.distribute.get_replica_context().all_reduce("SUM", overflows) == 0
+
+    optimizer.check_finite = check_finite
 
 
 def suited(recipe: Recipe, strategy: tf.distribute.Strategy, named: set[str]) -> Recipe:

@@ -128,6 +128,7 @@ def compile(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] 
             recipe.steps_per_execution, _steps(data, recipe) * recipe.accumulate_steps
         ),
     )
+    distribution.agree_on_overflow(model)
 
 
 def _metrics_of_examples(model, loss, loss_weights, metrics: list, class_weights) -> list:
