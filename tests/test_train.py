@@ -250,7 +250,7 @@ for more in ["--strategy=cpu"], ["--strategy=mirrored"], ["--strategy=mirrored",
 @pytest.mark.realdata
 def test_real_mnist(train):
     folder = os.environ["TFDS_DATA_DIR"]
-    flags = ("--epochs=1", "--run_dir=run", f"--data_dir={folder}", "--train_split=train[:60%]")
+    flags = ("--epochs=1", "--run_dir=run", f"--data_dir={folder}", "--train_split=train[:40%]")
     code, _, err = train("--model=cnn", *flags)
     assert code == 0, err
     metrics = metrics_of("run")

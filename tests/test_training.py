@@ -163,7 +163,9 @@ def test_label_smoothing_is_in_the_loss(tmp_path):
 def test_mixed_precision_trains_and_gives_float32_logits(tmp_path, precision):
     keras.config.set_dtype_policy(precision)
     try:
-        model, result = trained(tmp_path, Recipe(epochs=4, batch_size=32, precision=precision))
+        model, result = trained(
+            tmp_path, Recipe(epochs=8, batch_size=32, precision=precision), hidden=(64, 64)
+        )
     finally:
         keras.config.set_dtype_policy("float32")
     assert model.get_layer("dense_1").compute_dtype == precision.removeprefix("mixed_")

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -27,6 +28,8 @@ _WORDPIECE_SAMPLE = 5_120  # training texts that its vocabulary is made from, 30
 _PARALLEL = 2
 
 
+# tracing BERT's takes a second
+@functools.lru_cache(maxsize=4)
 def encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.layers.Layer]:
     """The function from texts to token ids, and the layer that holds its vocabulary.
 
@@ -58,8 +61,9 @@ def encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.layer
 
     def encode(*texts: tf.Tensor) -> tf.Tensor:
         room = tokenizer.length - len(start) - len(end) - (len(texts) - 1)
-        parts = _cut([ids(text) for text in texts], room)
         rows = tf.shape(texts[0])[0]
+        tokens = ids(tf.concat(texts, axis=0))
+        parts = _cut([tokens[i * rows : (i + 1) * rows] for i in range(len(texts))], room)
 
         def column(token):
             return tf.fill([rows, 1], token)
@@ -72,8 +76,7 @@ def encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.layer
         dense = tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]])
         return tf.concat([tf.maximum(dense[:, :1], _UNKNOWN), dense[:, 1:]], axis=1)
 
-    # graphs, since KerasHub's tokenizer gives lists outside one; of any batch size, since tracing
-    # BERT's takes a second
+    # graphs, since KerasHub's tokenizer gives lists outside one
     string = tf.TensorSpec((None,), tf.string)
     graphs = {n: tf.function(encode, input_signature=[string] * n) for n in (1, 2)}
     return lambda *texts: graphs[len(texts)](*texts), table
