@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Container, Iterator
@@ -79,7 +80,8 @@ def begun(
                 elif path.name != _LOCK:
                     path.unlink()
         file = directory / FLAGS
-        if file.exists() and (differences := _differences(file.read_text(), flags, free)):
+        before = file.read_text(errors="replace") if file.exists() else flags
+        if differences := _differences(before, flags, free):
             raise UserError(
                 f"{directory}: the run there was begun with other flags ({'; '.join(differences)}):"
                 " take the same, name another folder with --run_dir, or begin anew with --overwrite"
@@ -118,13 +120,13 @@ def interval(text: str) -> tuple[str, float]:
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """Within, no other process can lock the folder; the system unlocks it when this one ends."""
-    with open(directory / _LOCK, "a+") as file:
+    with open(directory / _LOCK, "a+", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise UserError(
-                f"{directory}: process {file.read().strip() or 'of another machine'} is training "
+                f"{directory}: process {file.read(20).strip() or 'of another machine'} is training "
                 "there: wait until it ends, or name another folder with --run_dir"
             ) from None
         file.truncate(0)
@@ -136,7 +138,7 @@ def _locked(directory: Path) -> Iterator[None]:
 def _differences(there: str, here: str, free: Container[str]) -> list[str]:
     """What differs between two texts of flags, without those that are free to."""
     before, now = _values(there), _values(here)
-    if int(now["epochs"]) > int(before.get("epochs", 0)):
+    if _count(now["epochs"]) > _count(before.get("epochs", "0")):
         # more of the same: the run goes on
         before["epochs"] = now["epochs"]
     return [
@@ -144,6 +146,11 @@ def _differences(there: str, here: str, free: Container[str]) -> list[str]:
         for name in dict.fromkeys([*now, *before])
         if name not in free and before.get(name) != now.get(name)
     ]
+
+
+def _count(text: str) -> int:
+    """A count as a flag writes it; what is none counts as more than any."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else 10**18
 
 
 def _values(flags: str) -> dict[str, str]:

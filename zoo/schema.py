@@ -7,6 +7,7 @@ A keyword-only signature is a builder's schema. Its annotations are `int`, `floa
 import ast
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable
@@ -66,7 +67,8 @@ def check(name: str, value: Any, annotation: Any) -> Any:
     """
     converted = _convert(value, annotation)
     if converted is _MISFIT:
-        raise UserError(f"{name}={value!r}: expected {describe(annotation)}")
+        smaller = f", below {_LARGEST}" if isinstance(value, int) and value >= _LARGEST else ""
+        raise UserError(f"{name}={_shown(value)}: expected {describe(annotation)}{smaller}")
     return converted
 
 
@@ -85,6 +87,11 @@ def describe(annotation: Any) -> str:
     return f"{words[base]}, {bounds}" if bounds else words[base]
 
 
+def is_text(value: Any) -> bool:
+    """Whether it is a string that can be written as UTF-8: JSON may hold half a character."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
 def closest(given: str, known: Iterable[str]) -> str:
     """' Did you mean X?' for the known name nearest to the given one, or nothing."""
     match = difflib.get_close_matches(given, list(known), n=1)
@@ -92,6 +99,15 @@ def closest(given: str, known: Iterable[str]) -> str:
 
 
 _MISFIT = object()
+_LARGEST = 2**31  # what no array has as many of
+
+
+def _shown(value: Any) -> str:
+    try:
+        shown = repr(value)
+    except (ValueError, RecursionError):  # Python writes no number of more than 4,300 digits
+        return "..."
+    return shown if len(shown) <= 100 else f"{shown[:100]}..."
 
 
 def _split(annotation: Any) -> tuple[Any, Range | None]:
@@ -115,6 +131,10 @@ def _convert(value: Any, annotation: Any) -> Any:
         return next((option for option in options if option is not _MISFIT), _MISFIT)
     if base is type(None):
         return None if value is None else _MISFIT
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        return _MISFIT
+    if isinstance(value, float) and not math.isfinite(value):
+        return _MISFIT
     if base is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, base) or (base is int and isinstance(value, bool)):
