@@ -12,6 +12,7 @@ python train.py --flagfile=runs/cnn-mnist/flags.txt          the same run again
 """
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -81,7 +82,7 @@ def main() -> None:
     hparams = entry.check(hparams, entry.hyperparameters)
     recipe = dataclasses.replace(entry.recipe, **cli.given_settings())
     image_size = cli.image_size(FLAGS.image_size)
-    export_dir = Path(FLAGS.export_dir, entry.name).expanduser()
+    export_dir = Path(os.path.expanduser(FLAGS.export_dir), entry.name)
     run_folder.check_writable(export_dir)
     run_folder.check(FLAGS.run_dir)
     run_folder.interval(FLAGS.checkpoint_every)
@@ -133,7 +134,8 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path) -> None:
 
     settled = {"dataset": data.name} | dataclasses.asdict(recipe)
     default = f"runs/{entry.name}-{datasets.name_of(data.name)}"
-    run_dir, text = Path(FLAGS.run_dir or default).expanduser(), cli.flagfile(GROUPS, settled)
+    run_dir = Path(os.path.expanduser(FLAGS.run_dir or default))
+    text = cli.flagfile(GROUPS, settled)
     with (
         run_folder.begun(run_dir, text, free=FREE, overwrite=FLAGS.overwrite),
         interruption.advising(f"the same command goes on with {run_dir}"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from zoo import metadata
+from zoo import faults, metadata
 from zoo.errors import UserError
 
 _FOLDER, _DRAFT = "checkpoints", ".draft"
@@ -72,7 +72,8 @@ def save(run_dir: Path, arrays: Sequence[np.ndarray], state: State) -> Path:
     draft = folder / _DRAFT
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
-    np.savez(draft / _VARIABLES, *arrays)
+    with faults.naming(draft / _VARIABLES):
+        np.savez(draft / _VARIABLES, *arrays)
     (draft / _STATE).write_text(json.dumps(dataclasses.asdict(state), indent=2) + "\n")
     sums = [f"{_digest(draft / name)}  {name}\n" for name in (_VARIABLES, _STATE)]
     (draft / _SUMS).write_text("".join(sums))

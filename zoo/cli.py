@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib
+import io
 import math
 import os
 import shlex
@@ -20,7 +21,7 @@ from zoo import faults, interruption, registry
 from zoo.errors import UserError
 from zoo.interruption import Interrupted
 from zoo.recipe import Recipe
-from zoo.schema import Shape, check, is_text, literal
+from zoo.schema import Shape, check, is_line, literal
 
 FLAGS = flags.FLAGS
 TRAINING = "Training"  # heading of the settings of a recipe
@@ -57,7 +58,8 @@ def run(main: Callable[..., None], help_text: Callable[[], str], words: str = ""
             given = " ".join(rest) or "nothing"
             raise UserError(f"expected {words}, given {given} (see --help)")
         main(*rest)
-        sys.stdout.flush()  # here, where a full disk can still be told
+        with faults.naming("standard output"):
+            sys.stdout.flush()  # here, where a full disk can still be told
     except flags.Error as error:
         fail(f"{_sentence(error)} (see --help)")
     except UserError as error:
@@ -287,23 +289,23 @@ def _parsed(argv: list[str]) -> list[str]:
     Raises:
         UserError: for a flagfile that is no text, or a value that is not one line of text.
     """
+    written = io.StringIO()
     try:
-        words = FLAGS(argv)[1:]
+        with contextlib.redirect_stderr(written):
+            words = FLAGS(argv)[1:]
     except ValueError as error:
         raise UserError(
             f"--flagfile: expected a file of flags, one on each line: {error}"
         ) from error
+    if circular := written.getvalue():
+        raise UserError(f"--flagfile: a file that includes itself: {circular.split()[-1]}")
     for name in FLAGS:
         given = FLAGS[name].value
         for value in given if isinstance(given, list) else [given]:
             # neither a path nor flags.txt could hold it
-            if isinstance(value, str) and not _is_line(value):
+            if isinstance(value, str) and not is_line(value):
                 raise UserError(f"--{name}={value!r}: expected one line of text")
     return words
-
-
-def _is_line(text: str) -> bool:
-    return "\0" not in text and len(text.splitlines()) <= 1 and is_text(text)
 
 
 def _program() -> str:

@@ -1,9 +1,12 @@
 """Faults of the machine, such as a full disk or too little memory, told in one line."""
 
+import contextlib
 import errno
 import os
 import re
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 # what to do, where something can be done
 _DISK = {
@@ -23,6 +26,16 @@ _MEMORY = (
     "take a smaller --batch_size or model, stream the data with --memory_budget=0, or end other "
     "programs"
 )
+
+
+@contextlib.contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Within, an error of the disk is about this file or folder."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def told(error: BaseException) -> tuple[str, int] | None:
@@ -58,16 +71,14 @@ def told(error: BaseException) -> tuple[str, int] | None:
 
 def _reason(error: BaseException) -> str:
     """What could not be had, such as the shape of an array, in brackets."""
-    lines = [line for line in str(error).splitlines() if "allocat" in line.lower()]
-    return f" ({lines[0].strip()[:200]})" if lines else ""
+    found = re.search(r"OOM when allocating .*? type \w+|Unable to allocate [^\n]*", str(error))
+    return f" ({found.group()[:200]})" if found else ""
 
 
 def _file(error: BaseException) -> str:
-    """The file that it is about."""
+    """The file that it is about: TensorFlow and HDF5 have it only in the message."""
     if name := getattr(error, "filename", None):
         return os.fsdecode(name) if isinstance(name, str | bytes) else str(name)
-    # TensorFlow begins its message with the path, HDF5 writes it in quotes
-    found = re.search(
-        r"(?:name = |filename: )'([^']+)'|(?:^|\s)(/?[^\s:;]*/[^\s:;]+)[:;]", str(error)
-    )
-    return next(filter(None, found.groups())) if found else "a file"
+    message = re.sub(r"\{\{.*?\}\}", "", str(error))
+    found = re.search(r"[^\s'\";:]*/[^\s'\";:]+", message)
+    return found.group() if found else "a file"

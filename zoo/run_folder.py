@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+from zoo import faults
 from zoo.errors import UserError
 
 BEST, LAST = "best.keras", "last.keras"  # states of the model
@@ -40,7 +41,7 @@ def check(directory: str | Path | None) -> None:
     """
     if directory is None:
         return
-    directory = Path(directory).expanduser()
+    directory = Path(os.path.expanduser(directory))
     check_writable(directory)
     ours = (directory / FLAGS).exists() or (directory / _LOCK).exists()
     if directory.exists() and any(directory.iterdir()) and not ours:
@@ -70,7 +71,7 @@ def begun(
             begun with other flags.
     """
     check(directory)
-    directory = Path(directory).expanduser()
+    directory = Path(os.path.expanduser(directory))
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
         if overwrite:
@@ -96,8 +97,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write to, which then takes its place: all of it or nothing."""
     draft = path.with_name(f".draft-{path.name}")
     try:
-        yield draft
-        draft.replace(path)
+        with faults.naming(path):
+            yield draft
+            draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -109,7 +111,7 @@ def interval(text: str) -> tuple[str, float]:
         UserError: if it is neither.
     """
     unit, number = ("seconds", text[:-1]) if text.endswith("m") else ("steps", text)
-    if not number.isascii() or not number.isdecimal() or int(number) == 0:
+    if not re.fullmatch("[0-9]{1,9}", number) or int(number) == 0:
         raise UserError(
             f"checkpoint_every={text!r}: expected a number of steps, such as 500, or minutes, "
             "such as 5m"

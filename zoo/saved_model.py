@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from zoo import metadata
+from zoo import faults, metadata
 from zoo.data import text
 from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
@@ -81,7 +81,8 @@ def export(
         if spec.class_names:
             (draft / "assets").mkdir(exist_ok=True)
             (draft / _LABELS).write_text("".join(f"{name}\n" for name in spec.class_names))
-        model.save(extra / _KERAS)
+        with faults.naming(extra / _KERAS):
+            model.save(extra / _KERAS)
         text.save(spec, extra)
         described = dataclasses.asdict(dataclasses.replace(spec, tokenizer=None))
         record = {"spec": described, **(record or {})}
@@ -191,7 +192,7 @@ def version(path: str | Path) -> Path:
     Raises:
         UserError: if there is none.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     found = [path] if (path / "saved_model.pb").is_file() else versions(path)
     if not found:
         raise UserError(f"{path}: there is no export; expected one such as saved_models/cnn/1")
@@ -209,7 +210,7 @@ def spec(version: Path) -> Spec:
 
 
 def _find(path: str | Path) -> Path:
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     candidates = [path, path / LAST, path / BEST, path / _EXTRA / _KERAS]
     candidates += [v / _EXTRA / _KERAS for v in reversed(versions(path))]
     file = next((c for c in candidates if c.suffix == ".keras" and c.is_file()), None)

@@ -92,6 +92,11 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
+def is_line(value: Any) -> bool:
+    """Whether it is a text in one line, as a flag, a path or the name of a class has to be."""
+    return is_text(value) and "\0" not in value and value.splitlines() in ([], [value])
+
+
 def closest(given: str, known: Iterable[str]) -> str:
     """' Did you mean X?' for the known name nearest to the given one, or nothing."""
     match = difflib.get_close_matches(given, list(known), n=1)

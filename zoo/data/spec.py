@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.errors import UserError
-from zoo.schema import is_text
+from zoo.schema import is_line
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -52,7 +52,7 @@ class Spec:
     def __post_init__(self):
         # labels.txt has one name on each line, and TensorFlow's strings are UTF-8
         for name in self.class_names or ():
-            if "\0" in name or name.splitlines() != [name] or not is_text(name):
+            if not is_line(name):
                 raise UserError(f"class {name[:100]!r}: expected a name in one line of UTF-8")
 
     @property

@@ -7,6 +7,7 @@ TensorFlow.
 import base64
 import functools
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -74,7 +75,7 @@ class Client:
         elif label:
             raise UserError(f"label={label}: only a server knows labels: name one, or a version")
         else:
-            self._way = _Local(model, Path(export_dir).expanduser(), version)
+            self._way = _Local(model, Path(os.path.expanduser(export_dir)), version)
 
     def predict(
         self, inputs: dict[str, Any], signature: str = "serving_default"
