@@ -114,7 +114,7 @@ ZOO_JSON = {
 # program, arguments, and what the line has to say
 CASES = [
     (TRAIN, *CSV, "--dataset=csv:open.csv", "open.csv, lines 22 to 23: a quote without an end"),
-    (TRAIN, *CSV, "--dataset=csv:endless.csv", "endless.csv, lines 22 to 21863: a field has more than 131,072 characters: close the quote"),
+    (TRAIN, *CSV, "--dataset=csv:endless.csv", "endless.csv, lines 22 to 21868: a field has more than 131,072 characters: close the quote"),
     (TRAIN, *CSV, "--dataset=csv:long.csv", "long.csv, line 22: a field has more than 131,072 characters"),
     (TRAIN, *CSV, "--dataset=csv:nul.csv", "nul.csv, line 22: a NUL byte, which is no text: save it as UTF-8"),
     (TRAIN, *CSV, "--dataset=csv:utf16.csv", "utf16.csv, line 1: a NUL byte"),
@@ -156,14 +156,14 @@ CASES = [
     (LABEL, "p", "1", "expected MODEL VERSION LABEL, given p 1 (see --help)"),
     (LABEL, "p", "1", "stable", "--exportdir=e", "Unknown command line flag 'exportdir'. Did you mean: export_dir"),
     (LABEL, "p", "1", "stable", "--export_dir=nowhere", "nowhere: there is no such folder"),
-    (LABEL, "q", "1", "stable", "--export_dir=exports", "no model 'q'. Did you mean 'p'? exports has p"),
+    (LABEL, "q", "1", "stable", "--export_dir=exports", "no model 'q'. exports has p"),
     (LABEL, "../../etc", "1", "stable", "--export_dir=exports", "no model '../../etc'"),
     (LABEL, "p", "3", "stable", "--export_dir=exports", "p has no version 3: take one of 1, or none"),
     (LABEL, "p", "9" * 5_000, "stable", "--export_dir=exports", "p has no version 999"),
     (LABEL, "p", "1", "../x", "--export_dir=exports", "label '../x': expected a lowercase name"),
     (LABEL, "p", "1", "a\nb", "--export_dir=exports", "label 'a\\nb': expected a lowercase name"),
     (LABEL, "p", "none", "stable", "--export_dir=exports", "p has no label 'stable'. It has: none"),
-    (LABEL, "p", "1", "stable", "--export_dir=exports", "--keep_versions=0", "--keep_versions=0: 0 is not integer >= 1"),
+    (LABEL, "p", "1", "stable", "--export_dir=exports", "--keep_versions=0", "--keep_versions=0: 0 is not a positive integer"),
     (LABEL, "p", "1", "stable", "--export_dir=exports", "--keep_versions=99999999999", "expected a smaller number"),
     (LABEL, "p", "1", "stable", "--export_dir=broken", "broken/labels.json: expected {model: {label: version}}"),
     (LABEL, "p", "1", "stable", "--export_dir=deep", "deep/labels.json: expected {model: {label: version}}"),
@@ -471,8 +471,8 @@ def test_a_run_folder_that_vanishes(moment, again, monkeypatch):
     before = snapshot(EXPORT)
     original = getattr(callbacks.Progress, moment)
 
-    def remove(self, *arguments):
-        original(self, *arguments)
+    def remove(self, number, logs=None):
+        original(self, number, logs)
         shutil.rmtree(RUN, ignore_errors=True)
 
     monkeypatch.setattr(callbacks.Progress, moment, remove)
@@ -577,7 +577,7 @@ def test_nothing_that_is_loaded_is_run():
             assert name not in ("enable_unsafe_deserialization", "unsafe_load"), where
             owner = getattr(getattr(node.func, "value", None), "id", "")
             if owner == "np" and name == "load":
-                assert given["allow_pickle"].value is False, where
+                assert "allow_pickle" not in given or given["allow_pickle"].value is False, where
             if name == "load_model":
                 assert given["safe_mode"].value is True, where
             if owner == "yaml":
@@ -637,7 +637,7 @@ def test_images_cut_short(content):
 
 def test_a_table_that_is_larger_than_memory(train, tmp_path):
     with open(tmp_path / "large.csv", "wb") as file:
-        file.truncate(1 << 44)  # it takes no room
+        file.truncate(1 << 42)  # it takes no room
     code, _, err = train("--model=mlp", "--dataset=csv:large.csv", "--label=a")
     assert code == 2 and err.count("\n") == 1
-    assert "large.csv: 16,777,216 MiB of text take at least 5 times that in memory, of which" in err
+    assert "large.csv: 4,194,304 MiB of text take at least 5 times that in memory, of which" in err

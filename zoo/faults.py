@@ -55,7 +55,8 @@ def told(error: BaseException) -> tuple[str, int] | None:
         return f"out of memory{_reason(error)}: {_MEMORY}", 1
     if not isinstance(error, OSError | RuntimeError) and not of_tensorflow:
         return None
-    message = str(error)
+    # an OSError's text would have its name before its reason
+    message = " ".join(map(str, error.args)) if isinstance(error, OSError) else str(error)
     number = getattr(error, "errno", None) or next(
         (n for n in _DISK if os.strerror(n) in message), None
     )

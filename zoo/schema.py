@@ -10,6 +10,7 @@ import difflib
 import math
 import types
 import typing
+import warnings
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -55,7 +56,9 @@ def literal(text: str) -> Any:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
-        return ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's of what looks like a slip in a program
+            return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
 

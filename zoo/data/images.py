@@ -32,8 +32,9 @@ def decode_image(encoded: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
     Raises:
         InvalidArgumentError: if it cannot be decoded, or its header tells of more than MOST_PIXELS.
     """
-    tf.debugging.Assert(_count_pixels(encoded) <= MOST_PIXELS, [_TOO_MANY])
-    pixels = tf.io.decode_image(encoded, channels=shape[-1], expand_animations=False)
+    fits = tf.debugging.Assert(_count_pixels(encoded) <= MOST_PIXELS, [_TOO_MANY])
+    with tf.control_dependencies([fits]):  # in a graph the decoder would not wait for it
+        pixels = tf.io.decode_image(encoded, channels=shape[-1], expand_animations=False)
     pixels.set_shape([None, None, shape[-1]])
     return resize(pixels, shape)
 
