@@ -13,6 +13,7 @@ python train.py --flagfile=runs/cnn-mnist/flags.txt          the same run again
 
 import contextlib
 import dataclasses
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -84,7 +85,7 @@ def main() -> None:
     hparams = entry.check(hparams, entry.hyperparameters)
     recipe = dataclasses.replace(entry.recipe, **cli.given_settings())
     image_size = cli.image_size(FLAGS.image_size)
-    export_dir = Path(FLAGS.export_dir, entry.name).expanduser()
+    export_dir = Path(os.path.expanduser(FLAGS.export_dir), entry.name)
     run_folder.check_writable(export_dir)
     run_folder.check(FLAGS.run_dir)
     run_folder.interval(FLAGS.checkpoint_every)
@@ -148,7 +149,7 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path, strategy, device
     with contextlib.ExitStack() as held:
         # what the others find there is what the chief has settled
         with distribution.chief_first(strategy):
-            named_dir = FLAGS.run_dir and Path(FLAGS.run_dir).expanduser()
+            named_dir = FLAGS.run_dir and Path(os.path.expanduser(FLAGS.run_dir))
             run_dir = named_dir or run_folder.choose(default, text, FREE)
             if chief:
                 begun = run_folder.begun(run_dir, text, free=FREE, overwrite=FLAGS.overwrite)

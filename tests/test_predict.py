@@ -286,7 +286,7 @@ MISTAKES = [
     (["--model=flower", REST, "gap.csv"], "each example needs one number as the feature 'b'"),
     (["--model=flower", LOCAL, "short.csv"], "short.csv, line 2: column 'c d' holds None; expected a finite"),
     (["--model=flower", LOCAL, "long.csv"], "long.csv, line 2: more fields than the first line has column names"),
-    (["--model=flower", LOCAL, "huge.csv"], "huge.csv, line 2: this is no CSV: field larger than"),
+    (["--model=flower", LOCAL, "huge.csv"], "huge.csv, line 2: a field has more than 131,072 characters: close the quote"),
     (["--model=price", LOCAL, "--top=2", "houses.csv"], "--top=2: price predicts a number, not classes"),
     (["--model=cnn", "--server=a:1", "--grpc=b:2", "1.png"], "server=a:1 and grpc=b:2: give one of them"),
     (["--model=cnn", "--server=localhost", "1.png"], "'localhost' is no server: expected HOST:PORT"),

@@ -8,11 +8,11 @@ import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
+from zoo import faults, metadata
 from zoo.errors import UserError
 
 _FOLDER, _DRAFT = "checkpoints", ".draft"
@@ -72,7 +72,8 @@ def save(run_dir: Path, arrays: Sequence[np.ndarray], state: State) -> Path:
     draft = folder / _DRAFT
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
-    np.savez(draft / _VARIABLES, *arrays)
+    with faults.naming(draft / _VARIABLES):
+        np.savez(draft / _VARIABLES, *arrays)
     (draft / _STATE).write_text(json.dumps(dataclasses.asdict(state), indent=2) + "\n")
     sums = [f"{_digest(draft / name)}  {name}\n" for name in (_VARIABLES, _STATE)]
     (draft / _SUMS).write_text("".join(sums))
@@ -104,13 +105,17 @@ def restore(checkpoint: Checkpoint, variables: Sequence[keras.Variable]) -> None
     Raises:
         UserError: if they are not as many, or not of the same shapes.
     """
+    other = UserError(
+        f"{checkpoint.path}: it is of another model or another version of Keras: begin anew with "
+        "--overwrite, or name another --run_dir"
+    )
     with np.load(checkpoint.path / _VARIABLES, allow_pickle=False) as arrays:
-        shapes = [arrays[name].shape for name in arrays.files]
+        try:
+            shapes = [arrays[name].shape for name in arrays.files]
+        except ValueError:  # it would have to be unpickled
+            raise other from None
         if shapes != [tuple(variable.shape) for variable in variables]:
-            raise UserError(
-                f"{checkpoint.path}: it is of another model or another version of Keras: begin "
-                "anew with --overwrite, or name another --run_dir"
-            )
+            raise other
         for variable, name in zip(variables, arrays.files, strict=True):
             variable.assign(arrays[name])
 
@@ -125,19 +130,14 @@ def _numbered(folder: Path) -> list[Path]:
 def _read(path: Path) -> State | None:
     """The state of a checkpoint, or None if it is damaged."""
     try:
-        for line in (path / _SUMS).read_text().splitlines():
-            digest, name = line.split("  ")
-            if _digest(path / name) != digest:
-                return None
+        sums = dict(line.split("  ")[::-1] for line in (path / _SUMS).read_text().splitlines())
+        if sums != {name: _digest(path / name) for name in (_VARIABLES, _STATE)}:
+            return None
         with zipfile.ZipFile(path / _VARIABLES):
             pass
-        return State(**_object(path / _STATE))
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile):
+        return State(**metadata.read(path / _STATE))
+    except (OSError, ValueError, TypeError, NotImplementedError, zipfile.BadZipFile):
         return None
-
-
-def _object(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text()))
 
 
 def _digest(path: Path) -> str:

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import importlib
+import io
+import math
 import os
 import shlex
 import sys
@@ -15,18 +17,23 @@ from typing import Any
 import docstring_parser
 from absl import flags, logging
 
-from zoo import interruption, registry
+from zoo import faults, interruption, registry
 from zoo.errors import UserError, WorkerLostError
 from zoo.interruption import Interrupted
 from zoo.recipe import Recipe
-from zoo.schema import Shape, check, literal
+from zoo.schema import Shape, check, is_line, literal
 
 FLAGS = flags.FLAGS
 TRAINING = "Training"  # heading of the settings of a recipe
 
+_LONGEST = 2_000  # characters of a message: what a user's file holds may be without end
+
 
 def run(main: Callable[..., None], help_text: Callable[[], str], words: str = "") -> None:
     """Parses the flags and calls `main`; what the user can mend ends in one line and exit code 2.
+
+    So do a full disk and the like; too little memory ends in one line and exit code 1. What nobody
+    foresaw shows its traceback.
 
     Args:
         main: The program.
@@ -41,7 +48,7 @@ def run(main: Callable[..., None], help_text: Callable[[], str], words: str = ""
         FLAGS.set_gnu_getopt()
     try:
         asked = [a for a in sys.argv if a in ("--help", "-h", "-help", "--helpfull")]
-        rest = FLAGS([a for a in sys.argv if a not in asked])[1:]
+        rest = _parsed([a for a in sys.argv if a not in asked])
         if asked:
             print(help_text())
             return
@@ -51,14 +58,20 @@ def run(main: Callable[..., None], help_text: Callable[[], str], words: str = ""
             given = " ".join(rest) or "nothing"
             raise UserError(f"expected {words}, given {given} (see --help)")
         main(*rest)
+        with faults.naming("standard output"):
+            sys.stdout.flush()  # here, where a full disk can still be told
     except flags.Error as error:
         fail(f"{_sentence(error)} (see --help)")
     except UserError as error:
         fail(_sentence(error))
     except WorkerLostError as error:
         fail(_sentence(error), 1)
-    except OSError as error:
-        fail(f"{error.filename or 'a file'}: {error.strerror or _sentence(error)}")
+    except Exception as error:
+        fault = faults.told(error)
+        if fault is None:
+            raise
+        message, code = fault
+        fail(message, code)
     except Interrupted as stopped:
         print(f"{_program()}: {stopped}", file=sys.stderr)
         sys.exit(128 + stopped.signum)
@@ -130,10 +143,22 @@ def flag(
     elif kind in (int, float):
         define = flags.DEFINE_integer if kind is int else flags.DEFINE_float
         define(name, default, meaning, low, high, module_name=group)
+        _refuse_endless(name, kind)
     else:
         definers = {str: flags.DEFINE_string, bool: flags.DEFINE_bool}
         define = definers.get(kind, flags.DEFINE_multi_string)
         define(name, default, meaning, module_name=group)
+
+
+def _refuse_endless(name: str, kind: type) -> None:
+    """Refuses NaN and infinity, and whole numbers that no array and no file format holds."""
+    if kind is int:
+        flags.register_validator(
+            name, lambda value: abs(value or 0) < 2**31, "expected a smaller number"
+        )
+    else:
+        finite = "expected a finite number"
+        flags.register_validator(name, lambda value: math.isfinite(value or 0), finite)
 
 
 def define_recipe_flags() -> None:
@@ -260,9 +285,38 @@ def _base(annotation: Any) -> Any:
     return annotation
 
 
+def _parsed(argv: list[str]) -> list[str]:
+    """Parses the flags, and returns the words beside them.
+
+    Raises:
+        UserError: for a flagfile that is no text, or a value that is not one line of text.
+    """
+    written = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(written):
+            words = FLAGS(argv)[1:]
+    except ValueError as error:
+        raise UserError(
+            f"--flagfile: expected a file of flags, one on each line: {error}"
+        ) from error
+    if circular := written.getvalue():
+        raise UserError(f"--flagfile: a file that includes itself: {circular.split()[-1]}")
+    for name in FLAGS:
+        given = FLAGS[name].value
+        for value in given if isinstance(given, list) else [given]:
+            # neither a path nor flags.txt could hold it
+            if isinstance(value, str) and not is_line(value):
+                raise UserError(f"--{name}={value!r}: expected one line of text")
+    return words
+
+
 def _program() -> str:
     return os.path.basename(sys.argv[0])
 
 
 def _sentence(error: Any) -> str:
-    return " ".join(str(error).split())
+    """A message in one line, the middle left out where it has no end."""
+    line = " ".join(str(error).split())
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"

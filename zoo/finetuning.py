@@ -57,7 +57,10 @@ def origin(
     record = saved_model.record(path)
     before = {}
     if record.get("model") == entry.name:
-        before = entry.check(record.get("hyperparameters", {}), entry.hyperparameters)
+        before = record.get("hyperparameters", {})
+        if not isinstance(before, dict):
+            raise UserError(f"weights={path}: its record holds no hyperparameters: {before!r:.50}")
+        before = entry.check(before, entry.hyperparameters)
     theirs = saved_model.tokenizer(path)
     if theirs and entry.tokenizer == "wordpiece" != theirs.kind:
         raise UserError(

@@ -5,7 +5,7 @@ import json
 import platform
 import resource
 import sys
-from importlib import metadata
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from sklearn.metrics import (
 )
 from tqdm import tqdm
 
-from zoo import finetuning
+from zoo import finetuning, metadata
 from zoo.data import pick, pipeline
 from zoo.data.spec import Data, Spec
 from zoo.recipe import Recipe
@@ -156,7 +156,7 @@ def machine() -> dict[str, Any]:
     """Versions, and the peak memory of this process in MiB."""
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    versions = {package: metadata.version(package) for package in _PACKAGES}
+    versions = {package: installed(package) for package in _PACKAGES}
     return {
         "peak_memory_mib": round(peak / 2**20),
         "versions": {"python": platform.python_version(), **versions},
@@ -168,7 +168,8 @@ def finished(
 ) -> dict[str, Any] | None:
     """What metrics.json tells of a run that has nothing left to do, or None."""
     try:
-        record = json.loads((run_dir / METRICS).read_text())
+        record = metadata.read(run_dir / METRICS)
+        summary(record["test"])
         export = Path(record["export"])
         same = record["recipe"]["epochs"] == recipe.epochs and export.parent == export_dir
         written = {"saved_model", *record["formats"]}

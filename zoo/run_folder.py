@@ -3,11 +3,13 @@
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+from zoo import faults
 from zoo.errors import UserError
 
 BEST, LAST = "best.keras", "last.keras"  # states of the model
@@ -39,7 +41,7 @@ def check(directory: str | Path | None) -> None:
     """
     if directory is None:
         return
-    directory = Path(directory).expanduser()
+    directory = Path(os.path.expanduser(directory))
     check_writable(directory)
     ours = (directory / FLAGS).exists() or (directory / _LOCK).exists()
     if directory.is_dir() and any(directory.iterdir()) and not ours:
@@ -83,7 +85,7 @@ def begun(
             begun with other flags.
     """
     check(directory)
-    directory = Path(directory).expanduser()
+    directory = Path(os.path.expanduser(directory))
     directory.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
         if overwrite:
@@ -93,9 +95,8 @@ def begun(
                 elif path.name != _LOCK:
                     path.unlink()
         file = directory / FLAGS
-        if file.exists() and (
-            differences := _differences(file.read_text(errors="replace"), flags, free)
-        ):
+        before = file.read_text(errors="replace") if file.exists() else flags
+        if differences := _differences(before, flags, free):
             raise UserError(
                 f"{directory}: the run there was begun with other flags ({'; '.join(differences)}):"
                 " take the same, name another folder with --run_dir, or begin anew with --overwrite"
@@ -110,8 +111,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write to, which then takes its place: all of it or nothing."""
     draft = path.with_name(f".draft-{path.name}")
     try:
-        yield draft
-        draft.replace(path)
+        with faults.naming(path):
+            yield draft
+            draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -123,7 +125,7 @@ def interval(text: str) -> tuple[str, float]:
         UserError: if it is neither.
     """
     unit, number = ("seconds", text[:-1]) if text.endswith("m") else ("steps", text)
-    if not number.isascii() or not number.isdecimal() or int(number) == 0:
+    if not re.fullmatch("[0-9]{1,9}", number) or int(number) == 0:
         raise UserError(
             f"checkpoint_every={text!r}: expected a number of steps, such as 500, or minutes, "
             "such as 5m"
@@ -134,13 +136,13 @@ def interval(text: str) -> tuple[str, float]:
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """Within, no other process can lock the folder; the system unlocks it when this one ends."""
-    with open(directory / _LOCK, "a+") as file:
+    with open(directory / _LOCK, "a+", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise UserError(
-                f"{directory}: process {file.read().strip() or 'of another machine'} is training "
+                f"{directory}: process {file.read(20).strip() or 'of another machine'} is training "
                 "there: wait until it ends, or name another folder with --run_dir"
             ) from None
         file.truncate(0)
@@ -152,7 +154,7 @@ def _locked(directory: Path) -> Iterator[None]:
 def _differences(there: str, here: str, free: Container[str]) -> list[str]:
     """What differs between two texts of flags, without those that are free to."""
     before, now = _values(there), _values(here)
-    if int(now["epochs"]) > int(before.get("epochs", 0)):
+    if _count(now["epochs"]) > _count(before.get("epochs", "0")):
         # more of the same: the run goes on
         before["epochs"] = now["epochs"]
     return [
@@ -160,6 +162,11 @@ def _differences(there: str, here: str, free: Container[str]) -> list[str]:
         for name in dict.fromkeys([*now, *before])
         if name not in free and before.get(name) != now.get(name)
     ]
+
+
+def _count(text: str) -> int:
+    """A count as a flag writes it; what is none counts as more than any."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else 10**18
 
 
 def _values(flags: str) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -16,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from zoo import faults, metadata
 from zoo.data import text
 from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
@@ -27,6 +30,8 @@ from zoo.serving.signatures import Signature, signatures
 _EXTRA = "assets.extra"
 _KERAS, _RECORD = "model.keras", "zoo.json"
 _LABELS = "assets/labels.txt"
+_DRAFT = ".draft-"
+_EXPANSION = 100  # times the size of a .keras file that it may have unpacked; Keras packs none
 
 
 def export(
@@ -67,16 +72,7 @@ def export(
     spec = spec or _spec_of(model, class_names)
     samples = _noise(spec) if samples is None else samples[:32]
     directory = Path(directory)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        # TF Serving reads only folders whose name is a number
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=directory))
-    except OSError as error:
-        raise UserError(
-            f"cannot export to {directory}: {error.strerror}: take another folder"
-        ) from error
-    try:
-        draft.chmod(0o755)
+    with _draft(directory) as draft:
         write_graph(draft, model, *signatures(model, spec))
         names = _name_methods(draft)
         extra = draft / _EXTRA
@@ -84,7 +80,8 @@ def export(
         if spec.class_names:
             (draft / "assets").mkdir(exist_ok=True)
             (draft / _LABELS).write_text("".join(f"{name}\n" for name in spec.class_names))
-        model.save(extra / _KERAS)
+        with faults.naming(extra / _KERAS):
+            model.save(extra / _KERAS)
         text.save(spec, extra)
         described = dataclasses.asdict(dataclasses.replace(spec, tokenizer=None))
         record = {"spec": described, **(record or {})}
@@ -95,8 +92,6 @@ def export(
         except check.Failed as failed:
             raise RuntimeError(f"the export to {directory} was not published: {failed}") from failed
         return _publish(draft, directory)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def load(path: str | Path) -> keras.Model:
@@ -108,13 +103,24 @@ def load(path: str | Path) -> keras.Model:
         UserError: if there is no model.
     """
     file = _find(path)
-    if not zipfile.is_zipfile(file):
-        raise UserError(f"{file}: this is no .keras file: name another, or the folder of a run")
     try:
-        return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{file}: this is no .keras file: name another, or the folder of a run"
+        ) from error
+    if unpacked > _EXPANSION * file.stat().st_size:
+        raise UserError(f"{file}: unpacked it would be {unpacked:,} bytes: such a file is no model")
+    try:
+        model = keras.saving.load_model(file, compile=False, safe_mode=True)
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"it is a {type(model).__name__}")
+    # from a file of someone else's Keras raises whatever comes of it
+    except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{file}: this is no model that Keras can load: {reason}") from error
+    return model
 
 
 def tokenizer(path: str | Path) -> Tokenizer | None:
@@ -189,7 +195,8 @@ def versions(directory: Path) -> list[Path]:
     """The published versions in a folder, oldest first."""
     if not directory.is_dir():
         return []
-    return sorted((p for p in directory.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))
+    found = (p for p in directory.iterdir() if re.fullmatch("[0-9]{1,18}", p.name))
+    return sorted(found, key=lambda p: int(p.name))
 
 
 def record(path: str | Path) -> dict[str, Any]:
@@ -201,10 +208,7 @@ def record(path: str | Path) -> dict[str, Any]:
     for name in (_RECORD, METRICS):
         file = _find(path).with_name(name)
         if file.is_file():
-            try:
-                return dict(json.loads(file.read_text()))
-            except (ValueError, TypeError) as error:
-                raise UserError(f"{file}: this is no JSON object: {error}") from error
+            return metadata.read(file)
     return {}
 
 
@@ -214,7 +218,7 @@ def version(path: str | Path) -> Path:
     Raises:
         UserError: if there is none.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     found = [path] if (path / "saved_model.pb").is_file() else versions(path)
     if not found:
         raise UserError(f"{path}: there is no export; expected one such as saved_models/cnn/1")
@@ -227,22 +231,12 @@ def spec(version: Path) -> Spec:
     Raises:
         UserError: if its record is not there or cannot be read.
     """
-    fields = record(version).get("spec")
-    try:
-        made = Spec(
-            fields["kind"],
-            tuple(fields["shape"]),
-            fields["class_names"] and tuple(fields["class_names"]),
-            tuple(fields["feature_names"]),
-            tokenizer(version),
-        )
-    except (TypeError, KeyError) as error:
-        raise UserError(f"{version}: {_EXTRA}/{_RECORD} does not say what the data is") from error
-    return made
+    fields = metadata.spec(version / _EXTRA / _RECORD)
+    return Spec(**fields, tokenizer=tokenizer(version))
 
 
 def _find(path: str | Path) -> Path:
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     candidates = [path, path / LAST, path / BEST, path / _EXTRA / _KERAS]
     candidates += [v / _EXTRA / _KERAS for v in reversed(versions(path))]
     file = next((c for c in candidates if c.suffix == ".keras" and c.is_file()), None)
@@ -305,6 +299,50 @@ def _name_methods(directory: Path) -> list[str]:
             served[name].method_name = f"tensorflow/serving/{name}"
     file.write_bytes(graph.SerializeToString())
     return sorted(name for name in served if not name.startswith("__"))
+
+
+@contextlib.contextmanager
+def _draft(directory: Path) -> Iterator[Path]:
+    """A folder to write a version in, removed unless it is renamed.
+
+    An export has a lock on its draft. Those that nobody has a lock on were left by a SIGKILL or a
+    power cut, and are removed.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    with contextlib.ExitStack() as locks:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            # within its lock nobody sees a draft that is not yet locked
+            with contextlib.ExitStack() as brief:
+                _lock(directory, brief, fcntl.LOCK_EX)
+                for path in directory.glob(f"{_DRAFT}*"):
+                    if _lock(path, brief, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                        shutil.rmtree(path, ignore_errors=True)
+                # TF Serving reads only folders whose name is a number
+                draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=directory))
+                _lock(draft, locks, fcntl.LOCK_EX)
+        except OSError as error:
+            raise UserError(
+                f"cannot export to {directory}: {error.strerror}: take another folder"
+            ) from error
+        try:
+            draft.chmod(0o755)
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _lock(directory: Path, locks: contextlib.ExitStack, how: int) -> bool:
+    """Locks a folder until `locks` is closed; False if it cannot, as on some network disks."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+        locks.callback(os.close, descriptor)
+        fcntl.flock(descriptor, how)
+    except OSError:
+        return False
+    return True
 
 
 def _publish(draft: Path, directory: Path) -> Path:

@@ -7,8 +7,10 @@ A keyword-only signature is a builder's schema. Its annotations are `int`, `floa
 import ast
 import dataclasses
 import difflib
+import math
 import types
 import typing
+import warnings
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -54,7 +56,9 @@ def literal(text: str) -> Any:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
-        return ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's of what looks like a slip in a program
+            return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
 
@@ -66,7 +70,8 @@ def check(name: str, value: Any, annotation: Any) -> Any:
     """
     converted = _convert(value, annotation)
     if converted is _MISFIT:
-        raise UserError(f"{name}={value!r}: expected {describe(annotation)}")
+        smaller = f", below {_LARGEST}" if isinstance(value, int) and value >= _LARGEST else ""
+        raise UserError(f"{name}={_shown(value)}: expected {describe(annotation)}{smaller}")
     return converted
 
 
@@ -85,6 +90,16 @@ def describe(annotation: Any) -> str:
     return f"{words[base]}, {bounds}" if bounds else words[base]
 
 
+def is_text(value: Any) -> bool:
+    """Whether it is a string that can be written as UTF-8: JSON may hold half a character."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def is_line(value: Any) -> bool:
+    """Whether it is a text in one line, as a flag, a path or the name of a class has to be."""
+    return is_text(value) and "\0" not in value and value.splitlines() in ([], [value])
+
+
 def closest(given: str, known: Iterable[str]) -> str:
     """' Did you mean X?' for the known name nearest to the given one, or nothing."""
     match = difflib.get_close_matches(given, list(known), n=1)
@@ -92,6 +107,15 @@ def closest(given: str, known: Iterable[str]) -> str:
 
 
 _MISFIT = object()
+_LARGEST = 2**31  # what no array has as many of
+
+
+def _shown(value: Any) -> str:
+    try:
+        shown = repr(value)
+    except (ValueError, RecursionError):  # Python writes no number of more than 4,300 digits
+        return "..."
+    return shown if len(shown) <= 100 else f"{shown[:100]}..."
 
 
 def _split(annotation: Any) -> tuple[Any, Range | None]:
@@ -115,6 +139,10 @@ def _convert(value: Any, annotation: Any) -> Any:
         return next((option for option in options if option is not _MISFIT), _MISFIT)
     if base is type(None):
         return None if value is None else _MISFIT
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        return _MISFIT
+    if isinstance(value, float) and not math.isfinite(value):
+        return _MISFIT
     if base is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, base) or (base is int and isinstance(value, bool)):

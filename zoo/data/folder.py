@@ -1,5 +1,7 @@
 """Images of the user's own: PATH/class/image, or PATH/train/class/image and PATH/test beside it."""
 
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ def load(path: str, image_size: tuple[int, int] | None) -> Source:
         UserError: if there is no such folder, fewer than two classes, a class without images, or
             an image that cannot be read.
     """
-    root = Path(path).expanduser()
+    root = Path(os.path.expanduser(path))
     if not root.is_dir():
         raise UserError(
             f"folder:{path}: there is no such folder; expected one folder a class in it"
@@ -79,10 +81,15 @@ def _size_and_channels(paths: list[str]) -> tuple[tuple[int, int], int]:
     sizes, modes = [], set()
     for path in some:
         try:
-            with Image.open(path) as image:
-                sizes.append((image.height, image.width))
-                modes.add(image.mode)
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            with warnings.catch_warnings():
+                # Pillow reads the header alone
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                with Image.open(path) as image:
+                    sizes.append((image.height, image.width))
+                    modes.add(image.mode)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise images.too_large(path) from error
+        except (OSError, SyntaxError, ValueError) as error:
             raise UserError(
                 f"{path}: this is no readable PNG, JPEG, BMP or GIF image ({error}): replace it or "
                 "take it out of the folder"

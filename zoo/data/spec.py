@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.errors import UserError
+from zoo.schema import is_line
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -45,6 +48,12 @@ class Spec:
     class_names: tuple[str, ...] | None
     feature_names: tuple[str, ...] = ()
     tokenizer: Tokenizer | None = None
+
+    def __post_init__(self):
+        # labels.txt has one name on each line, and TensorFlow's strings are UTF-8
+        for name in self.class_names or ():
+            if not is_line(name):
+                raise UserError(f"class {name[:100]!r}: expected a name in one line of UTF-8")
 
     @property
     def num_classes(self) -> int | None:

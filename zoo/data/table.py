@@ -3,17 +3,20 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from zoo.data.spec import Arrays, Source, Spec
 from zoo.errors import UserError
-from zoo.schema import closest
+from zoo.schema import closest, is_line, is_text
 
+_EXPANSION = 5  # times its size that a file takes in memory, texts least, short numbers 20
 _SPLITS = ("train", "validation", "test")
 
 
@@ -33,7 +36,7 @@ def load(kind: str, path: str, text: Sequence[str], label: str | None) -> Source
     Raises:
         UserError: if a file, a column or a value does not do; it names the line.
     """
-    where = Path(path).expanduser()
+    where = Path(os.path.expanduser(path))
     if where.is_dir():
         files = {s: where / f"{s}.{kind}" for s in _SPLITS if (where / f"{s}.{kind}").is_file()}
     else:
@@ -86,10 +89,13 @@ def load(kind: str, path: str, text: Sequence[str], label: str | None) -> Source
 
 def _read_csv(file: Path) -> pd.DataFrame:
     """Strings, by the line that each row ends on; rows without any field are passed over."""
-    reader = csv.reader(io.StringIO(_decoded(file), newline=""), skipinitialspace=True)
-    names, rows, lines = None, [], []
+    content = list(io.StringIO(_decoded(file), newline=""))
+    reader = csv.reader(content, skipinitialspace=True)
+    names, rows, lines, start, last = None, [], [], 1, 1
     try:
         for row in reader:
+            place = _lines(file, start, reader.line_num)
+            last, start = start, reader.line_num + 1
             if not row:
                 continue
             if names is None:
@@ -97,19 +103,44 @@ def _read_csv(file: Path) -> pd.DataFrame:
                 continue
             if len(row) != len(names):
                 raise UserError(
-                    f"{file}, line {reader.line_num}: {len(row)} fields, but the first line names "
-                    f"{len(names)} columns: mend that line (a field with a comma needs quotes)"
+                    f"{place}: {len(row)} fields, but the first line names {len(names)} columns: "
+                    "mend that line (a field with a comma needs quotes, and a quote its end)"
                 )
             rows.append(row)
             lines.append(reader.line_num)
     except csv.Error as error:
-        raise UserError(f"{file}, line {reader.line_num}: {error}: mend that line") from None
+        place = _lines(file, start, max(start, reader.line_num))
+        if "field limit" in str(error):
+            raise UserError(
+                f"{place}: a field has more than {csv.field_size_limit():,} characters: close the "
+                "quote that it begins with, or shorten it"
+            ) from None
+        raise UserError(f"{place}: {error}: mend that line") from None
     if names is None:
         raise UserError(f"{file}: the file is empty; expected a line of column names")
+    if _is_open(content[last - 1 :]):
+        place = _lines(file, last, len(content))
+        raise UserError(f"{place}: a quote without an end, which takes all that follows: close it")
+    if odd := [name for name in names if not is_line(name)]:
+        raise UserError(f"{file}, line 1: {odd[0][:40]!r} is no name for a column")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{file}: the first line names the column {twice!r} twice")
     return _enough(pd.DataFrame(rows, lines, names, dtype=object), file)
+
+
+def _lines(file: Path, start: int, end: int) -> str:
+    """Where a row stands, which with quotes may go over many lines."""
+    return f"{file}, lines {start} to {end}" if end > start else f"{file}, line {start}"
+
+
+def _is_open(row: list[str]) -> bool:
+    """Whether the lines of the last row end within quotes, which only a strict reader minds."""
+    try:
+        list(csv.reader(row, skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False
 
 
 def _read_jsonl(file: Path) -> pd.DataFrame:
@@ -124,6 +155,8 @@ def _read_jsonl(file: Path) -> pd.DataFrame:
             row = None
         if not isinstance(row, dict):
             raise UserError(f"{file}, line {number}: expected a JSON object, {{...}}, on each line")
+        if odd := [key for key in row if not is_line(key)]:
+            raise UserError(f"{file}, line {number}: {odd[0][:40]!r} is no name for a column")
         rows.append(row)
         lines.append(number)
     if not rows:
@@ -132,7 +165,16 @@ def _read_jsonl(file: Path) -> pd.DataFrame:
 
 
 def _decoded(file: Path) -> str:
+    size, free = file.stat().st_size, psutil.virtual_memory().available
+    if size * _EXPANSION > free:
+        raise UserError(
+            f"{file}: {size >> 20:,} MiB of text take at least {_EXPANSION} times that in memory, "
+            f"of which {free >> 20:,} MiB are free: take a part of it, or make a TFDS dataset of it"
+        )
     content = file.read_bytes()
+    if b"\0" in content:
+        line = content.partition(b"\0")[0].count(b"\n") + 1
+        raise UserError(f"{file}, line {line}: a NUL byte, which is no text: save it as UTF-8")
     try:
         return content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -196,13 +238,8 @@ def _number(value: Any) -> float:
 def _strings(column: pd.Series, file: Path) -> np.ndarray:
     """A column of texts as an object array."""
     _refuse_gaps(column, file)
-    _refuse(column, [not _is_text(value) for value in column], file, "expected a text")
+    _refuse(column, [not is_text(value) for value in column], file, "expected a text")
     return column.to_numpy(object)
-
-
-def _is_text(value: Any) -> bool:
-    """Whether it is a string that can be written as UTF-8: JSON may hold half a character."""
-    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def _class_names(column: pd.Series, file: Path) -> tuple[str, ...] | None:
@@ -210,6 +247,8 @@ def _class_names(column: pd.Series, file: Path) -> tuple[str, ...] | None:
     _refuse_gaps(column, file)
     plain = [isinstance(value, str | int | float) for value in column]
     _refuse(column, np.logical_not(plain), file, "expected a string or a number")
+    lines = [is_line(str(value)) for value in column]
+    _refuse(column, np.logical_not(lines), file, "expected the name of a class in one line")
     whole = all(_is_whole(value) for value in column)
     if not whole and not any(np.isnan(_number(v)) or isinstance(v, bool) for v in column):
         return None

@@ -8,14 +8,17 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from zoo import metadata
 from zoo.data.spec import Arrays, Spec, Split, Stream, Tokenizer
 from zoo.errors import UserError
+from zoo.schema import Count, check
 
 FILE = "tokenizer.json"
 
@@ -23,6 +26,13 @@ _RESERVED = ("", "[UNK]", "[SEP]")  # of words and characters
 _BERT_RESERVED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _UNKNOWN = 1
 _LONGEST_BERT = 512  # positions of the published models
+_FIELDS = {
+    "kind": Literal["words", "characters", "wordpiece"],
+    "vocabulary": tuple[str, ...],
+    "length": Count,
+    "lowercase": bool,
+}
+_NO_TOKENIZER = "this is no tokenizer that the zoo has written"
 _BATCH = 512
 _WORDPIECE_SAMPLE = 5_120  # training texts that its vocabulary is made from, 30 s of work
 _PARALLEL = 2
@@ -219,16 +229,20 @@ def load(file: Path) -> Tokenizer:
     Raises:
         UserError: if the file holds something else.
     """
+    fields = metadata.read(file)
     try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
-        return Tokenizer(
-            str(fields["kind"]),
-            tuple(map(str, fields["vocabulary"])),
-            int(fields["length"]),
-            bool(fields["lowercase"]),
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{file}: this is no tokenizer that the zoo has written") from error
+        made = {name: check(name, fields[name], kind) for name, kind in _FIELDS.items()}
+        tokenizer = Tokenizer(**made)
+        if tokenizer.kind != "wordpiece" and tokenizer.vocabulary[: len(_RESERVED)] != _RESERVED:
+            raise UserError(f"vocabulary: expected {', '.join(map(repr, _RESERVED))} first")
+        if len(set(tokenizer.vocabulary)) < len(tokenizer.vocabulary):
+            raise UserError("vocabulary: a token is there twice")
+        "".join(tokenizer.vocabulary).encode()
+    except KeyError as error:
+        raise UserError(f"{file}: {_NO_TOKENIZER}: there is no {error}") from error
+    except ValueError as error:
+        raise UserError(f"{file}: {_NO_TOKENIZER}: {error}") from error
+    return tokenizer
 
 
 def _cut(parts: list[tf.RaggedTensor], room: int) -> list[tf.RaggedTensor]:

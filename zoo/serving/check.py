@@ -6,6 +6,7 @@ python -m zoo.serving.check saved_models/cnn --server=localhost:8501 --grpc=loca
                                                       and the answers of a server that runs it
 """
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,10 @@ def _call_all(version: Path, records: list[tuple[str, dict]]) -> dict[str, list[
     import tensorflow as tf
 
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        loaded = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version))
+        try:
+            loaded = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version))
+        except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+            raise Failed(f"TensorFlow cannot load it: {str(error).strip()[:300]}") from error
         served = {k: v for k, v in loaded.signature_def.items() if not k.startswith("__")}
         calls = {name: [] for name in served}
         for name, signature in served.items():
@@ -164,6 +168,8 @@ def _check_server(version: Path, way: str, address: str) -> list[str]:
     from zoo.serving.client import Client
     from zoo.serving.reference import reference
 
+    if not re.fullmatch("[0-9]{1,18}", version.name):
+        raise UserError(f"{version}: its name is no number, so that no server has that version")
     where = {"server": address} if way == "REST" else {"grpc": address}
     client = Client(version.parent.name, version=int(version.name), **where)
     spec = saved_model.spec(version)

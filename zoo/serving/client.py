@@ -7,6 +7,7 @@ TensorFlow.
 import base64
 import functools
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from urllib.parse import quote
 import numpy as np
 import requests
 
+from zoo import metadata
 from zoo.errors import UserError
 from zoo.schema import closest
 from zoo.serving import config
@@ -73,7 +75,7 @@ class Client:
         elif label:
             raise UserError(f"label={label}: only a server knows labels: name one, or a version")
         else:
-            self._way = _Local(model, Path(export_dir).expanduser(), version)
+            self._way = _Local(model, Path(os.path.expanduser(export_dir)), version)
 
     def predict(
         self, inputs: dict[str, Any], signature: str = "serving_default"
@@ -127,13 +129,13 @@ class Client:
         A server does not tell the names: there `class_names` is None for a regression, else empty,
         and `feature_names` is empty.
         """
-        if isinstance(self._way, _Local) and (known := self._way.extra("zoo.json").get("spec")):
-            return known
+        if isinstance(self._way, _Local) and (record := self._way.extra("zoo.json")).is_file():
+            return metadata.spec(record)
         takes, gives = self._signature("serving_default")
         name, (_, shape) = next(iter(takes.items()))
         kind = "text_pair" if len(takes) == 2 else {"tokens": "text"}.get(name, name)
-        names = None if "prediction" in gives else []
-        return {"kind": kind, "shape": list(shape[1:]), "class_names": names, "feature_names": []}
+        names = None if "prediction" in gives else ()
+        return {"kind": kind, "shape": shape[1:], "class_names": names, "feature_names": ()}
 
     def versions(self) -> dict[int, str]:
         """The state of each version, "AVAILABLE" of those that answer."""
@@ -372,19 +374,16 @@ class _Local:
     def versions(self):
         return dict.fromkeys(self.numbers, "AVAILABLE")
 
-    def extra(self, name: str) -> dict[str, Any]:
-        """What a file beside the graph holds; empty if it is not there."""
-        file = self.path / "assets.extra" / name
-        try:
-            return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        except ValueError as error:
-            raise UserError(f"{file}: this is no JSON: export the model again") from error
+    def extra(self, name: str) -> Path:
+        """A file beside the graph."""
+        return self.path / "assets.extra" / name
 
     @functools.cached_property
     def _signatures(self):
         import tensorflow as tf
 
-        if self.extra("tokenizer.json").get("kind") == "wordpiece":
+        tokenizer = self.extra("tokenizer.json")
+        if tokenizer.is_file() and metadata.read(tokenizer).get("kind") == "wordpiece":
             import tensorflow_text  # noqa: F401, registers operations of the graph
         try:
             return tf.saved_model.load(str(self.path), tags=["serve"]).signatures

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from zoo import run_folder
+from zoo import metadata, run_folder
 from zoo.errors import UserError
 from zoo.schema import Count, check, closest
 
@@ -114,9 +114,10 @@ def labels(directory: Path) -> dict[str, dict[str, int]]:
     file = directory / LABELS
     if not file.exists():
         return {}
-    with contextlib.suppress(ValueError, AttributeError):  # no JSON, no objects
-        read = json.loads(file.read_text())
-        if all(type(version) is int for names in read.values() for version in names.values()):
+    with contextlib.suppress(UserError, AttributeError):  # no JSON, no objects
+        read = metadata.read(file)
+        numbers = [version for names in read.values() for version in names.values()]
+        if all(type(version) is int and 0 < version < 10**18 for version in numbers):
             return read
     raise UserError(f"{file}: expected {{model: {{label: version}}}}: mend the file or delete it")
 
@@ -164,7 +165,7 @@ def _listed(directory: Path, model: str) -> list[int]:
     """The versions that models.config lists for the model; none where it takes the newest."""
     try:
         config = text_format.Parse((directory / MODELS).read_text(), ModelServerConfig())
-    except (OSError, ValueError, text_format.ParseError):
+    except (OSError, ValueError, RecursionError, text_format.ParseError):
         return []
     entries = (e for e in config.model_config_list.config if e.name == model)
     return [v for entry in entries for v in entry.model_version_policy.specific.versions]

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from zoo.data.spec import Spec
+from zoo.errors import UserError
 from zoo.serving.signatures import raw_inputs
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
@@ -66,19 +68,31 @@ def write_warmup(version: Path, spec: Spec, samples: np.ndarray, signatures: lis
 
 
 def read_warmup(version: Path) -> list[tuple[str, dict[str, np.ndarray]]]:
-    """The signature and the inputs of each warm-up record."""
-    records = []
-    for serialized in tf.data.TFRecordDataset(str(version / WARMUP)).as_numpy_iterator():
-        log = prediction_log_pb2.PredictionLog.FromString(serialized)
-        kind = log.WhichOneof("log_type")
-        request = getattr(log, kind).request
-        if kind == "predict_log":
-            given = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
-        else:
-            examples = request.input.example_list.examples
-            given = {"inputs": np.array([e.SerializeToString() for e in examples], object)}
-        records.append((request.model_spec.signature_name, given))
-    return records
+    """The signature and the inputs of each warm-up record.
+
+    Raises:
+        UserError: if the file holds something else.
+    """
+    file = version / WARMUP
+    try:
+        return [_read(one) for one in tf.data.TFRecordDataset(str(file)).as_numpy_iterator()]
+    except (tf.errors.DataLossError, DecodeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{file}: these are no warm-up records: {reason}") from error
+
+
+def _read(serialized: bytes) -> tuple[str, dict[str, np.ndarray]]:
+    log = prediction_log_pb2.PredictionLog.FromString(serialized)
+    kind = log.WhichOneof("log_type")
+    if kind is None:
+        raise TypeError("a record without a request")
+    request = getattr(log, kind).request
+    if kind == "predict_log":
+        given = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+    else:
+        examples = request.input.example_list.examples
+        given = {"inputs": np.array([e.SerializeToString() for e in examples], object)}
+    return request.model_spec.signature_name, given
 
 
 def _log(

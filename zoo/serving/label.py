@@ -9,6 +9,7 @@ A running server takes it over within 30 seconds. It moves a label only to a ver
 loaded: curl http://localhost:8501/v1/models/cnn tells.
 """
 
+import os
 from pathlib import Path
 
 from absl import flags
@@ -21,7 +22,7 @@ FLAGS = flags.FLAGS
 
 def main(model: str, version: str, label: str) -> None:
     """Sets or removes the label, and writes what TF Serving reads."""
-    directory = Path(FLAGS.export_dir).expanduser()
+    directory = Path(os.path.expanduser(FLAGS.export_dir))
     given = config.set_label(directory, model, version, label)
     config.write(directory, FLAGS.keep_versions)
     versions = (f"{label} is version {version}" for label, version in sorted(given.items()))

@@ -222,7 +222,13 @@ def _csv(file: str, stream: Iterable[bytes]) -> Iterator[tuple[str, dict[str, An
                 raise UserError(f"{place}: more fields than the first line has column names")
             yield place, record
     except csv.Error as error:
-        raise UserError(f"{file}, line {reader.line_num + 1}: this is no CSV: {error}") from error
+        place = f"{file}, line {reader.line_num + 1}"
+        if "field limit" in str(error):
+            raise UserError(
+                f"{place}: a field has more than {csv.field_size_limit():,} characters: close the "
+                "quote that it begins with, or shorten it"
+            ) from error
+        raise UserError(f"{place}: this is no CSV: {error}") from error
 
 
 def _jsonl(file: str, stream: Iterable[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -259,7 +265,7 @@ def _number(value: Any) -> Any:
     """A number, or a string that is one, as float; anything else as it is."""
     try:
         return float(value) if isinstance(value, str | int | float) else value
-    except ValueError:
+    except (ValueError, OverflowError):
         return value
 
 
