@@ -399,7 +399,7 @@ WRITING = {
     "tensorboard": ("keras.callbacks.TensorBoard.on_epoch_end", fails(of_tensorflow)),
     "curves.png": ("zoo.report.Figure.savefig", fails(full)),
     "metrics.json": ("zoo.report.write_json", fails(full)),
-    "graph": ("keras.export.ExportArchive.write_out", fails(of_tensorflow)),
+    "graph": ("tensorflow.saved_model.save", fails(of_tensorflow)),
     "model.keras": ("keras.Model.save", fails(of_hdf5, "model.keras")),
     "warm-up": ("zoo.serving.examples.write_warmup", fails(of_tensorflow)),
     "rename": ("zoo.saved_model.os.rename", fails(full)),
@@ -416,8 +416,8 @@ def test_a_full_disk(place, again, monkeypatch):
         module, _, attribute = name.rpartition(".")
         target = pkgutil.resolve_name(module)
         patch.setattr(target, attribute, patched(getattr(target, attribute)))
-        code, _, err = again()
-    assert code == 2
+        code, out, err = again()
+    assert code == 2, (out, err)
     assert re.fullmatch(r"train\.py: .+: No space left on device: make room there.*\n", err), err
     assert "a file:" not in err
     assert before.items() <= snapshot(EXPORT).items()

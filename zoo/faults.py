@@ -30,10 +30,13 @@ _MEMORY = (
 
 @contextlib.contextmanager
 def naming(path: Path | str) -> Iterator[None]:
-    """Within, an error of the disk is about this file or folder."""
+    """Within, an error of the disk is about this file, which HDF5's do not name."""
     try:
         yield
     except OSError as error:
+        if error.errno is None:
+            number = _number(str(error)) or errno.EIO
+            raise OSError(number, " ".join(str(error).split())[:200], str(path)) from error
         error.filename = str(path)
         raise
 
@@ -55,19 +58,21 @@ def told(error: BaseException) -> tuple[str, int] | None:
         return f"out of memory{_reason(error)}: {_MEMORY}", 1
     if not isinstance(error, OSError | RuntimeError) and not of_tensorflow:
         return None
-    # an OSError's text would have its name before its reason
-    message = " ".join(map(str, error.args)) if isinstance(error, OSError) else str(error)
-    number = getattr(error, "errno", None) or next(
-        (n for n in _DISK if os.strerror(n) in message), None
-    )
+    message = " ".join(str(error).split())
+    number = getattr(error, "errno", None) or _number(message)
     if number in _DISK:
-        advice = f"{os.strerror(number)}: {_DISK[number]}"
-        return f"{_file(error)}: {advice}", 2
+        reason = os.strerror(number) if os.strerror(number) in message else error.strerror
+        return f"{_file(error)}: {reason}: {_DISK[number]}", 2
     if isinstance(error, OSError):
         return f"{_file(error)}: {error.strerror or message}", 2
     if of_tensorflow and isinstance(error, tensorflow.errors.ResourceExhaustedError):
         return f"out of memory{_reason(error)}: {_MEMORY}", 1
     return None
+
+
+def _number(message: str) -> int | None:
+    """The system's number of a fault that a message tells in the system's words."""
+    return next((number for number in _DISK if os.strerror(number) in message), None)
 
 
 def _reason(error: BaseException) -> str:

@@ -229,8 +229,8 @@ def load(file: Path) -> Tokenizer:
     Raises:
         UserError: if the file holds something else.
     """
-    fields = metadata.read(file)
     try:
+        fields = metadata.read(file)
         made = {name: check(name, fields[name], kind) for name, kind in _FIELDS.items()}
         tokenizer = Tokenizer(**made)
         if tokenizer.kind != "wordpiece" and tokenizer.vocabulary[: len(_RESERVED)] != _RESERVED:
