@@ -95,23 +95,33 @@ def memory():
     gc.collect()
 
 
+def once(tmp_path_factory, name, make):
+    """The folder `name`, which `make` fills once for all processes of the tests."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, done = base / name, base / f"{name}.done"
+    with open(base / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tfds_dir(tmp_path_factory):
-    """A folder for TFDS with the two datasets that need no download, shared by all processes."""
+    """A folder for TFDS with the two datasets that need no download."""
     import tensorflow_datasets as tfds
 
     from zoo import data  # noqa: F401, registers them
 
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    folder /= "tfds"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    def prepare(folder):
         for name in ("mnist_5k", "synthetic_reviews"):
             tfds.builder(name, data_dir=folder).download_and_prepare()
-    return folder
+
+    return once(tmp_path_factory, "tfds", prepare)
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ def data(case: str) -> Data:
     random = np.random.default_rng(0)
     y = random.integers(0, 3, TRAIN + VALIDATION + TEST)
     if case in ("lstm", "transformer"):
-        words = ("", "[UNK]", *"abcdefgh")
+        words = ("", "[UNK]", "[SEP]", *"abcdefgh")
         spec = Spec("text", (24,), tuple("xyz"), tokenizer=Tokenizer("words", words, 24))
         x = random.integers(1, 8, (len(y), 24)) * (
             np.arange(24) < random.integers(4, 24, len(y))[:, None]

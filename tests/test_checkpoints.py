@@ -129,7 +129,9 @@ def test_none_is_found_where_none_is_whole(tmp_path):
 
 def test_a_write_that_fails_leaves_those_before(tmp_path, monkeypatch):
     first = checkpoints.save(tmp_path, arrays(), State(step=1))
-    monkeypatch.setattr(checkpoints.np, "savez", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(
+        checkpoints.np, "savez", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+    )
     with pytest.raises(OSError, match="full"):
         checkpoints.save(tmp_path, arrays(), State(step=2))
     assert checkpoints.latest(tmp_path)[0].path == first

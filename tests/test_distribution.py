@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
+from conftest import ROOT, once
 
 from zoo import cluster, distribution, launch, multi_worker
 from zoo.data.parts import Parts, cut
@@ -29,17 +29,19 @@ RUNS = [
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A folder with the results of all cases, one folder for each strategy."""
-    folder = tmp_path_factory.mktemp("cases")
-    for name in ("cpu", "mirrored", "multi_worker"):
-        run = [sys.executable, PROGRAM, name, str(folder)]
-        if name == "multi_worker":
-            run[1:1] = ["-m", "zoo.launch", "--workers=2", "--"]
-        done = subprocess.run(run, env=ENVIRONMENT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    return folder
+
+    def train(folder):
+        for name in ("cpu", "mirrored", "multi_worker"):
+            run = [sys.executable, PROGRAM, name, str(folder)]
+            if name == "multi_worker":
+                run[1:1] = ["-m", "zoo.launch", "--workers=2", "--"]
+            done = subprocess.run(run, env=ENVIRONMENT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+
+    return once(tmp_path_factory, "cases", train)
 
 
 @pytest.mark.parametrize(("strategy", "case"), RUNS)
@@ -119,29 +121,35 @@ cli.run(main, lambda: "")
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trouble(tmp_path_factory):
     """Two workers in Keras' fit without the mend and with it, and then one of them dies."""
-    program = tmp_path_factory.mktemp("trouble") / "trouble.py"
-    program.write_text(TROUBLE)
-    run = [sys.executable, "-m", "zoo.launch", "--workers=2", "--", str(program)]
-    started = time.monotonic()
-    done = subprocess.run(run, env=ENVIRONMENT, capture_output=True, text=True)
-    return done, time.monotonic() - started
+
+    def run(folder):
+        program = folder / "trouble.py"
+        program.write_text(TROUBLE)
+        command = [sys.executable, "-m", "zoo.launch", "--workers=2", "--", str(program)]
+        started = time.monotonic()
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+        told = [done.returncode, done.stdout, done.stderr, time.monotonic() - started]
+        (folder / "told.json").write_text(json.dumps(told))
+
+    folder = once(tmp_path_factory, "trouble", run)
+    return json.loads((folder / "told.json").read_text())
 
 
 @pytest.mark.parametrize("name", ["reduce_per_replica", "_maybe_symbolic_build"])
 def test_keras_still_needs_the_mend(trouble, name):
     for worker in (0, 1):
-        assert f"[worker {worker}] {name} fails" in trouble[0].stdout, trouble[0]
-        assert f"[worker {worker}] mended" in trouble[0].stdout, trouble[0]
+        assert f"[worker {worker}] {name} fails" in trouble[1], trouble
+        assert f"[worker {worker}] mended" in trouble[1], trouble
 
 
 def test_a_worker_that_dies_is_named_and_ends_the_run(trouble):
-    done, seconds = trouble
-    assert done.returncode == 1 and seconds < 60
-    assert "worker 1 was ended by SIGKILL: all end" in done.stderr
-    line = next(text for text in done.stderr.splitlines() if "no answer any more" in text)
+    code, _, err, seconds = trouble
+    assert code == 1 and seconds < 60
+    assert "worker 1 was ended by SIGKILL: all end" in err
+    line = next(text for text in err.splitlines() if "no answer any more" in text)
     assert line.startswith("[worker 0] trouble.py: no answer any more from worker 1 (localhost:")
     assert line.endswith("Start the same command again on all workers")
 

@@ -104,11 +104,11 @@ def run(train_module, argv) -> str:
 FLAGS = [
     "model", "hparam", "dataset", "train_split", "label", "text",
     "tokenizer", "vocabulary_size", "length", "image_size", "holdout", "memory_budget",
-    "epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup",
+    "epochs", "batch_size", "accumulate_steps", "optimizer", "learning_rate", "schedule", "warmup",
     "weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "ema",
     "early_stopping", "augment", "class_weights", "trainable", "lora_rank", "layer_decay",
     "head_learning_rate", "precision", "jit_compile", "steps_per_execution", "seed", "overwrite",
-    "checkpoint_every", "export_formats", "keep_versions", "strategy",
+    "checkpoint_every", "export_formats", "keep_versions", "strategy", "tpu",
 ]
 # fmt: on
 

@@ -4,7 +4,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,17 +20,16 @@ EXPORTS = 50
 
 # an export in a process of its own, which waits before it is published
 SLOW = """
-import sys, time
+import sys
 from zoo import cli
 cli.import_tensorflow()
 import zoo
-from zoo import saved_model
 from zoo.serving import check
 def wait(draft, model):
     print("drafted", flush=True)
     sys.stdin.readline()
 check.check = wait
-print(zoo.export(zoo.get("perceptron"), sys.argv[1]).name, flush=True)
+zoo.export(zoo.get("perceptron"), sys.argv[1])
 """
 
 # what TF Serving does: the highest number wins
@@ -96,50 +97,29 @@ def test_a_poller_finds_only_whole_versions(tmp_path, monkeypatch):
     assert not list(folder.glob(".draft-*"))
 
 
-@pytest.fixture
-def slow(tmp_path):
-    """Begins an export in a process of its own: it has a draft and waits for a line."""
-    processes = []
-
-    def begin():
-        process = subprocess.Popen(
-            [sys.executable, "-c", SLOW, tmp_path / "p"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        assert process.stdout.readline() == "drafted\n"
-        return process
-
-    yield begin
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
-def test_an_export_that_was_killed_is_removed_and_others_are_not(slow, tmp_path, monkeypatch):
+def test_drafts_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path, monkeypatch):
+    folder = tmp_path / "p"
+    command = [sys.executable, "-c", SLOW, folder]
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    killed = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
+    assert killed.stdout.readline() == "drafted\n"
     monkeypatch.setattr(check, "check", lambda draft, model: None)
-    killed, alive = slow(), slow()
-    assert len(list((tmp_path / "p").iterdir())) == 2
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert len(list((tmp_path / "p").glob(".draft-*"))) == 2
-    assert zoo.export(zoo.get("perceptron"), tmp_path / "p").name == "1"
-    assert len(list((tmp_path / "p").glob(".draft-*"))) == 1
-    alive.stdin.write("\n")
-    alive.stdin.flush()
-    assert alive.stdout.readline() == "2\n"
-    assert sorted(p.name for p in (tmp_path / "p").iterdir()) == ["1", "2"]
+    model = zoo.get("perceptron")
+    assert zoo.export(model, folder).name == "1"
+    assert len(list(folder.glob(".draft-*"))) == 1, "it is alive"
+    killed.kill()
+    killed.communicate()
+    assert zoo.export(model, folder).name == "2"
+    assert sorted(p.name for p in folder.iterdir()) == ["1", "2"]
 
 
-def test_two_processes_at_once_get_two_versions(slow, tmp_path):
-    two = [slow(), slow()]
-    for process in two:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    assert {process.stdout.readline() for process in two} == {"1\n", "2\n"}
+def test_two_at_once_get_two_versions(tmp_path, monkeypatch):
+    both = threading.Barrier(2)
+    monkeypatch.setattr(check, "check", lambda draft, model: both.wait(60))
+    models = [zoo.get("perceptron") for _ in range(2)]
+    with ThreadPoolExecutor() as threads:
+        made = list(threads.map(lambda model: zoo.export(model, tmp_path / "p").name, models))
+    assert sorted(made) == ["1", "2"]
     assert files_of(tmp_path / "p" / "1") == files_of(tmp_path / "p" / "2")
     assert not list((tmp_path / "p").glob(".draft-*"))
 

@@ -1,5 +1,6 @@
 """The README is true: its commands and its code run, its tree and its table are today's."""
 
+import dataclasses
 import re
 import shlex
 import shutil
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, write_image
 
-import zoo
+import zoo.data
 from zoo import cli
 from zoo.data import catalog
 from zoo.data.spec import Spec, Tokenizer
@@ -55,6 +56,18 @@ def user_folder(train):
     return train
 
 
+def few(load):
+    """Loads data sets with 64 examples at most to validate and to test."""
+
+    def loaded(*args, **options):
+        found = load(*args, **options)
+        parts = {name: getattr(found, name) for name in ("validation", "test", "raw_test")}
+        cut = {n: p.only(np.arange(len(p)) < 64) for n, p in parts.items() if p is not None}
+        return dataclasses.replace(found, **cut)
+
+    return loaded
+
+
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     rest = [line for line in CONSOLE if line not in TRAIN + SERVING + LAUNCH]
@@ -72,6 +85,7 @@ def test_every_command_is_run_by_a_test_or_by_make():
 @pytest.mark.parametrize("command", TRAIN)
 def test_command(command, user_folder, tfds_dir, bert_preset, monkeypatch):
     monkeypatch.setattr(catalog, "_reachable", lambda urls: False)
+    monkeypatch.setattr(zoo.data, "load", few(zoo.data.load))
     flags = shlex.split(command.replace("all_minilm_l6_v2_en", bert_preset))[2:]
     if "--weights=runs/lstm-imdb_reviews" in flags:
         before = ["--run_dir=runs/lstm-imdb_reviews", "--hparam=width=4", "--epochs=1"]
@@ -175,16 +189,6 @@ def test_benchmark_of_signatures_runs_in_small(model, python):
     done = python("-m", "benchmarks.signatures", f"--model={model}", "--calls=2")
     assert done.returncode == 0, done.stderr
     assert {"keras", "serving_default", "classify", "top_k"} <= set(done.stdout.split())
-
-
-def test_benchmark_of_strategies_runs_in_small():
-    flags = ["--model=perceptron", "--rounds=1", "--examples=256"]
-    command = [sys.executable, "-m", "benchmarks.distribution", *flags]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert re.search(
-        r"one +[\d,]+ examples/s\n  mirrored .*communication.*\n  workers ", done.stdout
-    )
 
 
 @pytest.mark.parametrize("version", ["3.9", "3.14"])
