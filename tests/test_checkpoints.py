@@ -68,14 +68,14 @@ def same(first, second):
 def test_a_training_goes_on_to_the_last_bit(settings, tmp_path, monkeypatch):
     recipe = Recipe(**{"epochs": 4, "batch_size": 32} | settings)
     expected, history = begin(tmp_path / "whole", recipe)
-    # in an epoch, twice, and later in an epoch or in validation
-    for calls in (2, 5, 24):
+    # in an epoch, and later in an epoch or in validation
+    for calls in (5, 24):
         start, _ = checkpoints.latest(tmp_path / "cut")
         with monkeypatch.context() as patch, contextlib.suppress(interruption.Interrupted):
             stopped_after(patch, calls)
             begin(tmp_path / "cut", recipe, start)
     start, damaged = checkpoints.latest(tmp_path / "cut")
-    assert start and not damaged and (start.state.epoch, start.state.step) > (0, 4)
+    assert start and not damaged and (start.state.epoch, start.state.step) >= (0, 5)
     model, resumed = begin(tmp_path / "cut", recipe, start)
     same(model, expected)
     assert resumed["history"] == history["history"]

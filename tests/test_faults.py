@@ -349,7 +349,7 @@ def finished(tmp_path_factory, tfds_dir):
 
 def flags_of(tfds_dir):
     flags = ("--model=perceptron", "--dataset=mnist_5k", "--train_split=train[:300]")
-    return *flags, "--schedule=constant", f"--data_dir={tfds_dir}"
+    return *flags, "--schedule=constant", "--nojit_compile", f"--data_dir={tfds_dir}"
 
 
 @pytest.fixture

@@ -224,27 +224,18 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import train
 from zoo import cli
 flags = sys.argv[1:]
-for more in ["--strategy=cpu"], ["--strategy=mirrored"], ["--strategy=mirrored", "--jit_compile"]:
-    sys.argv = ["train.py", *flags, *more, "--run_dir=" + more[0].partition("=")[2]]
+for more in ["--strategy=mirrored"], ["--strategy=mirrored", "--jit_compile"]:
+    sys.argv = ["train.py", *flags, *more, "--run_dir=run"]
     with flagsaver.flagsaver():
         cli.run(train.main, train.help_text)
 """
-    flags = ["--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=2"]
-    flags += ["--hparam=dropout=0", "--hparam=hidden=32"]
-    done = python("-c", code, *flags, cwd=tmp_path)
+    flags = ["--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1"]
+    done = python("-c", code, *flags, "--hparam=hidden=32", cwd=tmp_path)
     # of the last
     assert done.returncode == 2 and "Keras cannot do this on several devices" in done.stderr
-    history = {}
-    for strategy in ("mirrored", "cpu"):
-        with open(tmp_path / strategy / "history.csv") as file:
-            history[strategy] = [float(row["loss"]) for row in csv.DictReader(file)]
-        metrics = metrics_of(tmp_path / strategy)
-        assert metrics["devices"].startswith(
-            "mirrored over 2 CPU" if strategy == "mirrored" else "cpu"
-        )
-        assert metrics["test"]["examples"] == 1000
-    assert len(history["cpu"]) == 2
-    assert history["mirrored"] == pytest.approx(history["cpu"], abs=1e-4)
+    metrics = metrics_of(tmp_path / "run")
+    assert metrics["devices"].startswith("mirrored over 2 CPU")
+    assert metrics["test"]["examples"] == 1000 and metrics["test"]["accuracy"] > 0.7
 
 
 @pytest.mark.realdata
