@@ -45,6 +45,7 @@ CASES = {
     "float16": ("mlp", {"hidden": (16,), "dropout": 0.0}, {"precision": "mixed_float16"}),
 }
 TABLE = ("mlp", "cnn", "lstm", "transformer")
+MIRRORED, WORKERS = (*TABLE, "float16"), (*TABLE, "stream", "settings")
 # without texts: Keras' Adam takes the places where a token stands one by one, but adds them up
 # before that when it accumulates
 ACCUMULATED = ("cnn", "regression")
@@ -126,7 +127,7 @@ def main(name: str, folder: str) -> None:
         tf.config.set_logical_device_configuration(cpu, both)
     strategy, _ = distribution.strategy(name)
     folder = Path(folder)
-    for case in TABLE if name == "mirrored" else CASES:
+    for case in {"mirrored": MIRRORED, "multi_worker": WORKERS}.get(name, CASES):
         train(case, strategy, folder / name)
     for case in ACCUMULATED if name == "cpu" else ():
         train(case, strategy, folder / "accumulate", accumulate_steps=3)

@@ -22,8 +22,8 @@ from zoo.recipe import Recipe
 PROGRAM = str(ROOT / "tests" / "distribution_cases.py")
 WORKERS = {"mirrored": 1, "multi_worker": 2, "accumulate": 1}
 RUNS = [
-    *(("mirrored", case) for case in cases.TABLE),
-    *(("multi_worker", case) for case in cases.CASES),
+    *(("mirrored", case) for case in cases.MIRRORED),
+    *(("multi_worker", case) for case in cases.WORKERS),
     *(("accumulate", case) for case in cases.ACCUMULATED),
 ]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}

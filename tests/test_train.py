@@ -76,7 +76,8 @@ def test_cnn_from_the_default_command(train, tfds_dir, monkeypatch):
 def test_the_flagfile_repeats_the_run_to_the_last_bit(train, tfds_dir):
     flags = ("--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=2")
     flags += ("--hparam=hidden=32,16", "--augment=shift=0.1,mixup=0.2", "--seed=3", "--ema=0.9")
-    flags += ("--train_split=train[:20%]",)
+    flags += ("--train_split=train[:20%]", "--nojit_compile")
+    flags += ("--nojit_compile",)
     assert train(*flags, "--run_dir=first")[0] == 0
     assert train("--flagfile=first/flags.txt", "--run_dir=second")[0] == 0
     first, second = zoo.load("first"), zoo.load("second")
@@ -88,6 +89,7 @@ def test_the_flagfile_repeats_the_run_to_the_last_bit(train, tfds_dir):
 
 def test_a_dataset_that_is_streamed(train, tfds_dir):
     flags = ("--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=3")
+    flags += ("--hparam=hidden=64",)
     flags += ("--nojit_compile",)
     assert train(*flags, "--memory_budget=0", "--run_dir=stream")[0] == 0
     assert train(*flags, "--run_dir=memory")[0] == 0
