@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.layers import sequence
+from zoo.layers import encoder, sequence
 
 LENGTHS = (7, 1, 4, 2)
 MASK = np.arange(7) < np.array(LENGTHS)[:, None]
@@ -190,8 +190,16 @@ def test_layer_normalisation():
 
 def test_attention_weights_and_none_for_padding():
     model = drawn("transformer", norm="post", **TRANSFORMER)
-    x, w = np.random.default_rng(2).normal(size=(4, 7, 8)), parts_of(model, "encoder_1")
-    _, given = model.get_layer("encoder_1")(x, padding_mask=MASK, return_attention_scores=True)
+    x = np.random.default_rng(2).normal(size=(4, 7, 8)).astype("float32")
+    w = parts_of(model, "encoder_1")
+    query, key = (
+        np.stack([project(x, w, part, head) for head in (0, 1)], 1).astype("float32")
+        for part in ("query", "key")
+    )
+    # with one-hot values what is read are the weights
+    values = np.broadcast_to(np.eye(7, dtype="float32"), (4, 2, 7, 7))
+    hidden = np.where(MASK, 0, -1e9).astype("float32")[:, None, None]
+    given = encoder.attention(query / 2, key, values, hidden).numpy()
     for scores, row, length in zip(given, x, LENGTHS, strict=True):
         expected = [attention_weights(row[:length], w, head) for head in (0, 1)]
         assert_close(scores[:, :length, :length], expected)

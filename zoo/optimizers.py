@@ -1,6 +1,9 @@
 """Keras' optimizers and learning-rate schedules, by the names of a recipe."""
 
+import functools
+
 import keras
+import tensorflow as tf
 from keras.optimizers import schedules
 
 from zoo.errors import UserError
@@ -61,6 +64,8 @@ def optimizer(
         **options,
     )
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if recipe.optimizer in ("adam", "adamw"):
+        made.update_step = functools.partial(_adam_step, made)
     if rates:
         update = made.update_step
 
@@ -72,6 +77,31 @@ def optimizer(
         # Keras has no rate of its own for a weight; every optimizer makes its steps here
         made.update_step = scaled
     return made
+
+
+def _adam_step(optimizer: keras.optimizers.Adam, gradient, variable, learning_rate) -> None:
+    """Kingma and Ba 2014 (arXiv 1412.6980), section 2 at its end, in one pass over each array.
+
+    Keras squares the gradients of an embedding's repeated tokens one by one; here they are summed
+    up before.
+    """
+    at = optimizer._get_variable_index(variable)
+    state = variable, optimizer._momentums[at], optimizer._velocities[at]
+    step = tf.cast(optimizer.iterations + 1, tf.float32)
+    tf.raw_ops.ResourceApplyAdam(
+        **dict(zip(("var", "m", "v"), (_handle(x) for x in state), strict=True)),
+        beta1_power=tf.pow(optimizer.beta_1, step),
+        beta2_power=tf.pow(optimizer.beta_2, step),
+        lr=tf.cast(learning_rate, tf.float32),
+        beta1=optimizer.beta_1,
+        beta2=optimizer.beta_2,
+        epsilon=optimizer.epsilon,
+        grad=tf.convert_to_tensor(gradient),
+    )
+
+
+def _handle(variable):
+    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
 def schedule(recipe: Recipe, steps: int) -> "float | schedules.LearningRateSchedule":

@@ -1,7 +1,7 @@
 """Sequences of tokens whose padding, at the end, never shows in what comes out."""
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from zoo.errors import UserError
 
@@ -56,8 +56,3 @@ def maximum(x, mask):
     """Largest value over the tokens of x, (batch, length, width): (batch, width)."""
     lowest = -6e4  # within float16
     return ops.max(ops.where(mask[:, :, None], x, lowest), axis=1)
-
-
-def dropout(x, rate: float, name: str):
-    """Dropout, or nothing at rate 0."""
-    return layers.Dropout(rate, name=name)(x) if rate else x

@@ -10,7 +10,7 @@ with epy.lazy_imports():
     import keras
     from keras import layers, ops
 
-    from zoo.layers import ends, sequence
+    from zoo.layers import ends, noise, sequence
 
 _PRIME = 116_049_371  # spreads the first word of a pair over the buckets
 
@@ -50,7 +50,7 @@ def fasttext(
     )
     x = ops.concatenate([words, pairs], axis=1)
     x = sequence.mean(x, ops.concatenate([mask, mask[:, 1:]], axis=1))
-    x = sequence.dropout(x, dropout, "head_dropout")
+    x = noise.dropout(x, dropout, "head_dropout")
     return ends.with_logits("fasttext", tokens, x, num_classes)
 
 
@@ -93,5 +93,5 @@ def textcnn(
         )
         largest.append(sequence.maximum(convolution(x), mask))
     x = ops.concatenate(largest, axis=-1) if len(largest) > 1 else largest[0]
-    x = sequence.dropout(x, dropout, "head_dropout")
+    x = noise.dropout(x, dropout, "head_dropout")
     return ends.with_logits("textcnn", tokens, x, num_classes)

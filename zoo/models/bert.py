@@ -17,7 +17,7 @@ with epy.lazy_imports():
     import keras_hub
     from keras import ops
 
-    from zoo.layers import ends, sequence
+    from zoo.layers import ends, noise, sequence
 
 # layers and width: Turc et al. 2019 (arXiv 1908.08962), table 1
 _SIZES = {
@@ -107,7 +107,7 @@ def bert(
     )
     if pooling == "mean":
         x = sequence.mean(x, mask)
-    x = sequence.dropout(x, dropout, "head_dropout")
+    x = noise.dropout(x, dropout, "head_dropout")
     return ends.with_logits("bert", tokens, x, num_classes)
 
 

@@ -10,7 +10,7 @@ with epy.lazy_imports():
     import keras
     from keras import layers
 
-    from zoo.layers import ends
+    from zoo.layers import ends, noise
 
 
 @register(
@@ -45,11 +45,9 @@ def cnn(
             x = layers.BatchNormalization(momentum=0.9, name=f"norm_{i}")(x)
         x = layers.Activation("relu", name=f"relu_{i}")(x)
     x = layers.Flatten(name="flatten")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout_1")(x)
+    x = noise.dropout(x, dropout, "dropout_1")
     x = layers.Dense(dense, activation="relu", name="dense")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout_2")(x)
+    x = noise.dropout(x, dropout, "dropout_2")
     return ends.with_logits("cnn", inputs, x, num_classes)
 
 

@@ -12,7 +12,7 @@ with epy.lazy_imports():
     import keras
     from keras import layers
 
-    from zoo.layers import ends
+    from zoo.layers import ends, noise
 
 
 @register(
@@ -61,6 +61,5 @@ def mlp(
         if batch_norm:
             x = layers.BatchNormalization(momentum=0.9, name=f"norm_{i}")(x)
         x = layers.Activation(activation, name=f"{activation}_{i}")(x)
-        if dropout:
-            x = layers.Dropout(dropout, name=f"dropout_{i}")(x)
+        x = noise.dropout(x, dropout, f"dropout_{i}")
     return ends.with_logits("mlp", inputs, x, num_classes)

@@ -13,7 +13,7 @@ with epy.lazy_imports():
     import keras
     from keras import layers, ops
 
-    from zoo.layers import ends, sequence
+    from zoo.layers import ends, noise, sequence
 
 _ARGUMENTS = """
     Args:
@@ -54,7 +54,7 @@ def _recurrent(name: str, cell: str, summary: str, source: str) -> Callable[...,
         tokens, mask = sequence.text_input(name, input_shape)
         x = layers.Embedding(vocabulary_size, embedding, name="embedding")(tokens)
         for i in range(1, depth + 1):
-            x = sequence.dropout(x, dropout, f"dropout_{i}")
+            x = noise.dropout(x, dropout, f"dropout_{i}")
             read = [layer(width, return_sequences=True, name=f"{name}_{i}")(x)]
             if bidirectional:
                 back = layer(width, return_sequences=True, name=f"{name}_{i}_backward")
@@ -65,7 +65,7 @@ def _recurrent(name: str, cell: str, summary: str, source: str) -> Callable[...,
             x = ops.concatenate([last, read[1][:, 0]], axis=-1) if bidirectional else last
         else:
             x = (sequence.mean if pooling == "mean" else sequence.maximum)(x, mask)
-        x = sequence.dropout(x, dropout, "head_dropout")
+        x = noise.dropout(x, dropout, "head_dropout")
         return ends.with_logits(name, tokens, x, num_classes)
 
     builder.__name__ = builder.__qualname__ = name

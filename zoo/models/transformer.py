@@ -14,7 +14,7 @@ with epy.lazy_imports():
     import keras_hub
     from keras import layers
 
-    from zoo.layers import ends, sequence
+    from zoo.layers import encoder, ends, noise, sequence
 
 
 @register(
@@ -65,18 +65,18 @@ def transformer(
     else:
         # the embeddings are small at first, as the paper's are, which it multiplies (section 3.4)
         x = x * width**0.5 + keras_hub.layers.SinePositionEncoding(name="positions")(x)
-    x = sequence.dropout(x, dropout, "dropout")
+    x = noise.dropout(x, dropout, "dropout")
     for i in range(1, depth + 1):
-        x = keras_hub.layers.TransformerEncoder(
+        x = encoder.EncoderLayer(
             feed_forward,
             heads,
             dropout=dropout,
             activation=activation,
-            normalize_first=norm == "pre",
+            norm=norm,
             name=f"encoder_{i}",
-        )(x, padding_mask=mask)
+        )(x, mask)
     if norm == "pre":
-        x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
+        x = encoder.LayerNormalization(epsilon=1e-5, name="norm")(x)
     x = (sequence.mean if pooling == "mean" else sequence.maximum)(x, mask)
-    x = sequence.dropout(x, dropout, "head_dropout")
+    x = noise.dropout(x, dropout, "head_dropout")
     return ends.with_logits("transformer", tokens, x, num_classes)

@@ -10,7 +10,7 @@ with epy.lazy_imports():
     import keras
     from keras import layers
 
-    from zoo.layers import ends
+    from zoo.layers import ends, noise
 
 
 @register(
@@ -53,6 +53,5 @@ def vgg11(
         # rounding up lets 28x28 pass five pools
         x = layers.MaxPooling2D(2, padding="same", name=f"pool_{stage}")(x)
     x = layers.Flatten(name="flatten")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
+    x = noise.dropout(x, dropout, "dropout")
     return ends.with_logits("vgg11", inputs, x, num_classes)
