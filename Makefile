@@ -16,8 +16,8 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks.epoch_time $(ARGS)
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks.compare --out=benchmarks $(ARGS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -33,6 +33,11 @@ $(VENV)/.installed: setup.cfg | $(BIN)/python
 $(VENV)/.installed-test: setup.cfg | $(BIN)/python
 	@echo "installing into $(VENV), once: about a minute and 3 GB"
 	@$(BIN)/python -m pip install -qq --editable '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: setup.cfg | $(BIN)/python
+	@echo "installing into $(VENV), once: about a minute and 4 GB"
+	@$(BIN)/python -m pip install -qq --editable '.[bench]'
 	@touch $@ $(VENV)/.installed
 
 clean:

@@ -66,7 +66,7 @@ for line in sys.stdin:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 TRAIN, LABEL, CHECK = str(ROOT / "train.py"), "zoo.serving.label", "zoo.serving.check"
-PREDICT, SIGNATURES, EPOCH = "zoo.serving.predict", "benchmarks.signatures", "benchmarks.epoch_time"
+PREDICT, SIGNATURES, EPOCH = "zoo.serving.predict", "benchmarks.signatures", "benchmarks.compare"
 GOOD = "a,b,kind\n" + "".join(f"{i},{i * 2},{'xy'[i % 2]}\n" for i in range(20))
 CSV = ("--model=mlp", "--label=kind")
 JSONL = (TRAIN, "--model=lstm", "--text=a", "--label=kind")
@@ -202,6 +202,7 @@ CASES = [
     (SIGNATURES, "--model=cnn", "--calls=0", "--calls=0"),
     (EPOCH, "--rounds=0", "--rounds=0"),
     (EPOCH, "--rounds=nan", "--rounds=nan"),
+    (EPOCH, "--models=mlp,cmn", "'cmn' is none of mlp,cnn,lstm,transformer"),
 ]  # fmt: skip
 
 

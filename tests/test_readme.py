@@ -1,6 +1,7 @@
 """The README is true: its commands and its code run, its tree and its table are today's."""
 
 import dataclasses
+import inspect
 import re
 import shlex
 import shutil
@@ -14,6 +15,7 @@ import pytest
 from conftest import ROOT, write_image
 
 import zoo.data
+from benchmarks import contenders
 from zoo import cli
 from zoo.data import catalog
 from zoo.data.spec import Spec, Tokenizer
@@ -178,10 +180,25 @@ def test_tree_names_every_file():
         assert any(f == name or name in Path(f).parts for f in files), f"{name} is not there"
 
 
-def test_benchmark_runs_in_small(python):
-    done = python("-m", "benchmarks.epoch_time", "--rounds=1", "--examples=1000")
+def test_benchmark_runs_in_small(python, tmp_path):
+    arguments = ("--models=mlp", "--rounds=1", "--examples=1000", f"--out={tmp_path}")
+    done = python("-m", "benchmarks.compare", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "zoo / floor: median" in done.stdout and "zoo / keras: median" in done.stdout
+    assert "| mlp | 128 |" in done.stdout
+    assert done.stdout.strip() in (tmp_path / "RESULTS.md").read_text()
+    assert (tmp_path / "results.png").stat().st_size > 5_000
+
+
+def test_benchmarks_models_are_of_the_sizes_they_say():
+    """The zoo's, Keras' and PyTorch's count the same, but for PyTorch's second bias of its LSTM."""
+    for family in contenders.BATCH:
+        contenders.EXAMPLES[family] = 64
+        zoo_epoch, keras_epoch = contenders.zoo(family), contenders.keras(family)
+        counts = [
+            inspect.getclosurevars(epoch).nonlocals["model"].count_params()
+            for epoch in (zoo_epoch, keras_epoch)
+        ]
+        assert counts[0] == counts[1], family
 
 
 @pytest.mark.parametrize("model", ["perceptron", "fasttext"])

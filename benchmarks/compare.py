@@ -1,0 +1,151 @@
+"""Epochs of the zoo next to what a user would run instead, in turns.
+
+    python -m benchmarks.compare --models=mlp,cnn,lstm,transformer --rounds=5
+
+Each contender (`benchmarks/contenders.py`) trains in a process of its own that is started once; the
+processes take turns epoch by epoch (A B C D A B C D ...), so that the figures of a round belong
+together. A time is that of a whole epoch, from the first batch to the return of `fit`; the first
+round, which traces and compiles, does not count. `torch` needs the extra `bench`.
+
+With --out it writes RESULTS.md and results.png there.
+"""
+
+import importlib.util
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import time
+from pathlib import Path
+
+from absl import flags
+
+from benchmarks import contenders
+from zoo import cli
+from zoo.errors import UserError
+
+FLAGS = flags.FLAGS
+GROUP = "Benchmark"
+cli.flag(GROUP, "models", str, "mlp,cnn,lstm,transformer", "Of mlp,cnn,lstm,transformer.")
+cli.flag(GROUP, "rounds", int, 5, "Epochs of each contender that count.", 1)
+cli.flag(GROUP, "examples", int, None, "Examples in an epoch, in place of each model's own.", 100)
+cli.flag(GROUP, "out", str, None, "Folder for RESULTS.md and results.png.")
+NAMES = ("zoo", "floor", "keras", "torch")
+
+
+def serve(pipe, name: str, model: str, examples: int | None) -> None:
+    """Process of a contender: trains an epoch whenever it is told to, and tells its peak memory."""
+    if name != "torch":
+        cli.import_tensorflow()
+    if examples:
+        contenders.EXAMPLES[model] = examples
+    epoch = getattr(contenders, name)(model)
+    pipe.send("ready")
+    while pipe.recv() == "train":
+        epoch()
+        pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def measure(model: str, names: list[str]) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds of each counted epoch, and peak MiB, by contender."""
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = {}, []
+    for name in names:
+        pipes[name], theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, name, model, FLAGS.examples))
+        process.start()
+        theirs.close()
+        processes.append(process)
+        pipes[name].recv()
+    seconds, memory = {name: [] for name in names}, {}
+    for counted in range(-1, FLAGS.rounds):
+        for name, pipe in pipes.items():
+            started = time.perf_counter()
+            pipe.send("train")
+            memory[name] = pipe.recv()
+            if counted >= 0:
+                seconds[name].append(time.perf_counter() - started)
+    for pipe in pipes.values():
+        pipe.send("end")
+    for process in processes:
+        process.join()
+    return seconds, memory
+
+
+def ratios(seconds: dict[str, list[float]], over: str) -> str:
+    """Median, least and greatest throughput of the zoo over that of another in the same round."""
+    found = [b / a for a, b in zip(seconds["zoo"], seconds[over], strict=True)]
+    return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+
+
+def row(model: str, seconds: dict[str, list[float]], memory: dict[str, float]) -> str:
+    """The model's line of the table."""
+    rate = (FLAGS.examples or contenders.EXAMPLES[model]) / statistics.median(seconds["zoo"])
+    cells = [model, str(contenders.BATCH[model]), f"{rate:,.0f}"]
+    cells += [ratios(seconds, name) if name in seconds else "" for name in NAMES[1:]]
+    cells += [f"{memory['zoo']:,.0f} / {memory['keras']:,.0f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def draw(rates: dict[str, dict[str, float]], path: Path) -> None:
+    """Bars of each contender's throughput over that of plain Keras."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.subplots()
+    names = list(next(iter(rates.values())))
+    for i, name in enumerate(names):
+        places = [at + (i - (len(names) - 1) / 2) * 0.2 for at in range(len(rates))]
+        heights = [found[name] / found["keras"] for found in rates.values()]
+        axes.bar(places, heights, 0.18, label=name)
+    axes.set_xticks(range(len(rates)), rates)
+    axes.set(ylabel="examples/s over plain Keras")
+    axes.axhline(1, color="gray", linewidth=1)
+    axes.legend()
+    figure.savefig(path, dpi=100)
+
+
+def processor() -> str:
+    """The name of the processor, as far as the system tells."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def main() -> None:
+    """Times all contenders of each model; prints a table and writes it with a chart."""
+    models = FLAGS.models.split(",")
+    for model in models:
+        if model not in contenders.BATCH:
+            raise UserError(
+                f"--models={FLAGS.models}: {model!r} is none of {','.join(contenders.BATCH)}"
+            )
+    names = [n for n in NAMES if n != "torch" or importlib.util.find_spec("torch")]
+    if "torch" not in names:
+        cli.warn("torch is not installed and is left out: pip install -e '.[bench]'")
+    lines = [
+        "| model | batch | zoo, examples/s | of the floor | over Keras | over PyTorch | "
+        "peak MiB, zoo / Keras |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    print(*lines, sep="\n", flush=True)
+    rates = {}
+    for model in models:
+        seconds, memory = measure(model, names)
+        rates[model] = {name: 1 / statistics.median(seconds[name]) for name in names}
+        lines.append(row(model, seconds, memory))
+        print(lines[-1], flush=True)
+    if FLAGS.out:
+        out = Path(FLAGS.out)
+        out.mkdir(parents=True, exist_ok=True)
+        command = f"python -m benchmarks.compare --models={FLAGS.models} --rounds={FLAGS.rounds}"
+        title = f"`{command}`, {len(os.sched_getaffinity(0))} cores of {processor()}"
+        note = "Throughput ratios: median of the rounds, least and greatest in brackets."
+        text = "\n".join(["# Training speed", "", f"{title}.", note, "", *lines, ""])
+        (out / "RESULTS.md").write_text(f"{text}\n![throughput over plain Keras](results.png)\n")
+        draw(rates, out / "results.png")
+
+
+if __name__ == "__main__":
+    cli.run(main, lambda: cli.help_text(__doc__, [GROUP]))

@@ -1,0 +1,203 @@
+"""One epoch of training, by each of those that are compared, on the same data and model.
+
+- zoo: this package's model, input pipeline and compiled step;
+- floor: the same compiled step, fed one ready batch again and again;
+- keras: the plain script, Keras' own layers and arrays into `fit`;
+- torch: PyTorch's own layers, and its plain training loop.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+BATCH = {"mlp": 128, "cnn": 128, "lstm": 64, "transformer": 64}
+EXAMPLES = {"mlp": 60_000, "cnn": 60_000, "lstm": 3_200, "transformer": 1_920}
+# the zoo's hyperparameters where the model that is compared is not the default
+HPARAMS = {
+    "mlp": {},
+    "cnn": {},
+    "lstm": {"bidirectional": False, "pooling": "last"},
+    "transformer": {"width": 128, "depth": 2, "norm": "post", "dropout": 0.1},
+}
+_WORDS, _LENGTH = 20_000, 200
+_WIDTH, _HEADS = 128, 4
+
+
+def arrays(family: str) -> tuple[np.ndarray, np.ndarray]:
+    """Noise of the family's shape, and labels: what they are makes no difference to the time."""
+    random, count = np.random.default_rng(0), EXAMPLES[family]
+    if family in ("mlp", "cnn"):
+        return random.integers(0, 256, (count, 28, 28, 1), "uint8"), random.integers(0, 10, count)
+    x = random.integers(1, _WORDS, (count, _LENGTH), "int32")
+    return x, random.integers(0, 2, count)
+
+
+def zoo(family: str, ready: bool = False) -> Callable[[], object]:
+    """An epoch of the zoo; with `ready` of the same batch over and over."""
+    import tensorflow as tf
+
+    from zoo import recipe, registry, training
+    from zoo.data import pipeline
+    from zoo.data.spec import Arrays, Data, Spec, Tokenizer
+
+    x, y = arrays(family)
+    split = Arrays(x, y)
+    if family in ("mlp", "cnn"):
+        spec = Spec("image", (28, 28, 1), tuple("0123456789"))
+    else:
+        words = tuple(map(str, range(_WORDS)))
+        tokenizer = Tokenizer("words", words, _LENGTH)
+        spec = Spec("text", (_LENGTH,), ("no", "yes"), tokenizer=tokenizer)
+    data = Data("noise", "", spec, split, split, split, {})
+    entry = registry.find(family)
+    settings: recipe.Recipe = dataclasses.replace(entry.recipe, batch_size=BATCH[family])
+    model = registry.build(entry, spec, HPARAMS[family])
+    training.compile(model, data, settings)
+    if ready:
+        batch = {spec.input_name: x[: BATCH[family]]}, {"logits": y[: BATCH[family]]}
+        one = tf.data.Dataset.from_tensors(batch).repeat(-(-len(x) // BATCH[family]))
+        batches = pipeline.without_autotuning(one)
+    else:
+        batches = pipeline.training_batches(
+            split,
+            spec,
+            batch_size=BATCH[family],
+            seed=0,
+            epoch=tf.Variable(0, dtype=tf.int64),
+            changes={},
+            one_hot=False,
+            class_weights=None,
+        )
+    return lambda: model.fit(batches, verbose=0, shuffle=False)
+
+
+def floor(family: str) -> Callable[[], object]:
+    """An epoch of the zoo's step without its input pipeline."""
+    return zoo(family, ready=True)
+
+
+def keras(family: str) -> Callable[[], object]:
+    """An epoch of the plain script in Keras."""
+    import keras
+    from keras import layers
+
+    x, y = arrays(family)
+    if family == "mlp":
+        body = [layers.Rescaling(1 / 255), layers.Flatten()]
+        for _ in range(2):
+            body += [layers.Dense(512, activation="relu"), layers.Dropout(0.2)]
+    elif family == "cnn":
+        body = [layers.Rescaling(1 / 255)]
+        for i, filters in enumerate((32, 64, 64)):
+            body += [layers.MaxPooling2D()] if i else []
+            body += [layers.Conv2D(filters, 3, activation="relu")]
+        body += [layers.Flatten(), layers.Dropout(0.3)]
+        body += [layers.Dense(64, activation="relu"), layers.Dropout(0.3)]
+    elif family == "lstm":
+        body = [layers.Embedding(_WORDS, _WIDTH), layers.Dropout(0.3), layers.LSTM(_WIDTH)]
+        body += [layers.Dropout(0.3)]
+    else:
+        body = [_keras_transformer()]
+    classes = 10 if family in ("mlp", "cnn") else 2
+    inputs = keras.Input(x.shape[1:], dtype=x.dtype)
+    model = keras.Model(inputs, keras.Sequential([*body, layers.Dense(classes)])(inputs))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
+    return lambda: model.fit(x, y, batch_size=BATCH[family], verbose=0)
+
+
+def _keras_transformer():
+    """The blocks of keras.io's 'Text classification with Transformer', two of them."""
+    import keras
+    from keras import layers, ops
+
+    tokens = keras.Input((_LENGTH,), dtype="int32")
+    positions = layers.Embedding(_LENGTH, _WIDTH)(ops.arange(_LENGTH))
+    x = layers.Dropout(0.1)(layers.Embedding(_WORDS, _WIDTH)(tokens) + positions)
+    for _ in range(2):
+        read = layers.MultiHeadAttention(_HEADS, _WIDTH // _HEADS)(x, x)
+        x = layers.LayerNormalization(epsilon=1e-6)(x + layers.Dropout(0.1)(read))
+        y = layers.Dense(_WIDTH)(layers.Dense(_WIDTH, activation="relu")(x))
+        x = layers.LayerNormalization(epsilon=1e-6)(x + layers.Dropout(0.1)(y))
+    return keras.Model(tokens, layers.Dropout(0.1)(layers.GlobalAveragePooling1D()(x)))
+
+
+def torch(family: str) -> Callable[[], object]:
+    """An epoch of the plain loop in PyTorch."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    x, y = arrays(family)
+    x = torch.from_numpy(x.transpose(0, 3, 1, 2).copy() if x.ndim == 4 else x.astype("int64"))
+    y = torch.from_numpy(y)
+    model = _torch_model(family)
+    optimizer = torch.optim.Adam(model.parameters(), eps=1e-7)
+    loss_of = nn.CrossEntropyLoss()
+
+    def epoch():
+        model.train()
+        right = 0
+        for rows in torch.randperm(len(x)).split(BATCH[family]):
+            logits = model(x[rows])
+            loss = loss_of(logits, y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            right += (logits.argmax(-1) == y[rows]).sum()
+        return int(right)
+
+    return epoch
+
+
+def _torch_model(family: str):
+    import torch
+    from torch import nn
+
+    class Pixels(nn.Module):
+        def forward(self, x):
+            return x.float() / 255
+
+    class Last(nn.Module):
+        def forward(self, x):
+            return x[0][:, -1]
+
+    class Embedded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.places = nn.Embedding(_WORDS, _WIDTH), nn.Embedding(_LENGTH, _WIDTH)
+
+        def forward(self, x):
+            return self.words(x) + self.places(torch.arange(x.shape[1]))
+
+    class Mean(nn.Module):
+        def forward(self, x):
+            return x.mean(1)
+
+    if family == "mlp":
+        hidden = []
+        for inputs in (784, 512):
+            hidden += [nn.Linear(inputs, 512), nn.ReLU(), nn.Dropout(0.2)]
+        return nn.Sequential(Pixels(), nn.Flatten(), *hidden, nn.Linear(512, 10))
+    if family == "cnn":
+        body, before = [Pixels()], 1
+        for i, filters in enumerate((32, 64, 64)):
+            body += [nn.MaxPool2d(2)] if i else []
+            body += [nn.Conv2d(before, filters, 3), nn.ReLU()]
+            before = filters
+        body += [nn.Flatten(), nn.Dropout(0.3), nn.Linear(576, 64), nn.ReLU(), nn.Dropout(0.3)]
+        return nn.Sequential(*body, nn.Linear(64, 10))
+    if family == "lstm":
+        lstm = nn.LSTM(_WIDTH, _WIDTH, batch_first=True)
+        body = [nn.Embedding(_WORDS, _WIDTH), nn.Dropout(0.3), lstm, Last(), nn.Dropout(0.3)]
+        return nn.Sequential(*body, nn.Linear(_WIDTH, 2))
+    blocks = []
+    for _ in range(2):
+        block = nn.TransformerEncoderLayer(_WIDTH, _HEADS, _WIDTH, 0.1, batch_first=True)
+        block.self_attn.dropout = 0.0  # as in the others
+        block.dropout = nn.Identity()  # of the inner units, which the others do not have
+        blocks.append(block)
+    body = [Embedded(), nn.Dropout(0.1), *blocks, Mean(), nn.Dropout(0.1)]
+    return nn.Sequential(*body, nn.Linear(_WIDTH, 2))
