@@ -45,8 +45,8 @@ SOURCES = {
     "imdb_reviews": (
         "Maas, Daly, Pham, Huang, Ng and Potts 2011, 'Learning word vectors for sentiment "
         "analysis', from ai.stanford.edu/~amaas/data/sentiment",
-        "no licence is stated, here or in TensorFlow Datasets; published for research, with the "
-        "request to cite the paper",
+        "TensorFlow Datasets states none; published for research, with the request to cite the "
+        "paper",
     ),
     "glue/mrpc": (
         "Dolan and Brockett 2005, 'Automatically constructing a corpus of sentential paraphrases', "

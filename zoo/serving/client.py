@@ -423,6 +423,15 @@ def array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]) -> n
     """The value as a signature takes it, strings as objects.
 
     A wrong rank has to be found here: oneDNN ends the process for it, even that of a server.
+
+    Args:
+        name: Name of the input.
+        value: An array, or nested lists.
+        dtype: What the signature takes, such as "uint8" or "string".
+        shape: Its shape; None is any size.
+
+    Raises:
+        Refused: if the value is of another shape, type or range.
     """
     wrong = f"{name}: expected {_words(dtype, shape)}"
     try:
