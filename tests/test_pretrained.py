@@ -19,12 +19,12 @@ from scipy import special, stats
 
 import zoo
 from zoo import finetuning, pretrained, registry, saved_model, shipping
+from zoo.data import text
+from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
 
 SHIPPED = [name.split("/") for name in zoo.list_models(weights=True)]
-PERCEPTRON = ["--model=perceptron", "--dataset=mnist_5k"]
-FASTTEXT = ["--model=fasttext", "--hparam=buckets=50", "--hparam=width=4", "--vocabulary_size=300"]
-FASTTEXT += ["--dataset=synthetic_reviews"]
+TOKENS = ("", "[UNK]", "[SEP]", "a", "film", "fine", "dull", "not", "so", "bad", "caf\u00e9")
 
 
 @pytest.fixture
@@ -237,36 +237,32 @@ def test_what_does_not_suit_a_predictor(inputs, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_training_starts_from_a_name(train, tfds_dir):
+def test_a_run_starts_from_a_name_and_ships(train, tfds_dir, folder, monkeypatch, capfd):
     flags = ["--model=lenet5", "--dataset=mnist_5k", "--weights=mnist", "--trainable=head"]
     flags += ["--train_split=train[:5%]", "--epochs=1", f"--data_dir={tfds_dir}"]
-    code, out, err = train(*flags)
+    code, out, err = train(*flags, "--run_dir=run")
     assert code == 0, err
     assert "weights of mnist:" in out and out.count("taken over") == 5
-    accuracy = json.loads(Path("runs/lenet5-mnist_5k/metrics.json").read_text())["test"]["accuracy"]
-    assert accuracy > 0.95, "200 images alone would not do"
-    assert "--weights=mnist\n" in Path("runs/lenet5-mnist_5k/flags.txt").read_text()
-
-
-def test_a_run_ships(train, tfds_dir, folder, monkeypatch, capfd):
-    flags = [*PERCEPTRON, "--epochs=1", "--train_split=train[:25%]", f"--data_dir={tfds_dir}"]
-    assert train(*flags, "--run_dir=run")[0] == 0
+    assert "--weights=mnist\n" in Path("run/flags.txt").read_text()
     run = json.loads(Path("run/metrics.json").read_text())
+    assert run["test"]["accuracy"] > 0.95, "200 images alone would not do"
+
     pretrained.main("run")
-    path = folder / "perceptron_mnist_5k"
+    path = folder / "lenet5_mnist_5k"
     before = {p.name: p.read_bytes() for p in path.iterdir()}
     said = f"{sum(map(len, before.values())):,} bytes\n{path}\n"
     assert capfd.readouterr().out.endswith(said)
-    assert zoo.list_models("perceptron", weights=True) == ["perceptron/mnist_5k"]
+    assert zoo.list_models("lenet5", weights=True) == ["lenet5/mnist", "lenet5/mnist_5k"]
     record = saved_model.record(path)
     assert all(record[key] == run[key] for key in ("splits", "recipe", "seconds", "parameters"))
     assert record["rounding"]["same_class"] >= 0.999 and record["rounding"]["compared"] == 1_000
     assert record["rounding"]["accuracy_before"] == run["test"]["accuracy"]
     assert abs(record["test"]["accuracy"] - run["test"]["accuracy"]) <= 0.001
     theirs = {w.path: w.numpy() for w in zoo.load("run").weights}
-    for weight in zoo.get("perceptron", weights="mnist_5k").weights:
+    for weight in zoo.get("lenet5", weights="mnist_5k").weights:
         half = theirs[weight.path].astype("float16").astype("float32")
         np.testing.assert_array_equal(weight.numpy(), half)
+
     # the same again takes its place; what fails leaves it as it is
     assert {p.name: p.read_bytes() for p in shipping.ship("run").iterdir()} == before
     monkeypatch.setattr(shipping, "_rounded", lambda array: -array)
@@ -278,12 +274,29 @@ def test_a_run_ships(train, tfds_dir, folder, monkeypatch, capfd):
     assert {p.name for p in folder.iterdir()} == {path.name, *("_".join(s) for s in SHIPPED)}
 
 
-def test_a_run_on_texts_ships_its_vocabulary(train, tfds_dir, folder, tmp_path):
-    flags = [*FASTTEXT, "--epochs=1", "--train_split=train[:10%]", f"--data_dir={tfds_dir}"]
-    assert train(*flags, "--run_dir=run")[0] == 0
-    path = shipping.ship("run")
+@pytest.fixture
+def run_on_texts(tmp_path, tfds_dir):
+    """What a run of fasttext leaves behind, as far as it ships."""
+    run, small = tmp_path / "run", {"width": 4, "buckets": 50}
+    run.mkdir()
+    tokenizer = Tokenizer("words", TOKENS, 8)
+    model = zoo.get("fasttext", input_shape=(8,), vocabulary_size=len(TOKENS), **small)
+    model.save(run / "last.keras")
+    text.save(Spec("text", (8,), ("neg", "pos"), tokenizer=tokenizer), run)
+    known = dict.fromkeys(shipping._KEPT) | {"model": "fasttext", "hyperparameters": small}
+    known |= {"dataset": "synthetic_reviews", "seed": 0, "recipe": {"batch_size": 500}}
+    known |= {"test": {"accuracy": 0.5}, "export": "saved_models/fasttext/1"}
+    (run / "metrics.json").write_text(json.dumps(known))
+    (run / "flags.txt").write_text(
+        f"--train_split=train[:1%]\n--holdout=0.1\n--data_dir={tfds_dir}\n"
+    )
+    return run
+
+
+def test_a_run_on_texts_ships_its_vocabulary(run_on_texts, folder, tmp_path):
+    path = shipping.ship(run_on_texts)
     assert path == folder / "fasttext_synthetic_reviews"
-    assert saved_model.tokenizer(path) == saved_model.tokenizer("run")
+    assert saved_model.tokenizer(path) == Tokenizer("words", TOKENS, 8)
     predictor = zoo.load_pretrained("fasttext", "synthetic_reviews")
     texts = ["a fine film", "the plot was dull", "", "caf\u00e9 <br /> not so bad"]
     same(predictor(texts), served(predictor, {"text": np.array(texts)}, tmp_path / "fasttext"))
