@@ -19,7 +19,7 @@ from typing import Literal
 
 from absl import flags
 
-from zoo import cli, formats, interruption, registry, run_folder
+from zoo import cli, formats, interruption, pretrained, registry, run_folder
 from zoo.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -32,8 +32,9 @@ FREE = ("data_dir", "run_dir", "overwrite", "checkpoint_every", "export_dir", "e
 cli.flag(MODEL, "model", str, None, "Name of the model.")
 cli.flag(MODEL, "hparam", list, [], "NAME=VALUE of one of its hyperparameters.")
 cli.flag(MODEL, "preset", str, None, "Pretrained weights of bert: a name in KerasHub, or a folder.")
-cli.flag(MODEL, "weights", str, None, "Run, export or .keras file to start from: what fits is "
-         "taken over, a head of another size is made anew.")
+cli.flag(MODEL, "weights", str, None, "Name of weights that ship (see --list), or a run, "
+         "export or .keras file to start from: what fits is taken over, a head of another size is "
+         "made anew.")
 cli.flag(MODEL, "plugin", str, None, "Module, or .py file, that registers more models.")
 cli.flag(MODEL, "list", bool, False, "Lists the models and ends.")
 
@@ -85,6 +86,7 @@ def main() -> None:
     hparams = entry.check(hparams, entry.hyperparameters)
     recipe = dataclasses.replace(entry.recipe, **cli.given_settings())
     image_size = cli.image_size(FLAGS.image_size)
+    weights = pretrained.resolve(entry.name, FLAGS.weights) if FLAGS.weights else None
     export_dir = Path(os.path.expanduser(FLAGS.export_dir), entry.name)
     run_folder.check_writable(export_dir)
     run_folder.check(FLAGS.run_dir)
@@ -99,8 +101,8 @@ def main() -> None:
     # first, since workers are joined before TensorFlow does anything else
     strategy, devices = distribution.strategy(FLAGS.strategy, FLAGS.tpu)
     tokenizer = FLAGS.tokenizer or entry.tokenizer
-    if FLAGS.weights:
-        hparams, tokenizer = finetuning.origin(FLAGS.weights, entry, hparams, tokenizer)
+    if weights:
+        hparams, tokenizer = finetuning.origin(weights, entry, hparams, tokenizer)
     budget = None if FLAGS.memory_budget is None else FLAGS.memory_budget << 20
     with multi_worker.naming_lost(strategy):
         # the others find prepared what the chief has prepared
@@ -118,10 +120,12 @@ def main() -> None:
             cli.warn(data.note)
         training.check(recipe, data.spec)
         with datasets.naming_unreadable(data.spec, data.train, data.validation, data.test):
-            train(entry, hparams, recipe, data, export_dir, strategy, devices)
+            train(entry, hparams, weights, recipe, data, export_dir, strategy, devices)
 
 
-def train(entry, hparams: dict, recipe, data, export_dir: Path, strategy, devices: str) -> None:
+def train(
+    entry, hparams: dict, weights: Path | None, recipe, data, export_dir: Path, strategy, devices
+) -> None:
     """Builds and trains the model, or goes on with it, and hands it to `finish`.
 
     Of several workers all train, and the chief alone writes.
@@ -138,7 +142,7 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path, strategy, device
     keras.config.set_dtype_policy(recipe.precision)
     with strategy.scope():
         model = registry.build(entry, data.spec, hparams)
-        table = finetuning.take_over(model, FLAGS.weights) if FLAGS.weights else []
+        table = finetuning.take_over(model, weights) if weights else []
         training.adapt(model, data, {item.name for item in table if not item.reason})
         training.compile(model, data, recipe, {item.name for item in table if item.reason})
     formats.check_model(model, wanted)

@@ -34,7 +34,7 @@ def main(*command: str) -> None:
     """Runs the training undisturbed, then with the kills, and compares."""
     cli.import_tensorflow()
     import train  # noqa: F401
-    from zoo import callbacks, checkpoints, report, saved_model
+    from zoo import callbacks, checkpoints, checksums, report, saved_model
 
     random = np.random.default_rng(FLAGS.moments)
     # what is called there, and how many of its calls may pass before
@@ -42,7 +42,7 @@ def main(*command: str) -> None:
         "in an epoch": (callbacks.Keep, "on_train_batch_end", 5),
         "at the end of an epoch": (callbacks.Keep, "on_epoch_end", 1),
         "in validation": (callbacks.Keep, "on_test_batch_end", 2),
-        "while a checkpoint is written": (checkpoints, "_digest", 2),
+        "while a checkpoint is written": (checksums, "digest", 2),
         "before a checkpoint gets its name": (checkpoints, "_flush", 5),
         "while history.csv is written": (callbacks.csv, "DictWriter", 1),
     }

@@ -16,7 +16,18 @@ from absl.testing import flagsaver
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from zoo import checkpoints, cli, finetuning, metadata, recipe, registry, report, run_folder, schema
+from zoo import (
+    checkpoints,
+    checksums,
+    cli,
+    finetuning,
+    metadata,
+    recipe,
+    registry,
+    report,
+    run_folder,
+    schema,
+)
 from zoo.data import name_of, table, text
 from zoo.data.spec import Spec
 from zoo.errors import UserError
@@ -388,9 +399,7 @@ def test_checkpoints(folder, state, sums, variables):
     (path / "variables.npz").write_bytes(variables)
     (path / "SHA256SUMS").write_bytes(sums)
     assert checkpoints.latest(folder / "run") == (None, [path])
-    names = ("variables.npz", "state.json")
-    lines = [f"{checkpoints._digest(path / name)}  {name}\n" for name in names]
-    (path / "SHA256SUMS").write_text("".join(lines))
+    checksums.write(path, ("variables.npz", "state.json"))
     checkpoints.latest(folder / "run")
 
 

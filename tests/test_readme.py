@@ -16,12 +16,11 @@ from conftest import ROOT, write_image
 
 import zoo.data
 from benchmarks import contenders
-from zoo import cli
+from zoo import cli, pretrained
 from zoo.data import catalog
 from zoo.data.spec import Spec, Tokenizer
 
 README = (ROOT / "README.md").read_text()
-CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
 CONSOLE = [
     line.removeprefix("$ ")
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
@@ -30,8 +29,12 @@ CONSOLE = [
 TRAIN = list(dict.fromkeys(line for line in CONSOLE if line.startswith("python train.py")))
 LAUNCH = [line for line in CONSOLE if line.startswith("python -m zoo.launch")]
 SERVING = [line for line in CONSOLE if "python -m zoo.serving." in line]
+SHIPPED = [(model, one) for model in zoo.list_models() for one in pretrained.shipped(model)]
 TOKENS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PLUGIN = next(code for code in CODE if "@zoo.register" in code)
+CLIENT = next(code for code in CODE if "Client(" in code)
+PRETRAINED = next(code for code in CODE if "load_pretrained(" in code)
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def user_folder(train):
     questions = pd.DataFrame(pairs, columns=["first", "second", "same"])
     questions.to_json("questions.jsonl", orient="records", lines=True)
     Path("configs").symlink_to(ROOT / "configs")
-    Path("my_models.py").write_text(CODE[2])
+    Path("my_models.py").write_text(PLUGIN)
     return train
 
 
@@ -127,8 +130,8 @@ def test_serving_commands(python, tmp_path):
             assert done.stderr.count("\n") == 1
         else:
             assert done.returncode == 0 and done.stdout, done.stderr
-    in_process = CODE[1].replace(', server="localhost:8501"', "")
-    assert in_process != CODE[1]
+    in_process = CLIENT.replace(', server="localhost:8501"', "")
+    assert in_process != CLIENT
     done = python("-c", in_process, cwd=tmp_path)
     assert done.returncode == 0 and "pos" in done.stdout, done.stderr
 
@@ -139,12 +142,17 @@ def test_the_code_runs_as_it_stands(python, tmp_path):
     assert "93,322" in done.stdout and (tmp_path / "saved_models/bright/1").is_dir()
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
-def test_config_headers_tell_command_cost_and_metric(path):
-    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
-    text = " ".join(header)
-    assert f"python train.py --flagfile=configs/{path.name}" in text
-    assert re.search(r"\d+ min|\d+ s", text) and re.search(r"\d\d\.\d+%", text)
+def test_shipped_weights(python, tmp_path):
+    """What the README says of them, in code and in the table."""
+    done = python("-c", PRETRAINED, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    listed = [f"{model}/{one.name}" for model, one in SHIPPED]
+    assert done.stdout.splitlines()[0] == str(listed)
+    rows = re.findall(r"^\| `([\w/]+)` \| ([\d.]+%) \| ([\d,]+) kB \|", README, re.MULTILINE)
+    assert rows == [
+        (f"{model}/{one.name}", f"{one.accuracy:.2%}", f"{one.size / 1e3:,.0f}")
+        for model, one in SHIPPED
+    ]
 
 
 def test_table_of_results():

@@ -11,6 +11,7 @@ _PUBLIC = {
     "get": "zoo.registry",
     "list_models": "zoo.registry",
     "load": "zoo.saved_model",
+    "load_pretrained": "zoo.pretrained",
     "register": "zoo.registry",
     "Recipe": "zoo.recipe",
     "UserError": "zoo.errors",

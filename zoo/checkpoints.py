@@ -1,7 +1,6 @@
 """Checkpoints of a training: whole or not there at all, each with checksums, the last two kept."""
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -12,11 +11,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from zoo import faults, metadata
+from zoo import checksums, faults, metadata
 from zoo.errors import UserError
 
 _FOLDER, _DRAFT = "checkpoints", ".draft"
-_VARIABLES, _STATE, _SUMS = "variables.npz", "state.json", "SHA256SUMS"
+_VARIABLES, _STATE = "variables.npz", "state.json"
 _KEPT = 2
 
 
@@ -75,8 +74,7 @@ def save(run_dir: Path, arrays: Sequence[np.ndarray], state: State) -> Path:
     with faults.naming(draft / _VARIABLES):
         np.savez(draft / _VARIABLES, *arrays)
     (draft / _STATE).write_text(json.dumps(dataclasses.asdict(state), indent=2) + "\n")
-    sums = [f"{_digest(draft / name)}  {name}\n" for name in (_VARIABLES, _STATE)]
-    (draft / _SUMS).write_text("".join(sums))
+    checksums.write(draft, (_VARIABLES, _STATE))
     for path in (*draft.iterdir(), draft):
         _flush(path)
     there = _numbered(folder)
@@ -130,22 +128,13 @@ def _numbered(folder: Path) -> list[Path]:
 def _read(path: Path) -> State | None:
     """The state of a checkpoint, or None if it is damaged."""
     try:
-        sums = dict(line.split("  ")[::-1] for line in (path / _SUMS).read_text().splitlines())
-        if sums != {name: _digest(path / name) for name in (_VARIABLES, _STATE)}:
+        if checksums.changed(path, (_VARIABLES, _STATE)):
             return None
         with zipfile.ZipFile(path / _VARIABLES):
             pass
         return State(**metadata.read(path / _STATE))
     except (OSError, ValueError, TypeError, NotImplementedError, zipfile.BadZipFile):
         return None
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _flush(path: Path) -> None:

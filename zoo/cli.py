@@ -17,7 +17,7 @@ from typing import Any
 import docstring_parser
 from absl import flags, logging
 
-from zoo import faults, interruption, registry
+from zoo import faults, interruption, pretrained, registry
 from zoo.errors import UserError, WorkerLostError
 from zoo.interruption import Interrupted
 from zoo.recipe import Recipe
@@ -260,11 +260,13 @@ def help_text(introduction: str, groups: Iterable[str], entry: registry.Entry | 
 def model_table() -> str:
     """The registered models, one a line."""
     entries = [registry.find(name) for name in registry.list_models()]
-    rows = [("model", "reads", "trained on", "what it is")]
-    rows += [(e.name, ", ".join(e.kinds), e.dataset, e.summary) for e in entries]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    rows = [("model", "reads", "trained on", "weights", "what it is")]
+    for e in entries:
+        weights = ", ".join(pretrained.names(e.name)) or "-"
+        rows.append((e.name, ", ".join(e.kinds), e.dataset, weights, e.summary))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
     return "\n".join(
-        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[3]])
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]])
         for row in rows
     )
 

@@ -6,11 +6,12 @@ encoder, counts as its layers.
 
 import dataclasses
 import fnmatch
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from zoo import saved_model
 from zoo.data.spec import Tokenizer
@@ -88,9 +89,7 @@ def take_over(model: keras.Model, path: str | Path) -> list[Taken]:
     for block in blocks(model):
         reason = _misfit(block, theirs.get(block.name))
         if not reason:
-            block.set_weights(theirs[block.name].get_weights())
-            if isinstance(block, keras.layers.Normalization):
-                block.finalize_state()
+            set_weights(block, theirs[block.name].get_weights())
         table.append(Taken(block.name, block.count_params(), reason))
     if all(taken.reason or not taken.parameters for taken in table):
         raise UserError(
@@ -119,6 +118,13 @@ def blocks(model: keras.Model) -> list[keras.layers.Layer]:
         elif layer.weights:
             found.append(layer)
     return found
+
+
+def set_weights(block: keras.layers.Layer, arrays: Sequence[np.ndarray]) -> None:
+    """Sets the weights of a block; a normalisation then goes by them."""
+    block.set_weights(arrays)
+    if isinstance(block, keras.layers.Normalization):
+        block.finalize_state()
 
 
 def freeze(model: keras.Model, recipe: Recipe, new: Container[str] = ()) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import docstring_parser
 
+from zoo import pretrained
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.schema import check, closest
@@ -96,6 +97,7 @@ class Description:
     dataset: str
     parameters: int
     hyperparameters: dict[str, Argument]
+    weights: tuple[pretrained.Shipped, ...]
 
     def __str__(self) -> str:
         lines = [
@@ -103,6 +105,8 @@ class Description:
             f"  source           {self.source}",
             f"  default dataset  {self.dataset}",
             f"  parameters       {self.parameters:,} (with its defaults)",
+            "  weights" + ("" if self.weights else "          none"),
+            *(f"    {weights}" for weights in self.weights),
             "  hyperparameters" + ("" if self.hyperparameters else "  none"),
         ]
         return "\n".join(lines + [f"    {line}" for line in hyperparameter_lines(self)])
@@ -177,9 +181,18 @@ def find(name: str) -> Entry:
     return known[name]
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """The registered names that match a shell pattern, sorted; TensorFlow is not imported."""
-    return sorted(fnmatch.filter(_entries(), pattern))
+def list_models(pattern: str = "*", *, weights: bool = False) -> list[str]:
+    """The registered names that match a shell pattern, sorted; TensorFlow is not imported.
+
+    Args:
+        pattern: Such as "*net*".
+        weights: Lists the trained weights that ship for these models instead, as "model/weights":
+            "lenet5/mnist" is `zoo.get("lenet5", weights="mnist")`.
+    """
+    models = sorted(fnmatch.filter(_entries(), pattern))
+    if not weights:
+        return models
+    return [f"{model}/{name}" for model in models for name in pretrained.names(model)]
 
 
 def get(name: str, *, weights: str | Path | None = None, **kwargs) -> "keras.Model":
@@ -187,9 +200,12 @@ def get(name: str, *, weights: str | Path | None = None, **kwargs) -> "keras.Mod
 
     Args:
         name: A registered name.
-        weights: What `zoo.load` takes: a run, an export or a .keras file. Each layer starts from
-            the weights that fit; a head of another size is made anew. A model of texts gets the
-            vocabulary and length of those weights.
+        weights: The name of weights that ship (`zoo.list_models(weights=True)` lists them), or
+            what `zoo.load` takes: a run, an export or a .keras file. A name comes before a path in
+            the current folder, which is then written ./mnist. Each layer starts from the weights
+            that fit; a head of another size is made anew. A model of texts gets the vocabulary and
+            length of those weights; where they tell of them, as those that ship and exports do,
+            input_shape and num_classes are theirs too.
         **kwargs: The builder's arguments, each checked against its signature: input_shape (of one
             example, such as (28, 28, 1)), num_classes (None for a regression) and the model's
             hyperparameters. Each has a default.
@@ -201,13 +217,18 @@ def get(name: str, *, weights: str | Path | None = None, **kwargs) -> "keras.Mod
     values = entry.check(kwargs, entry.arguments)
     if weights is None:
         return entry.builder(**values)
-    from zoo import finetuning
+    from zoo import finetuning, saved_model
 
+    weights = pretrained.resolve(name, weights)
     given = {name: value for name, value in values.items() if name in entry.hyperparameters}
     before, tokenizer = finetuning.origin(weights, entry, given, entry.tokenizer)
     if not isinstance(tokenizer, str):
         sizes = {"input_shape": (tokenizer.length,), "vocabulary_size": len(tokenizer.vocabulary)}
         values = sizes | values
+    record = saved_model.record(weights)
+    if record.get("model") == name and "spec" in record:
+        spec = saved_model.spec(weights)
+        values = {"input_shape": spec.shape, "num_classes": spec.num_classes} | values
     model = entry.builder(**before | values)
     finetuning.take_over(model, weights)
     return model
@@ -237,7 +258,7 @@ def build(entry: Entry, spec: "Spec", hparams: dict[str, Any]) -> "keras.Model":
 
 
 def describe(name: str) -> Description:
-    """What a model is, its source, default dataset, hyperparameters and parameter count.
+    """What a model is: source, default dataset, hyperparameters, parameters, weights that ship.
 
     The parameters are counted by building the model with its defaults.
     """
@@ -249,6 +270,7 @@ def describe(name: str) -> Description:
         dataset=entry.dataset,
         parameters=entry.builder().count_params(),
         hyperparameters=entry.hyperparameters,
+        weights=pretrained.shipped(name),
     )
 
 

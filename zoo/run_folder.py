@@ -106,6 +106,18 @@ def begun(
         yield directory
 
 
+def flags(directory: Path) -> dict[str, str]:
+    """The flags of the run there by name; those that were given several times as one, sorted.
+
+    Raises:
+        UserError: if there is no run.
+    """
+    file = directory / FLAGS
+    if not file.is_file():
+        raise UserError(f"{directory}: there is no run; expected a folder with {FLAGS}")
+    return _values(file.read_text(errors="replace"))
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write to, which then takes its place: all of it or nothing."""

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from zoo import faults, metadata
+from zoo import faults, metadata, pretrained
 from zoo.data import text
 from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
@@ -97,7 +97,8 @@ def export(
 def load(path: str | Path) -> keras.Model:
     """Loads the Keras model of a run folder, an export (a version or all of them), or a file.
 
-    Of a run it is the state that was scored and exported; of several versions the newest.
+    It may also be a folder of weights that ship. Of a run it is the state that was scored and
+    exported; of several versions the newest.
 
     Raises:
         UserError: if there is no model.
@@ -112,6 +113,8 @@ def load(path: str | Path) -> keras.Model:
         ) from error
     if unpacked > _EXPANSION * file.stat().st_size:
         raise UserError(f"{file}: unpacked it would be {unpacked:,} bytes: such a file is no model")
+    if file.name == pretrained.WEIGHTS:
+        return pretrained.load(file.parent)
     try:
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
         if not isinstance(model, keras.Model):
@@ -205,9 +208,9 @@ def record(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: if there is no model, or its record cannot be read.
     """
-    for name in (_RECORD, METRICS):
-        file = _find(path).with_name(name)
-        if file.is_file():
+    found = _find(path)
+    for name in (_RECORD, METRICS, pretrained.RECORD):
+        if (file := found.with_name(name)).is_file():
             return metadata.read(file)
     return {}
 
@@ -225,26 +228,31 @@ def version(path: str | Path) -> Path:
     return found[-1]
 
 
-def spec(version: Path) -> Spec:
-    """What the data of an export is.
+def spec(path: str | Path) -> Spec:
+    """What the data of an export or of shipped weights is.
 
     Raises:
         UserError: if its record is not there or cannot be read.
     """
-    fields = metadata.spec(version / _EXTRA / _RECORD)
-    return Spec(**fields, tokenizer=tokenizer(version))
+    file = _find(path)
+    name = pretrained.RECORD if file.name == pretrained.WEIGHTS else _RECORD
+    return Spec(**metadata.spec(file.with_name(name)), tokenizer=tokenizer(path))
 
 
 def _find(path: str | Path) -> Path:
+    """The file of the model's weights; of those that ship, after a look at their checksums."""
     path = Path(os.path.expanduser(path))
-    candidates = [path, path / LAST, path / BEST, path / _EXTRA / _KERAS]
+    candidates = [path, path / LAST, path / BEST, path / _EXTRA / _KERAS, path / pretrained.WEIGHTS]
     candidates += [v / _EXTRA / _KERAS for v in reversed(versions(path))]
-    file = next((c for c in candidates if c.suffix == ".keras" and c.is_file()), None)
+    fitting = (c for c in candidates if c.suffix == ".keras" or c.name == pretrained.WEIGHTS)
+    file = next((c for c in fitting if c.is_file()), None)
     if file is None:
         raise UserError(
             f"{path}: there is no model; expected a run folder with {LAST}, an export such as "
             "saved_models/cnn or saved_models/cnn/1, or a .keras file"
         )
+    if file.name == pretrained.WEIGHTS:
+        pretrained.verify(file.parent)
     return file
 
 

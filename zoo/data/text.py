@@ -219,7 +219,9 @@ def save(spec: Spec, directory: Path) -> None:
     """Writes `directory`/tokenizer.json, if there are texts."""
     if spec.tokenizer is None:
         return
-    content = json.dumps(dataclasses.asdict(spec.tokenizer), ensure_ascii=False)
+    content = json.dumps(
+        dataclasses.asdict(spec.tokenizer), ensure_ascii=False, separators=(",", ":")
+    )
     (directory / FILE).write_text(content + "\n", encoding="utf-8")
 
 

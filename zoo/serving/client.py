@@ -96,12 +96,12 @@ class Client:
         told = ", ".join(f"{name} ({_words(*spec)})" for name, spec in takes.items())
         if inputs.keys() != takes.keys():
             raise Refused(f"{self.model}: {signature} takes {told}; got {', '.join(inputs)}")
-        arrays = {name: _array(name, x, *takes[name]) for name, x in inputs.items()}
+        arrays = {name: array(name, x, *takes[name]) for name, x in inputs.items()}
         try:
             outputs = self._way.predict(arrays, signature, list(gives))
         except Refused as error:
             raise Refused(f"{error}; {signature} takes {told}") from error
-        return {name: _typed(outputs[name], dtype) for name, (dtype, _) in gives.items()}
+        return {name: typed(outputs[name], dtype) for name, (dtype, _) in gives.items()}
 
     def classify(self, examples: list[dict[str, Any]]) -> list[list[tuple[str, float]]]:
         """The (class, score) pairs of each example, best first, by the Classify API.
@@ -185,7 +185,7 @@ class _Server:
         return _Passing(f"gave no answer in {self.timeout:g} s: give it longer, or ask for less")
 
     def _error(self, code: str, reason: str) -> UserError:
-        told = _line(reason)
+        told = line(reason)
         if code in ("400", "INVALID_ARGUMENT", "FAILED_PRECONDITION"):
             return Refused(f"{self.address} refused it: {told}")
         if code in ("404", "NOT_FOUND"):
@@ -235,10 +235,10 @@ class _Rest(_Server):
             except requests.RequestException as error:
                 while error.__context__:
                     error = error.__context__
-                reason = _line(getattr(error, "strerror", None) or str(error))
+                reason = line(getattr(error, "strerror", None) or str(error))
                 raise _Passing(f"cannot be reached: {reason}: {_ABSENT}") from None
             if answer.status_code in _PASSING:
-                reason = _line(_told(answer.text))
+                reason = line(_told(answer.text))
                 raise _Passing(f"answered {answer.status_code}: {reason}: try again later")
             return answer
 
@@ -321,7 +321,7 @@ class _Grpc(_Server):
                 if code == "DEADLINE_EXCEEDED":
                     raise self._late() from None
                 if code == "UNAVAILABLE":
-                    told = _line(error.details())
+                    told = line(error.details())
                     raise _Passing(f"is not available: {told}: {_ABSENT}") from None
                 raise self._error(code, error.details()) from None
 
@@ -349,7 +349,7 @@ class _Local:
             tensors = {name: tf.constant(array) for name, array in arrays.items()}
             given = self._signatures[signature](**tensors)
         except (tf.errors.OpError, ValueError, TypeError) as error:
-            raise Refused(f"{self.path} refused it: {_line(str(error))}") from error
+            raise Refused(f"{self.path} refused it: {line(str(error))}") from error
         return {name: given[name].numpy() for name in outputs}
 
     def examples(self, api, examples):
@@ -359,7 +359,7 @@ class _Local:
         given = self.predict({"inputs": serialized}, api, outputs)
         if api == "regress":
             return given["outputs"]
-        pairs = zip(_typed(given["classes"], "string"), given["scores"].tolist(), strict=True)
+        pairs = zip(typed(given["classes"], "string"), given["scores"].tolist(), strict=True)
         return [list(zip(*one, strict=True)) for one in pairs]
 
     def metadata(self):
@@ -389,7 +389,7 @@ class _Local:
             return tf.saved_model.load(str(self.path), tags=["serve"]).signatures
         except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
             raise UserError(
-                f"{self.path}: this is no SavedModel that TensorFlow can load: {_line(str(error))}"
+                f"{self.path}: this is no SavedModel that TensorFlow can load: {line(str(error))}"
             ) from error
 
 
@@ -419,10 +419,19 @@ def _words(dtype: str, shape: tuple[int | None, ...]) -> str:
     return f"{dtype} {' x '.join('n' if size is None else str(size) for size in shape)}"
 
 
-def _array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
+def array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
     """The value as a signature takes it, strings as objects.
 
     A wrong rank has to be found here: oneDNN ends the process for it, even that of a server.
+
+    Args:
+        name: Name of the input.
+        value: An array, or nested lists.
+        dtype: What the signature takes, such as "uint8" or "string".
+        shape: Its shape; None is any size.
+
+    Raises:
+        Refused: if the value is of another shape, type or range.
     """
     wrong = f"{name}: expected {_words(dtype, shape)}"
     try:
@@ -435,7 +444,7 @@ def _array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]) -> 
                 made = array.astype(dtype)
             fits = array.dtype.kind in "biuf" and (made.dtype.kind == "f" or (made == array).all())
     except (ValueError, TypeError) as error:
-        raise Refused(f"{wrong}; {_line(str(error))}") from error
+        raise Refused(f"{wrong}; {line(str(error))}") from error
     if not fits:
         raise Refused(f"{wrong}; got values of another type or range")
     asked = [own if size is None else size for size, own in zip(shape, made.shape, strict=False)]
@@ -444,7 +453,7 @@ def _array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]) -> 
     return made
 
 
-def _typed(values: Any, dtype: str) -> np.ndarray:
+def typed(values: Any, dtype: str) -> np.ndarray:
     """An output as an array, strings as str."""
     array = np.array(values, object if dtype == "string" else dtype)
     for i, value in enumerate(array.flat):
@@ -462,7 +471,7 @@ def _feature(name: str, value: Any) -> str | bytes | np.ndarray:
     except ValueError:
         array = np.array(None)
     if array.dtype.kind not in "biuf":
-        raise Refused(f"feature {name}: expected a string or numbers; got {_line(repr(value))}")
+        raise Refused(f"feature {name}: expected a string or numbers; got {line(repr(value))}")
     return array
 
 
@@ -487,7 +496,7 @@ def _told(text: str) -> str:
         return text
 
 
-def _line(message: str) -> str:
+def line(message: str) -> str:
     """A message of TensorFlow in one line, without the places in the graph."""
     message = re.sub(r"\{\{.*?\}\}", "", message.partition("\n\t [[")[0]).strip()
     if message.startswith("Graph execution error"):

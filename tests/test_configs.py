@@ -1,0 +1,96 @@
+"""The recipes in configs/: they parse, and their headers tell what results/results.csv has."""
+
+import csv
+import dataclasses
+import re
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from conftest import ROOT
+
+from zoo import cli, registry
+
+CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
+RESULTS = ROOT / "results" / "results.csv"
+FIGURES = re.compile(
+    r"# (\d+) s on 2 cores; test accuracy (\d+\.\d\d%) \(mean of (\d+) seeds?, spread (\d+\.\d\d)\)"
+)
+
+
+def figures(path):
+    """The header's (seconds, accuracy, seeds, spread in percentage points), as it writes them."""
+    header = path.read_text().splitlines()[2]
+    found = FIGURES.fullmatch(header)
+    assert found, f"{path.name}: {header}"
+    return found.groups()
+
+
+def disagreement(path, rows):
+    """What the header has otherwise than the rows of results.csv, or nothing."""
+    found = [row for row in rows if row["recipe"] == path.stem]
+    if len(found) != 1:
+        return f"{len(found)} rows of results.csv have the recipe {path.stem}"
+    (row,) = found
+    measured = (
+        f"{float(row['seconds']):.0f}",
+        f"{float(row['accuracy']):.2%}",
+        row["seeds"],
+        f"{100 * float(row['spread']):.2f}",
+    )
+    told = figures(path)
+    return "" if told == measured else f"{path.name} has {told}, results.csv {measured}"
+
+
+@pytest.fixture
+def parsed(train_module):
+    """Reads a flagfile as train.py does."""
+
+    def parse(path):
+        flags.FLAGS(["train.py", f"--flagfile={path}"])
+        return flags.FLAGS
+
+    with flagsaver.flagsaver():
+        yield parse
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
+def test_header_has_three_lines(path):
+    lines = path.read_text().splitlines()
+    assert [line.startswith("# ") for line in lines[:4]] == [True, True, True, False]
+    assert len(lines[0]) > 20 and lines[0].endswith(".")
+    assert lines[1] == f"# python train.py --flagfile=configs/{path.name}"
+    seconds, _, seeds, _ = figures(path)
+    assert int(seconds) > 0 and int(seeds) > 0
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
+def test_flags_are_those_of_a_model(path, parsed):
+    given = parsed(path)
+    entry = registry.find(given.model)
+    entry.check(cli.hparams(given.hparam), entry.hyperparameters)
+    dataclasses.replace(entry.recipe, **cli.given_settings())
+    assert given.dataset, "a recipe is for a data set"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
+@pytest.mark.skipif(not RESULTS.exists(), reason="there is no results/results.csv yet")
+def test_figures_are_those_of_the_results(path):
+    with RESULTS.open(newline="") as file:
+        assert not disagreement(path, list(csv.DictReader(file)))
+
+
+def test_these_tests_can_fail(tmp_path, parsed):
+    path = tmp_path / "small.flags"
+    path.write_text(
+        "# A small one.\n# python train.py --flagfile=configs/small.flags\n"
+        "# 61 s on 2 cores; test accuracy 98.76% (mean of 3 seeds, spread 0.12)\n--modle=cnn\n"
+    )
+    row = {"recipe": "small", "seconds": "61.3", "accuracy": "0.98764", "seeds": "3"}
+    row["spread"] = "0.0012"
+    assert not disagreement(path, [row, row | {"recipe": "other"}])
+    for name, value in (("seconds", "62"), ("accuracy", "0.9877"), ("seeds", "1"), ("spread", "0")):
+        assert "small.flags has ('61', '98.76%'" in disagreement(path, [row | {name: value}])
+    assert disagreement(path, []) == "0 rows of results.csv have the recipe small"
+    with pytest.raises(flags.UnrecognizedFlagError, match="modle"):
+        parsed(path)
