@@ -150,10 +150,10 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path, strategy, device
 def finish(model, data, record: dict, history: dict, run_dir: Path, export_dir: Path) -> None:
     """Writes what the run has come to, and the exports; the last line printed is the export's."""
     from zoo import data as datasets
-    from zoo import report, saved_model
+    from zoo import plots, report, saved_model
     from zoo.serving import config
 
-    report.draw_curves(history, run_dir / "curves.png")
+    plots.curves(history, run_dir / "curves.png")
     report.write_json(run_dir / run_folder.METRICS, record)
     samples = datasets.samples(data.raw_test or data.test, 32)
     version = saved_model.export(model, export_dir, spec=data.spec, samples=samples, record=record)

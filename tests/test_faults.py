@@ -397,7 +397,7 @@ WRITING = {
     "best.keras": ("keras.Model.save", fails(of_hdf5, "best.keras")),
     "last.keras": ("keras.Model.save", fails(of_hdf5, "last.keras")),
     "tensorboard": ("keras.callbacks.TensorBoard.on_epoch_end", fails(of_tensorflow)),
-    "curves.png": ("zoo.report.Figure.savefig", fails(full)),
+    "curves.png": ("zoo.plots.Figure.savefig", fails(full)),
     "metrics.json": ("zoo.report.write_json", fails(full)),
     "graph": ("zoo.saved_model.write_graph", fails(of_tensorflow)),
     "model.keras": ("keras.Model.save", fails(of_hdf5, "model.keras")),

@@ -51,7 +51,8 @@ def test_cnn_from_the_default_command(train, tfds_dir, monkeypatch):
     assert export == Path("saved_models/cnn/1") and (export / "saved_model.pb").is_file()
 
     run = Path("runs/cnn-mnist_5k")
-    assert {p.name for p in run.iterdir()} == RUN_FILES | {"confusion.png", "examples.png"}
+    drawn = {"confusion.png", "examples.png", "reliability.png"}
+    assert {p.name for p in run.iterdir()} == RUN_FILES | drawn
     metrics = metrics_of(run)
     assert metrics["model"] == "cnn" and metrics["dataset"] == "mnist_5k"
     assert metrics["parameters"] == 93_322
