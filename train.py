@@ -75,7 +75,7 @@ def main() -> None:
     with multi_worker.naming_lost(strategy):
         # the others find prepared what the chief has prepared
         with distribution.chief_first(strategy):
-            found = options.read(entry.dataset, image_size, FLAGS.seed)
+            found = options.read(FLAGS.dataset, entry.dataset, image_size, FLAGS.seed)
             data = options.prepare(found, tokenizer, hparams.get("preset", ""))
         if distribution.is_chief(strategy):
             cli.warn(data.note)
@@ -144,13 +144,14 @@ def train(entry, hparams: dict, recipe, data, export_dir: Path, strategy, device
             test = report.evaluate(model, data, recipe.batch_size, run_dir)
             record = report.record(entry, hparams, model, data, recipe, trained, test)
             record |= {"seed": FLAGS.seed, "devices": devices, "command": cli.command()}
+            record["config"] = options.config()
             finish(model, data, record, trained["history"], run_dir, export_dir)
 
 
 def finish(model, data, record: dict, history: dict, run_dir: Path, export_dir: Path) -> None:
     """Writes what the run has come to, and the exports; the last line printed is the export's."""
+    from zoo import card, plots, report, saved_model
     from zoo import data as datasets
-    from zoo import plots, report, saved_model
     from zoo.serving import config
 
     plots.curves(history, run_dir / "curves.png")
@@ -160,9 +161,11 @@ def finish(model, data, record: dict, history: dict, run_dir: Path, export_dir: 
     wanted = FLAGS.export_formats.split(",")
     record["formats"] = formats.export(model, data, version, wanted, FLAGS.seed)
     config.write(export_dir.parent, FLAGS.keep_versions)
-    report.write_json(run_dir / run_folder.METRICS, record | {"export": str(version)})
+    record["export"] = str(version)
+    card.write(run_dir, record)
+    report.write_json(run_dir / run_folder.METRICS, record)
     print(report.summary(record["test"]))
-    print(f"run: {run_dir}  (metrics.json, curves.png, flags.txt, ...)")
+    print(f"run: {run_dir}  (card.md, metrics.json, curves.png, flags.txt, ...)")
     print(version)
 
 

@@ -1,6 +1,9 @@
 """The flags of a model, its data and its recipe, which train.py and zoo.evaluate share."""
 
 import dataclasses
+import itertools
+import os
+import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from absl import flags
@@ -72,8 +75,19 @@ def model() -> tuple[registry.Entry, dict[str, Any], Recipe]:
     return entry, hparams, dataclasses.replace(entry.recipe, **cli.given_settings())
 
 
-def read(default: str, image_size: tuple[int, int] | None, seed: int) -> "Data":
-    """The dataset that --dataset names, or the default, by `zoo.data.read`.
+def config() -> str:
+    """Name of the last config on the command line: "x" of --flagfile=configs/x.flags; else ""."""
+    name = ""
+    for word, following in itertools.pairwise([*sys.argv[1:], ""]):
+        flag, equals, value = word.lstrip("-").partition("=")
+        path = value if equals else following
+        if word.startswith("-") and flag == "flagfile" and path.endswith(".flags"):
+            name = os.path.basename(path).removesuffix(".flags")
+    return name
+
+
+def read(name: str | None, default: str, image_size: tuple[int, int] | None, seed: int) -> "Data":
+    """The dataset of that name, or the default, by `zoo.data.read`.
 
     Raises:
         UserError: as that does.
@@ -81,7 +95,7 @@ def read(default: str, image_size: tuple[int, int] | None, seed: int) -> "Data":
     from zoo import data as datasets
 
     return datasets.read(
-        FLAGS.dataset,
+        name,
         default=default,
         data_dir=FLAGS.data_dir,
         train_split=FLAGS.train_split,

@@ -81,20 +81,27 @@ def assess(
             (texts), or, of a regression, predictions.png.
 
     Returns:
-        What `zoo.scores.classification` or `zoo.scores.regression` does.
+        What `score` does.
     """
     target, output = found.target, found.output
     if spec.class_names is None:
-        target, output = target[:, 0], output[:, 0]
-        plots.predictions(target, output, f"The {part} split", directory / "predictions.png")
-        return scores.regression(target, output)
+        title, path = f"The {part} split", directory / "predictions.png"
+        plots.predictions(target[:, 0], output[:, 0], title, path)
+        return score(found, spec)
     given = output.argmax(-1)
     plots.confusion(target, given, spec.class_names, directory / "confusion.png")
     probabilities = special.softmax(np.asarray(output, "float64"), axis=-1)
     plots.reliability(target, probabilities, directory / "reliability.png")
     if spec.kind != "features":
         _show_mistakes(found, split, spec, part, directory)
-    return scores.classification(target, output, spec.class_names)
+    return score(found, spec)
+
+
+def score(found: Predictions, spec: Spec) -> dict[str, Any]:
+    """The scores by `zoo.scores.classification` or `zoo.scores.regression`."""
+    if spec.class_names is None:
+        return scores.regression(found.target[:, 0], found.output[:, 0])
+    return scores.classification(found.target, found.output, spec.class_names)
 
 
 def headline(model: keras.Model, data: Data, devices: str) -> str:
@@ -147,18 +154,18 @@ def record(
     }
 
 
-def summary(test: dict[str, Any]) -> str:
-    """The test scores in one line."""
+def summary(test: dict[str, Any], part: str = "test") -> str:
+    """The scores on a split in one line."""
     if "accuracy" in test:
         low, high = test["accuracy_interval"]
         return (
-            f"test: accuracy {test['accuracy']:.2%} (95% interval {low:.2%} to {high:.2%}), "
+            f"{part}: accuracy {test['accuracy']:.2%} (95% interval {low:.2%} to {high:.2%}), "
             f"F1 {test['f1']:.2%}, loss {test['loss']:.4f}, {test['examples']:,} examples"
         )
     low, high = test["mae_interval"]
     r2 = "" if test["r2"] is None else f"R2 {test['r2']:.4f}, "
     return (
-        f"test: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
+        f"{part}: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
         f"MSE {test['mse']:.4g}, {r2}{test['examples']:,} examples"
     )
 

@@ -69,7 +69,7 @@ def export(
         UserError: if the folder cannot be written, or the names are not as many as the classes.
         RuntimeError: if what was written does not predict the same as the model.
     """
-    spec = spec or _spec_of(model, class_names)
+    spec = spec or spec_of(model, class_names)
     samples = _noise(spec) if samples is None else samples[:32]
     directory = Path(directory)
     with _draft(directory) as draft:
@@ -235,20 +235,15 @@ def spec(version: Path) -> Spec:
     return Spec(**fields, tokenizer=tokenizer(version))
 
 
-def _find(path: str | Path) -> Path:
-    path = Path(os.path.expanduser(path))
-    candidates = [path, path / LAST, path / BEST, path / _EXTRA / _KERAS]
-    candidates += [v / _EXTRA / _KERAS for v in reversed(versions(path))]
-    file = next((c for c in candidates if c.suffix == ".keras" and c.is_file()), None)
-    if file is None:
-        raise UserError(
-            f"{path}: there is no model; expected a run folder with {LAST}, an export such as "
-            "saved_models/cnn or saved_models/cnn/1, or a .keras file"
-        )
-    return file
+def spec_of(model: keras.Model, class_names: tuple[str, ...] | None) -> Spec:
+    """What the data of a model of the zoo is, as far as the model tells.
 
+    Texts and pairs are both "text"; classes without names get their numbers.
 
-def _spec_of(model: keras.Model, class_names: tuple[str, ...] | None) -> Spec:
+    Raises:
+        UserError: if the model is not as `zoo.get` builds them, or the names are not as many as
+            its classes.
+    """
     inputs, outputs = getattr(model, "input", None), getattr(model, "output", None)
     if (
         not (isinstance(inputs, dict) and isinstance(outputs, dict))
@@ -256,7 +251,7 @@ def _spec_of(model: keras.Model, class_names: tuple[str, ...] | None) -> Spec:
         or list(outputs) != ["logits"]
     ):
         raise UserError(
-            "cannot export this model: expected one input named 'image', 'features' or 'tokens' "
+            "cannot take this model: expected one input named 'image', 'features' or 'tokens' "
             "and the output {'logits': ...}, as zoo.get builds them"
         )
     ((name, tensor),) = inputs.items()
@@ -270,6 +265,19 @@ def _spec_of(model: keras.Model, class_names: tuple[str, ...] | None) -> Spec:
             f"class_names: {len(class_names)} names for {0 if regression else width} classes"
         )
     return Spec(kind, tuple(tensor.shape[1:]), class_names and tuple(class_names))
+
+
+def _find(path: str | Path) -> Path:
+    path = Path(os.path.expanduser(path))
+    candidates = [path, path / LAST, path / BEST, path / _EXTRA / _KERAS]
+    candidates += [v / _EXTRA / _KERAS for v in reversed(versions(path))]
+    file = next((c for c in candidates if c.suffix == ".keras" and c.is_file()), None)
+    if file is None:
+        raise UserError(
+            f"{path}: there is no model; expected a run folder with {LAST}, an export such as "
+            "saved_models/cnn or saved_models/cnn/1, or a .keras file"
+        )
+    return file
 
 
 def _noise(spec: Spec) -> np.ndarray:

@@ -144,7 +144,7 @@ def table(scores: dict[str, Any]) -> list[str]:
     lines = [f"{'class':{width}}  precision  recall      F1  examples"]
     for row in [*scores["per_class"], {"class": "macro", **scores["macro"]}]:
         numbers = f"{row['precision']:>9.2%} {row['recall']:>7.2%} {row['f1']:>7.2%}"
-        lines.append(f"{row['class']:{width}}  {numbers}  {row.get('examples', ''):>8}")
+        lines.append(f"{row['class']:{width}}  {numbers}  {row.get('examples', ''):>8}".rstrip())
     auc = "none" if scores["auc"] is None else f"{scores['auc']:.4f}"
     return [*lines, f"AUC {auc}, expected calibration error {scores['calibration_error']:.4f}"]
 

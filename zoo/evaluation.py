@@ -1,0 +1,122 @@
+"""Whether a model suits a data set, and what a server says of one."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo import metadata, report, saved_model
+from zoo.data import pipeline
+from zoo.data.spec import Data, Spec, Split
+from zoo.errors import UserError
+from zoo.report import Predictions
+from zoo.serving.client import Client
+from zoo.serving.predict import INPUTS
+
+_OTHER_NUMBER = "{} has {} classes, and {} has {}: take data with the same classes"
+
+
+def spec_of(model: keras.Model, record: dict[str, Any], source: str) -> Spec:
+    """What the data of the model is: of its record, or, of a file that stands alone, of itself.
+
+    Raises:
+        UserError: if neither tells.
+    """
+    if "spec" in record:
+        return Spec(**metadata.spec_of(record, source))
+    return saved_model.spec_of(model, None)
+
+
+def check_agreement(subject: str, spec: Spec, data: Data, *, named: bool) -> None:
+    """Makes sure that the model reads such data, and means by its classes what they do.
+
+    Args:
+        subject: What is scored, for the messages.
+        spec: What the model's data is.
+        data: What it is to be scored on.
+        named: Whether the spec has the names of classes and features, and tells texts from pairs.
+
+    Raises:
+        UserError: if not.
+    """
+    theirs = data.spec
+    if spec.kind != theirs.kind and (named or spec.is_text != theirs.is_text):
+        raise UserError(f"{subject} reads {spec.kind}, but {data.name} has {theirs.kind}: take "
+                        "data of the same kind")  # fmt: skip
+    if not spec.is_text and spec.shape != theirs.shape:
+        raise UserError(f"{subject} reads {spec.kind} of shape {spec.shape}, but {data.name} has "
+                        f"shape {theirs.shape}: take data of the same shape")  # fmt: skip
+    if (spec.class_names is None) != (theirs.class_names is None):
+        ours, other = "a number", "classes"
+        if theirs.class_names is None:
+            ours, other = other, ours
+        raise UserError(f"{subject} predicts {ours}, but the label of {data.name} is {other}: "
+                        "name another with --label")  # fmt: skip
+    compared = [("classes", spec.class_names or (), theirs.class_names or ())]
+    compared.append(("features", spec.feature_names, theirs.feature_names))
+    for what, ours, other in compared:
+        if named and ours != other:
+            raise UserError(f"{subject} has the {what} {_shown(ours)}, and {data.name} has "
+                            f"{_shown(other)}: take data with the same, in that order")  # fmt: skip
+    counts = spec.num_classes, theirs.num_classes
+    if not named and spec.class_names and counts[0] != counts[1]:
+        raise UserError(_OTHER_NUMBER.format(subject, counts[0], data.name, counts[1]))
+
+
+def leak(record: dict[str, Any], data: Data, part: str) -> str:
+    """A warning where the split may hold examples that the model was trained on, or nothing.
+
+    Args:
+        record: What is known of the model.
+        data: What it is to be scored on.
+        part: "train", "validation" or "test".
+    """
+    if record.get("dataset") != data.name or part == "train":
+        return ""
+    splits = record.get("splits")
+    before = splits.get(part) if isinstance(splits, dict) else None
+    origin = before.get("from") if isinstance(before, dict) else None
+    now = data.splits[part]
+    if origin == now:
+        return ""
+    return (
+        f"its {part} split was {origin!s:.100} in the training and is {now} here: it may hold "
+        "examples that were trained on: give the data flags of the training"
+    )
+
+
+def ask(client: Client, split: Split, spec: Spec, batch_size: int) -> Predictions:
+    """What a server says of each example of a split, texts as strings.
+
+    Raises:
+        UserError: as the client does, and where the server has other classes than the spec.
+    """
+    names = INPUTS.get(spec.kind, [spec.kind])
+
+    def answer(x):
+        columns = [x] if len(names) == 1 else list(x.T)
+        given = client.predict(dict(zip(names, columns, strict=True)))
+        if spec.class_names is None:
+            return given["prediction"][:, None]
+        _check_labels(client.model, given, spec)
+        return given["logits"]
+
+    pairs = ((answer(x), y) for x, y in pipeline.plain_batches(split, batch_size))
+    return report.gathered(pairs, -(-len(split) // batch_size), np.arange(len(split)))
+
+
+def _check_labels(model: str, given: dict[str, np.ndarray], spec: Spec) -> None:
+    """A server does not tell the names of all classes, but labels what it is asked."""
+    count = given["logits"].shape[-1]
+    if count != spec.num_classes:
+        raise UserError(_OTHER_NUMBER.format(model, count, "the data set", spec.num_classes))
+    for number, label in zip(given["class_id"].tolist(), given["label"], strict=True):
+        if label != spec.class_names[number]:
+            raise UserError(
+                f"{model} calls class {number} {label!r:.50}, and the data set calls it "
+                f"{spec.class_names[number]!r}: take data with the same classes, in that order"
+            )
+
+
+def _shown(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + (f", ... ({len(names)})" if len(names) > 10 else "")
