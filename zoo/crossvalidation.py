@@ -54,12 +54,13 @@ def run(
         UserError: if there are too few examples for that many parts.
     """
     found = []
+    recipe = training.suited(recipe, len(data.train) * (count - 1) // count, named)
     for number, rows in enumerate(parts(datasets.labels(data.train), data.spec, count, seed), 1):
         print(f"fold {number}/{count}", flush=True)
         fold = dataclasses.replace(
             data, train=data.train.only(~rows), test=data.train.only(rows), raw_test=None
         )
-        scores = _score(entry, hparams, recipe, prepare(fold), seed, named, directory)
+        scores = _score(entry, hparams, recipe, prepare(fold), seed, directory)
         print(report.summary(scores, f"fold {number}/{count}"), flush=True)
         found.append(scores)
     score = "mae" if data.spec.class_names is None else "accuracy"
@@ -110,10 +111,9 @@ def parts(target: np.ndarray, spec: Spec, count: int, seed: int) -> list[np.ndar
     return [np.isin(np.arange(len(target)), rows) for _, rows in folds]
 
 
-def _score(entry, hparams, recipe, data: Data, seed: int, named: set[str], directory: Path) -> dict:
+def _score(entry, hparams, recipe, data: Data, seed: int, directory: Path) -> dict:
     """The scores on the part that takes the test split's place, by a model of its own."""
     keras.backend.clear_session()
-    recipe = training.suited(recipe, len(data.train), named)
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(recipe.precision)
     model = registry.build(entry, data.spec, hparams)
