@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,6 +80,7 @@ def folder(tmp_path_factory):
             pixels = random.integers(0, 256, (12, 9, 3), "uint8")
             write_image(folder / "photos" / part / NAMES[i % 3] / f"{i}.png", pixels)
     words = Tokenizer("words", WORDS, 12)
+    keras.utils.set_random_seed(0)
 
     def export(name, built, spec, **hparams):
         model = zoo.get(built, input_shape=spec.shape, num_classes=spec.num_classes, **hparams)
@@ -92,7 +94,6 @@ def folder(tmp_path_factory):
     export("price", "mlp", Spec("features", (2,), None, ("a", "b")), hidden=(8,))
     export("photo", "cnn", Spec("image", (10, 8, 3), NAMES), filters=(4,), dense=8)
     sizes = {"vocabulary_size": len(WORDS), "buckets": 50}
-    export("text", "fasttext", Spec("text", (12,), NAMES, tokenizer=words), **sizes)
     export("pair", "fasttext", Spec("text_pair", (12,), NAMES, tokenizer=words), **sizes)
     (folder / "a_run").mkdir()
     (folder / "a_run/flags.txt").write_text("--epochs=1\n")
@@ -120,10 +121,10 @@ def run(python, folder):
     return run
 
 
-KINDS = {"flower": FLOWERS, "price": PRICES, "photo": PHOTOS, "text": TEXTS, "pair": PAIRS}
+KINDS = {"flower": FLOWERS, "price": PRICES, "photo": PHOTOS, "pair": PAIRS}
 WAYS = [(name, "weights") for name in KINDS]
-WAYS += [(name, "server") for name in ("flower", "photo", "pair")]
-WAYS += [(name, "grpc") for name in ("price", "photo", "text")]
+WAYS += [(name, "server") for name in ("flower", "photo")]
+WAYS += [(name, "grpc") for name in ("price", "pair")]
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +167,8 @@ def test_scores_against_scikit_learn(name, way, evaluations, folder):
         pixels = [np.asarray(Image.open(file)) for file in files]
         x = {"image": np.stack([images.resize(one, (10, 8, 3)) for one in pixels])}
     else:
-        columns = ["said"] if name == "text" else ["said", "reply"]
         encode, _ = text.encoder(words)
-        x = {"tokens": encode(*(test["texts"][column].tolist() for column in columns))}
+        x = {"tokens": encode(*(test["texts"][column].tolist() for column in ("said", "reply")))}
     output = logits(folder, name, **x)
     scores = found["scores"]
     assert scores["examples"] == 33 and found["from"].endswith(
@@ -200,16 +200,18 @@ def test_all_ways_find_the_same(name, way, evaluations, folder):
     assert found["scores"].get("per_class") == first["scores"].get("per_class")
     assert {p.name for p in (folder / f"out/{name}-{way}").iterdir()} == shown
     assert ("multiply_adds" in found) == (way == "weights")
-    if name in ("text", "pair"):
+    if name == "pair":
         texts = [(folder / f"out/{name}-{w}/mistakes.txt").read_text() for w in ("weights", way)]
         assert len({tuple(sorted(text.split("\n\n"))) for text in texts}) == 1
 
 
 def test_mistakes_are_those_of_the_file(evaluations, folder):
-    lines = (folder / "out/text-weights/mistakes.txt").read_text().splitlines()
+    lines = (folder / "out/pair-weights/mistakes.txt").read_text().splitlines()
     row = int(re.search(r"row (\d+):", lines[2])[1])
     frame = frames(2, 33)["texts"]
-    assert lines[3] == frame.said[row] and lines[2].startswith(f"{frame.kind[row]}, taken for ")
+    assert lines[3:5] == [frame.said[row], frame.reply[row]] and lines[2].startswith(
+        f"{frame.kind[row]}, taken for "
+    )
 
 
 def test_card(evaluations, folder):
@@ -279,7 +281,7 @@ MISTAKES = [
     (("--weights=exports/flower", "--model=cnn", *FLOWERS), "weights=exports/flower: a mlp, not a cnn: leave --model out"),
     (("--weights=exports/flower", "--dataset=csv:flowers"), "say which column to predict with --label=COLUMN"),
     (("--weights=exports/flower", *TEXTS), "exports/flower reads features, but csv:texts has text: take data of the same kind"),
-    (("--weights=exports/text", *PAIRS), "exports/text reads text, but csv:texts has text_pair: take"),
+    (("--weights=exports/pair", *TEXTS), "exports/pair reads text_pair, but csv:texts has text: take"),
     (("--weights=exports/flower", *PHOTOS), "exports/flower reads features, but folder:photos has image"),
     (("--weights=exports/photo", *FLOWERS), "image_size=(10, 8): csv:flowers has no images to resize"),
     (("--weights=exports/photo", *PHOTOS, "--image_size=9"), "of shape (10, 8, 3), but folder:photos has shape (9, 9, 3)"),
@@ -287,8 +289,8 @@ MISTAKES = [
     (("--weights=exports/flower", "--dataset=csv:wide", "--label=kind"), "reads features of shape (2,), but csv:wide has shape (3,)"),
     (("--weights=exports/flower", "--dataset=csv:herbs", "--label=kind"), "exports/flower has the classes lily, rose, tulip, and csv:herbs has lily, thyme, tulip: take data with the same, in that order"),
     (("--weights=exports/flower", "--dataset=csv:swapped", "--label=kind"), "exports/flower has the features a, b, and csv:swapped has b, a"),
-    (("--weights=flower.keras", "--dataset=csv:two", "--label=kind"), "flower.keras has 3 classes, and csv:two has 2: take data with the same classes"),
-    (("--weights=text.keras", *TEXTS), "weights=text.keras: there is no tokenizer.json beside this model of texts"),
+    (("--weights=flower.keras", "--dataset=csv:two", "--label=kind"), "flower.keras has 3 classes, and csv:two has 2: take data with the same"),
+    (("--weights=pair.keras", *TEXTS), "weights=pair.keras: there is no tokenizer.json beside this model of texts"),
     (("--weights=exports/price", *FLOWERS), "predicts a number, but the label of csv:flowers is classes: name another with --label"),
     (("--weights=exports/flower", *PRICES), "predicts classes, but the label of csv:prices is a number"),
     (("--weights=exports/flower", *FLOWERS, "--out=a_run"), "a_run: the folder holds a run: name another one"),
@@ -320,8 +322,16 @@ def test_mistakes(number, mistakes):
 def test_mistakes_about_a_server(run, double):
     there = f"--grpc={double.grpc}"
     cases = {
-        ("--model=flower", "--dataset=csv:herbs", "--label=kind"): "and the data set calls it",
-        ("--model=flower", "--dataset=csv:two", "--label=kind"): "has 3 classes, and the data set",
+        (
+            "--model=flower",
+            "--dataset=csv:herbs",
+            "--label=kind",
+        ): "flower has the classes lily, rose, tulip, and the data set has lily, thyme, tulip: take",
+        (
+            "--model=flower",
+            "--dataset=csv:two",
+            "--label=kind",
+        ): "the data set has lily, tulip: take",
         ("--model=none", *FLOWERS): "has no none",
         ("--model=flower", *TEXTS): "reads features, but csv:texts has text",
     }

@@ -399,6 +399,7 @@ WRITING = {
     "tensorboard": ("keras.callbacks.TensorBoard.on_epoch_end", fails(of_tensorflow)),
     "curves.png": ("zoo.plots.Figure.savefig", fails(full)),
     "metrics.json": ("zoo.report.write_json", fails(full)),
+    "card.md": ("zoo.card.text", fails(full)),
     "graph": ("zoo.saved_model.write_graph", fails(of_tensorflow)),
     "model.keras": ("keras.Model.save", fails(of_hdf5, "model.keras")),
     "warm-up": ("zoo.serving.examples.write_warmup", fails(of_tensorflow)),

@@ -28,6 +28,7 @@ CONSOLE = [
 TRAIN = list(dict.fromkeys(line for line in CONSOLE if line.startswith("python train.py")))
 LAUNCH = [line for line in CONSOLE if line.startswith("python -m zoo.launch")]
 SERVING = [line for line in CONSOLE if "python -m zoo.serving." in line]
+EVALUATE = [line for line in CONSOLE if line.startswith("python -m zoo.evaluate")]
 TOKENS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
@@ -70,7 +71,7 @@ def few(read):
 
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    rest = [line for line in CONSOLE if line not in TRAIN + SERVING + LAUNCH]
+    rest = [line for line in CONSOLE if line not in TRAIN + SERVING + LAUNCH + EVALUATE]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
         # of docker and of the server that it starts, tests/test_serving_config.py has the files;
@@ -129,6 +130,24 @@ def test_serving_commands(python, tmp_path):
     assert in_process != CODE[1]
     done = python("-c", in_process, cwd=tmp_path)
     assert done.returncode == 0 and "pos" in done.stdout, done.stderr
+
+
+def test_evaluate_commands(python, user_folder, tfds_dir):
+    """After two short trainings; that which names a server finds none there."""
+    for number in (1, 2):
+        flags = ("--model=cnn", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", f"--seed={number}")
+        code, _, err = user_folder(*flags, "--epochs=1", "--train_split=train[:10%]")
+        assert code == 0, err
+    for line in EVALUATE:
+        arguments = shlex.split(line.removeprefix("python "))
+        more = ["--epochs=1", "--nojit_compile"] if "--kfold" in line else []
+        done = python(*arguments, *more, cwd=Path.cwd(), TFDS_DATA_DIR=str(tfds_dir))
+        if "--server" in line:
+            assert done.returncode == 2 and "localhost:8501" in done.stderr, done.stderr
+            assert done.stderr.count("\n") == 1
+        else:
+            assert done.returncode == 0 and done.stdout, done.stderr
+    assert Path("results/results.csv").read_text().count("\n") == 2
 
 
 def test_the_code_runs_as_it_stands(python, tmp_path):

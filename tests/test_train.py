@@ -22,6 +22,7 @@ import zoo
 
 RUN_FILES = {
     "best.keras",
+    "card.md",
     "checkpoints",
     "curves.png",
     "flags.txt",

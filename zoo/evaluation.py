@@ -13,7 +13,7 @@ from zoo.report import Predictions
 from zoo.serving.client import Client
 from zoo.serving.predict import INPUTS
 
-_OTHER_NUMBER = "{} has {} classes, and {} has {}: take data with the same classes"
+_OTHER = "{} has the {} {}, and {} has {}: take data with the same, in that order"
 
 
 def spec_of(model: keras.Model, record: dict[str, Any], source: str) -> Spec:
@@ -56,11 +56,11 @@ def check_agreement(subject: str, spec: Spec, data: Data, *, named: bool) -> Non
     compared.append(("features", spec.feature_names, theirs.feature_names))
     for what, ours, other in compared:
         if named and ours != other:
-            raise UserError(f"{subject} has the {what} {_shown(ours)}, and {data.name} has "
-                            f"{_shown(other)}: take data with the same, in that order")  # fmt: skip
+            raise UserError(_OTHER.format(subject, what, _shown(ours), data.name, _shown(other)))
     counts = spec.num_classes, theirs.num_classes
     if not named and spec.class_names and counts[0] != counts[1]:
-        raise UserError(_OTHER_NUMBER.format(subject, counts[0], data.name, counts[1]))
+        raise UserError(f"{subject} has {counts[0]} classes, and {data.name} has {counts[1]}: take "
+                        "data with the same")  # fmt: skip
 
 
 def leak(record: dict[str, Any], data: Data, part: str) -> str:
@@ -93,29 +93,35 @@ def ask(client: Client, split: Split, spec: Spec, batch_size: int) -> Prediction
     """
     names = INPUTS.get(spec.kind, [spec.kind])
 
-    def answer(x):
+    def inputs(x):
         columns = [x] if len(names) == 1 else list(x.T)
-        given = client.predict(dict(zip(names, columns, strict=True)))
-        if spec.class_names is None:
-            return given["prediction"][:, None]
-        _check_labels(client.model, given, spec)
-        return given["logits"]
+        return dict(zip(names, columns, strict=True))
 
+    def answer(x):
+        given = client.predict(inputs(x))
+        return given["prediction"][:, None] if spec.class_names is None else given["logits"]
+
+    if spec.class_names is not None:
+        first, _ = next(pipeline.plain_batches(split, 1))
+        _check_classes(client, inputs(first), spec)
     pairs = ((answer(x), y) for x, y in pipeline.plain_batches(split, batch_size))
     return report.gathered(pairs, -(-len(split) // batch_size), np.arange(len(split)))
 
 
-def _check_labels(model: str, given: dict[str, np.ndarray], spec: Spec) -> None:
-    """A server does not tell the names of all classes, but labels what it is asked."""
-    count = given["logits"].shape[-1]
-    if count != spec.num_classes:
-        raise UserError(_OTHER_NUMBER.format(model, count, "the data set", spec.num_classes))
-    for number, label in zip(given["class_id"].tolist(), given["label"], strict=True):
-        if label != spec.class_names[number]:
-            raise UserError(
-                f"{model} calls class {number} {label!r:.50}, and the data set calls it "
-                f"{spec.class_names[number]!r}: take data with the same classes, in that order"
+def _check_classes(client: Client, example: dict[str, Any], spec: Spec) -> None:
+    """Asks a server for its classes: it tells their names only as those of the best of an example.
+
+    Raises:
+        UserError: if they are not the spec's.
+    """
+    given = client.predict(example | {"k": [spec.num_classes + 1]}, "top_k")
+    ours = tuple(given["labels"][0][np.argsort(given["class_ids"][0])])
+    if ours != spec.class_names:
+        raise UserError(
+            _OTHER.format(
+                client.model, "classes", _shown(ours), "the data set", _shown(spec.class_names)
             )
+        )
 
 
 def _shown(names: tuple[str, ...]) -> str:
