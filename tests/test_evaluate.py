@@ -18,6 +18,7 @@ from serving_double import Double
 from sklearn import metrics
 
 import zoo
+from zoo import evaluation
 from zoo.data import text
 from zoo.data.spec import Spec, Tokenizer
 
@@ -346,3 +347,14 @@ def test_help_is_quick_and_without_tensorflow():
     assert done.returncode == 0 and done.stderr == "", done.stderr
     for word in ("--kfold", "--results", "--split", "--hparam", "--epochs", "--dataset"):
         assert done.stdout.count(f"\n  {word} ") + done.stdout.count(f"\n  {word}\n") == 1
+
+
+def test_of_many_names_those_from_the_first_that_differs_are_shown():
+    ours = tuple(map(str, range(40)))
+    theirs = (*ours[:20], "x", *ours[21:])
+    error = evaluation._other("it", "classes", ours, "d", theirs)
+    assert "it has the classes ... 20, 21, " in str(error) and "29 ..., and d has ... x, 21" in str(
+        error
+    )
+    short = evaluation._other("it", "classes", ours[:35], "d", ours)
+    assert "it has the classes ... , and d has ... 35, 36, 37, 38, 39: take" in str(short)

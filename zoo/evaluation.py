@@ -13,7 +13,7 @@ from zoo.report import Predictions
 from zoo.serving.client import Client
 from zoo.serving.predict import INPUTS
 
-_OTHER = "{} has the {} {}, and {} has {}: take data with the same, in that order"
+_MOST_NAMES = 10  # of classes or features, in a message
 
 
 def spec_of(model: keras.Model, record: dict[str, Any], source: str) -> Spec:
@@ -56,7 +56,7 @@ def check_agreement(subject: str, spec: Spec, data: Data, *, named: bool) -> Non
     compared.append(("features", spec.feature_names, theirs.feature_names))
     for what, ours, other in compared:
         if named and ours != other:
-            raise UserError(_OTHER.format(subject, what, _shown(ours), data.name, _shown(other)))
+            raise _other(subject, what, ours, data.name, other)
     counts = spec.num_classes, theirs.num_classes
     if not named and spec.class_names and counts[0] != counts[1]:
         raise UserError(f"{subject} has {counts[0]} classes, and {data.name} has {counts[1]}: take "
@@ -117,12 +117,24 @@ def _check_classes(client: Client, example: dict[str, Any], spec: Spec) -> None:
     given = client.predict(example | {"k": [spec.num_classes + 1]}, "top_k")
     ours = tuple(given["labels"][0][np.argsort(given["class_ids"][0])])
     if ours != spec.class_names:
-        raise UserError(
-            _OTHER.format(
-                client.model, "classes", _shown(ours), "the data set", _shown(spec.class_names)
-            )
-        )
+        raise _other(client.model, "classes", ours, "the data set", spec.class_names)
 
 
-def _shown(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:10]) + (f", ... ({len(names)})" if len(names) > 10 else "")
+def _other(
+    subject: str, what: str, ours: tuple[str, ...], data: str, theirs: tuple[str, ...]
+) -> UserError:
+    """The error about names that differ, from the first that does where there are many."""
+    start = 0
+    if max(len(ours), len(theirs)) > _MOST_NAMES:
+        while ours[start : start + 1] == theirs[start : start + 1]:
+            start += 1
+    shown = [
+        ("... " if start else "")
+        + ", ".join(names[start : start + _MOST_NAMES])
+        + (" ..." if start + _MOST_NAMES < len(names) else "")
+        for names in (ours, theirs)
+    ]
+    return UserError(
+        f"{subject} has the {what} {shown[0]}, and {data} has {shown[1]}: take data with the same, "
+        "in that order"
+    )

@@ -143,19 +143,19 @@ def _row(records: list[dict[str, Any]]) -> dict[str, Any]:
             )
         by_seed[record["seed"]] = record["folder"]
     first, accuracies = records[0], [record["test"]["accuracy"] for record in records]
-    sizes = {f"{name}_bytes": _median(records, "formats", name, "bytes") for name in FORMATS}
+    sizes = {name: _median(records, "formats", name, "bytes") for name in FORMATS}
     return {
         "model": first["model"],
         "dataset": first["dataset"],
         "recipe": first.get("config") or "",
         "parameters": first["parameters"],
         "multiply_adds": first.get("multiply_adds"),
-        "accuracy": statistics.mean(accuracies),
-        "spread": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        "accuracy": round(statistics.mean(accuracies), 6),
+        "spread": round(statistics.stdev(accuracies), 6) if len(accuracies) > 1 else None,
         "seeds": len(accuracies),
         "seconds": _median(records, "seconds"),
         "examples_per_second": _median(records, "examples_per_second"),
-        **sizes,
+        **{f"{name}_bytes": size and round(size) for name, size in sizes.items()},
         "latency_ms": _median(records, "formats", "saved_model", "latency_ms"),
     }
 
