@@ -19,43 +19,20 @@ from typing import Literal
 
 from absl import flags
 
-from zoo import cli, formats, interruption, pretrained, registry, run_folder
-from zoo.errors import UserError
+from zoo import cli, formats, interruption, options, pretrained, registry, run_folder
 
 FLAGS = flags.FLAGS
-GROUPS = MODEL, DATA, _, RUN = "Model", "Data", cli.TRAINING, "Run"
+GROUPS = MODEL, _, _, RUN = *options.GROUPS, "Run"
 # what may differ where a run goes on
 FREE = ("data_dir", "run_dir", "overwrite", "checkpoint_every", "export_dir", "export_formats",
         "keep_versions")  # fmt: skip
 
+options.define()
 # fmt: off
-cli.flag(MODEL, "model", str, None, "Name of the model.")
-cli.flag(MODEL, "hparam", list, [], "NAME=VALUE of one of its hyperparameters.")
-cli.flag(MODEL, "preset", str, None, "Pretrained weights of bert: a name in KerasHub, or a folder.")
 cli.flag(MODEL, "weights", str, None, "Name of weights that ship (see --list), or a run, "
          "export or .keras file to start from: what fits is taken over, a head of another size is "
          "made anew.")
-cli.flag(MODEL, "plugin", str, None, "Module, or .py file, that registers more models.")
 cli.flag(MODEL, "list", bool, False, "Lists the models and ends.")
-
-cli.flag(DATA, "dataset", str, None, "Name in TensorFlow Datasets (mnist, imdb_reviews, ...), "
-         "folder:PATH of images by class, csv:PATH or jsonl:PATH. The model's by default.")
-cli.flag(DATA, "data_dir", str, None, "Where TFDS keeps its data. By default TFDS_DATA_DIR, or "
-         "else ~/tensorflow_datasets.")
-cli.flag(DATA, "train_split", str, None, "TFDS split to train on, such as 'train[:90%]'.")
-cli.flag(DATA, "label", str, None, "Column to predict: decimals are a regression, else classes.")
-cli.flag(DATA, "text", str, None, "Column of texts, or A,B of pairs; by default all are numbers.")
-cli.flag(DATA, "tokenizer", Literal["words", "characters", "wordpiece"], None, "What a token is. "
-         "By default words, or wordpiece for bert.")
-cli.flag(DATA, "vocabulary_size", int, 20_000, "Most tokens, counted in the training texts.", 10)
-cli.flag(DATA, "length", int, None, "Most tokens of a text. By default 95% are shorter.", 4)
-cli.flag(DATA, "image_size", str, None, "ROWS,COLUMNS of all images. By default their median.")
-cli.flag(DATA, "holdout", float, 0.1, "Share of the training split that becomes the validation "
-         "split, and the test split, where the dataset has none.", 0.001, 0.5)
-cli.flag(DATA, "memory_budget", int, None, "MiB of data to hold, else stream. By default a quarter "
-         "of the memory.", 0)
-
-cli.define_recipe_flags()
 
 cli.flag(RUN, "seed", int, 0, "Makes weights, held-out rows, order and dropout.", 0, 2**31 - 1)
 cli.flag(RUN, "run_dir", str, None, "Folder for what the run leaves behind; an unfinished run "
@@ -74,17 +51,11 @@ cli.flag(RUN, "tpu", str, None, "Name or address of the TPU. By default TPU_NAME
 
 def main() -> None:
     """From flags to an exported model."""
-    if FLAGS.plugin:
-        registry.load_plugin(FLAGS.plugin)
+    options.plugin()
     if FLAGS.list:
         print(cli.model_table())
         return
-    if FLAGS.model is None:
-        raise UserError("no model: name one with --model, such as --model=cnn (see --list)")
-    entry = registry.find(FLAGS.model)
-    hparams = cli.hparams(FLAGS.hparam) | ({"preset": FLAGS.preset} if FLAGS.preset else {})
-    hparams = entry.check(hparams, entry.hyperparameters)
-    recipe = dataclasses.replace(entry.recipe, **cli.given_settings())
+    entry, hparams, recipe = options.model()
     image_size = cli.image_size(FLAGS.image_size)
     weights = pretrained.resolve(entry.name, FLAGS.weights) if FLAGS.weights else None
     export_dir = Path(os.path.expanduser(FLAGS.export_dir), entry.name)
@@ -103,19 +74,11 @@ def main() -> None:
     tokenizer = FLAGS.tokenizer or entry.tokenizer
     if weights:
         hparams, tokenizer = finetuning.origin(weights, entry, hparams, tokenizer)
-    budget = None if FLAGS.memory_budget is None else FLAGS.memory_budget << 20
     with multi_worker.naming_lost(strategy):
         # the others find prepared what the chief has prepared
         with distribution.chief_first(strategy):
-            # fmt: off
-            data = datasets.load(
-                FLAGS.dataset, default=entry.dataset, data_dir=FLAGS.data_dir, label=FLAGS.label,
-                train_split=FLAGS.train_split, text=FLAGS.text.split(",") if FLAGS.text else (),
-                image_size=image_size, tokenizer=tokenizer, preset=hparams.get("preset", ""),
-                vocabulary_size=FLAGS.vocabulary_size, length=FLAGS.length, holdout=FLAGS.holdout,
-                seed=FLAGS.seed, budget=budget,
-            )
-            # fmt: on
+            found = options.read(FLAGS.dataset, entry.dataset, image_size, FLAGS.seed)
+            data = options.prepare(found, tokenizer, hparams.get("preset", ""))
         if distribution.is_chief(strategy):
             cli.warn(data.note)
         training.check(recipe, data.spec)
@@ -185,25 +148,28 @@ def train(
             test = report.evaluate(model, data, recipe.batch_size, run_dir)
             record = report.record(entry, hparams, model, data, recipe, trained, test)
             record |= {"seed": FLAGS.seed, "devices": devices, "command": cli.command()}
+            record["config"] = options.config()
             finish(model, data, record, trained["history"], run_dir, export_dir)
 
 
 def finish(model, data, record: dict, history: dict, run_dir: Path, export_dir: Path) -> None:
     """Writes what the run has come to, and the exports; the last line printed is the export's."""
+    from zoo import card, plots, report, saved_model
     from zoo import data as datasets
-    from zoo import report, saved_model
     from zoo.serving import config
 
-    report.draw_curves(history, run_dir / "curves.png")
+    plots.curves(history, run_dir / "curves.png")
     report.write_json(run_dir / run_folder.METRICS, record)
     samples = datasets.samples(data.raw_test or data.test, 32)
     version = saved_model.export(model, export_dir, spec=data.spec, samples=samples, record=record)
     wanted = FLAGS.export_formats.split(",")
     record["formats"] = formats.export(model, data, version, wanted, FLAGS.seed)
     config.write(export_dir.parent, FLAGS.keep_versions)
-    report.write_json(run_dir / run_folder.METRICS, record | {"export": str(version)})
+    record["export"] = str(version)
+    card.write(run_dir, record)
+    report.write_json(run_dir / run_folder.METRICS, record)
     print(report.summary(record["test"]))
-    print(f"run: {run_dir}  (metrics.json, curves.png, flags.txt, ...)")
+    print(f"run: {run_dir}  (card.md, metrics.json, curves.png, flags.txt, ...)")
     print(version)
 
 

@@ -3,11 +3,11 @@
     python -m benchmarks.time_to_accuracy --model=cnn -- --epochs=2
     python -m benchmarks.time_to_accuracy --model=transformer -- --epochs=1
 
-- zoo: `python train.py --model=... --dataset=...` with the flags after `--`; its schedule ends with its
-  last epoch, so the epochs have to be those that suffice;
-- keras: the plain script, scored after each epoch until it is as good. For `cnn` the zoo's own layers
-  and arrays into `fit`, Adam, batch 64; for `transformer` the layers and settings of keras.io's 'Text
-  classification with Transformer'.
+- zoo: `python train.py --model=... --dataset=...` with the flags after `--`; its schedule ends with
+  its last epoch, so the epochs have to be those that suffice;
+- keras: the plain script, scored after each epoch until it is as good. For `cnn` the zoo's layers
+  and arrays into `fit`, Adam, batch 64; for `transformer` the layers and settings of keras.io's
+  'Text classification with Transformer'.
 
 The seconds are those of training alone, validation and scoring left out, with both on all cores of
 an otherwise idle machine, one after the other.

@@ -30,6 +30,7 @@ TRAIN = list(dict.fromkeys(line for line in CONSOLE if line.startswith("python t
 LAUNCH = [line for line in CONSOLE if line.startswith("python -m zoo.launch")]
 SERVING = [line for line in CONSOLE if "python -m zoo.serving." in line]
 SHIPPED = [(model, one) for model in zoo.list_models() for one in pretrained.shipped(model)]
+EVALUATE = [line for line in CONSOLE if line.startswith("python -m zoo.evaluate")]
 TOKENS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PLUGIN = next(code for code in CODE if "@zoo.register" in code)
@@ -61,21 +62,21 @@ def user_folder(train):
     return train
 
 
-def few(load):
-    """Loads data sets with 64 examples at most to validate and to test."""
+def few(read):
+    """Reads data sets with 64 examples at most to validate and to test."""
 
-    def loaded(*args, **options):
-        found = load(*args, **options)
-        parts = {name: getattr(found, name) for name in ("validation", "test", "raw_test")}
-        cut = {n: p.only(np.arange(len(p)) < 64) for n, p in parts.items() if p is not None}
+    def found_few(*args, **options):
+        found = read(*args, **options)
+        parts = {name: getattr(found, name) for name in ("validation", "test")}
+        cut = {name: part.only(np.arange(len(part)) < 64) for name, part in parts.items()}
         return dataclasses.replace(found, **cut)
 
-    return loaded
+    return found_few
 
 
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    rest = [line for line in CONSOLE if line not in TRAIN + SERVING + LAUNCH]
+    rest = [line for line in CONSOLE if line not in TRAIN + SERVING + LAUNCH + EVALUATE]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
         # of docker and of the server that it starts, tests/test_serving_config.py has the files;
@@ -90,7 +91,7 @@ def test_every_command_is_run_by_a_test_or_by_make():
 @pytest.mark.parametrize("command", TRAIN)
 def test_command(command, user_folder, tfds_dir, bert_preset, monkeypatch):
     monkeypatch.setattr(catalog, "_reachable", lambda urls: False)
-    monkeypatch.setattr(zoo.data, "load", few(zoo.data.load))
+    monkeypatch.setattr(zoo.data, "read", few(zoo.data.read))
     flags = shlex.split(command.replace("all_minilm_l6_v2_en", bert_preset))[2:]
     if "--weights=runs/lstm-imdb_reviews" in flags:
         before = ["--run_dir=runs/lstm-imdb_reviews", "--hparam=width=4", "--epochs=1"]
@@ -134,6 +135,24 @@ def test_serving_commands(python, tmp_path):
     assert in_process != CLIENT
     done = python("-c", in_process, cwd=tmp_path)
     assert done.returncode == 0 and "pos" in done.stdout, done.stderr
+
+
+def test_evaluate_commands(python, user_folder, tfds_dir):
+    """After two short trainings; that which names a server finds none there."""
+    for number in (1, 2):
+        flags = ("--model=cnn", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", f"--seed={number}")
+        code, _, err = user_folder(*flags, "--epochs=1", "--train_split=train[:10%]")
+        assert code == 0, err
+    for line in EVALUATE:
+        arguments = shlex.split(line.removeprefix("python "))
+        more = ["--epochs=1", "--nojit_compile"] if "--kfold" in line else []
+        done = python(*arguments, *more, cwd=Path.cwd(), TFDS_DATA_DIR=str(tfds_dir))
+        if "--server" in line:
+            assert done.returncode == 2 and "localhost:8501" in done.stderr, done.stderr
+            assert done.stderr.count("\n") == 1
+        else:
+            assert done.returncode == 0 and done.stdout, done.stderr
+    assert Path("results/results.csv").read_text().count("\n") == 2
 
 
 def test_the_code_runs_as_it_stands(python, tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import report
+from zoo import plots, report, scores
 from zoo.data.spec import Arrays, Data, Spec
 
 
@@ -24,25 +24,6 @@ def data(pixels, labels, names=("low", "high")):
     return Data("d", "", Spec("image", (1, 1, 1), names), test, test, test, {})
 
 
-# Newcombe 1998, 'Two-sided confidence intervals for the single proportion', table I, method 3
-@pytest.mark.parametrize(
-    ("right", "count", "low", "high"),
-    [
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_interval_of_the_accuracy(right, count, low, high):
-    target, logits = np.zeros(count, int), np.zeros((count, 2), "float32")
-    logits[:right, 0] = 1
-    logits[right:, 1] = 1
-    scores = report._classification_scores(target, logits)
-    assert scores["accuracy"] == right / count and scores["examples"] == count
-    assert scores["accuracy_interval"] == pytest.approx([low, high], abs=6e-5)
-
-
 def test_evaluate_counts_every_example_once(tmp_path):
     """Pixels above 0 are called high; 2 of the 7 are not."""
     found = data([1, 2, 3, 0, 0, 9, 8], [1, 1, 1, 0, 0, 0, 0])
@@ -52,37 +33,43 @@ def test_evaluate_counts_every_example_once(tmp_path):
     assert scores["loss"] == pytest.approx(
         np.log1p(np.exp(-margins.astype(float))).mean(), rel=1e-5
     )
-    for name in ("confusion.png", "examples.png"):
+    for name in ("confusion.png", "examples.png", "reliability.png"):
         assert Image.open(tmp_path / name).size[0] > 200
 
 
-def test_the_worst_mistakes_come_first():
-    logits = np.array([[0, 1], [0, 5], [3, 0], [0, 9]], "float32")
-    worst = report._worst(np.arange(4), np.array([0, 0, 0, 0]), logits)
-    assert [(image, given) for _, image, _, given in worst] == [(3, 1), (1, 1), (0, 1)]
-    assert worst[0][0] == pytest.approx(1 / (1 + np.exp(-9)))
+def test_the_worst_mistake_is_drawn_first(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "mistakes", lambda *given: drawn.append(given))
+    pixels = [1, 2, 3, 0, 0, 9, 8]
+    report.evaluate(model_that_says([-1.0, 1.0]), data(pixels, [1, 1, 1, 0, 0, 0, 0]), 3, tmp_path)
+    ((images, titles, heading, _),) = drawn
+    assert [int(image.item()) for image in images] == [9, 8]
+    assert titles[0] == "low, taken for high (100%)" and heading.endswith("on the test split")
 
 
-def test_regression_scores():
-    target = np.array([1.0, 2.0, 3.0, 4.0])
-    scores = report._regression_scores(target, np.array([1.0, 2.0, 3.0, 6.0]))
-    assert scores["mae"] == 0.5 and scores["mse"] == scores["loss"] == 1.0
-    assert scores["r2"] == pytest.approx(1 - 4 / 5)
-    low, high = scores["mae_interval"]
-    assert 0 <= low < 0.5 < high <= 2
-    assert "R2 0.2000" in report.summary(scores)
+def test_mistakes_on_texts_name_their_rows(tmp_path):
+    """Sorted by length in the batches, and yet each with its own text."""
+    texts = np.array(["a b c", "a", "a b"], object)
+    found = report.Predictions(
+        np.array([0, 0, 1]), np.array([[0, 2], [0, 1], [0, 3]]), np.array([1, 2, 0])
+    )
+    spec = Spec("text", (3,), ("low", "high"))
+    report.assess(found, Arrays(texts, np.array([1, 0, 0])), spec, "validation", tmp_path)
+    lines = (tmp_path / "mistakes.txt").read_text().splitlines()
+    assert lines[0] == "Most confident mistakes on the validation split"
+    assert lines[2:4] == ["low, taken for high (88%), row 1:", "a"]
+    assert lines[5:7] == ["low, taken for high (73%), row 2:", "a b"]
 
 
-def test_a_regression_without_errors_or_with_one_example_has_an_interval():
-    one = report._regression_scores(np.array([1.0]), np.array([3.0]))
-    assert one["mae_interval"] == [2.0, 2.0] and one["r2"] is None
-    report.summary(one)
+def test_summary_of_a_regression():
+    found = scores.regression(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 6.0]))
+    assert "R2 0.2000" in report.summary(found)
+    report.summary(scores.regression(np.array([1.0]), np.array([3.0])))
 
 
 def test_many_classes_are_drawn_without_numbers(tmp_path):
     names = tuple(map(str, range(100)))
-    spec = Spec("image", (1, 1, 1), names)
-    report._draw_confusion(np.arange(100), np.arange(100), spec, tmp_path / "c.png")
+    plots.confusion(np.arange(100), np.arange(100), names, tmp_path / "c.png")
     assert (tmp_path / "c.png").stat().st_size > 1000
 
 
@@ -94,7 +81,7 @@ def test_curves(tmp_path):
         "val_accuracy": [0, 1],
         "x": [1, 1],
     }
-    report.draw_curves(history, tmp_path / "curves.png")
+    plots.curves(history, tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").size == (1000, 400)
 
 

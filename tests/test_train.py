@@ -22,6 +22,7 @@ import zoo
 
 RUN_FILES = {
     "best.keras",
+    "card.md",
     "checkpoints",
     "curves.png",
     "flags.txt",
@@ -51,10 +52,14 @@ def test_cnn_from_the_default_command(train, tfds_dir, monkeypatch):
     assert export == Path("saved_models/cnn/1") and (export / "saved_model.pb").is_file()
 
     run = Path("runs/cnn-mnist_5k")
-    assert {p.name for p in run.iterdir()} == RUN_FILES | {"confusion.png", "examples.png"}
+    drawn = {"confusion.png", "examples.png", "reliability.png"}
+    assert {p.name for p in run.iterdir()} == RUN_FILES | drawn
     metrics = metrics_of(run)
     assert metrics["model"] == "cnn" and metrics["dataset"] == "mnist_5k"
-    assert metrics["parameters"] == 93_322
+    assert metrics["parameters"] == 93_322 and metrics["multiply_adds"] == 2_794_240
+    assert [row["examples"] for row in metrics["test"]["per_class"]] == [100] * 10
+    assert metrics["test"]["auc"] > 0.99 and metrics["test"]["calibration_error"] < 0.05
+    assert metrics["config"] == "" and metrics["spec"]["class_names"] == [*"0123456789"]
     assert metrics["test"]["accuracy"] >= 0.97
     low, high = metrics["test"]["accuracy_interval"]
     assert low < metrics["test"]["accuracy"] < high

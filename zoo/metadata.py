@@ -42,12 +42,21 @@ def spec(file: Path) -> dict[str, Any]:
         UserError: if the file does not have them.
         OSError: if it cannot be read.
     """
-    fields = read(file).get("spec")
+    return spec_of(read(file), file)
+
+
+def spec_of(record: dict[str, Any], source: str | Path) -> dict[str, Any]:
+    """The same from what was read from `source`.
+
+    Raises:
+        UserError: if it does not have them.
+    """
+    fields = record.get("spec")
     if not isinstance(fields, dict) or not fields.keys() >= _SPEC.keys():
-        raise UserError(f"{file} does not say what the data is: export the model again")
+        raise UserError(f"{source} does not say what the data is: export the model again")
     try:
         # what is empty is (), but for class names, where None is a regression
         made = {name: check(name, fields[name] or None, kind) for name, kind in _SPEC.items()}
     except UserError as error:
-        raise UserError(f"{file} does not say what the data is: {error}") from error
+        raise UserError(f"{source} does not say what the data is: {error}") from error
     return made | {name: made[name] or () for name in ("shape", "feature_names")}

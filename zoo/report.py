@@ -1,76 +1,107 @@
-"""What a run leaves to read: metrics.json, curves, confusion matrix and the worst mistakes."""
+"""What a run leaves to read: metrics.json, the scores on a split, and what is wrong there."""
 
 import dataclasses
 import json
+import os
 import platform
 import resource
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from matplotlib.figure import Figure
-from scipy import stats
-from sklearn.metrics import (
-    ConfusionMatrixDisplay,
-    f1_score,
-    mean_absolute_error,
-    mean_squared_error,
-    r2_score,
-)
+from scipy import special
 from tqdm import tqdm
 
-from zoo import finetuning, metadata
+from zoo import finetuning, metadata, plots, scores
 from zoo.data import pick, pipeline
-from zoo.data.spec import Data, Spec
+from zoo.data.spec import Data, Spec, Split
+from zoo.macs import multiply_adds
 from zoo.recipe import Recipe
 from zoo.registry import Entry
 from zoo.run_folder import METRICS, replacing
 from zoo.saved_model import predictor
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
-_MOST_CLASSES = 30  # in a confusion matrix with numbers
-_EXAMPLES = 25
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What a model says of a split.
+
+    Attributes:
+        target: int64 (n,) or, of a regression, float32 (n, 1).
+        output: Logits, float32 (n, classes), or predictions, float32 (n, 1).
+        rows: Where each example stands in the split, int64 (n,).
+    """
+
+    target: np.ndarray
+    output: np.ndarray
+    rows: np.ndarray
 
 
 def evaluate(model: keras.Model, data: Data, batch_size: int, run_dir: Path) -> dict[str, Any]:
-    """Scores the model on the test split, which is read once, and draws what it gets wrong.
+    """Scores the model on the test split and draws what it gets wrong, as `assess` tells."""
+    found = predictions(model, data.test, data.spec, batch_size)
+    return assess(found, data.raw_test or data.test, data.spec, "test", run_dir)
+
+
+def predictions(model: keras.Model, split: Split, spec: Spec, batch_size: int) -> Predictions:
+    """What the model says of each example of a split, texts as token ids."""
+    predict = predictor(model)
+    batches = pipeline.batches(split, spec, batch_size=batch_size)
+    pairs = ((predict(inputs).numpy(), target["logits"].numpy()) for inputs, target in batches)
+    return gathered(pairs, len(batches), pipeline.order(split, spec))
+
+
+def gathered(
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]], batches: int, rows: np.ndarray
+) -> Predictions:
+    """The predictions of all batches, (output, target), with a bar if it takes a while."""
+    # on a terminal only
+    bar = {"desc": "testing", "disable": None, "delay": 2, "leave": False}
+    outputs, targets = zip(*tqdm(pairs, total=batches, **bar), strict=True)
+    return Predictions(np.concatenate(targets), np.concatenate(outputs), rows)
+
+
+def assess(
+    found: Predictions, split: Split, spec: Spec, part: str, directory: Path
+) -> dict[str, Any]:
+    """Scores predictions, and draws what they get wrong.
 
     Args:
-        model: The trained model.
-        data: Where the test split comes from.
-        batch_size: Examples per batch.
-        run_dir: Gets confusion.png and examples.png (images) or mistakes.txt (texts), or
-            predictions.png (regression).
+        found: The predictions.
+        split: What they are of, texts as strings.
+        spec: What the data is.
+        part: What the split is called in the drawings, such as "test".
+        directory: Gets confusion.png, reliability.png and examples.png (images) or mistakes.txt
+            (texts), or, of a regression, predictions.png.
 
     Returns:
-        Classification: loss, accuracy, accuracy_interval (95%, Wilson) and f1 (of the second of
-        two classes, else the mean over the classes). Regression: loss (MSE),
-        mse, mae, mae_interval (95%, bootstrap) and r2.
+        What `score` does.
     """
-    images, targets, outputs = [], [], []
-    predict = predictor(model)
-    batches = pipeline.batches(data.test, data.spec, batch_size=batch_size)
-    # on a terminal only, and only if it takes a while
-    bar = {"desc": "testing", "disable": None, "delay": 2, "leave": False}
-    for inputs, target in tqdm(batches, total=len(batches), **bar):
-        outputs.append(predict(inputs).numpy())
-        targets.append(target["logits"].numpy())
-        if data.spec.kind == "image":
-            images.append(_worst(inputs["image"].numpy(), targets[-1], outputs[-1]))
-    target, output = np.concatenate(targets), np.concatenate(outputs)
-    if data.spec.class_names is None:
-        _draw_predictions(target, output, run_dir / "predictions.png")
-        return _regression_scores(target[:, 0], output[:, 0])
-    _draw_confusion(target, output.argmax(-1), data.spec, run_dir / "confusion.png")
-    if images:
-        _draw_examples(images, data.spec, run_dir / "examples.png")
-    if data.spec.is_text:
-        rows = pipeline.order(data.test, data.spec)
-        _write_mistakes(_worst(rows, target, output), data, run_dir / "mistakes.txt")
-    return _classification_scores(target, output)
+    target, output = found.target, found.output
+    if spec.class_names is None:
+        title, path = f"The {part} split", directory / "predictions.png"
+        plots.predictions(target[:, 0], output[:, 0], title, path)
+        return score(found, spec)
+    given = output.argmax(-1)
+    plots.confusion(target, given, spec.class_names, directory / "confusion.png")
+    probabilities = special.softmax(np.asarray(output, "float64"), axis=-1)
+    plots.reliability(target, probabilities, directory / "reliability.png")
+    if spec.kind != "features":
+        _show_mistakes(found, split, spec, part, directory)
+    return score(found, spec)
+
+
+def score(found: Predictions, spec: Spec) -> dict[str, Any]:
+    """The scores by `zoo.scores.classification` or `zoo.scores.regression`."""
+    if spec.class_names is None:
+        return scores.regression(found.target[:, 0], found.output[:, 0])
+    return scores.classification(found.target, found.output, spec.class_names)
 
 
 def headline(model: keras.Model, data: Data, devices: str) -> str:
@@ -106,7 +137,9 @@ def record(
             part: {"from": data.splits[part], "examples": len(split)}
             for part, split in parts.items()
         },
+        "spec": dataclasses.asdict(dataclasses.replace(data.spec, tokenizer=None)),
         "parameters": model.count_params(),
+        "multiply_adds": multiply_adds(model, data.spec.shape),
         **finetuning.parameters(model),
         "epochs": len(history["loss"]),
         "seconds": trained["seconds"],
@@ -121,43 +154,29 @@ def record(
     }
 
 
-def summary(test: dict[str, Any]) -> str:
-    """The test scores in one line."""
+def summary(test: dict[str, Any], part: str = "test") -> str:
+    """The scores on a split in one line."""
     if "accuracy" in test:
         low, high = test["accuracy_interval"]
         return (
-            f"test: accuracy {test['accuracy']:.2%} (95% interval {low:.2%} to {high:.2%}), "
+            f"{part}: accuracy {test['accuracy']:.2%} (95% interval {low:.2%} to {high:.2%}), "
             f"F1 {test['f1']:.2%}, loss {test['loss']:.4f}, {test['examples']:,} examples"
         )
     low, high = test["mae_interval"]
     r2 = "" if test["r2"] is None else f"R2 {test['r2']:.4f}, "
     return (
-        f"test: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
+        f"{part}: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
         f"MSE {test['mse']:.4g}, {r2}{test['examples']:,} examples"
     )
 
 
-def draw_curves(history: dict[str, list[float]], path: Path) -> None:
-    """Draws the loss and the score of each epoch, in training and in validation."""
-    names = [name for name in history if f"val_{name}" in history]
-    figure = Figure(figsize=(5 * len(names), 4), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        epochs = range(1, len(history[name]) + 1)
-        axes.plot(epochs, history[name], marker=".", label="training")
-        axes.plot(epochs, history[f"val_{name}"], marker=".", label="validation")
-        axes.set(title=name, xlabel="epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=100)
-
-
 def machine() -> dict[str, Any]:
-    """Versions, and the peak memory of this process in MiB."""
+    """What ran, on what, and the peak memory of this process in MiB."""
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     versions = {package: installed(package) for package in _PACKAGES}
     return {
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "peak_memory_mib": round(peak / 2**20),
         "versions": {"python": platform.python_version(), **versions},
     }
@@ -184,97 +203,27 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
         draft.write_text(json.dumps(record, indent=2) + "\n")
 
 
-def _classification_scores(target: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(target, logits)
-    given, average = logits.argmax(-1), "binary" if logits.shape[-1] == 2 else "macro"
-    right = int((given == target).sum())
-    interval = stats.binomtest(right, len(target)).proportion_ci(method="wilson")
-    return {
-        "loss": float(loss),
-        "accuracy": right / len(target),
-        "accuracy_interval": [float(interval.low), float(interval.high)],
-        "f1": float(f1_score(target, given, average=average, zero_division=0)),
-        "examples": len(target),
-    }
-
-
-def _regression_scores(target: np.ndarray, output: np.ndarray) -> dict[str, Any]:
-    errors = np.abs(target - output)
-    interval = [float(errors.mean())] * 2
-    if errors.std() > 0:
-        drawn = stats.bootstrap((errors,), np.mean, n_resamples=2000, rng=np.random.default_rng(0))
-        interval = [float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)]
-    mse = float(mean_squared_error(target, output))
-    return {
-        "loss": mse,
-        "mse": mse,
-        "mae": float(mean_absolute_error(target, output)),
-        "mae_interval": interval,
-        "r2": float(r2_score(target, output)) if len(target) > 1 else None,
-        "examples": len(target),
-    }
-
-
-def _worst(examples: np.ndarray, target: np.ndarray, logits: np.ndarray) -> list[tuple]:
-    """The most confidently wrong: (confidence, example, true class, given class)."""
-    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
-    given = probabilities.argmax(-1)
-    wrong = np.flatnonzero(given != target)
-    confidence = probabilities[wrong, given[wrong]]
-    order = np.argsort(-confidence)[:_EXAMPLES]
-    return [(confidence[i], examples[wrong[i]], target[wrong[i]], given[wrong[i]]) for i in order]
-
-
-def _draw_examples(batches: list[list[tuple]], spec: Spec, path: Path) -> None:
-    worst = sorted((e for batch in batches for e in batch), key=lambda e: -e[0])[:_EXAMPLES]
-    # at fixed places: to find them would take as long as the drawing
-    figure = Figure(figsize=(10, 10.5))
-    figure.subplots_adjust(0.01, 0.01, 0.99, 0.92, wspace=0.1, hspace=0.15)
-    for axes in (grid := figure.subplots(5, 5)).flat:
-        axes.axis("off")
-    for axes, (confidence, image, target, given) in zip(grid.flat, worst, strict=False):
-        axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
-        title = (
-            f"{spec.class_names[target]}, taken for {spec.class_names[given]} ({confidence:.0%})"
-        )
-        axes.set_title(title, fontsize=8)
-    figure.suptitle("Most confident mistakes on the test split" if worst else "No mistakes")
-    figure.savefig(path, dpi=100)
-
-
-def _write_mistakes(worst: list[tuple], data: Data, path: Path) -> None:
-    """Writes the most confident mistakes on texts, each with its line of truth and prediction."""
-    texts = pick(data.raw_test, [row for _, row, _, _ in worst])
-    names = data.spec.class_names
-    lines = ["Most confident mistakes on the test split" if worst else "No mistakes"]
-    for (confidence, row, target, given), text in zip(worst, texts, strict=True):
-        lines += ["", f"{names[target]}, taken for {names[given]} ({confidence:.0%}), row {row}:"]
-        for part in np.atleast_1d(text):
-            lines.append(part if isinstance(part, str) else part.decode(errors="replace"))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _draw_confusion(target: np.ndarray, given: np.ndarray, spec: Spec, path: Path) -> None:
-    size = min(4 + 0.4 * spec.num_classes, 20)
-    figure = Figure(figsize=(size, size), layout="constrained")
-    ConfusionMatrixDisplay.from_predictions(
-        target,
-        given,
-        labels=range(spec.num_classes),
-        display_labels=spec.class_names,
-        include_values=spec.num_classes <= _MOST_CLASSES,
-        xticks_rotation="vertical",
-        colorbar=False,
-        cmap="Blues",
-        ax=figure.subplots(),
-    )
-    figure.savefig(path, dpi=100)
-
-
-def _draw_predictions(target: np.ndarray, output: np.ndarray, path: Path) -> None:
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.subplots()
-    axes.scatter(target, output, s=8, alpha=0.5)
-    axes.axline((float(target.mean()), float(target.mean())), slope=1, color="gray", linewidth=1)
-    axes.set(xlabel="target", ylabel="prediction", title="Test split")
-    figure.savefig(path, dpi=100)
+def _show_mistakes(
+    found: Predictions, split: Split, spec: Spec, part: str, directory: Path
+) -> None:
+    """Draws the most confident mistakes on images, or writes those on texts."""
+    worst = scores.worst(found.target, found.output, plots.EXAMPLES)
+    rows = [int(found.rows[place]) for place, _ in worst]
+    examples = pick(split, rows)
+    given = found.output.argmax(-1)
+    titles = [
+        f"{spec.class_names[found.target[place]]}, taken for {spec.class_names[given[place]]} "
+        f"({confidence:.0%})"
+        for place, confidence in worst
+    ]
+    heading = f"Most confident mistakes on the {part} split" if worst else "No mistakes"
+    if spec.kind == "image":
+        plots.mistakes(examples, titles, heading, directory / "examples.png")
+        return
+    lines = [heading]
+    for text, title, row in zip(examples, titles, rows, strict=True):
+        lines += ["", f"{title}, row {row}:"]
+        for one in np.atleast_1d(text):
+            lines.append(one if isinstance(one, str) else one.decode(errors="replace"))
+    with replacing(directory / "mistakes.txt") as draft:
+        draft.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -69,7 +69,7 @@ def export(
         UserError: if the folder cannot be written, or the names are not as many as the classes.
         RuntimeError: if what was written does not predict the same as the model.
     """
-    spec = spec or _spec_of(model, class_names)
+    spec = spec or spec_of(model, class_names)
     samples = _noise(spec) if samples is None else samples[:32]
     directory = Path(directory)
     with _draft(directory) as draft:
@@ -239,6 +239,38 @@ def spec(path: str | Path) -> Spec:
     return Spec(**metadata.spec(file.with_name(name)), tokenizer=tokenizer(path))
 
 
+def spec_of(model: keras.Model, class_names: tuple[str, ...] | None) -> Spec:
+    """What the data of a model of the zoo is, as far as the model tells.
+
+    Texts and pairs are both "text"; classes without names get their numbers.
+
+    Raises:
+        UserError: if the model is not as `zoo.get` builds them, or the names are not as many as
+            its classes.
+    """
+    inputs, outputs = getattr(model, "input", None), getattr(model, "output", None)
+    if (
+        not (isinstance(inputs, dict) and isinstance(outputs, dict))
+        or not (len(inputs) == 1 and inputs.keys() <= {"image", "features", "tokens"})
+        or list(outputs) != ["logits"]
+    ):
+        raise UserError(
+            "cannot take this model: expected one input named 'image', 'features' or 'tokens' "
+            "and the output {'logits': ...}, as zoo.get builds them"
+        )
+    ((name, tensor),) = inputs.items()
+    kind = "text" if name == "tokens" else name
+    regression = any(layer.name == "denormalization" for layer in model.layers)
+    width = outputs["logits"].shape[-1]
+    if class_names is None:
+        class_names = None if regression else tuple(map(str, range(width)))
+    elif regression or len(class_names) != width:
+        raise UserError(
+            f"class_names: {len(class_names)} names for {0 if regression else width} classes"
+        )
+    return Spec(kind, tuple(tensor.shape[1:]), class_names and tuple(class_names))
+
+
 def _find(path: str | Path) -> Path:
     """The file of the model's weights; of those that ship, after a look at their checksums."""
     path = Path(os.path.expanduser(path))
@@ -254,30 +286,6 @@ def _find(path: str | Path) -> Path:
     if file.name == pretrained.WEIGHTS:
         pretrained.verify(file.parent)
     return file
-
-
-def _spec_of(model: keras.Model, class_names: tuple[str, ...] | None) -> Spec:
-    inputs, outputs = getattr(model, "input", None), getattr(model, "output", None)
-    if (
-        not (isinstance(inputs, dict) and isinstance(outputs, dict))
-        or not (len(inputs) == 1 and inputs.keys() <= {"image", "features", "tokens"})
-        or list(outputs) != ["logits"]
-    ):
-        raise UserError(
-            "cannot export this model: expected one input named 'image', 'features' or 'tokens' "
-            "and the output {'logits': ...}, as zoo.get builds them"
-        )
-    ((name, tensor),) = inputs.items()
-    kind = "text" if name == "tokens" else name
-    regression = any(layer.name == "denormalization" for layer in model.layers)
-    width = outputs["logits"].shape[-1]
-    if class_names is None:
-        class_names = None if regression else tuple(map(str, range(width)))
-    elif regression or len(class_names) != width:
-        raise UserError(
-            f"class_names: {len(class_names)} names for {0 if regression else width} classes"
-        )
-    return Spec(kind, tuple(tensor.shape[1:]), class_names and tuple(class_names))
 
 
 def _noise(spec: Spec) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import callbacks, distribution, finetuning, interruption, optimizers
+from zoo import data as datasets
 from zoo import metrics as example_metrics
 from zoo import recipe as recipes
 from zoo.checkpoints import Checkpoint, State
@@ -270,9 +271,6 @@ def _class_weights(data: Data, recipe: Recipe) -> np.ndarray | None:
         return None
     if recipe.class_weights != "balanced":
         return np.array(recipes.class_weights(recipe.class_weights), "float32")
-    if isinstance(data.train, Arrays):
-        labels = data.train.y
-    else:
-        labels = np.fromiter((y for _, y in data.train.read(None).as_numpy_iterator()), "int64")
+    labels = datasets.labels(data.train)
     counts = np.bincount(labels, minlength=data.spec.num_classes)
     return (len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype("float32")

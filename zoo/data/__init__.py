@@ -1,6 +1,7 @@
 """From a dataset's name or path to `Data`: train, validation and test splits, and their spec."""
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,18 @@ from zoo.data import text as texts
 from zoo.data.spec import Arrays, Data, Source, Spec, Split, Stream, Tokenizer, holdout_rows
 from zoo.errors import UserError
 
-__all__ = ["load", "memory_budget", "name_of", "naming_unreadable", "pick", "samples"]
+__all__ = [
+    "held",
+    "labels",
+    "load",
+    "memory_budget",
+    "name_of",
+    "naming_unreadable",
+    "pick",
+    "prepare",
+    "read",
+    "samples",
+]
 
 # what takes the place of a default that cannot be downloaded
 _OFFLINE = {"mnist": "mnist_5k", "imdb_reviews": "synthetic_reviews"}
@@ -39,7 +51,45 @@ def load(
     seed: int = 0,
     budget: int | None = None,
 ) -> Data:
-    """Finds, downloads and prepares a dataset.
+    """Finds, downloads and prepares a dataset: `read`, and then `prepare`, with their arguments.
+
+    Raises:
+        UserError: as they do.
+    """
+    found = read(
+        name,
+        default=default,
+        data_dir=data_dir,
+        train_split=train_split,
+        text=text,
+        label=label,
+        image_size=image_size,
+        holdout=holdout,
+        seed=seed,
+    )
+    return prepare(
+        found,
+        tokenizer=tokenizer,
+        preset=preset,
+        vocabulary_size=vocabulary_size,
+        length=length,
+        budget=budget,
+    )
+
+
+def read(
+    name: str | None,
+    *,
+    default: str = "mnist",
+    data_dir: str | None = None,
+    train_split: str | None = None,
+    text: Sequence[str] = (),
+    label: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    holdout: float = 0.1,
+    seed: int = 0,
+) -> Data:
+    """Finds and downloads a dataset, and divides it; its texts stay strings.
 
     Args:
         name: A TFDS name with its config (`mnist`, `glue/mrpc`), `folder:PATH`, `csv:PATH` or
@@ -53,17 +103,9 @@ def load(
         label: Column to predict; None for TFDS' own.
         image_size: (rows, columns) that images are resized to; None for their own or, where they
             differ, their median.
-        tokenizer: Kind of the tokenizer that is adapted to the training texts ("words",
-            "characters" or "wordpiece"), or a tokenizer.
-        preset: Pretrained BERT whose tokenizer is taken instead.
-        vocabulary_size: Most tokens of an adapted tokenizer.
-        length: Most tokens of a text; None for the 95th percentile of the training texts or, of a
-            tokenizer that is given, its own.
         holdout: Share of the training split that becomes the validation split, or the test split,
             where the dataset has none.
         seed: Which rows are held out.
-        budget: Bytes of decoded data that may be held in memory; more is streamed. None for a
-            quarter of the memory.
 
     Raises:
         UserError: for a name, path or file that does not do, or a download that fails.
@@ -78,7 +120,44 @@ def load(
         note = f"the default dataset {default} was replaced by the small {name}: {error}"
         source = _find(name, data_dir, train_split, text, label, image_size)
     parts, origins = _divide(source, holdout, seed)
-    spec, raw_test = source.spec, parts["test"]
+    return Data(
+        name=name or default,
+        version=source.version,
+        spec=source.spec,
+        splits=origins,
+        note=note,
+        **parts,
+    )
+
+
+def prepare(
+    data: Data,
+    *,
+    tokenizer: str | Tokenizer = "words",
+    preset: str = "",
+    vocabulary_size: int = 20_000,
+    length: int | None = None,
+    budget: int | None = None,
+) -> Data:
+    """What `read` found, as models take it: texts as token ids, and in memory if it fits.
+
+    Args:
+        data: The dataset.
+        tokenizer: Kind of the tokenizer that is adapted to the training texts ("words",
+            "characters" or "wordpiece"), or a tokenizer.
+        preset: Pretrained BERT whose tokenizer is taken instead.
+        vocabulary_size: Most tokens of an adapted tokenizer.
+        length: Most tokens of a text; None for the 95th percentile of the training texts or, of a
+            tokenizer that is given, its own.
+        budget: Bytes of decoded data that may be held in memory; more is streamed. None for a
+            quarter of the memory.
+
+    Raises:
+        UserError: for a length or a preset where there are no texts, or a preset that cannot be
+            loaded.
+    """
+    spec = data.spec
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
     if spec.is_text:
         if preset:
             tokenizer = texts.from_preset(preset, parts["train"], length)
@@ -92,18 +171,28 @@ def load(
     elif length is not None or preset:
         option = "preset" if preset else "length"
         raise UserError(
-            f"{option}={preset or length}: {name or default} has no texts: leave --{option} out"
+            f"{option}={preset or length}: {data.name} has no texts: leave --{option} out"
         )
-    parts = _into_memory(parts, spec, memory_budget() if budget is None else budget)
-    return Data(
-        name=name or default,
-        version=source.version,
-        spec=spec,
-        splits=origins,
-        note=note,
-        raw_test=raw_test if spec.is_text else None,
-        **parts,
+    parts = held(parts, spec, memory_budget() if budget is None else budget)
+    return dataclasses.replace(
+        data, spec=spec, raw_test=data.test if spec.is_text else None, **parts
     )
+
+
+def held(splits: dict[str, Split], spec: Spec, budget: int) -> dict[str, Split]:
+    """The splits in memory, if together they take no more than `budget` bytes; else as they are."""
+    example = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+    if sum(map(len, splits.values())) * example > budget:
+        return splits
+    with naming_unreadable(spec, *splits.values()):
+        return {part: _decoded(split, spec, part) for part, split in splits.items()}
+
+
+def labels(split: Split) -> np.ndarray:
+    """The targets of all examples, in order: int64 (n,) or float32 (n, 1)."""
+    if isinstance(split, Arrays):
+        return split.y
+    return np.stack([y for _, y in split.read(None).as_numpy_iterator()])
 
 
 @contextlib.contextmanager
@@ -132,6 +221,8 @@ def pick(split: Split, rows: list[int]) -> list:
         return [split.x[row] for row in rows]
     wanted, found = set(rows), {}
     for row, (x, _) in enumerate(split.read(None).as_numpy_iterator()):
+        if len(found) == len(wanted):
+            break
         if row in wanted:
             found[row] = x
     return [found[row] for row in rows]
@@ -189,14 +280,6 @@ def _divide(source: Source, holdout: float, seed: int) -> tuple[dict[str, Split]
         splits[part], splits["train"] = train.only(rows), train.only(~rows)
         origins[part] = f"a seeded {holdout:.0%} of {origins['train']}"
     return splits, origins
-
-
-def _into_memory(splits: dict[str, Split], spec: Spec, budget: int) -> dict[str, Split]:
-    example = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
-    if sum(map(len, splits.values())) * example > budget:
-        return splits
-    with naming_unreadable(spec, *splits.values()):
-        return {part: _decoded(split, spec, part) for part, split in splits.items()}
 
 
 def _decoded(split: Split, spec: Spec, part: str) -> Arrays:

@@ -5,7 +5,7 @@ destroyed, and `fit` makes one an epoch.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -103,6 +103,17 @@ def batches(
         if parts:
             examples = examples.map(_cutter(spec, parts, batch_size))
     return _finished(examples.map(finish), split, batch_size, parts)
+
+
+def plain_batches(split: Split, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches (x, y) in the order of the split, texts as strings if they are not token ids."""
+    if isinstance(split, Arrays):
+        for start in range(0, len(split), batch_size):
+            rows = slice(start, start + batch_size)
+            yield split.x[rows], split.y[rows]
+    else:
+        examples = split.read(None).batch(batch_size)
+        yield from without_autotuning(examples).as_numpy_iterator()
 
 
 def order(split: Split, spec: Spec) -> np.ndarray:

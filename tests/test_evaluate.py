@@ -1,0 +1,360 @@
+"""The command zoo.evaluate: on weights and servers, against scikit-learn, and its mistakes."""
+# ruff: noqa: E501, a table
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, write_image
+from scipy import special
+from serving_double import Double
+from sklearn import metrics
+
+import zoo
+from zoo import evaluation
+from zoo.data import text
+from zoo.data.spec import Spec, Tokenizer
+
+# command after command, in one process for the sake of their time
+COMMANDS = """
+import contextlib, io, json, sys
+from absl.testing import flagsaver
+from zoo import cli, evaluate
+evaluate.define_flags()
+done = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["evaluate.py", *arguments]
+    code, out, err = 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), flagsaver.flagsaver():
+        try:
+            cli.run(evaluate.main, evaluate.help_text, "RUN...")
+        except SystemExit as exit:
+            code = exit.code
+    done.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(done))
+"""
+NAMES = ("lily", "rose", "tulip")
+WORDS = ("", "[UNK]", "[SEP]", "good", "bad", "film", "play", "so")
+FLOWERS = ("--dataset=csv:flowers", "--label=kind")
+TEXTS = ("--dataset=csv:texts", "--text=said", "--label=kind")
+PAIRS = ("--dataset=csv:texts", "--text=said,reply", "--label=kind")
+PHOTOS = ("--dataset=folder:photos",)
+PRICES = ("--dataset=csv:prices", "--label=price")
+
+
+def frames(seed, count):
+    random = np.random.default_rng(seed)
+    flowers = pd.DataFrame(random.normal(size=(count, 2)).round(3), columns=["a", "b"])
+    kinds = [NAMES[i % 3] for i in range(count)]
+    said = [" ".join(random.choice(WORDS[3:], random.integers(1, 9))) for _ in range(2 * count)]
+    texts = pd.DataFrame({"said": said[:count], "reply": said[count:], "kind": kinds})
+    prices = flowers.assign(price=(3 * flowers.a).round(4))
+    flowers = flowers.assign(kind=kinds)
+    return {
+        "flowers": flowers,
+        "texts": texts,
+        "prices": prices,
+        "herbs": flowers.replace("rose", "thyme"),
+        "two": flowers[flowers.kind != "rose"],
+        "swapped": flowers[["b", "a", "kind"]],
+        "wide": flowers.assign(c=flowers.a),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Data of each kind in three splits, and an untrained export for each."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    for seed, (part, count) in enumerate({"train": 12, "validation": 9, "test": 33}.items()):
+        for name, frame in frames(seed, count).items():
+            (folder / name).mkdir(exist_ok=True)
+            frame.to_csv(folder / name / f"{part}.csv", index=False)
+        random = np.random.default_rng(seed)
+        for i in range(count):
+            pixels = random.integers(0, 256, (12, 9, 3), "uint8")
+            write_image(folder / "photos" / part / NAMES[i % 3] / f"{i}.png", pixels)
+    words = Tokenizer("words", WORDS, 12)
+    keras.utils.set_random_seed(0)
+
+    def export(name, built, spec, **hparams):
+        model = zoo.get(built, input_shape=spec.shape, num_classes=spec.num_classes, **hparams)
+        for weight in model.trainable_weights:
+            weight.assign(2 * weight)
+        zoo.export(model, folder / "exports" / name, spec=spec, record={"model": built})
+        model.save(folder / f"{name}.keras")
+
+    flower = Spec("features", (2,), NAMES, ("a", "b"))
+    export("flower", "mlp", flower, hidden=(8,))
+    export("price", "mlp", Spec("features", (2,), None, ("a", "b")), hidden=(8,))
+    export("photo", "cnn", Spec("image", (10, 8, 3), NAMES), filters=(4,), dense=8)
+    sizes = {"vocabulary_size": len(WORDS), "buckets": 50}
+    export("pair", "fasttext", Spec("text_pair", (12,), NAMES, tokenizer=words), **sizes)
+    (folder / "a_run").mkdir()
+    (folder / "a_run/flags.txt").write_text("--epochs=1\n")
+    (folder / "a_file").write_text("x")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def double(folder):
+    double = Double(folder / "exports")
+    yield double
+    double.stop()
+
+
+@pytest.fixture(scope="module")
+def run(python, folder):
+    """Runs commands: of each (exit code, stdout, stderr)."""
+
+    def run(*commands, **environment):
+        asked = json.dumps([[*map(str, command)] for command in commands])
+        done = python("-c", COMMANDS, asked, cwd=folder, **environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+KINDS = {"flower": FLOWERS, "price": PRICES, "photo": PHOTOS, "pair": PAIRS}
+WAYS = [(name, "weights") for name in KINDS]
+WAYS += [(name, "server") for name in ("flower", "photo")]
+WAYS += [(name, "grpc") for name in ("price", "pair")]
+
+
+@pytest.fixture(scope="module")
+def evaluations(run, folder, double):
+    """metrics.json and stdout of each kind of data by each way."""
+    commands = {}
+    for name, way in WAYS:
+        where = (f"--weights=exports/{name}",)
+        if way != "weights":
+            address = {"server": double.rest, "grpc": double.grpc}[way]
+            where = (f"--model={name}", f"--{way}={address}")
+        out = f"--out=out/{name}-{way}"
+        commands[name, way] = (*where, *KINDS[name], out, "--batch_size=8")
+    found = {}
+    for key, (code, out, err) in zip(commands, run(*commands.values()), strict=True):
+        assert (code, err) == (0, ""), err
+        found[key] = json.loads(Path(folder, "out", "-".join(key), "metrics.json").read_text()), out
+    return found
+
+
+def logits(folder, name, **inputs):
+    return np.asarray(zoo.load(folder / f"exports/{name}")(inputs)["logits"])
+
+
+@pytest.mark.parametrize(("name", "way"), WAYS)
+def test_scores_against_scikit_learn(name, way, evaluations, folder):
+    found, out = evaluations[name, way]
+    test = frames(2, 33)
+    words = Tokenizer("words", WORDS, 12)
+    if name in ("flower", "price"):
+        x = {"features": test["flowers"][["a", "b"]].to_numpy("float32")}
+    elif name == "photo":
+        from PIL import Image
+
+        files = sorted(
+            (folder / "photos/test").glob("*/*.png"), key=lambda p: (p.parent.name, p.name)
+        )
+        from zoo.data import images
+
+        pixels = [np.asarray(Image.open(file)) for file in files]
+        x = {"image": np.stack([images.resize(one, (10, 8, 3)) for one in pixels])}
+    else:
+        encode, _ = text.encoder(words)
+        x = {"tokens": encode(*(test["texts"][column].tolist() for column in ("said", "reply")))}
+    output = logits(folder, name, **x)
+    scores = found["scores"]
+    assert scores["examples"] == 33 and found["from"].endswith(
+        "test" if name == "photo" else "test.csv"
+    )
+    if name == "price":
+        assert scores["mae"] == pytest.approx(
+            metrics.mean_absolute_error(test["prices"].price, output[:, 0]), rel=1e-4
+        )
+        assert "MAE" in out
+        return
+    kinds = [file.parent.name for file in files] if name == "photo" else test["flowers"].kind
+    target = np.array([NAMES.index(kind) for kind in kinds])
+    assert scores["accuracy"] == metrics.accuracy_score(target, output.argmax(-1))
+    probabilities = special.softmax(output.astype("f8"), axis=-1)
+    assert scores["loss"] == pytest.approx(metrics.log_loss(target, probabilities), rel=1e-4)
+    auc = metrics.roc_auc_score(target, probabilities, multi_class="ovr")
+    assert scores["auc"] == pytest.approx(auc, abs=1e-4)
+    assert [row["class"] for row in scores["per_class"]] == list(NAMES)
+    assert f"test: accuracy {scores['accuracy']:.2%}" in out and "rose" in out
+
+
+@pytest.mark.parametrize(("name", "way"), WAYS)
+def test_all_ways_find_the_same(name, way, evaluations, folder):
+    drawn = {"price": {"predictions.png"}, "flower": set(), "photo": {"examples.png"}}
+    shown = {"card.md", "metrics.json"} | drawn.get(name, {"mistakes.txt"})
+    shown |= {"confusion.png", "reliability.png"} if name != "price" else set()
+    first, found = evaluations[name, "weights"][0], evaluations[name, way][0]
+    assert found["scores"].get("per_class") == first["scores"].get("per_class")
+    assert {p.name for p in (folder / f"out/{name}-{way}").iterdir()} == shown
+    assert ("multiply_adds" in found) == (way == "weights")
+    if name == "pair":
+        texts = [(folder / f"out/{name}-{w}/mistakes.txt").read_text() for w in ("weights", way)]
+        assert len({tuple(sorted(text.split("\n\n"))) for text in texts}) == 1
+
+
+def test_mistakes_are_those_of_the_file(evaluations, folder):
+    lines = (folder / "out/pair-weights/mistakes.txt").read_text().splitlines()
+    row = int(re.search(r"row (\d+):", lines[2])[1])
+    frame = frames(2, 33)["texts"]
+    assert lines[3:5] == [frame.said[row], frame.reply[row]] and lines[2].startswith(
+        f"{frame.kind[row]}, taken for "
+    )
+
+
+def test_card(evaluations, folder):
+    card = (folder / "out/flower-weights/card.md").read_text()
+    assert card.startswith("# mlp on csv:flowers\n")
+    assert "| parameters | 56 |" in card and "(reliability.png)" in card
+    assert 'zoo.load("exports/flower")' in card
+    card = (folder / "out/photo-server/card.md").read_text()
+    assert card.startswith("# photo on folder:photos\n") and "unknown" in card
+
+
+def test_splits_and_files_that_stand_alone(run, folder):
+    validation, alone, priced = run(
+        ("--weights=exports/flower/1", *FLOWERS, "--split=validation"),
+        ("--weights=flower.keras", *FLOWERS, "--out=alone"),
+        ("--weights=price.keras", *PRICES, "--out=priced"),
+    )
+    assert validation[0] == 0 and "validation: accuracy" in validation[1]
+    assert (
+        validation[1].splitlines()[-1].startswith("evaluation: evaluations/mlp-flowers-validation")
+    )
+    found = json.loads((folder / "evaluations/mlp-flowers-validation/metrics.json").read_text())
+    assert found["scores"]["examples"] == 9 and found["split"] == "validation"
+    assert alone[0] == 0 and ", 33 examples" in alone[1]
+    assert priced[0] == 0, priced
+
+
+def test_a_run_on_its_own_data(run, train, iris_csv):
+    """Held-out rows are those of the run's seed; with others a warning tells."""
+    flags = ("--model=mlp", f"--dataset=csv:{iris_csv}", "--label=species", "--hparam=hidden=8")
+    code, _, err = train(*flags, "--epochs=2", "--seed=5", "--run_dir=run", "--nojit_compile")
+    assert code == 0, err
+    own = (f"--weights={Path('run').absolute()}", "--label=species")
+    same, other = run((*own, "--out=own"), (*own, "--out=other", "--holdout=0.3"))
+    before = json.loads(Path("run/metrics.json").read_text())["test"]
+    assert same[0] == 0 and same[2] == ""
+    accuracy = f"accuracy {before['accuracy']:.2%}"
+    assert accuracy in same[1] and f"{before['examples']} examples" in same[1]
+    assert other[0] == 0 and other[2].count("\n") == 1
+    assert "warning: its test split was 'a seeded 10% of" in other[2].replace("was a", "was 'a")
+    card = Path("run/card.md").read_text()
+    assert f"accuracy | {before['accuracy']:.2%}" in card and "(curves.png)" in card
+
+
+@pytest.mark.realdata
+def test_glue_without_labelled_test_split(run, tmp_path):
+    names = ("not_equivalent", "equivalent")
+    spec = Spec("text_pair", (12,), names, tokenizer=Tokenizer("words", WORDS, 12))
+    model = zoo.get("fasttext", input_shape=(12,), vocabulary_size=len(WORDS), buckets=50)
+    zoo.export(model, tmp_path / "pairs", spec=spec)
+    data = ("--dataset=glue/mrpc", f"--data_dir={os.environ['TFDS_DATA_DIR']}")
+    ((code, out, err),) = run((f"--weights={tmp_path}/pairs", *data, f"--out={tmp_path}/out"))
+    assert (code, err) == (0, "") and "test split (validation)" in out and "408 examples" in out
+
+
+SERVER = "--server=127.0.0.1:9"
+MISTAKES = [
+    ((), "nothing to score: name one of --weights, --server and --grpc (or --kfold, or --results)"),
+    (("--weights=x", SERVER), "--weights and --server: name one of --weights, --server and --grpc"),
+    (("runs/a",), "'runs/a': expected only flags; runs are compared with --results=DIR"),
+    (("--weights=nowhere", *FLOWERS), "weights=nowhere: there is no such run, export or .keras file"),
+    (("--weights=a_file", *FLOWERS), "a_file: there is no model; expected a run folder"),
+    (("--weights=flower.keras",), "no data set: name one with --dataset, such as --dataset=mnist"),
+    ((SERVER, *FLOWERS), "--server: name the model there with --model"),
+    ((SERVER, "--model=flower"), "no data set: name one with --dataset"),
+    (("--server=nowhere", "--model=flower", *FLOWERS), "'nowhere' is no server: expected HOST:PORT"),
+    (("--weights=exports/flower", "--model=cnn", *FLOWERS), "weights=exports/flower: a mlp, not a cnn: leave --model out"),
+    (("--weights=exports/flower", "--dataset=csv:flowers"), "say which column to predict with --label=COLUMN"),
+    (("--weights=exports/flower", *TEXTS), "exports/flower reads features, but csv:texts has text: take data of the same kind"),
+    (("--weights=exports/pair", *TEXTS), "exports/pair reads text_pair, but csv:texts has text: take"),
+    (("--weights=exports/flower", *PHOTOS), "exports/flower reads features, but folder:photos has image"),
+    (("--weights=exports/photo", *FLOWERS), "image_size=(10, 8): csv:flowers has no images to resize"),
+    (("--weights=exports/photo", *PHOTOS, "--image_size=9"), "of shape (10, 8, 3), but folder:photos has shape (9, 9, 3)"),
+    (("--weights=exports/photo", *PHOTOS, "--image_size=x"), "--image_size='x'"),
+    (("--weights=exports/flower", "--dataset=csv:wide", "--label=kind"), "reads features of shape (2,), but csv:wide has shape (3,)"),
+    (("--weights=exports/flower", "--dataset=csv:herbs", "--label=kind"), "exports/flower has the classes lily, rose, tulip, and csv:herbs has lily, thyme, tulip: take data with the same, in that order"),
+    (("--weights=exports/flower", "--dataset=csv:swapped", "--label=kind"), "exports/flower has the features a, b, and csv:swapped has b, a"),
+    (("--weights=flower.keras", "--dataset=csv:two", "--label=kind"), "flower.keras has 3 classes, and csv:two has 2: take data with the same"),
+    (("--weights=pair.keras", *TEXTS), "weights=pair.keras: there is no tokenizer.json beside this model of texts"),
+    (("--weights=exports/price", *FLOWERS), "predicts a number, but the label of csv:flowers is classes: name another with --label"),
+    (("--weights=exports/flower", *PRICES), "predicts classes, but the label of csv:prices is a number"),
+    (("--weights=exports/flower", *FLOWERS, "--out=a_run"), "a_run: the folder holds a run: name another one"),
+    (("--weights=exports/flower", *FLOWERS, "--out=a_file/x"), "a_file/x: cannot write there"),
+    (("--weights=exports/flower", *FLOWERS, "--split=dev"), "value should be one of <test|validation|train>"),
+    (("--kfold=1", "--model=mlp", *FLOWERS), "--kfold=1"),
+    (("--kfold=3", *FLOWERS), "no model: name one with --model, such as --model=cnn"),
+    (("--kfold=3", "--model=mlp", "--weights=exports/flower", *FLOWERS), "--weights and --kfold: --kfold trains anew; leave one of them out"),
+    (("--kfold=5", "--model=mlp", *FLOWERS), "kfold=5: there are 4 examples of class 'lily': take at most 4 parts"),
+    (("--kfold=13", "--model=mlp", *PRICES), "kfold=13: there are 12 examples: take at most 12 parts"),
+    (("--kfold=2", "--model=mlp", "--epochs=0", *PRICES), "epochs=0: expected a whole number, at least 1"),
+    (("--results=table",), "no runs: name their folders, as in --results=results runs/*"),
+    (("--results=table", "nowhere"), "nowhere: there is no finished run; expected a folder with metrics.json"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def mistakes(run):
+    return run(*(arguments for arguments, _ in MISTAKES))
+
+
+@pytest.mark.parametrize("number", range(len(MISTAKES)))
+def test_mistakes(number, mistakes):
+    (code, out, err), expected = mistakes[number], MISTAKES[number][1]
+    assert (code, out) == (2, "") and err.count("\n") == 1, (code, out, err)
+    assert err.startswith("evaluate.py: ") and expected in err
+
+
+def test_mistakes_about_a_server(run, double):
+    there = f"--grpc={double.grpc}"
+    cases = {
+        (
+            "--model=flower",
+            "--dataset=csv:herbs",
+            "--label=kind",
+        ): "flower has the classes lily, rose, tulip, and the data set has lily, thyme, tulip: take",
+        (
+            "--model=flower",
+            "--dataset=csv:two",
+            "--label=kind",
+        ): "the data set has lily, tulip: take",
+        ("--model=none", *FLOWERS): "has no none",
+        ("--model=flower", *TEXTS): "reads features, but csv:texts has text",
+    }
+    done = run(*((there, *command) for command in cases))
+    for (code, _, err), expected in zip(done, cases.values(), strict=True):
+        assert code == 2 and err.count("\n") == 1 and expected in err, err
+
+
+def test_help_is_quick_and_without_tensorflow():
+    code = "import sys, runpy\nsys.argv[1:] = ['--help']\nrunpy.run_module('zoo.evaluate', run_name='__main__', alter_sys=True)\nassert 'tensorflow' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    for word in ("--kfold", "--results", "--split", "--hparam", "--epochs", "--dataset"):
+        assert done.stdout.count(f"\n  {word} ") + done.stdout.count(f"\n  {word}\n") == 1
+
+
+def test_of_many_names_those_from_the_first_that_differs_are_shown():
+    ours = tuple(map(str, range(40)))
+    theirs = (*ours[:20], "x", *ours[21:])
+    error = evaluation._other("it", "classes", ours, "d", theirs)
+    assert "it has the classes ... 20, 21, " in str(error) and "29 ..., and d has ... x, 21" in str(
+        error
+    )
+    short = evaluation._other("it", "classes", ours[:35], "d", ours)
+    assert "it has the classes ... , and d has ... 35, 36, 37, 38, 39: take" in str(short)

@@ -1,0 +1,102 @@
+"""The table of runs, from made-up runs with numbers by hand."""
+
+import csv
+import json
+
+import pytest
+from PIL import Image
+
+from zoo import results
+from zoo.errors import UserError
+
+
+def add(folder, name, **changes):
+    record = {
+        "model": "cnn",
+        "dataset": "mnist",
+        "config": "wide",
+        "hyperparameters": {"dense": 64},
+        "recipe": {"epochs": 2},
+        "seed": 0,
+        "parameters": 1000,
+        "multiply_adds": 5000,
+        "seconds": 10.0,
+        "examples_per_second": 300.0,
+        "test": {"accuracy": 0.9},
+        "formats": {
+            "saved_model": {"bytes": 100, "latency_ms": 0.5},
+            "onnx": {"bytes": 40, "latency_ms": 0.1},
+        },
+    }
+    (folder / name).mkdir()
+    (folder / name / "metrics.json").write_text(json.dumps(record | changes))
+    return folder / name
+
+
+def test_table(tmp_path, capsys):
+    runs = [
+        add(tmp_path, "a"),
+        add(tmp_path, "b", seed=1, test={"accuracy": 0.94}, seconds=30.0),
+        add(tmp_path, "c", seed=2, test={"accuracy": 0.95}, seconds=11.0, formats={}),
+        add(tmp_path, "d", recipe={"epochs": 3}, parameters=10, formats={}),
+        add(tmp_path, "e", model="lstm", dataset="imdb_reviews", config=""),
+    ]
+    results.write(runs, tmp_path)
+    with open(tmp_path / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["recipe"], row["seeds"]) for row in rows] == [
+        ("lstm", "", "1"),
+        ("cnn", "wide", "1"),
+        ("cnn", "wide", "3"),
+    ]
+    seeds = {name: value for name, value in rows[2].items() if name not in ("accuracy", "spread")}
+    assert seeds == {
+        "model": "cnn",
+        "dataset": "mnist",
+        "recipe": "wide",
+        "parameters": "1000",
+        "multiply_adds": "5000",
+        "seeds": "3",
+        "seconds": "11.0",
+        "examples_per_second": "300.0",
+        "saved_model_bytes": "100",
+        "litert_bytes": "",
+        "litert_int8_bytes": "",
+        "onnx_bytes": "40",
+        "latency_ms": "0.5",
+    }
+    assert rows[2]["accuracy"] == "0.93"
+    # deviations of -0.03, 0.01 and 0.02
+    assert float(rows[2]["spread"]) == pytest.approx((0.0014 / 2) ** 0.5, abs=1e-6)
+    assert rows[1]["spread"] == rows[1]["latency_ms"] == rows[1]["saved_model_bytes"] == ""
+    assert Image.open(tmp_path / "results.png").size == (1100, 500)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].split() == ["wide", "mnist", "1,000", "93.00%", "2.65%", "3", "0.500"]
+
+
+def test_runs_without_formats_are_drawn(tmp_path):
+    results.write([add(tmp_path, "a", formats={})], tmp_path)
+    assert (tmp_path / "results.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test": {"mae": 3.0}}, "b: a regression has no accuracy to compare: leave it out"),
+        ({"seed": None}, "b/metrics.json: it does not tell seed: train the run again"),
+        ({"test": {"accuracy": "1"}}, "b/metrics.json: it does not tell test.accuracy"),
+        ({"recipe": []}, "b/metrics.json: it does not tell recipe"),
+        ({}, "b: the same recipe with the same seed, 0: leave one out"),
+    ],
+)
+def test_mistakes(changes, message, tmp_path):
+    runs = [add(tmp_path, "a"), add(tmp_path, "b", **changes)]
+    with pytest.raises(UserError) as raised:
+        results.write(runs, tmp_path)
+    assert message in str(raised.value)
+    assert not (tmp_path / "results.csv").exists()
+
+
+def test_a_folder_without_a_run(tmp_path):
+    with pytest.raises(UserError, match=r"there is no finished run; expected a folder with metr"):
+        results.write([tmp_path], tmp_path)
