@@ -22,6 +22,9 @@ from zoo import faults, metadata, pretrained
 from zoo.data import text
 from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
+
+# Keras finds the zoo's own layers by what is imported
+from zoo.layers import encoder, noise  # noqa: F401
 from zoo.run_folder import BEST, LAST, METRICS
 from zoo.serving import check, examples
 from zoo.serving.signatures import Signature, signatures
