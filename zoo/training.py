@@ -176,6 +176,39 @@ def fit(
     state = start.state if start else State()
     steps = _steps(data, recipe) * recipe.accumulate_steps
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    train, validation = _batches(model, data, recipe, seed, epoch)
+    strategy = model.distribute_strategy
+    if start and strategy.num_replicas_in_sync == 1:
+        # Keras makes the variables of optimizer and metrics in its first step, too late to restore
+        with strategy.scope():
+            model._symbolic_build(data_batch=next(iter(train)))
+    if start:
+        callbacks.pass_over(model, state.step, model.steps_per_execution)
+    with interruption.noted() as signalled:
+        keep = callbacks.Keep(state, start, recipe, steps, run_dir, checkpoint_every, signalled)
+        model.fit(
+            train,
+            validation_data=validation,
+            initial_epoch=state.epoch,
+            epochs=recipe.epochs,
+            callbacks=[*_callbacks(model, state, epoch, data, recipe, run_dir), keep],
+            verbose=0,
+            shuffle=False,
+        )
+    if distribution.is_chief(strategy):
+        with replacing(run_dir / LAST) as draft:
+            model.save(draft)
+    return {
+        "history": {name: [row[name] for row in state.history] for name in state.history[0]},
+        "seconds": round(state.seconds, 2),
+        "examples_per_second": round(statistics.median(state.rates), 1),
+    }
+
+
+def _batches(
+    model: keras.Model, data: Data, recipe: Recipe, seed: int, epoch: tf.Variable
+) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """Batches of the training split, shuffled for the `epoch`, and of the validation split."""
     strategy = model.distribute_strategy
     train = distribution.batches(
         strategy,
@@ -203,31 +236,7 @@ def fit(
             parts=parts,
         ),
     )
-    if start and strategy.num_replicas_in_sync == 1:
-        # Keras makes the variables of optimizer and metrics in its first step, too late to restore
-        with strategy.scope():
-            model._symbolic_build(data_batch=next(iter(train)))
-    if start:
-        callbacks.pass_over(model, state.step, model.steps_per_execution)
-    with interruption.noted() as signalled:
-        keep = callbacks.Keep(state, start, recipe, steps, run_dir, checkpoint_every, signalled)
-        model.fit(
-            train,
-            validation_data=validation,
-            initial_epoch=state.epoch,
-            epochs=recipe.epochs,
-            callbacks=[*_callbacks(model, state, epoch, data, recipe, run_dir), keep],
-            verbose=0,
-            shuffle=False,
-        )
-    if distribution.is_chief(strategy):
-        with replacing(run_dir / LAST) as draft:
-            model.save(draft)
-    return {
-        "history": {name: [row[name] for row in state.history] for name in state.history[0]},
-        "seconds": round(state.seconds, 2),
-        "examples_per_second": round(statistics.median(state.rates), 1),
-    }
+    return train, validation
 
 
 def one_hot(recipe: Recipe) -> bool:
