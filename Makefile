@@ -1,10 +1,12 @@
-# make train | test | lint: each makes the virtual environment it needs, once.
+# make train | test | lint | bench | results: each makes the virtual environment it needs, once.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test lint bench clean
+.PHONY: train test lint bench results clean
+CONFIGS := $(notdir $(basename $(wildcard configs/*.flags)))
+SEEDS := 0 1 2
 
 train: $(VENV)/.installed
 	$(BIN)/python train.py --model=cnn $(ARGS)
@@ -18,6 +20,15 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.compare --out=benchmarks $(ARGS)
+
+# every recipe of configs/ with three seeds: what is finished is not trained again
+results: $(VENV)/.installed-test
+	for seed in $(SEEDS); do for config in $(CONFIGS); do \
+	  $(BIN)/python train.py --flagfile=configs/$$config.flags --seed=$$seed \
+	    --run_dir=runs/$$config-$$seed --export_formats=saved_model,litert,litert_int8,onnx \
+	    $(ARGS) || exit; done; done
+	$(BIN)/python -m zoo.evaluate --results=results \
+	  $(foreach config,$(CONFIGS),$(SEEDS:%=runs/$(config)-%))
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
