@@ -1,5 +1,6 @@
 """What the tests share: small datasets of each kind, and train.py called as a user would."""
 
+import dataclasses
 import fcntl
 import gc
 import json
@@ -151,6 +152,18 @@ def train(train_module, tmp_path, monkeypatch, capfd):
         return code, *capfd.readouterr()
 
     return run
+
+
+def few(read):
+    """Reads data sets with 64 examples at most to validate and to test."""
+
+    def found_few(*args, **options):
+        found = read(*args, **options)
+        parts = {name: getattr(found, name) for name in ("validation", "test")}
+        cut = {name: part.only(np.arange(len(part)) < 64) for name, part in parts.items()}
+        return dataclasses.replace(found, **cut)
+
+    return found_few
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
+from conftest import ROOT, few
 
 import zoo
+from zoo import data
 
 RUN_FILES = {
     "best.keras",
@@ -256,11 +257,12 @@ def test_real_mnist(train):
     assert metrics["test"]["accuracy"] >= 0.97
 
 
-def test_other_formats_are_written_and_measured(train, tfds_dir):
+def test_other_formats_are_written_and_measured(train, tfds_dir, monkeypatch):
     pytest.importorskip("ai_edge_litert")
     pytest.importorskip("tf2onnx")
     flags = ("--model=perceptron", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1")
     flags += ("--nojit_compile", "--export_formats=saved_model,litert,litert_int8,onnx")
+    monkeypatch.setattr(data, "read", few(data.read))
     code, out, err = train(*flags)
     assert code == 0, err
     extra = Path(out.splitlines()[-1], "assets.extra")
@@ -270,4 +272,4 @@ def test_other_formats_are_written_and_measured(train, tfds_dir):
     assert table["litert_int8"]["bytes"] < table["litert"]["bytes"]
     assert all(row["latency_ms"] > 0 for row in table.values())
     scores = [row["accuracy"] for row in table.values()]
-    assert scores[0] == scores[1] == scores[3] and abs(scores[2] - scores[0]) < 0.02
+    assert scores[0] == scores[1] == scores[3] and abs(scores[2] - scores[0]) < 0.04
