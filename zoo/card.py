@@ -102,7 +102,10 @@ def _data(record: dict[str, Any]) -> list[str]:
         if isinstance(split, dict):
             examples = _number(split.get("examples"))
             rows[part] = f"{examples} examples: {split.get('from')}"
-    rows |= {"licence": _licence(dataset), "note": record.get("note")}
+    rows |= {
+        "licence": _dict(record, "data").get("licence") or _licence(dataset),
+        "note": record.get("note"),
+    }
     return ["## Training data", _table(rows)]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from zoo import (
+    card,
     checksums,
     cli,
     finetuning,
@@ -25,13 +27,14 @@ from zoo import data as datasets
 from zoo.data.spec import Data, Spec
 from zoo.errors import UserError
 
-MOST_EACH, MOST_TOGETHER = 3_000_000, 15_000_000  # bytes
+MOST_EACH, MOST_TOGETHER = 3_500_000, 15_000_000  # bytes, with the drawings
 
 _SAMPLE = 2_000  # test examples whose classes are compared
 _SAME = 0.999  # share of them that has to have the same class
-# of what is known of a run; its command and paths are those of one machine
+# of what is known of a run; its paths are those of one machine
 _KEPT = ("hyperparameters", "recipe", "seed", "dataset", "dataset_version", "splits", "parameters",
-         "epochs", "seconds", "devices", "versions")  # fmt: skip
+         "multiply_adds", "config", "epochs", "seconds", "examples_per_second", "devices",
+         "machine", "versions")  # fmt: skip
 
 _MNIST = "LeCun, Cortes and Burges 2010, 'MNIST handwritten digit database'"
 _MNIST_LICENCE = (
@@ -92,7 +95,9 @@ def ship(run_dir: str | Path) -> Path:
         _check_size(draft)
         rounded = saved_model.load(draft)
         record["rounding"] = _compared(model, rounded, data, run)
-        record["test"] = report.evaluate(rounded, data, run["recipe"]["batch_size"], Path(beside))
+        record["test"] = report.evaluate(rounded, data, run["recipe"]["batch_size"], draft)
+        shutil.copy(run_dir / "curves.png", draft)
+        card.write(draft, record)
         _write_record(draft, record)
         return _publish(draft)
 
@@ -159,9 +164,11 @@ def _rounded(array: np.ndarray) -> np.ndarray:
 
 def _described(run: dict[str, Any], spec: Spec) -> dict[str, Any]:
     source, licence = SOURCES[run["dataset"]]
+    recipe = run["config"] and f"--flagfile=configs/{run['config']}.flags"
     return {
         "date": datetime.date.today().isoformat(),
         **{key: run[key] for key in _KEPT},
+        "command": f"python train.py {recipe or '--model=' + run['model']} --seed={run['seed']}",
         "data": {"source": source, "licence": licence},
         "spec": dataclasses.asdict(dataclasses.replace(spec, tokenizer=None)),
         "preprocessing": _preprocessing(spec),
@@ -186,7 +193,8 @@ def _preprocessing(spec: Spec) -> str:
 
 def _write_record(draft: Path, record: dict[str, Any]) -> None:
     report.write_json(draft / pretrained.RECORD, record)
-    checksums.write(draft, sorted(p.name for p in draft.iterdir() if p.name != checksums.FILE))
+    read = (pretrained.RECORD, pretrained.TOKENIZER, pretrained.WEIGHTS)
+    checksums.write(draft, [name for name in read if (draft / name).is_file()])
 
 
 def _check_size(draft: Path) -> None:
