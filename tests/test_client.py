@@ -19,8 +19,10 @@ from serving_double import Double, small_models
 
 import zoo
 from zoo.errors import UserError
-from zoo.serving import client as clients
-from zoo.serving.client import Client, Refused
+from zoo.serving import remote as apis
+from zoo.serving import values
+from zoo.serving.client import Client
+from zoo.serving.values import Refused
 
 BINARY = os.environ.get("TF_MODEL_SERVER") or shutil.which("tensorflow_model_server")
 MODELS = ("cnn", "gru", "pairs", "flower", "price")
@@ -144,7 +146,7 @@ def inputs(model, signature, count):
     if signature == "top_k":
         return raw(model, count) | {"k": np.arange(count) + 1}
     if signature in ("classify", "regress"):
-        made = [clients._tf_example(one).SerializeToString() for one in examples(model, count)]
+        made = [values.tf_example(one).SerializeToString() for one in examples(model, count)]
         return {"inputs": made}
     return raw(model, count)
 
@@ -332,7 +334,7 @@ assert not {{"tensorflow", "keras", "grpc"}} & sys.modules.keys()
 def pauses(monkeypatch):
     """The pauses that were asked for, and not made."""
     asked = []
-    monkeypatch.setattr(clients.time, "sleep", asked.append)
+    monkeypatch.setattr(apis.time, "sleep", asked.append)
     return asked
 
 
@@ -396,7 +398,7 @@ def test_a_server_that_appears_between_two_attempts(way, exports, local, monkeyp
             started.append(Double(exports, ports=ports))
         sleep(pause)
 
-    monkeypatch.setattr(clients.time, "sleep", start)
+    monkeypatch.setattr(apis.time, "sleep", start)
     try:
         client = Client("price", **{way: f"127.0.0.1:{ports[way == 'grpc']}"}, retries=5)
         assert_same(client.predict(raw("price", 1)), local("price").predict(raw("price", 1)))

@@ -82,21 +82,21 @@ class Pretrained:
         """
         import tensorflow as tf
 
-        from zoo.serving import client
+        from zoo.serving import values
 
         encoded = len(inputs) and all(isinstance(one, bytes) for one in inputs)
         of_files = "image_bytes" in self.signatures and encoded
         function, takes = self.signatures["image_bytes" if of_files else "serving_default"]
         columns = _columns(inputs, list(takes))
         arrays = {
-            name: client.array(name, columns[name], x.dtype.name, tuple(x.shape))
+            name: values.array(name, columns[name], x.dtype.name, tuple(x.shape))
             for name, x in takes.items()
         }
         try:
             outputs = function({name: tf.constant(array) for name, array in arrays.items()})
         except tf.errors.OpError as error:
-            raise client.Refused(f"{self.model.name}: {client.line(str(error))}") from error
-        return {name: client.typed(x.numpy(), x.dtype.name) for name, x in outputs.items()}
+            raise values.Refused(f"{self.model.name}: {values.line(str(error))}") from error
+        return {name: values.typed(x.numpy(), x.dtype.name) for name, x in outputs.items()}
 
 
 def names(model: str) -> list[str]:

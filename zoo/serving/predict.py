@@ -25,7 +25,8 @@ from absl import flags
 from zoo import cli
 from zoo.errors import UserError
 from zoo.schema import closest
-from zoo.serving.client import Client, Refused
+from zoo.serving.client import Client
+from zoo.serving.values import Refused
 
 FLAGS = flags.FLAGS
 GROUPS = MODEL, OUTPUT = ("Model", "Output")
