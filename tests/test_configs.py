@@ -80,6 +80,18 @@ def test_figures_are_those_of_the_results(path):
         assert not disagreement(path, list(csv.DictReader(file)))
 
 
+@pytest.mark.skipif(not RESULTS.exists(), reason="there is no results/results.csv yet")
+def test_the_readme_has_the_rows_of_the_results():
+    readme = (ROOT / "README.md").read_text()
+    with RESULTS.open(newline="") as file:
+        for row in csv.DictReader(file):
+            numbers = (int(row["parameters"]), int(row["multiply_adds"]))
+            scores = f"{float(row['accuracy']):.2%} | {100 * float(row['spread']):.2f}"
+            times = f"{float(row['seconds']):.0f} s | {float(row['latency_ms']):.2f} ms"
+            cells = f"`{row['recipe']}` | {numbers[0]:,} | {numbers[1]:,} | {scores} | {times}"
+            assert f"| {cells} |" in readme
+
+
 def test_these_tests_can_fail(tmp_path, parsed):
     path = tmp_path / "small.flags"
     path.write_text(
