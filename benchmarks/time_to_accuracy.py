@@ -23,6 +23,7 @@ from pathlib import Path
 from absl import flags
 
 from zoo import cli
+from zoo.errors import UserError
 
 FLAGS = flags.FLAGS
 GROUP = "Benchmark"
@@ -85,6 +86,8 @@ def keras_io(words: int, length: int):
 
 def main(*arguments: str) -> None:
     """Trains both and prints what each took."""
+    if FLAGS.model not in TARGETS:
+        raise UserError(f"--model={FLAGS.model}: expected one of {', '.join(TARGETS)}")
     target = TARGETS[FLAGS.model]
     ours, accuracy = zoo_run(FLAGS.model, list(arguments))
     print(f"zoo: {ours:.1f} s, test accuracy {accuracy:.2%}", flush=True)

@@ -67,6 +67,7 @@ for line in sys.stdin:
 """
 TRAIN, LABEL, CHECK = str(ROOT / "train.py"), "zoo.serving.label", "zoo.serving.check"
 PREDICT, SIGNATURES, EPOCH = "zoo.serving.predict", "benchmarks.signatures", "benchmarks.compare"
+TARGET = "benchmarks.time_to_accuracy"
 GOOD = "a,b,kind\n" + "".join(f"{i},{i * 2},{'xy'[i % 2]}\n" for i in range(20))
 CSV = ("--model=mlp", "--label=kind")
 JSONL = (TRAIN, "--model=lstm", "--text=a", "--label=kind")
@@ -202,6 +203,7 @@ CASES = [
     (SIGNATURES, "--model=cnn", "--calls=0", "--calls=0"),
     (EPOCH, "--rounds=0", "--rounds=0"),
     (EPOCH, "--rounds=nan", "--rounds=nan"),
+    (TARGET, "--model=lstm", "expected one of cnn, transformer"),
     (EPOCH, "--models=mlp,cmn", "'cmn' is none of mlp,cnn,lstm,transformer"),
 ]  # fmt: skip
 
@@ -332,7 +334,7 @@ def test_mistake(case, command, mistakes):
 
 def test_there_are_at_least_sixty():
     assert len(CASES) >= 60 and len({c[:-1] for c in CASES}) == len(CASES)
-    assert {c[0] for c in CASES} == {TRAIN, LABEL, CHECK, PREDICT, SIGNATURES, EPOCH}
+    assert {c[0] for c in CASES} == {TRAIN, LABEL, CHECK, PREDICT, SIGNATURES, EPOCH, TARGET}
 
 
 EXPORT = Path("saved_models/perceptron")
