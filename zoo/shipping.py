@@ -96,6 +96,7 @@ def ship(run_dir: str | Path) -> Path:
         rounded = saved_model.load(draft)
         record["rounding"] = _compared(model, rounded, data, run)
         record["test"] = report.evaluate(rounded, data, run["recipe"]["batch_size"], draft)
+        (draft / "mistakes.txt").unlink(missing_ok=True)  # texts of others, which are not ours
         shutil.copy(run_dir / "curves.png", draft)
         card.write(draft, record)
         _write_record(draft, record)
