@@ -144,6 +144,7 @@ def _row(records: list[dict[str, Any]]) -> dict[str, Any]:
         by_seed[record["seed"]] = record["folder"]
     first, accuracies = records[0], [record["test"]["accuracy"] for record in records]
     sizes = {name: _median(records, "formats", name, "bytes") for name in FORMATS}
+    latency = _median(records, "formats", "saved_model", "latency_ms")
     return {
         "model": first["model"],
         "dataset": first["dataset"],
@@ -156,7 +157,7 @@ def _row(records: list[dict[str, Any]]) -> dict[str, Any]:
         "seconds": _median(records, "seconds"),
         "examples_per_second": _median(records, "examples_per_second"),
         **{f"{name}_bytes": size and round(size) for name, size in sizes.items()},
-        "latency_ms": _median(records, "formats", "saved_model", "latency_ms"),
+        "latency_ms": latency and round(latency, 3),
     }
 
 
