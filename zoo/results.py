@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from zoo import metadata, plots
 from zoo.errors import UserError
@@ -62,25 +63,27 @@ def write(runs: Sequence[Path], directory: Path) -> None:
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draws the accuracy of each line against its parameters and its latency."""
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    for axes, column, label in (
-        (left, "parameters", "parameters"),
-        (right, "latency_ms", "latency of one example, ms"),
-    ):
-        for dataset in dict.fromkeys(row["dataset"] for row in rows):
-            shown = [row for row in rows if row["dataset"] == dataset and row[column] is not None]
+    """Draws the accuracy of each line against parameters and latency, a row for each data set."""
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    figure = Figure(figsize=(10, 3.5 * len(datasets)), layout="constrained")
+    grid = figure.subplots(len(datasets), 2, sharey="row", squeeze=False)
+    for dataset, line in zip(datasets, grid, strict=True):
+        line[0].set(ylabel=f"test accuracy on {dataset}")
+        for axes, column, label in (
+            (line[0], "parameters", "parameters"),
+            (line[1], "latency_ms", "latency of one example, ms"),
+        ):
+            shown = [r for r in rows if r["dataset"] == dataset and r[column] is not None]
             x, y = [row[column] for row in shown], [row["accuracy"] for row in shown]
-            spread = [row["spread"] or 0 for row in shown]
-            axes.errorbar(x, y, spread, fmt="o", capsize=3, label=dataset)
+            axes.errorbar(x, y, [row["spread"] or 0 for row in shown], fmt="o", capsize=3)
             for row, *place in zip(shown, x, y, strict=True):
-                axes.annotate(_name(row), place, xytext=(4, 4), textcoords="offset points")
-        axes.set(xscale="log", xlabel=label)
-        axes.margins(x=0.2)
-        axes.grid(alpha=0.3)
-    left.set(ylabel="test accuracy")
-    left.legend(title="data set")
+                axes.annotate(_name(row), place, (4, 4), textcoords="offset points")
+            axes.set(xscale="log", xlabel=label)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:,.9g}")
+            axes.xaxis.set_minor_formatter("")
+            axes.margins(x=0.4, y=0.3)
+            axes.grid(alpha=0.3)
     plots.save(figure, path)
 
 
