@@ -111,11 +111,12 @@ def keras(family: str) -> Callable[[], object]:
 def _keras_transformer():
     """The blocks of keras.io's 'Text classification with Transformer', two of them."""
     import keras
-    from keras import layers, ops
+    import keras_hub
+    from keras import layers
 
     tokens = keras.Input((_LENGTH,), dtype="int32")
-    positions = layers.Embedding(_LENGTH, _WIDTH)(ops.arange(_LENGTH))
-    x = layers.Dropout(0.1)(layers.Embedding(_WORDS, _WIDTH)(tokens) + positions)
+    x = layers.Embedding(_WORDS, _WIDTH)(tokens)
+    x = layers.Dropout(0.1)(x + keras_hub.layers.PositionEmbedding(_LENGTH)(x))
     for _ in range(2):
         read = layers.MultiHeadAttention(_HEADS, _WIDTH // _HEADS)(x, x)
         x = layers.LayerNormalization(epsilon=1e-6)(x + layers.Dropout(0.1)(read))

@@ -71,10 +71,12 @@ def plain(name: str, most_epochs: int):
 def keras_io(words: int, length: int):
     """keras.io's model: one block of width 32 with 2 heads, and a dense layer of 20."""
     import keras
-    from keras import layers, ops
+    import keras_hub
+    from keras import layers
 
     tokens = keras.Input((length,), dtype="int32")
-    x = layers.Embedding(words, 32)(tokens) + layers.Embedding(length, 32)(ops.arange(length))
+    x = layers.Embedding(words, 32)(tokens)
+    x = x + keras_hub.layers.PositionEmbedding(length)(x)
     read = layers.Dropout(0.1)(layers.MultiHeadAttention(2, 32)(x, x))
     x = layers.LayerNormalization(epsilon=1e-6)(x + read)
     y = layers.Dropout(0.1)(layers.Dense(32)(layers.Dense(32, activation="relu")(x)))

@@ -318,7 +318,7 @@ def test_a_run_on_texts_ships_its_vocabulary(run_on_texts, folder, tmp_path):
 
 def test_what_ships_is_small(folder):
     there = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-    draft = folder / ".draft-x" / "cnn_mnist"
+    draft = folder / ".draft-x" / "gru_mnist"
     draft.mkdir(parents=True)
 
     def check(size):
@@ -334,7 +334,7 @@ def test_what_ships_is_small(folder):
     with pytest.raises(UserError, match=r"15,000,001 bytes; expected at most 15,000,000 \(all"):
         check(1_001)
     # it takes the place of its own last one
-    shutil.move(folder / "vgg11_mnist", folder / "cnn_mnist")
+    shutil.move(folder / "vgg11_mnist", folder / "gru_mnist")
     check(1_001)
 
 

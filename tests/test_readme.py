@@ -182,7 +182,8 @@ def test_tree_names_every_file():
         path = Path(file)
         if path.name in ("__init__.py", "README.md") or file.startswith("."):
             continue
-        assert path.name in tree or f"{path.parent.name}/" in tree, f"{file} is not in the tree"
+        folders = {f"{parent.name}/" for parent in path.parents[:2]}
+        assert path.name in tree or any(f in tree for f in folders), f"{file} is not in the tree"
     for name in re.findall(r"^\s*([\w./]+)  ", tree, re.MULTILINE):
         name = name.rstrip("/")
         assert any(f == name or name in Path(f).parts for f in files), f"{name} is not there"

@@ -69,7 +69,7 @@ def test_table(tmp_path, capsys):
     # deviations of -0.03, 0.01 and 0.02
     assert float(rows[2]["spread"]) == pytest.approx((0.0014 / 2) ** 0.5, abs=1e-6)
     assert rows[1]["spread"] == rows[1]["latency_ms"] == rows[1]["saved_model_bytes"] == ""
-    assert Image.open(tmp_path / "results.png").size == (1100, 500)
+    assert Image.open(tmp_path / "results.png").size == (1000, 700)
     lines = capsys.readouterr().out.splitlines()
     assert lines[3].split() == ["wide", "mnist", "1,000", "93.00%", "2.65%", "3", "0.500"]
 

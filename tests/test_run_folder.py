@@ -66,7 +66,9 @@ def test_a_run_from_its_end_on(perceptron):
     assert len((RUN / "history.csv").read_text().splitlines()) == 2
 
     code, out, _ = perceptron("--epochs=1", "--seed=1")
-    assert code == 0 and f"run: {RUN}-2  (metrics.json" in out, "a folder that nobody named"
+    assert code == 0 and f"run: {RUN}-2  (card.md, metrics.json" in out, (
+        "a folder that nobody named"
+    )
     assert perceptron("--epochs=1", "--seed=1")[1].startswith(f"run: {RUN}-2 is finished")
     assert perceptron("--epochs=1")[1].startswith(f"run: {RUN} is finished")
 

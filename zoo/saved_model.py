@@ -211,11 +211,8 @@ def record(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: if there is no model, or its record cannot be read.
     """
-    found = _find(path)
-    for name in (_RECORD, METRICS, pretrained.RECORD):
-        if (file := found.with_name(name)).is_file():
-            return metadata.read(file)
-    return {}
+    file = _record_file(path)
+    return metadata.read(file) if file.is_file() else {}
 
 
 def version(path: str | Path) -> Path:
@@ -232,14 +229,19 @@ def version(path: str | Path) -> Path:
 
 
 def spec(path: str | Path) -> Spec:
-    """What the data of an export or of shipped weights is.
+    """What the data of a run, an export or of shipped weights is.
 
     Raises:
         UserError: if its record is not there or cannot be read.
     """
-    file = _find(path)
-    name = pretrained.RECORD if file.name == pretrained.WEIGHTS else _RECORD
-    return Spec(**metadata.spec(file.with_name(name)), tokenizer=tokenizer(path))
+    return Spec(**metadata.spec(_record_file(path)), tokenizer=tokenizer(path))
+
+
+def _record_file(path: str | Path) -> Path:
+    """Where a record of the model that `load` loads would be, if there is one."""
+    found = _find(path)
+    files = [found.with_name(name) for name in (METRICS, pretrained.RECORD, _RECORD)]
+    return next((file for file in reversed(files) if file.is_file()), files[-1])
 
 
 def spec_of(model: keras.Model, class_names: tuple[str, ...] | None) -> Spec:

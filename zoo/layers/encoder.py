@@ -6,7 +6,8 @@ from keras import layers
 
 from zoo.layers.noise import Dropout
 
-_MASKED = -1e9
+# exp(-100) is nothing beside a token's weight, and within the range that int8 has for scores
+_MASKED = -100.0
 
 
 @keras.saving.register_keras_serializable("zoo")
