@@ -23,6 +23,9 @@ ROOT = Path(__file__).parent.parent
 REAL_DATA = os.environ.get("TFDS_DATA_DIR")
 MINILM = os.environ.get("MINILM_DIR")
 
+# half a minute and more each
+LONGEST = ("test_killed_over_and_over", "test_a_worker_is_killed", "test_evaluate_commands")
+
 # has TensorFlow imported and not yet used, and calls Python in a fork of itself, time after time
 FORKING = """
 import json, os, runpy, sys, traceback
@@ -72,6 +75,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         for marker in without.keys() & item.keywords.keys():
             item.add_marker(pytest.mark.skip(reason=without[marker]))
+    # so that no process waits for the other's last test
+    items.sort(key=lambda item: item.originalname not in LONGEST)
 
 
 @pytest.fixture
