@@ -9,7 +9,7 @@ from keras import layers
 class Dropout(layers.Dropout):
     """Keras' dropout with a random byte for each unit, a quarter of what Keras draws.
 
-    So the rate is met to 1/512; what is kept is divided by the share that really is kept.
+    So the rate is met to 1/256; what is kept is divided by the share that really is kept.
     """
 
     def call(self, inputs, training=False):
