@@ -55,6 +55,20 @@ def test_memory_and_stream_hold_the_same(tfds_dir):
     np.testing.assert_array_equal(data.samples(stream.test, 5), data.samples(memory.test, 5))
 
 
+@pytest.mark.parametrize("split", ["train", "train[1337:2900]", "test[:5%]+train[-70:]"])
+def test_files_are_read_as_tfds_reads_them(tmp_path_factory, split):
+    builder = tfds.builder("mnist_5k", data_dir=tmp_path_factory.getbasetemp() / "shards")
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=3))
+    one_by_one = tfds.ReadConfig(interleave_cycle_length=1)
+    wanted = list(builder.as_dataset(split=split, read_config=one_by_one).as_numpy_iterator())
+    _, decode = catalog._reading(builder, "mnist_5k", None, (), None)
+    found = list(catalog._records(builder, split).map(decode).as_numpy_iterator())
+    assert len(found) == len(wanted) > 100
+    for example, (image, label) in zip(wanted, found, strict=True):
+        assert label == example["label"]
+        np.testing.assert_array_equal(image, example["image"])
+
+
 def test_train_split_expression(tfds_dir):
     found = data.load("mnist_5k", data_dir=str(tfds_dir), train_split="train[:50%]")
     assert len(found.train) + len(found.validation) == 2000 and len(found.test) == 1000

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from zoo.layers import encoder
-from zoo.layers.noise import Dropout
+from zoo.layers.noise import Dropout, token_dropout
 
 RANDOM = np.random.default_rng(0)
 X, UPSTREAM = RANDOM.normal(1, 2, (2, 3, 9, 8)).astype("float32")
@@ -88,3 +88,14 @@ def test_dropout_draws_anew_and_by_its_seed():
     assert (drawn[0] != drawn[1]).any()
     for expected in drawn:
         np.testing.assert_array_equal(second(x, training=True), expected)
+
+
+def test_token_dropout_drops_whole_tokens():
+    x = np.ones((40, 30, 8), "float32")
+    given = keras.Input((None, 8))
+    model = keras.Model(given, token_dropout(given, 0.25, "tokens"))
+    y = model(x, training=True).numpy()
+    assert set(np.unique(y)) == {0, np.float32(4 / 3)} and (y == y[:, :, :1]).all()
+    assert abs((y == 0).mean() - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 1200)
+    assert (y[:, 0] != y[:1, 0]).any() and (y[0, :, 0] != y[0, 0, 0]).any()
+    np.testing.assert_array_equal(model(x), x)

@@ -18,7 +18,8 @@ from zoo.data.spec import Source, Spec, Stream
 from zoo.errors import UserError
 from zoo.schema import closest
 
-_PARALLEL = 4  # examples decoded at once
+_PARALLEL = 4  # blocks decoded at once
+_BLOCK = 64  # examples decoded in one call: one call for each takes six times as long
 _SHUFFLE_BLOCK = 10_000  # examples, still encoded
 _SAMPLE = 200  # images whose size is looked at where a dataset has many
 _PATIENCE = 8  # seconds for the network to answer
@@ -55,7 +56,7 @@ def load(
     expressions |= {
         s: s for s in ("validation", "test") if s in builder.info.splits and s not in train
     }
-    spec, decode, raw_of = _reading(builder, name, image_size, text, label)
+    spec, decode = _reading(builder, name, image_size, text, label)
     splits, origins = {}, {}
     for part, expression in expressions.items():
         try:
@@ -65,10 +66,10 @@ def load(
                 f"train_split={expression!r}: {name} has the splits "
                 f"{', '.join(builder.info.splits)}; write for example 'train[:90%]'"
             ) from None
-        raw = raw_of(expression)
-        if not _labelled(raw, decode, spec):
+        records = _records(builder, expression)
+        if not _labelled(records, decode, spec):
             continue
-        splits[part], origins[part] = Stream(size, _reader(raw, decode)), expression
+        splits[part], origins[part] = Stream(size, _reader(records, decode, spec)), expression
     if "train" not in splits:
         raise UserError(f"{name}: the split {train!r} has no labels to train on")
     return Source(str(builder.version), spec, splits, origins)
@@ -143,34 +144,37 @@ def _reachable(urls: list[str]) -> bool:
         return False
 
 
+def _records(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+    """The split's serialized examples: strings, in the order of the files."""
+    places = builder.info.splits[split].file_instructions
+    names = [place.filename for place in places]
+    skips, takes = np.array([[place.skip, place.take] for place in places], "int64").T
+
+    @tf.autograph.experimental.do_not_convert
+    def read(name, skip, take):
+        return tf.data.TFRecordDataset(name).skip(skip).take(take)
+
+    return tf.data.Dataset.from_tensor_slices((names, skips, takes)).flat_map(read)
+
+
 def _reading(
     builder: tfds.core.DatasetBuilder,
     name: str,
     image_size: tuple[int, int] | None,
     text: Sequence[str],
     label: str | None,
-) -> tuple[Spec, Callable, Callable]:
-    """The spec, the function from a raw example to (x, y), and that from a split to raw examples.
-
-    Raw examples hold only what `decode` needs, images still encoded.
-    """
+) -> tuple[Spec, Callable]:
+    """The spec, and the function from a serialized example to (x, y)."""
     features = builder.info.features
     columns, label = _columns(builder, name, text, label)
-    encoded = [c for c in columns if isinstance(features[c], tfds.features.Image)]
     class_names, read_label = _target(builder, label, name)
 
-    def raw(split):
-        decoders = {column: tfds.decode.SkipDecoding() for column in encoded}
-        examples = builder.as_dataset(split=split, decoders=decoders, read_config=_read_config())
-        return examples.map(lambda example: {c: example[c] for c in (*columns, label)})
-
-    if columns == encoded and len(columns) == 1:
-        decode_image = features[columns[0]].decode_example
-        shape = _image_shape(features[columns[0]], raw("train"), columns[0], name, image_size)
+    if len(columns) == 1 and isinstance(features[columns[0]], tfds.features.Image):
+        shape = _image_shape(builder, columns[0], name, image_size)
         spec = Spec("image", shape, class_names)
 
         def read_input(example):
-            return images.resize(decode_image(example[columns[0]]), shape)
+            return images.resize(example[columns[0]], shape)
     elif image_size is not None:
         raise UserError(f"image_size={image_size}: {name} has no images to resize")
     elif all(isinstance(features[c], tfds.features.Text) for c in columns):
@@ -187,7 +191,12 @@ def _reading(
             numbers = [tf.reshape(tf.cast(example[c], tf.float32), [-1]) for c in columns]
             return tf.ensure_shape(tf.concat(numbers, axis=0), spec.shape)
 
-    return spec, lambda example: (read_input(example), read_label(example[label])), raw
+    @tf.autograph.experimental.do_not_convert
+    def decode(record):
+        example = features.deserialize_example(record)
+        return read_input(example), read_label(example[label])
+
+    return spec, decode
 
 
 def _text_spec(columns: list[str], class_names: tuple[str, ...] | None, name: str) -> Spec:
@@ -228,19 +237,23 @@ def _columns(
 
 
 def _image_shape(
-    feature: tfds.features.Image,
-    raw: tf.data.Dataset,
-    column: str,
-    name: str,
-    image_size: tuple[int, int] | None,
+    builder: tfds.core.DatasetBuilder, column: str, name: str, image_size: tuple[int, int] | None
 ) -> tuple[int, int, int]:
     """Shape that all images get: the one asked for, their own, or the median of some."""
+    features = builder.info.features
+    feature = features[column]
     if feature.np_dtype != np.uint8:
         raise UserError(f"{name}: its images are {np.dtype(feature.np_dtype)}, expected 8-bit ones")
     size = image_size or feature.shape[:2]
     if None in size:
-        some = raw.take(_SAMPLE).map(
-            lambda example: tf.shape(feature.decode_example(example[column]))
+        some = (
+            _records(builder, "train")
+            .take(_SAMPLE)
+            .map(
+                tf.autograph.experimental.do_not_convert(
+                    lambda record: tf.shape(features.deserialize_example(record)[column])
+                )
+            )
         )
         size = images.common_size([tuple(shape[:2]) for shape in some.as_numpy_iterator()])
     return (*size, feature.shape[-1] or 3)
@@ -279,7 +292,9 @@ def _target(
         )
     if np.issubdtype(feature.np_dtype, np.floating):
         return None, lambda raw: tf.reshape(tf.cast(raw, tf.float32), [1])
-    examples = builder.as_dataset(split="train", read_config=_read_config()).as_numpy_iterator()
+    examples = builder.as_dataset(
+        split="train", read_config=tfds.ReadConfig(try_autocache=False)
+    ).as_numpy_iterator()
     values = np.unique([example[label] for example in examples]).astype("int64")
 
     def index_of(raw):
@@ -288,49 +303,53 @@ def _target(
     return tuple(map(str, values)), index_of
 
 
-def _labelled(raw: tf.data.Dataset, decode: Callable, spec: Spec) -> bool:
+def _labelled(records: tf.data.Dataset, decode: Callable, spec: Spec) -> bool:
     """Whether a split has labels: where they are hidden, TFDS gives -1."""
     if spec.class_names is None:
         return True
-    return any(int(y) >= 0 for _, y in raw.take(10).map(decode))
+    return any(int(y) >= 0 for _, y in records.take(10).map(decode))
 
 
-def _reader(raw: tf.data.Dataset, decode: Callable) -> Callable:
+def _reader(records: tf.data.Dataset, decode: Callable, spec: Spec) -> Callable:
     """The `reader` of a Stream: rows are left out and shuffled before they are decoded."""
+    label = tf.TensorSpec((), "int64") if spec.class_names else tf.TensorSpec((1,), "float32")
+    # of texts too, which are strings until they are tokenized
+    signature = tf.TensorSpec(spec.shape, "string" if spec.is_text else spec.dtype), label
+
+    @tf.autograph.experimental.do_not_convert
+    def decoded(block):
+        return tf.map_fn(decode, block, fn_output_signature=signature)
 
     def read(seed, rows):
-        examples = raw
+        examples = records
         if rows is not None:
-            keep = tf.constant(rows)
-            examples = examples.enumerate().filter(lambda i, _: keep[i]).map(lambda _, ex: ex)
+            examples = _only(examples, rows)
         if seed is not None:
             examples = _shuffled(examples, seed)
-        return examples.map(decode, num_parallel_calls=_PARALLEL, deterministic=True)
+        blocks = examples.batch(_BLOCK)
+        return blocks.map(decoded, num_parallel_calls=_PARALLEL, deterministic=True).unbatch()
 
     return read
 
 
-def _shuffled(examples: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
+def _only(records: tf.data.Dataset, rows: np.ndarray) -> tf.data.Dataset:
+    """The records whose rows are set in the mask."""
+    keep = tf.data.Dataset.from_tensor_slices(rows).batch(_SHUFFLE_BLOCK)
+    blocks = tf.data.Dataset.zip(records.batch(_SHUFFLE_BLOCK), keep)
+    return blocks.map(tf.boolean_mask).unbatch()
+
+
+def _shuffled(records: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
     """Shuffles within blocks: `Dataset.shuffle` takes no seed that is made in the graph.
 
     The files are in a random order already, since TFDS shuffles when it prepares them.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def shuffle(number, block):
-        size = tf.shape(next(iter(block.values())))[0]
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(size), tf.random.fold_in(seed, number)
-        )
-        return {name: tf.gather(values, order) for name, values in block.items()}
+        return tf.random.experimental.stateless_shuffle(block, tf.random.fold_in(seed, number))
 
-    return examples.batch(_SHUFFLE_BLOCK).enumerate().map(shuffle).prefetch(1).unbatch()
-
-
-def _read_config() -> tfds.ReadConfig:
-    config = tfds.ReadConfig(try_autocache=False)
-    config.options.autotune.enabled = False
-    config.options.deterministic = True
-    return config
+    return records.batch(_SHUFFLE_BLOCK).enumerate().map(shuffle).prefetch(1).unbatch()
 
 
 def _one_line(error: Exception) -> str:

@@ -100,6 +100,7 @@ def _size_and_channels(paths: list[str]) -> tuple[tuple[int, int], int]:
 def _stream(paths: list[str], labels: list[int], shape: tuple[int, int, int]) -> Stream:
     all_paths, all_labels = tf.constant(paths), tf.constant(labels, tf.int64)
 
+    @tf.autograph.experimental.do_not_convert
     def decode(row):
         encoded = tf.io.read_file(tf.gather(all_paths, row))
         return images.decode_image(encoded, shape), tf.gather(all_labels, row)

@@ -59,11 +59,13 @@ def cut(parts: Parts, rows: tf.Tensor, batch_size: int) -> Part:
 def separate(dataset: tf.data.Dataset, parts: Parts, batch_size: int) -> tf.data.Dataset:
     """The dataset with each part as a batch, where the parts are apart, and of static shapes."""
 
+    @tf.autograph.experimental.do_not_convert
     def split(*batch):
         return tf.nest.map_structure(
             lambda t: tf.reshape(t, tf.concat([[parts.count, -1], tf.shape(t)[1:]], 0)), batch
         )
 
+    @tf.autograph.experimental.do_not_convert
     def fixed(*batch):
         rows = -(-batch_size // parts.total) * (1 if parts.apart else parts.count)
         return tf.nest.map_structure(lambda t: tf.ensure_shape(t, [rows, *t.shape[1:]]), batch)

@@ -58,9 +58,11 @@ def training_batches(
     early, late = (None, parts) if "mixup" in changes else (parts, None)
     shuffled = _shuffler(split, spec, batch_size, early)
 
+    @tf.autograph.experimental.do_not_convert
     def of_epoch(_):
         return shuffled(tf.random.fold_in(base, epoch.read_value()))
 
+    @tf.autograph.experimental.do_not_convert
     def finish(position, batch):
         x, y, *part = batch
         weight = None if weights is None else tf.gather(weights, y)
@@ -91,6 +93,7 @@ def batches(
     Here the weights are 1, and 0 where parts are filled up: there is no gradient to get right.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def finish(x, y, *part):
         part = [p._replace(weight=tf.minimum(p.weight, 1.0)) for p in part]
         return _named(spec, x, tf.one_hot(y, spec.num_classes) if one_hot else y, None, *part)
@@ -139,6 +142,7 @@ def _shuffler(
     if not isinstance(split, Arrays):
 
         def streamed(seed):
+            @tf.autograph.experimental.do_not_convert
             def sort(x, y):
                 rows = _by_length(tf.range(tf.shape(y)[0]), _lengths(x), batch_size, seed)
                 return tf.gather(x, rows), tf.gather(y, rows)
@@ -184,9 +188,12 @@ def _gather(split: Arrays, spec: Spec, parts: Parts | None, batch_size: int) -> 
     """From row numbers to (x, y), or to (x, y, part) of the rows that are made here alone."""
     x, y = tf.constant(split.x), tf.constant(split.y)
     if parts is None:
-        return lambda rows: (tf.gather(x, rows), tf.gather(y, rows))
+        return tf.autograph.experimental.do_not_convert(
+            lambda rows: (tf.gather(x, rows), tf.gather(y, rows))
+        )
     lengths = tf.constant(np.count_nonzero(split.x, axis=1), tf.int64) if spec.is_text else None
 
+    @tf.autograph.experimental.do_not_convert
     def gather(rows):
         part = cut(parts, tf.size(rows), batch_size)
         here = tf.gather(rows, part.places)
@@ -201,6 +208,7 @@ def _gather(split: Arrays, spec: Spec, parts: Parts | None, batch_size: int) -> 
 def _cutter(spec: Spec, parts: Parts, batch_size: int) -> Callable:
     """From a whole batch (x, y) to (x, y, part) of what is made here."""
 
+    @tf.autograph.experimental.do_not_convert
     def cut_batch(x, y):
         if spec.is_text and not parts.static:
             x = _narrowed(spec, x, _lengths(x))

@@ -88,7 +88,7 @@ def encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.layer
 
     # graphs, since KerasHub's tokenizer gives lists outside one
     string = tf.TensorSpec((None,), tf.string)
-    graphs = {n: tf.function(encode, input_signature=[string] * n) for n in (1, 2)}
+    graphs = {n: tf.function(encode, input_signature=[string] * n, autograph=False) for n in (1, 2)}
     return lambda *texts: graphs[len(texts)](*texts), table
 
 
@@ -205,9 +205,8 @@ def tokenized(
 
         def read(seed, rows):
             texts = split.reader(seed, rows).batch(_BATCH)
-            ids = texts.map(
-                lambda x, y: (ids_of(x), y), num_parallel_calls=_PARALLEL, deterministic=True
-            )
+            tokens = tf.autograph.experimental.do_not_convert(lambda x, y: (ids_of(x), y))
+            ids = texts.map(tokens, num_parallel_calls=_PARALLEL, deterministic=True)
             return ids.unbatch()
 
         return dataclasses.replace(split, reader=read)

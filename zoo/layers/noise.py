@@ -17,7 +17,8 @@ class Dropout(layers.Dropout):
         if not training or not self.rate:
             return inputs
         kept = min(max(round(256 * (1 - self.rate)), 1), 255)
-        shape = tf.shape(inputs)
+        sizes = self.noise_shape or [None] * inputs.shape.rank
+        shape = tf.stack([tf.shape(inputs)[i] if n is None else n for i, n in enumerate(sizes)])
         units = tf.reduce_prod(shape)
         seed = tf.cast(self.seed_generator.next(), tf.int32)
         words = tf.random.stateless_uniform([(units + 3) // 4], seed, None, None, tf.uint32)
@@ -29,3 +30,11 @@ class Dropout(layers.Dropout):
 def dropout(x, rate: float, name: str):
     """Dropout, or nothing at rate 0."""
     return Dropout(rate, name=name)(x) if rate else x
+
+
+def token_dropout(x, rate: float, name: str):
+    """Dropout of whole tokens of x, (batch, length, width), or nothing at rate 0.
+
+    Iyyer et al. 2015, 'Deep unordered composition rivals syntactic methods', section 3.2.
+    """
+    return Dropout(rate, (None, None, 1), name=name)(x) if rate else x

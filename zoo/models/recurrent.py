@@ -27,6 +27,7 @@ _ARGUMENTS = """
         pooling: From a vector a token to one for the text: that at the end of the reading, or the
             mean or the largest value over all tokens.
         dropout: Share of each layer's inputs, and of the head's, that is dropped in training.
+        token_dropout: Share of the tokens whose embeddings are dropped whole in training.
 """
 
 
@@ -49,10 +50,12 @@ def _recurrent(name: str, cell: str, summary: str, source: str) -> Callable[...,
         bidirectional: bool = True,
         pooling: Literal["last", "mean", "max"] = "max",
         dropout: Rate = 0.3,
+        token_dropout: Rate = 0.0,
     ) -> "keras.Model":
         layer = getattr(layers, cell)
         tokens, mask = sequence.text_input(name, input_shape)
         x = layers.Embedding(vocabulary_size, embedding, name="embedding")(tokens)
+        x = noise.token_dropout(x, token_dropout, "token_dropout")
         for i in range(1, depth + 1):
             x = noise.dropout(x, dropout, f"dropout_{i}")
             read = [layer(width, return_sequences=True, name=f"{name}_{i}")(x)]

@@ -34,6 +34,7 @@ def transformer(
     heads: Count = 4,
     feed_forward: Count = 128,
     dropout: Rate = 0.3,
+    token_dropout: Rate = 0.0,
     positions: Literal["learned", "sinusoidal"] = "learned",
     norm: Literal["pre", "post"] = "pre",
     activation: Literal["relu", "gelu"] = "relu",
@@ -51,6 +52,7 @@ def transformer(
         feed_forward: Inner width of the feed-forward part (2048 in the paper).
         dropout: Share that is dropped in training: of the embeddings, of what each half of a layer
             adds, and of the head's inputs.
+        token_dropout: Share of the tokens whose embeddings are dropped whole in training.
         positions: A learned vector for each position, or the paper's sines and cosines.
         norm: Layer normalisation before each half of a layer, or after it as in the paper.
         activation: Nonlinearity of the feed-forward part.
@@ -60,6 +62,7 @@ def transformer(
         raise UserError(f"transformer: width={width} is not a multiple of heads={heads}")
     tokens, mask = sequence.text_input("transformer", input_shape)
     x = layers.Embedding(vocabulary_size, width, name="embedding")(tokens)
+    x = noise.token_dropout(x, token_dropout, "token_dropout")
     if positions == "learned":
         x = x + keras_hub.layers.PositionEmbedding(input_shape[0], name="positions")(x)
     else:
