@@ -47,23 +47,32 @@ def serve(pipe, name: str, model: str, examples: int | None) -> None:
         pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
+def answer(pipe, name: str, model: str):
+    """What a contender tells."""
+    try:
+        return pipe.recv()
+    except EOFError:
+        raise UserError(f"{name} of {model} died: what it said stands above") from None
+
+
 def measure(model: str, names: list[str]) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Seconds of each counted epoch, and peak MiB, by contender."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for name in names:
         pipes[name], theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, name, model, FLAGS.examples))
+        arguments = theirs, name, model, FLAGS.examples
+        process = context.Process(target=serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
         processes.append(process)
-        pipes[name].recv()
+        answer(pipes[name], name, model)
     seconds, memory = {name: [] for name in names}, {}
     for counted in range(-1, FLAGS.rounds):
         for name, pipe in pipes.items():
             started = time.perf_counter()
             pipe.send("train")
-            memory[name] = pipe.recv()
+            memory[name] = answer(pipe, name, model)
             if counted >= 0:
                 seconds[name].append(time.perf_counter() - started)
     for pipe in pipes.values():

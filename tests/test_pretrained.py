@@ -85,6 +85,15 @@ def test_shipped_weights_are_those_of_their_record(model, weights):
             np.testing.assert_array_equal(weight.numpy(), array.astype(weight.dtype), weight.path)
 
 
+def test_many_inputs_are_predicted_in_blocks():
+    predictor = zoo.load_pretrained("lenet5", "mnist")
+    images = np.random.default_rng(0).integers(0, 256, (600, 28, 28, 1), "uint8")
+    given = predictor(images)
+    logits = predictor.model.predict({"image": images}, verbose=0)["logits"]
+    np.testing.assert_allclose(given["logits"], logits, rtol=1e-4, atol=1e-4)
+    assert given["label"].shape == given["class_id"].shape == (600,)
+
+
 @pytest.mark.realdata
 @pytest.mark.parametrize(("model", "weights"), SHIPPED)
 def test_accuracy_is_the_one_of_the_record(model, weights):

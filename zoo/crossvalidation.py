@@ -63,8 +63,6 @@ def run(
         scores = _score(entry, hparams, recipe, prepare(fold), seed, directory)
         print(report.summary(scores, f"fold {number}/{count}"), flush=True)
         found.append(scores)
-    score = "mae" if data.spec.class_names is None else "accuracy"
-    values = np.array([scores[score] for scores in found])
     record = {
         "model": entry.name,
         "hyperparameters": hparams,
@@ -73,19 +71,16 @@ def run(
         "dataset_version": data.version,
         "note": data.note,
         "seed": seed,
-        "score": score,
-        "mean": float(values.mean()),
-        "spread": float(values.std(ddof=1)),
+        **_summary(found, data.spec),
         "folds": found,
         **report.machine(),
         "command": cli.command(),
     }
     report.write_json(directory / METRICS, record)
-    form = "{:.4g}" if score == "mae" else "{:.2%}"
+    form = "{:.4g}" if record["score"] == "mae" else "{:.2%}"
     mean, spread = form.format(record["mean"]), form.format(record["spread"])
-    print(
-        f"{entry.name} on {data.name}: {score} {mean}, standard deviation {spread}, {count} folds"
-    )
+    title = f"{entry.name} on {data.name}: {record['score']}"
+    print(f"{title} {mean}, standard deviation {spread}, {count} folds")
     print(f"cross-validation: {directory / METRICS}")
     return record
 
@@ -109,6 +104,13 @@ def parts(target: np.ndarray, spec: Spec, count: int, seed: int) -> list[np.ndar
     divide = KFold if spec.class_names is None else StratifiedKFold
     folds = divide(count, shuffle=True, random_state=seed).split(np.zeros(len(target)), target)
     return [np.isin(np.arange(len(target)), rows) for _, rows in folds]
+
+
+def _summary(folds: list[dict], spec: Spec) -> dict[str, Any]:
+    """The name of the score, its mean and its sample standard deviation over the folds."""
+    score = "mae" if spec.class_names is None else "accuracy"
+    values = np.array([fold[score] for fold in folds])
+    return {"score": score, "mean": float(values.mean()), "spread": float(values.std(ddof=1))}
 
 
 def _score(entry, hparams, recipe, data: Data, seed: int, directory: Path) -> dict:

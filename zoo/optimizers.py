@@ -9,6 +9,17 @@ from keras.optimizers import schedules
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 
+_CLASSES = {
+    "sgd": "SGD",
+    "momentum": "SGD",
+    "nesterov": "SGD",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "rmsprop": "RMSprop",
+    "adagrad": "Adagrad",
+    "lion": "Lion",
+    "muon": "Muon",
+}
 _ONE_CYCLE_RISE, _ONE_CYCLE_START, _ONE_CYCLE_END = 0.3, 1 / 25, 1e-4
 
 
@@ -33,17 +44,6 @@ def optimizer(
             "optimizer='muon': it fails in Keras 3.12, the last for Python 3.10; take Python 3.11 "
             "or later, or another optimizer"
         )
-    kinds = {
-        "sgd": keras.optimizers.SGD,
-        "momentum": keras.optimizers.SGD,
-        "nesterov": keras.optimizers.SGD,
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "rmsprop": keras.optimizers.RMSprop,
-        "adagrad": keras.optimizers.Adagrad,
-        "lion": keras.optimizers.Lion,
-        "muon": keras.optimizers.Muon,
-    }
     options = {}
     if recipe.optimizer in ("momentum", "nesterov"):
         options |= {"momentum": 0.9, "nesterov": recipe.optimizer == "nesterov"}
@@ -56,7 +56,7 @@ def optimizer(
         options["gradient_accumulation_steps"] = recipe.accumulate_steps
         # Keras' schedules count the parts of a batch
         rate = Held(rate, recipe.accumulate_steps) if callable(rate) else rate
-    made = kinds[recipe.optimizer](
+    made = getattr(keras.optimizers, _CLASSES[recipe.optimizer])(
         rate,
         global_clipnorm=recipe.clip_norm or None,
         use_ema=recipe.ema > 0,
@@ -67,16 +67,23 @@ def optimizer(
     if recipe.optimizer in ("adam", "adamw"):
         made.update_step = functools.partial(_adam_step, made)
     if rates:
-        update = made.update_step
-
-        def scaled(gradient, variable, learning_rate):
-            # within a strategy the variable is TensorFlow's, which knows no path
-            path = made._trainable_variables[made._get_variable_index(variable)].path
-            return update(gradient, variable, learning_rate * rates[path])
-
-        # Keras has no rate of its own for a weight; every optimizer makes its steps here
-        made.update_step = scaled
+        _scale(made, rates)
     return made
+
+
+def _scale(made: keras.optimizers.Optimizer, rates: dict[str, float]) -> None:
+    """Multiplies the learning rate of each weight by its factor.
+
+    Keras has no rate of its own for a weight, but every optimizer makes its steps in `update_step`.
+    """
+    update = made.update_step
+
+    def scaled(gradient, variable, learning_rate):
+        # within a strategy the variable is TensorFlow's, which knows no path
+        path = made._trainable_variables[made._get_variable_index(variable)].path
+        return update(gradient, variable, learning_rate * rates[path])
+
+    made.update_step = scaled
 
 
 def _adam_step(optimizer: keras.optimizers.Adam, gradient, variable, learning_rate) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).with_name("weights")
 WEIGHTS, RECORD, TOKENIZER = "weights.npz", "record.json", "tokenizer.json"
+_BLOCK = 256  # examples predicted at once, so that memory does not grow with their number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +93,14 @@ class Pretrained:
             name: values.array(name, columns[name], x.dtype.name, tuple(x.shape))
             for name, x in takes.items()
         }
-        try:
-            outputs = function({name: tf.constant(array) for name, array in arrays.items()})
-        except tf.errors.OpError as error:
-            raise values.Refused(f"{self.model.name}: {values.line(str(error))}") from error
+        found = []
+        for start in range(0, len(inputs), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            try:
+                found.append(function({name: tf.constant(x[rows]) for name, x in arrays.items()}))
+            except tf.errors.OpError as error:
+                raise values.Refused(f"{self.model.name}: {values.line(str(error))}") from error
+        outputs = {name: tf.concat([some[name] for some in found], axis=0) for name in found[0]}
         return {name: values.typed(x.numpy(), x.dtype.name) for name, x in outputs.items()}
 
 
