@@ -233,7 +233,7 @@ def test_a_file_that_differs_is_removed(name, tmp_path, monkeypatch):
         return lambda x: call(x) + 1e-2
 
     monkeypatch.setattr(formats, "_loaded", wrong)
-    with pytest.raises(RuntimeError, match="was removed: its logits differ"):
+    with pytest.raises(UserError, match="was removed: its logits differ"):
         formats.write(build("perceptron"), spec_of("image"), tmp_path, [name], inputs("image"))
     assert not list(tmp_path.iterdir())
 

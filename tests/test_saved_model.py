@@ -264,7 +264,7 @@ def test_an_export_that_differs_is_not_published(name, wrong, told, tmp_path, mo
         return outputs | {key: outputs.get(key, 0.0) + value for key, value in wrong.items()}
 
     monkeypatch.setattr(signatures, name, changed)
-    with pytest.raises(RuntimeError, match="was not published: .*" + told):
+    with pytest.raises(UserError, match="was not published: .*" + told):
         zoo.export(zoo.get("perceptron"), tmp_path / "p")
     assert list((tmp_path / "p").iterdir()) == []
 

@@ -143,8 +143,8 @@ def write(
         The file of each format.
 
     Raises:
-        UserError: as `check_model`; or if a format lacks an operation of the model.
-        RuntimeError: if the logits of `litert` or `onnx` are not the model's. The file is removed.
+        UserError: as `check_model`; if a format lacks an operation of the model; or if the logits
+            of `litert` or `onnx` are not the model's, whose file is then removed.
     """
     check_model(model, formats)
     samples, written = calibration[:_COMPARED], {}
@@ -166,9 +166,9 @@ def write(
             # int8 rounds: what that costs, the scores on the test split tell
             if name != "litert_int8" and not difference <= _TOLERANCE:
                 path.unlink()
-                raise RuntimeError(
+                raise UserError(
                     f"{path} was removed: its logits differ from the model's by {difference:.2g} "
-                    "of the largest"
+                    f"of the largest: leave {name} out of --export_formats"
                 )
             written[name] = path
     return written

@@ -69,8 +69,8 @@ def export(
         The folder of the new version.
 
     Raises:
-        UserError: if the folder cannot be written, or the names are not as many as the classes.
-        RuntimeError: if what was written does not predict the same as the model.
+        UserError: if the folder cannot be written, the names are not as many as the classes, or
+            what was written does not predict the same as the model.
     """
     spec = spec or spec_of(model, class_names)
     samples = _noise(spec) if samples is None else samples[:32]
@@ -93,7 +93,11 @@ def export(
         try:
             check.check(draft, model)
         except check.Failed as failed:
-            raise RuntimeError(f"the export to {directory} was not published: {failed}") from failed
+            raise UserError(
+                f"the export to {directory} was not published: {failed}; an export answers as its "
+                "model does: look for a layer that draws numbers or changes when it predicts. The "
+                "run keeps its weights"
+            ) from failed
         return _publish(draft, directory)
 
 

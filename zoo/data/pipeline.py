@@ -1,7 +1,8 @@
 """Splits to batches: in memory by gathering rows, streamed where the data does not fit.
 
 tf.data's autotuning stays off: with it every iterator waits for its next tuning period when it is
-destroyed, and `fit` makes one an epoch.
+destroyed, and `fit` makes one an epoch. So do its rewrites, for which all that the functions hold,
+the data among it, would be copied for each iterator.
 """
 
 import os
@@ -127,9 +128,10 @@ def order(split: Split, spec: Spec) -> np.ndarray:
 
 
 def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The dataset with tf.data's autotuning off, and in a fixed order."""
+    """The dataset with tf.data's autotuning and rewrites off, and in a fixed order."""
     options = tf.data.Options()
     options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options)
