@@ -17,6 +17,7 @@ import platform
 import resource
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -55,24 +56,26 @@ def answer(pipe, name: str, model: str):
         raise UserError(f"{name} of {model} died: what it said stands above") from None
 
 
-def measure(model: str, names: list[str]) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Seconds of each counted epoch, and peak MiB, by contender."""
+def measure(
+    model: str, names: Sequence[str], rounds: int, examples: int | None = None
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Seconds of each counted epoch, and peak MiB at the end of each of all, by contender."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for name in names:
         pipes[name], theirs = context.Pipe()
-        arguments = theirs, name, model, FLAGS.examples
+        arguments = theirs, name, model, examples
         process = context.Process(target=serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
         processes.append(process)
         answer(pipes[name], name, model)
-    seconds, memory = {name: [] for name in names}, {}
-    for counted in range(-1, FLAGS.rounds):
+    seconds, memory = {name: [] for name in names}, {name: [] for name in names}
+    for counted in range(-1, rounds):
         for name, pipe in pipes.items():
             started = time.perf_counter()
             pipe.send("train")
-            memory[name] = answer(pipe, name, model)
+            memory[name].append(answer(pipe, name, model))
             if counted >= 0:
                 seconds[name].append(time.perf_counter() - started)
     for pipe in pipes.values():
@@ -88,12 +91,12 @@ def ratios(seconds: dict[str, list[float]], over: str) -> str:
     return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
-def row(model: str, seconds: dict[str, list[float]], memory: dict[str, float]) -> str:
+def row(model: str, seconds: dict[str, list[float]], memory: dict[str, list[float]]) -> str:
     """The model's line of the table."""
     rate = (FLAGS.examples or contenders.EXAMPLES[model]) / statistics.median(seconds["zoo"])
     cells = [model, str(contenders.BATCH[model]), f"{rate:,.0f}"]
     cells += [ratios(seconds, name) if name in seconds else "" for name in NAMES[1:]]
-    cells += [f"{memory['zoo']:,.0f} / {memory['keras']:,.0f}"]
+    cells += [f"{memory['zoo'][-1]:,.0f} / {memory['keras'][-1]:,.0f}"]
     return f"| {' | '.join(cells)} |"
 
 
@@ -141,7 +144,7 @@ def main() -> None:
     print(*lines, sep="\n", flush=True)
     rates = {}
     for model in models:
-        seconds, memory = measure(model, names)
+        seconds, memory = measure(model, names, FLAGS.rounds, FLAGS.examples)
         rates[model] = {name: 1 / statistics.median(seconds[name]) for name in names}
         lines.append(row(model, seconds, memory))
         print(lines[-1], flush=True)

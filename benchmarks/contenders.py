@@ -3,7 +3,8 @@
 - zoo: this package's model, input pipeline and compiled step;
 - floor: the same compiled step, fed one ready batch again and again;
 - keras: the plain script, Keras' own layers and arrays into `fit`;
-- torch: PyTorch's own layers, and its plain training loop.
+- torch: PyTorch's own layers, and its plain training loop;
+- held, streamed: the zoo on real images, in memory or read and decoded again in each epoch.
 """
 
 import dataclasses
@@ -38,7 +39,6 @@ def zoo(family: str, ready: bool = False) -> Callable[[], object]:
     """An epoch of the zoo; with `ready` of the same batch over and over."""
     import tensorflow as tf
 
-    from zoo import recipe, registry, training
     from zoo.data import pipeline
     from zoo.data.spec import Arrays, Data, Spec, Tokenizer
 
@@ -51,18 +51,28 @@ def zoo(family: str, ready: bool = False) -> Callable[[], object]:
         tokenizer = Tokenizer("words", words, _LENGTH)
         spec = Spec("text", (_LENGTH,), ("no", "yes"), tokenizer=tokenizer)
     data = Data("noise", "", spec, split, split, split, {})
+    if not ready:
+        return _epoch(family, data)
+    batch = {spec.input_name: x[: BATCH[family]]}, {"logits": y[: BATCH[family]]}
+    one = tf.data.Dataset.from_tensors(batch).repeat(-(-len(x) // BATCH[family]))
+    return _epoch(family, data, pipeline.without_autotuning(one))
+
+
+def _epoch(family: str, data, batches=None) -> Callable[[], object]:
+    """An epoch of the zoo on the training split or, if they are given, on batches."""
+    import tensorflow as tf
+
+    from zoo import recipe, registry, training
+    from zoo.data import pipeline
+
     entry = registry.find(family)
     settings: recipe.Recipe = dataclasses.replace(entry.recipe, batch_size=BATCH[family])
-    model = registry.build(entry, spec, HPARAMS[family])
+    model = registry.build(entry, data.spec, HPARAMS[family])
     training.compile(model, data, settings)
-    if ready:
-        batch = {spec.input_name: x[: BATCH[family]]}, {"logits": y[: BATCH[family]]}
-        one = tf.data.Dataset.from_tensors(batch).repeat(-(-len(x) // BATCH[family]))
-        batches = pipeline.without_autotuning(one)
-    else:
+    if batches is None:
         batches = pipeline.training_batches(
-            split,
-            spec,
+            data.train,
+            data.spec,
             batch_size=BATCH[family],
             seed=0,
             epoch=tf.Variable(0, dtype=tf.int64),
@@ -71,6 +81,18 @@ def zoo(family: str, ready: bool = False) -> Callable[[], object]:
             class_weights=None,
         )
     return lambda: model.fit(batches, verbose=0, shuffle=False)
+
+
+def held(family: str, budget: int | None = None) -> Callable[[], object]:
+    """An epoch of the zoo on the images of the prepared mnist, held in memory."""
+    from zoo import data
+
+    return _epoch(family, data.load("mnist", budget=budget))
+
+
+def streamed(family: str) -> Callable[[], object]:
+    """The same with images that are read and decoded in each epoch."""
+    return held(family, budget=0)
 
 
 def floor(family: str) -> Callable[[], object]:

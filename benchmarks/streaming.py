@@ -1,0 +1,31 @@
+"""What it costs to stream images that do not fit in memory, next to holding them decoded.
+
+    TFDS_DATA_DIR=... python -m benchmarks.streaming --rounds=3
+
+`cnn` trains on MNIST, which has to be prepared in that folder, in two processes that take turns
+epoch by epoch. The first epoch, which traces and compiles, does not count.
+"""
+
+import statistics
+
+from absl import flags
+
+from benchmarks import compare
+from zoo import cli
+
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    """Prints the median of the ratios of a round, and the peak memory after each epoch."""
+    seconds, memory = compare.measure("cnn", ["held", "streamed"], FLAGS.rounds)
+    pairs = zip(seconds["streamed"], seconds["held"], strict=True)
+    ratios = [streamed / held for streamed, held in pairs]
+    middle = statistics.median(ratios)
+    print(f"streamed / held: {middle:.2f} ({min(ratios):.2f} to {max(ratios):.2f}) of the time")
+    for name, found in memory.items():
+        print(f"{name}: peak MiB after each epoch: {', '.join(f'{one:,.0f}' for one in found)}")
+
+
+if __name__ == "__main__":
+    cli.run(main, lambda: cli.help_text(__doc__, [compare.GROUP]))
