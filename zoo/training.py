@@ -129,6 +129,8 @@ def compile(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] 
             recipe.steps_per_execution, _steps(data, recipe) * recipe.accumulate_steps
         ),
     )
+    # else the first step makes its variables, and Keras traces it a second time
+    model.optimizer.build(model.trainable_variables)
     distribution.agree_on_overflow(model)
 
 
