@@ -198,6 +198,14 @@ def test_benchmark_runs_in_small(python, tmp_path):
     assert (tmp_path / "results.png").stat().st_size > 5_000
 
 
+def test_benchmark_of_prediction_runs_in_small(python):
+    arguments = ("--model=lenet5", "--examples=300", "--rounds=1")
+    done = python("-m", "benchmarks.prediction", *arguments)
+    assert done.returncode == 0, done.stderr
+    names = ["keras", "load_pretrained", "export", "one"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == names
+
+
 def test_benchmarks_models_are_of_the_sizes_they_say():
     """The zoo's, Keras' and PyTorch's count the same, but for PyTorch's second bias of its LSTM."""
     for family in contenders.BATCH:
