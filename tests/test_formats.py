@@ -126,7 +126,7 @@ def test_digits_in_int8_are_as_good_and_smaller(name, hparams, digits, tmp_path)
     accuracy = (logits.argmax(-1) == digits.test.y).mean()
     assert accuracy > 0.8
     for row in table.values():
-        assert set(row) == {"bytes", "threads", "latency_ms", "accuracy"}
+        assert set(row) == {"bytes", "threads", "latency_ms", "examples", "accuracy"}
         assert 0 < row["latency_ms"] < 1000
     for each in ("saved_model", "litert", "onnx"):
         assert table[each]["accuracy"] == pytest.approx(accuracy, abs=1e-3)
