@@ -180,6 +180,18 @@ def test_a_streamed_test_split_scores_the_same(photo_folder, tmp_path):
     assert scores[0] == scores[1]
 
 
+def test_of_a_large_test_split_a_part_is_scored(photo_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "_SCORED", 5)
+    data = datasets.load(f"folder:{photo_folder}", image_size=(16, 16))
+    model = zoo.get("perceptron", input_shape=(16, 16, 3), num_classes=2)
+    table, _ = exported(model, data, tmp_path, ("onnx",))
+    rows = np.linspace(0, len(data.test) - 1, 5, dtype=int)
+    logits = model.predict({"image": data.test.x[rows]}, verbose=0)["logits"]
+    right = logits.argmax(-1) == data.test.y[rows]
+    assert len(data.test) > 5 == table["onnx"]["examples"]
+    assert table["onnx"]["accuracy"] == table["saved_model"]["accuracy"] == right.mean()
+
+
 @pytest.mark.parametrize("name", RECURRENT)
 def test_recurrent_networks_are_not_for_int8(name, tmp_path):
     with pytest.raises(UserError, match="has recurrent layers") as caught:
