@@ -198,6 +198,12 @@ def test_benchmark_runs_in_small(python, tmp_path):
     assert (tmp_path / "results.png").stat().st_size > 5_000
 
 
+def test_speeds_are_those_of_the_benchmarks_results():
+    lines = (ROOT / "benchmarks/RESULTS.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 2 + len(contenders.BATCH) and all(row in README for row in rows)
+
+
 def test_benchmark_of_prediction_runs_in_small(python):
     arguments = ("--model=lenet5", "--examples=300", "--rounds=1")
     done = python("-m", "benchmarks.prediction", *arguments)
