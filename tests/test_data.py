@@ -69,6 +69,13 @@ def test_files_are_read_as_tfds_reads_them(tmp_path_factory, split):
         np.testing.assert_array_equal(image, example["image"])
 
 
+def test_files_of_another_format_are_refused(tfds_dir, monkeypatch):
+    other = property(lambda _: tfds.core.FileFormat.ARRAY_RECORD)
+    monkeypatch.setattr(tfds.core.DatasetInfo, "file_format", other)
+    with pytest.raises(UserError, match="as array_record: expected tfrecord: prepare it again"):
+        data.load("mnist_5k", data_dir=str(tfds_dir))
+
+
 def test_train_split_expression(tfds_dir):
     found = data.load("mnist_5k", data_dir=str(tfds_dir), train_split="train[:50%]")
     assert len(found.train) + len(found.validation) == 2000 and len(found.test) == 1000

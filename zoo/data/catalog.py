@@ -50,6 +50,11 @@ def load(
     """
     builder = _builder(name, data_dir)
     _prepare(builder, name)
+    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
+        raise UserError(
+            f"{name} is prepared in {builder.data_dir} as {builder.info.file_format.value}: "
+            "expected tfrecord: prepare it again with TFDS' file_format='tfrecord'"
+        )
     train = train_split or "train"
     expressions = {"train": train}
     # a split that is trained on is not scored
