@@ -10,15 +10,15 @@ from zoo.errors import UserError
 from zoo.recipe import Recipe
 
 _CLASSES = {
-    "sgd": "SGD",
-    "momentum": "SGD",
-    "nesterov": "SGD",
-    "adam": "Adam",
-    "adamw": "AdamW",
-    "rmsprop": "RMSprop",
-    "adagrad": "Adagrad",
-    "lion": "Lion",
-    "muon": "Muon",
+    "sgd": keras.optimizers.SGD,
+    "momentum": keras.optimizers.SGD,
+    "nesterov": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+    "adagrad": keras.optimizers.Adagrad,
+    "lion": keras.optimizers.Lion,
+    "muon": keras.optimizers.Muon,
 }
 _ONE_CYCLE_RISE, _ONE_CYCLE_START, _ONE_CYCLE_END = 0.3, 1 / 25, 1e-4
 
@@ -56,7 +56,7 @@ def optimizer(
         options["gradient_accumulation_steps"] = recipe.accumulate_steps
         # Keras' schedules count the parts of a batch
         rate = Held(rate, recipe.accumulate_steps) if callable(rate) else rate
-    made = getattr(keras.optimizers, _CLASSES[recipe.optimizer])(
+    made = _CLASSES[recipe.optimizer](
         rate,
         global_clipnorm=recipe.clip_norm or None,
         use_ema=recipe.ema > 0,
