@@ -41,7 +41,10 @@ def serve(pipe, name: str, model: str, examples: int | None) -> None:
         cli.import_tensorflow()
     if examples:
         contenders.EXAMPLES[model] = examples
-    epoch = getattr(contenders, name)(model)
+    try:
+        epoch = getattr(contenders, name)(model)
+    except UserError as error:
+        cli.fail(str(error))
     pipe.send("ready")
     while pipe.recv() == "train":
         epoch()
