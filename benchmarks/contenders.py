@@ -66,7 +66,8 @@ def _epoch(family: str, data, batches=None) -> Callable[[], object]:
     from zoo.data import pipeline
 
     entry = registry.find(family)
-    settings: recipe.Recipe = dataclasses.replace(entry.recipe, batch_size=BATCH[family])
+    changes = {"batch_size": BATCH[family], "optimizer": "adam"}  # as the others have
+    settings: recipe.Recipe = dataclasses.replace(entry.recipe, **changes)
     model = registry.build(entry, data.spec, HPARAMS[family])
     training.compile(model, data, settings)
     if batches is None:

@@ -1,4 +1,4 @@
-"""The step of Adam against NumPy written from the paper."""
+"""Steps of the optimizers that square gradients, against NumPy written from their sources."""
 
 import keras
 import numpy as np
@@ -19,21 +19,45 @@ def read_adam(weights, gradients, rate, steps):
     return weights
 
 
+def read_rmsprop(weights, gradients, rate, steps):
+    """Tieleman and Hinton 2012, lecture 6.5 of 'Neural networks for machine learning'."""
+    v = np.zeros_like(weights)
+    for _ in range(steps):
+        v = 0.9 * v + 0.1 * gradients**2
+        weights = weights - rate * gradients / np.sqrt(v + 1e-7)
+    return weights
+
+
+def read_adagrad(weights, gradients, rate, steps):
+    """Duchi, Hazan and Singer 2011, section 1.1, with Keras' first sum of 0.1."""
+    v = np.full_like(weights, 0.1)
+    for _ in range(steps):
+        v = v + gradients**2
+        weights = weights - rate * gradients / np.sqrt(v + 1e-7)
+    return weights
+
+
 @pytest.mark.parametrize("compiled", [False, True])
-def test_adam_sums_up_the_gradients_of_repeated_tokens(compiled):
-    """Token 1 is there twice and 3 once; the others move by what Adam remembers, so not at all."""
+@pytest.mark.parametrize(
+    ("name", "read"), [("adam", read_adam), ("rmsprop", read_rmsprop), ("adagrad", read_adagrad)]
+)
+def test_the_gradients_of_repeated_tokens_are_summed_up(name, read, compiled):
+    """Token 1 is there twice and 3 once; the others are never there and stay."""
     table = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
     weight = keras.Variable(table)
-    made = optimizers.optimizer(Recipe(schedule="constant", learning_rate=0.1), 5)
+    recipe = Recipe(optimizer=name, schedule="constant", learning_rate=0.1)
+    made = optimizers.optimizer(recipe, 5)
     made.build([weight])
-    slices = np.array([[1, 2, -3], [4, 5, 6], [0.5, -2, 1]], "float32")
+    slices = tf.constant([[1, 2, -3], [4, 5, 6], [0.5, -2, 1]])
 
     @tf.function(jit_compile=compiled)
     def step():
-        made.apply([tf.IndexedSlices(slices, [1, 3, 1], [4, 3])], [weight])
+        made.apply(
+            [tf.IndexedSlices(slices, tf.constant([1, 3, 1]), tf.constant([4, 3]))], [weight]
+        )
 
     for _ in range(5):
         step()
     gradients = np.zeros((4, 3))
     gradients[1], gradients[3] = slices[0] + slices[2], slices[1]
-    np.testing.assert_allclose(weight, read_adam(table, gradients, 0.1, 5), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(weight, read(table, gradients, 0.1, 5), rtol=1e-5, atol=1e-6)

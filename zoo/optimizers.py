@@ -1,6 +1,7 @@
 """Keras' optimizers and learning-rate schedules, by the names of a recipe."""
 
 import functools
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -66,6 +67,8 @@ def optimizer(
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if recipe.optimizer in ("adam", "adamw"):
         made.update_step = functools.partial(_adam_step, made)
+    else:
+        made.update_step = functools.partial(_summed_step, made.update_step)
     if rates:
         _scale(made, rates)
     return made
@@ -87,11 +90,7 @@ def _scale(made: keras.optimizers.Optimizer, rates: dict[str, float]) -> None:
 
 
 def _adam_step(optimizer: keras.optimizers.Adam, gradient, variable, learning_rate) -> None:
-    """Kingma and Ba 2014 (arXiv 1412.6980), section 2 at its end, in one pass over each array.
-
-    Keras squares the gradients of an embedding's repeated tokens one by one; here they are summed
-    up before.
-    """
+    """Kingma and Ba 2014 (arXiv 1412.6980), section 2 at its end, in one pass over each array."""
     at = optimizer._get_variable_index(variable)
     state = variable, optimizer._momentums[at], optimizer._velocities[at]
     step = tf.cast(optimizer.iterations + 1, tf.float32)
@@ -105,6 +104,15 @@ def _adam_step(optimizer: keras.optimizers.Adam, gradient, variable, learning_ra
         epsilon=optimizer.epsilon,
         grad=tf.convert_to_tensor(gradient),
     )
+
+
+def _summed_step(update: Callable, gradient, variable, learning_rate) -> None:
+    """Keras' own step, by one gradient for each token of an embedding.
+
+    Keras squares the gradients of a repeated token one by one: the same batch in parts, whose
+    gradients are summed up before, would make another step.
+    """
+    update(tf.convert_to_tensor(gradient), variable, learning_rate)
 
 
 def _handle(variable):

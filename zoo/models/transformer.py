@@ -22,7 +22,7 @@ with epy.lazy_imports():
     dataset="imdb_reviews",
     source="Vaswani et al. 2017, 'Attention is all you need', sections 3.1 to 3.5 (arXiv "
     "1706.03762); pre-norm: Xiong et al. 2020 (arXiv 2002.04745)",
-    recipe=Recipe(epochs=3, batch_size=64, learning_rate=1e-3, clip_norm=1.0),
+    recipe=Recipe(epochs=3, batch_size=64, optimizer="rmsprop", clip_norm=1.0),
 )
 def transformer(
     input_shape: Shape = (600,),
