@@ -93,21 +93,14 @@ def train(
 
     Of several workers all train, and the chief alone writes.
     """
-    import keras
-
     from zoo import checkpoints, distribution, finetuning, report, training
     from zoo import data as datasets
 
     named, wanted = set(cli.given_settings()), FLAGS.export_formats.split(",")
     recipe = training.suited(recipe, len(data.train), named)
     recipe = distribution.suited(recipe, strategy, named)
-    keras.utils.set_random_seed(FLAGS.seed)
-    keras.config.set_dtype_policy(recipe.precision)
     with strategy.scope():
-        model = registry.build(entry, data.spec, hparams)
-        table = finetuning.take_over(model, weights) if weights else []
-        training.adapt(model, data, {item.name for item in table if not item.reason})
-        training.compile(model, data, recipe, {item.name for item in table if item.reason})
+        model, table = training.build(entry, hparams, recipe, data, FLAGS.seed, weights)
     formats.check_model(model, wanted)
 
     text = cli.flagfile(GROUPS, {"dataset": data.name} | dataclasses.asdict(recipe))
@@ -138,12 +131,15 @@ def train(
             print(report.headline(model, data, devices), flush=True)
             if start:
                 print(f"goes on in epoch {start.state.epoch + 1} after step {start.state.step}")
-        # fmt: off
         trained = training.fit(
-            model, data, recipe, seed=FLAGS.seed, run_dir=run_dir, start=start,
+            model,
+            data,
+            recipe,
+            seed=FLAGS.seed,
+            run_dir=run_dir,
+            start=start,
             checkpoint_every=FLAGS.checkpoint_every,
         )
-        # fmt: on
         if chief:
             test = report.evaluate(model, data, recipe.batch_size, run_dir)
             record = report.record(entry, hparams, model, data, recipe, trained, test)

@@ -68,8 +68,7 @@ def _epoch(family: str, data, batches=None) -> Callable[[], object]:
     entry = registry.find(family)
     changes = {"batch_size": BATCH[family], "optimizer": "adam"}  # as the others have
     settings: recipe.Recipe = dataclasses.replace(entry.recipe, **changes)
-    model = registry.build(entry, data.spec, HPARAMS[family])
-    training.compile(model, data, settings)
+    model, _ = training.build(entry, HPARAMS[family], settings, data, seed=0)
     if batches is None:
         batches = pipeline.training_batches(
             data.train,

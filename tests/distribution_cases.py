@@ -8,7 +8,6 @@ import dataclasses
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -100,12 +99,8 @@ def train(case: str, strategy: tf.distribute.Strategy, folder: Path, **changes) 
     recipe = Recipe(epochs=2, batch_size=BATCH, learning_rate=0.01)
     recipe = dataclasses.replace(recipe, **settings, **changes)
     recipe = distribution.suited(recipe, strategy, set())
-    keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy(recipe.precision)
     with strategy.scope():
-        model = registry.build(entry, found.spec, hparams)
-        training.adapt(model, found)
-        training.compile(model, found, recipe)
+        model, _ = training.build(entry, hparams, recipe, found, seed=0)
     chief = distribution.is_chief(strategy)
     run_dir = folder / f"{case}-run"
     if chief:

@@ -45,14 +45,10 @@ def stopped_after(monkeypatch, calls):
 
 def begin(run_dir, recipe, start=None, dropout=0.3):
     run_dir.mkdir(exist_ok=True)
-    keras.config.set_dtype_policy(recipe.precision)
     try:
         found = dataset(train=blobs(spread=1.5), validation=blobs(seed=1, spread=1.5))
-        keras.utils.set_random_seed(1)
         hparams = {"dropout": dropout, "hidden": (8,)}
-        model = registry.build(registry.find("mlp"), found.spec, hparams)
-        training.adapt(model, found)
-        training.compile(model, found, recipe)
+        model, _ = training.build(registry.find("mlp"), hparams, recipe, found, seed=1)
         trained = training.fit(model, found, recipe, seed=1, run_dir=run_dir, start=start)
     finally:
         keras.config.set_dtype_policy("float32")

@@ -14,12 +14,13 @@ from zoo import cli, registry
 CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
 RESULTS = ROOT / "results" / "results.csv"
 FIGURES = re.compile(
-    r"# (\d+) s on 2 cores; test accuracy (\d+\.\d\d%) \(mean of (\d+) seeds?, spread (\d+\.\d\d)\)"
+    r"# (\d+) s on 2 cores; (\w+) accuracy (\d+\.\d\d%) \(mean of (\d+) seeds?, "
+    r"spread (\d+\.\d\d)\)"
 )
 
 
 def figures(path):
-    """The header's (seconds, accuracy, seeds, spread in percentage points), as it writes them."""
+    """The header's seconds, split, accuracy, seeds, and spread in percentage points, as text."""
     header = path.read_text().splitlines()[2]
     found = FIGURES.fullmatch(header)
     assert found, f"{path.name}: {header}"
@@ -34,6 +35,7 @@ def disagreement(path, rows):
     (row,) = found
     measured = (
         f"{float(row['seconds']):.0f}",
+        row["split"],
         f"{float(row['accuracy']):.2%}",
         row["seeds"],
         f"{100 * float(row['spread']):.2f}",
@@ -60,7 +62,7 @@ def test_header_has_three_lines(path):
     assert [line.startswith("# ") for line in lines[:4]] == [True, True, True, False]
     assert len(lines[0]) > 20 and lines[0].endswith(".")
     assert lines[1] == f"# python train.py --flagfile=configs/{path.name}"
-    seconds, _, seeds, _ = figures(path)
+    seconds, _, _, seeds, _ = figures(path)
     assert int(seconds) > 0 and int(seeds) > 0
 
 
@@ -88,7 +90,8 @@ def test_the_readme_has_the_rows_of_the_results():
             numbers = (int(row["parameters"]), int(row["multiply_adds"]))
             scores = f"{float(row['accuracy']):.2%} | {100 * float(row['spread']):.2f}"
             times = f"{float(row['seconds']):.0f} s | {float(row['latency_ms']):.2f} ms"
-            cells = f"`{row['recipe']}` | {numbers[0]:,} | {numbers[1]:,} | {scores} | {times}"
+            sizes = f"{numbers[0]:,} | {numbers[1]:,}"
+            cells = f"`{row['recipe']}` | {sizes} | {row['split']} | {scores} | {times}"
             assert f"| {cells} |" in readme
 
 
@@ -99,10 +102,13 @@ def test_these_tests_can_fail(tmp_path, parsed):
         "# 61 s on 2 cores; test accuracy 98.76% (mean of 3 seeds, spread 0.12)\n--modle=cnn\n"
     )
     row = {"recipe": "small", "seconds": "61.3", "accuracy": "0.98764", "seeds": "3"}
-    row["spread"] = "0.0012"
+    row |= {"split": "test", "spread": "0.0012"}
     assert not disagreement(path, [row, row | {"recipe": "other"}])
-    for name, value in (("seconds", "62"), ("accuracy", "0.9877"), ("seeds", "1"), ("spread", "0")):
-        assert "small.flags has ('61', '98.76%'" in disagreement(path, [row | {name: value}])
+    others = {"seconds": "62", "split": "validation", "accuracy": "0.9877", "seeds": "1"}
+    for name, value in (others | {"spread": "0"}).items():
+        assert "small.flags has ('61', 'test', '98.76%'" in disagreement(
+            path, [row | {name: value}]
+        )
     assert disagreement(path, []) == "0 rows of results.csv have the recipe small"
     with pytest.raises(flags.UnrecognizedFlagError, match="modle"):
         parsed(path)

@@ -17,6 +17,7 @@ def add(folder, name, **changes):
         "config": "wide",
         "hyperparameters": {"dense": 64},
         "recipe": {"epochs": 2},
+        "splits": {"test": {"from": "test", "examples": 100}},
         "seed": 0,
         "parameters": 1000,
         "multiply_adds": 5000,
@@ -39,7 +40,14 @@ def test_table(tmp_path, capsys):
         add(tmp_path, "b", seed=1, test={"accuracy": 0.94}, seconds=30.0),
         add(tmp_path, "c", seed=2, test={"accuracy": 0.95}, seconds=11.0, formats={}),
         add(tmp_path, "d", recipe={"epochs": 3}, parameters=10, formats={}),
-        add(tmp_path, "e", model="lstm", dataset="imdb_reviews", config=""),
+        add(
+            tmp_path,
+            "e",
+            model="lstm",
+            dataset="glue/mrpc",
+            splits={"test": {"from": "validation", "examples": 408}},
+            config="",
+        ),
     ]
     results.write(runs, tmp_path)
     with open(tmp_path / "results.csv", newline="") as file:
@@ -49,6 +57,7 @@ def test_table(tmp_path, capsys):
         ("cnn", "wide", "1"),
         ("cnn", "wide", "3"),
     ]
+    assert [row["split"] for row in rows] == ["validation", "test", "test"]
     seeds = {name: value for name, value in rows[2].items() if name not in ("accuracy", "spread")}
     assert seeds == {
         "model": "cnn",
@@ -56,6 +65,7 @@ def test_table(tmp_path, capsys):
         "recipe": "wide",
         "parameters": "1000",
         "multiply_adds": "5000",
+        "split": "test",
         "seeds": "3",
         "seconds": "11.0",
         "examples_per_second": "300.0",
@@ -85,6 +95,7 @@ def test_runs_without_formats_are_drawn(tmp_path):
         ({"test": {"mae": 3.0}}, "b: a regression has no accuracy to compare: leave it out"),
         ({"seed": None}, "b/metrics.json: it does not tell seed: train the run again"),
         ({"test": {"accuracy": "1"}}, "b/metrics.json: it does not tell test.accuracy"),
+        ({"splits": {}}, "b/metrics.json: it does not tell splits.test.from"),
         ({"recipe": []}, "b/metrics.json: it does not tell recipe"),
         ({}, "b: the same recipe with the same seed, 0: leave one out"),
     ],

@@ -28,10 +28,8 @@ def dataset(train=None, **changes):
 
 def trained(tmp_path, recipe, found=None, name="mlp", seed=0, **hparams):
     found = found or dataset()
-    keras.utils.set_random_seed(seed)
-    model = registry.build(registry.find(name), found.spec, {"dropout": 0.0, **hparams})
-    training.adapt(model, found)
-    training.compile(model, found, recipe)
+    hparams = {"dropout": 0.0, **hparams}
+    model, _ = training.build(registry.find(name), hparams, recipe, found, seed)
     tmp_path.mkdir(exist_ok=True)
     return model, training.fit(model, found, recipe, seed=seed, run_dir=tmp_path)
 

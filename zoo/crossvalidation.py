@@ -116,11 +116,7 @@ def _summary(folds: list[dict], spec: Spec) -> dict[str, Any]:
 def _score(entry, hparams, recipe, data: Data, seed: int, directory: Path) -> dict:
     """The scores on the part that takes the test split's place, by a model of its own."""
     keras.backend.clear_session()
-    keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(recipe.precision)
-    model = registry.build(entry, data.spec, hparams)
-    training.adapt(model, data)
-    training.compile(model, data, recipe)
+    model, _ = training.build(entry, hparams, recipe, data, seed)
     with tempfile.TemporaryDirectory(prefix=".draft-", dir=directory) as folder:
         training.fit(model, data, recipe, seed=seed, run_dir=Path(folder))
     found = report.predictions(model, data.test, data.spec, recipe.batch_size)

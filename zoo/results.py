@@ -22,6 +22,7 @@ COLUMNS = (
     "recipe",
     "parameters",
     "multiply_adds",
+    "split",
     "accuracy",
     "spread",
     "seeds",
@@ -63,17 +64,18 @@ def write(runs: Sequence[Path], directory: Path) -> None:
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draws the accuracy of each line against parameters and latency, a row for each data set."""
-    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
-    figure = Figure(figsize=(10, 3.5 * len(datasets)), layout="constrained")
-    grid = figure.subplots(len(datasets), 2, sharey="row", squeeze=False)
-    for dataset, line in zip(datasets, grid, strict=True):
-        line[0].set(ylabel=f"test accuracy on {dataset}")
+    """Draws the accuracies against parameters and latency, a row for each split that was scored."""
+    scored = list(dict.fromkeys((row["dataset"], row["split"]) for row in rows))
+    figure = Figure(figsize=(10, 3.5 * len(scored)), layout="constrained")
+    grid = figure.subplots(len(scored), 2, sharey="row", squeeze=False)
+    for (dataset, split), line in zip(scored, grid, strict=True):
+        line[0].set(ylabel=f"accuracy on {dataset}, {split}")
         for axes, column, label in (
             (line[0], "parameters", "parameters"),
             (line[1], "latency_ms", "latency of one example, ms"),
         ):
-            shown = [r for r in rows if r["dataset"] == dataset and r[column] is not None]
+            shown = [row for row in rows if (row["dataset"], row["split"]) == (dataset, split)]
+            shown = [row for row in shown if row[column] is not None]
             x, y = [row[column] for row in shown], [row["accuracy"] for row in shown]
             axes.errorbar(x, y, [row["spread"] or 0 for row in shown], fmt="o", capsize=3)
             for row, *place in zip(shown, x, y, strict=True):
@@ -104,6 +106,7 @@ _NEEDED = (
     _Field(("parameters",), int),
     _Field(("seconds",), (int, float)),
     _Field(("examples_per_second",), (int, float)),
+    _Field(("splits", "test", "from"), str),
     _Field(("test", "accuracy"), float),
 )
 
@@ -131,7 +134,7 @@ def _read(run: Path) -> dict[str, Any]:
 
 def _recipe(record: dict[str, Any]) -> str:
     """What runs of different seeds have in common."""
-    same = ("model", "dataset", "config", "hyperparameters", "recipe")
+    same = ("model", "dataset", "splits", "config", "hyperparameters", "recipe")
     return json.dumps([record.get(name) for name in same], sort_keys=True)
 
 
@@ -154,6 +157,7 @@ def _row(records: list[dict[str, Any]]) -> dict[str, Any]:
         "recipe": first.get("config") or "",
         "parameters": first["parameters"],
         "multiply_adds": first.get("multiply_adds"),
+        "split": first["splits"]["test"]["from"],
         "accuracy": round(statistics.mean(accuracies), 6),
         "spread": round(statistics.stdev(accuracies), 6) if len(accuracies) > 1 else None,
         "seeds": len(accuracies),

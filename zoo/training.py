@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import callbacks, distribution, finetuning, interruption, optimizers
+from zoo import callbacks, distribution, finetuning, interruption, optimizers, registry
 from zoo import data as datasets
 from zoo import metrics as example_metrics
 from zoo import recipe as recipes
@@ -59,6 +59,33 @@ def suited(recipe: Recipe, examples: int, named: set[str]) -> Recipe:
     while "batch_size" not in named and batch_size > 8 and examples / batch_size < 30:
         batch_size //= 2
     return dataclasses.replace(recipe, batch_size=batch_size)
+
+
+def build(
+    entry: registry.Entry,
+    hparams: dict[str, Any],
+    recipe: Recipe,
+    data: Data,
+    seed: int,
+    weights: Path | None = None,
+) -> tuple[keras.Model, list[finetuning.Taken]]:
+    """The model, ready for `fit`, and of each of its blocks whether it was taken over.
+
+    Args:
+        entry: What to build.
+        hparams: Its hyperparameters.
+        recipe: How it will be trained; Keras' global dtype policy becomes its precision.
+        data: What it will be trained on.
+        seed: Makes its weights; Python's, NumPy's and TensorFlow's generators are set to it.
+        weights: A run, an export or a .keras file to start from.
+    """
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(recipe.precision)
+    model = registry.build(entry, data.spec, hparams)
+    table = finetuning.take_over(model, weights) if weights else []
+    adapt(model, data, {item.name for item in table if not item.reason})
+    compile(model, data, recipe, {item.name for item in table if item.reason})
+    return model, table
 
 
 def adapt(model: keras.Model, data: Data, taken: Container[str] = ()) -> None:
