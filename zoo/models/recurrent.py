@@ -73,7 +73,7 @@ def _recurrent(name: str, cell: str, summary: str, source: str) -> Callable[...,
 
     builder.__name__ = builder.__qualname__ = name
     builder.__doc__ = f"{summary}\n{_ARGUMENTS}"
-    recipe = Recipe(epochs=3, batch_size=64, optimizer="rmsprop")
+    recipe = Recipe(epochs=3, batch_size=64, optimizer="rmsprop", learning_rate=2e-3)
     kinds = ("text", "text_pair")
     return register(kinds=kinds, dataset="imdb_reviews", source=source, recipe=recipe)(builder)
 
