@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import EngFormatter, LogLocator
 
 from zoo import metadata, plots
 from zoo.errors import UserError
@@ -70,22 +70,22 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     grid = figure.subplots(len(scored), 2, sharey="row", squeeze=False)
     for (dataset, split), line in zip(scored, grid, strict=True):
         line[0].set(ylabel=f"accuracy on {dataset}, {split}")
-        for axes, column, label in (
-            (line[0], "parameters", "parameters"),
-            (line[1], "latency_ms", "latency of one example, ms"),
+        shown = [row for row in rows if (row["dataset"], row["split"]) == (dataset, split)]
+        for axes, column, label, numbers in (
+            (line[0], "parameters", "parameters", EngFormatter(sep="")),
+            (line[1], "latency_ms", "latency of one example, ms", "{x:g}"),
         ):
-            shown = [row for row in rows if (row["dataset"], row["split"]) == (dataset, split)]
-            shown = [row for row in shown if row[column] is not None]
-            x, y = [row[column] for row in shown], [row["accuracy"] for row in shown]
-            axes.errorbar(x, y, [row["spread"] or 0 for row in shown], fmt="o", capsize=3)
-            for row, *place in zip(shown, x, y, strict=True):
-                axes.annotate(_name(row), place, (4, 4), textcoords="offset points")
+            for i, row in enumerate(shown):
+                if row[column] is not None:
+                    place = row[column], row["accuracy"], row["spread"] or 0
+                    axes.errorbar(*place, fmt="o", capsize=3, color=f"C{i}", label=_name(row))
             axes.set(xscale="log", xlabel=label)
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter("{x:,.9g}")
+            axes.xaxis.set_major_formatter(numbers)
             axes.xaxis.set_minor_formatter("")
-            axes.margins(x=0.4, y=0.3)
+            axes.margins(x=0.3, y=0.3)
             axes.grid(alpha=0.3)
+        line[0].legend()
     plots.save(figure, path)
 
 
