@@ -76,7 +76,7 @@ def epochs(contender: str) -> dict[str, Callable[[], None]]:
     def trainer(strategy, dataset, exchange):
         with strategy.scope():
             model = registry.build(entry, spec, {})
-            training.compile(model, data, recipe)
+            training.compile_model(model, data, recipe)
         if not exchange:
             model.optimizer._all_reduce_sum_gradients = lambda pairs: pairs
         return lambda: model.fit(dataset, verbose=0, shuffle=False)

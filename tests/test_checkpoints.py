@@ -165,7 +165,7 @@ def test_how_often(every, tmp_path, monkeypatch):
     recipe = Recipe(epochs=2, batch_size=32)
     found = dataset()
     model = registry.build(registry.find("perceptron"), found.spec, {})
-    training.compile(model, found, recipe)
+    training.compile_model(model, found, recipe)
     training.fit(model, found, recipe, seed=0, run_dir=run_dir, checkpoint_every=every)
     often = [(0, 3), (0, 6), (0, 9), (1, 2), (1, 5), (1, 8), (1, 10)]
     assert written == (often if every == "3" else [(1, 10)])
@@ -176,7 +176,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path):
     recipe = Recipe(optimizer="sgd", learning_rate=3e38, schedule="constant")
     found = dataset()
     model = registry.build(registry.find("perceptron"), found.spec, {})
-    training.compile(model, found, recipe)
+    training.compile_model(model, found, recipe)
     message = (
         r"the weights are not finite after step 1 of epoch 1, at a learning rate of 3e\+38: .*"
     )

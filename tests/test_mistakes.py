@@ -204,7 +204,7 @@ CASES = [
     (["--model=bert", *REVIEWS, "--preset=nowhere"], "preset='nowhere'"),
     (["--model=bert", *REVIEWS, "--preset=photos"], "preset='photos'"),
     (["--model=bert", *REVIEWS, "--preset=bert_tiny_en_uncased"], "preset='bert_tiny_en_uncased': it is no folder here and cannot be downloaded"),
-    (["--model=lstm", *REVIEWS, "--weights=nowhere"], "weights='nowhere': lstm ships with no weights. Expected weights that ship, or the path of a run"),
+    (["--model=gru", *REVIEWS, "--weights=nowhere"], "weights='nowhere': gru ships with no weights. Expected weights that ship, or the path of a run"),
     (["--model=lstm", *REVIEWS, "--weights=runs/nowhere"], "runs/nowhere: there is no model; expected a run folder with last.keras"),
     (["--model=lenet5", *MNIST, "--weights=mnits"], "weights='mnits': lenet5 ships with mnist. Did you mean 'mnist'?"),
     (["--model=lstm", *REVIEWS, "--weights=other.keras"], "weights=other.keras: nothing fits lstm: there are head, and lstm has embedding"),

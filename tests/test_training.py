@@ -143,7 +143,7 @@ def test_class_weights_move_the_balance(tmp_path):
 def test_penalties_are_added_to_the_loss():
     found = dataset()
     model = registry.build(registry.find("perceptron"), found.spec, {})
-    training.compile(model, found, Recipe(l1=0.1, l2=0.01))
+    training.compile_model(model, found, Recipe(l1=0.1, l2=0.01))
     kernel = np.asarray(model.get_layer("head").kernel)
     expected = 0.1 * np.abs(kernel).sum() + 0.01 * (kernel**2).sum()
     assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)

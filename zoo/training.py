@@ -84,7 +84,7 @@ def build(
     model = registry.build(entry, data.spec, hparams)
     table = finetuning.take_over(model, weights) if weights else []
     adapt(model, data, {item.name for item in table if not item.reason})
-    compile(model, data, recipe, {item.name for item in table if item.reason})
+    compile_model(model, data, recipe, {item.name for item in table if item.reason})
     return model, table
 
 
@@ -107,7 +107,7 @@ def adapt(model: keras.Model, data: Data, taken: Container[str] = ()) -> None:
             layer.adapt(values.batch(1024))
 
 
-def compile(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] = ()) -> None:
+def compile_model(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] = ()) -> None:
     """Compiles the model with the recipe's loss, metrics, penalties and optimizer.
 
     What the recipe does not train is frozen, except for the `new` blocks and the head.
@@ -183,8 +183,8 @@ def fit(
     """Trains the compiled model and leaves its best and last state in the run folder.
 
     Args:
-        model: What `compile` was called on; it ends with the last weights, or the best ones if the
-            recipe stops early, or their moving average if it keeps one.
+        model: What `build` made; it ends with the last weights, or the best ones if the recipe
+            stops early, or their moving average if it keeps one.
         data: Where the training and validation splits come from.
         recipe: How to train.
         seed: Order of the examples and their augmentation.
