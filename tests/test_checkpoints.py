@@ -186,7 +186,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path):
 
 
 SOAK = (
-    "--kills=10 -- --model=cnn --dataset=mnist_5k --train_split=train[:600] --hparam=filters=4,4"
+    "--kills=6 -- --model=cnn --dataset=mnist_5k --train_split=train[:600] --hparam=filters=4,4"
     " --hparam=dropout=0.3 --augment=shift=0.1,mixup=0.2 --ema=0.9 --epochs=3"
 )
 

@@ -14,7 +14,7 @@ from zoo import cli, registry
 CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
 RESULTS = ROOT / "results" / "results.csv"
 FIGURES = re.compile(
-    r"# (\d+) s on 2 cores; (\w+) accuracy (\d+\.\d\d%) \(mean of (\d+) seeds?, "
+    r"# (\d+) s on (?:1 core|2 cores); (\w+) accuracy (\d+\.\d\d%) \(mean of (\d+) seeds?, "
     r"spread (\d+\.\d\d)\)"
 )
 

@@ -175,8 +175,11 @@ def machine() -> dict[str, Any]:
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     versions = {package: installed(package) for package in _PACKAGES}
+    # those that the process may use, where the system tells
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count()
     return {
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.system()} {platform.machine()}, {cores} core{'s' * (cores != 1)}",
         "peak_memory_mib": round(peak / 2**20),
         "versions": {"python": platform.python_version(), **versions},
     }
