@@ -75,8 +75,7 @@ def epochs(contender: str) -> dict[str, Callable[[], None]]:
 
     def trainer(strategy, dataset, exchange):
         with strategy.scope():
-            model = registry.build(entry, spec, {})
-            training.compile_model(model, data, recipe)
+            model, _ = training.build(entry, {}, recipe, data, seed=0)
         if not exchange:
             model.optimizer._all_reduce_sum_gradients = lambda pairs: pairs
         return lambda: model.fit(dataset, verbose=0, shuffle=False)

@@ -45,7 +45,7 @@ CASES = {
 }
 TABLE = ("mlp", "cnn", "lstm", "transformer")
 MIRRORED, WORKERS = (*TABLE, "float16"), (*TABLE, "stream", "settings")
-ACCUMULATED = ("cnn", "lstm", "transformer", "regression")
+ACCUMULATED = ("cnn", "transformer", "regression")
 # no batch can be halved, and the last ones have one example for two parts
 TRAIN, VALIDATION, TEST, BATCH = 76, 16, 9, 15
 
