@@ -77,10 +77,7 @@ def run(
         "command": cli.command(),
     }
     report.write_json(directory / METRICS, record)
-    form = "{:.4g}" if record["score"] == "mae" else "{:.2%}"
-    mean, spread = form.format(record["mean"]), form.format(record["spread"])
-    title = f"{entry.name} on {data.name}: {record['score']}"
-    print(f"{title} {mean}, standard deviation {spread}, {count} folds")
+    print(_line(record))
     print(f"cross-validation: {directory / METRICS}")
     return record
 
@@ -111,6 +108,13 @@ def _summary(folds: list[dict], spec: Spec) -> dict[str, Any]:
     score = "mae" if spec.class_names is None else "accuracy"
     values = np.array([fold[score] for fold in folds])
     return {"score": score, "mean": float(values.mean()), "spread": float(values.std(ddof=1))}
+
+
+def _line(record: dict[str, Any]) -> str:
+    form = "{:.4g}" if record["score"] == "mae" else "{:.2%}"
+    mean, spread = form.format(record["mean"]), form.format(record["spread"])
+    title = f"{record['model']} on {record['dataset']}: {record['score']}"
+    return f"{title} {mean}, standard deviation {spread}, {len(record['folds'])} folds"
 
 
 def _score(entry, hparams, recipe, data: Data, seed: int, directory: Path) -> dict:

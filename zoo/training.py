@@ -78,6 +78,9 @@ def build(
         data: What it will be trained on.
         seed: Makes its weights; Python's, NumPy's and TensorFlow's generators are set to it.
         weights: A run, an export or a .keras file to start from.
+
+    Raises:
+        UserError: if the hyperparameters do not suit the data, or nothing of the weights fits.
     """
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(recipe.precision)
