@@ -1,10 +1,10 @@
-# make train | test | lint | bench | results: each makes the virtual environment it needs, once.
+# make train | test | lint | docs | images | bench | results: each makes the environment it needs, once.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test lint bench results clean
+.PHONY: train test lint docs images bench results clean
 CONFIGS := $(notdir $(basename $(wildcard configs/*.flags)))
 SEEDS := 0 1 2
 
@@ -17,6 +17,15 @@ test: $(VENV)/.installed-test
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# the site of docs/, with the API reference from the docstrings, into site/
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+# the pictures of the README, from the shipped weights and the results
+images:
+	cp zoo/weights/cnn_mnist/curves.png zoo/weights/cnn_mnist/confusion.png results/results.png docs/images/
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.compare --out=benchmarks $(ARGS)
@@ -29,7 +38,7 @@ results: $(VENV)/.installed-test
 	  $(BIN)/python train.py --flagfile=configs/$$config.flags --seed=$$seed \
 	    --run_dir=runs/$$config-$$seed --export_formats=saved_model,litert,onnx$$int8 \
 	    $(ARGS) || exit; done; done
-	$(BIN)/python -m zoo.evaluate --results=results \
+	$(BIN)/zoo results --out=results \
 	  $(foreach config,$(CONFIGS),$(SEEDS:%=runs/$(config)-%))
 
 $(BIN)/python:
@@ -48,10 +57,15 @@ $(VENV)/.installed-test: setup.cfg | $(BIN)/python
 	@$(BIN)/python -m pip install -qq --editable '.[test]'
 	@touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-docs: setup.cfg | $(BIN)/python
+	@echo "installing into $(VENV), once: about a minute and 3 GB"
+	@$(BIN)/python -m pip install -qq --editable '.[docs]'
+	@touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-bench: setup.cfg | $(BIN)/python
 	@echo "installing into $(VENV), once: about a minute and 4 GB"
 	@$(BIN)/python -m pip install -qq --editable '.[bench]'
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) *.egg-info
+	rm -rf $(VENV) *.egg-info site

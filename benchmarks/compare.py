@@ -16,6 +16,7 @@ import os
 import platform
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,28 +24,36 @@ from pathlib import Path
 from absl import flags
 
 from benchmarks import contenders
-from zoo import cli
+from zoo.commands.flags import under_heading
+from zoo.commands.help import format_help
+from zoo.commands.runner import exit_with_error, import_tensorflow, print_warning, run_command
 from zoo.errors import UserError
 
-FLAGS = flags.FLAGS
-GROUP = "Benchmark"
-cli.flag(GROUP, "models", str, "mlp,cnn,lstm,transformer", "Of mlp,cnn,lstm,transformer.")
-cli.flag(GROUP, "rounds", int, 5, "Epochs of each contender that count.", 1)
-cli.flag(GROUP, "examples", int, None, "Examples in an epoch, in place of each model's own.", 100)
-cli.flag(GROUP, "out", str, None, "Folder for RESULTS.md and results.png.")
-NAMES = ("zoo", "floor", "keras", "torch")
+FLAGS = flags.FlagValues()
+WORDS = ""
+BENCHMARK = under_heading(FLAGS, "Benchmark")
+# fmt: off
+flags.DEFINE_string("models", "mlp,cnn,lstm,transformer", "Of mlp,cnn,lstm,transformer.",
+                    **BENCHMARK)
+flags.DEFINE_integer("rounds", 5, "Epochs of each contender that count.", 1, **BENCHMARK)
+flags.DEFINE_integer("examples", None, "Examples in an epoch, in place of each model's own.", 100,
+                     **BENCHMARK)
+flags.DEFINE_string("out", None, "Folder for RESULTS.md and results.png.", **BENCHMARK)
+# fmt: on
+NAMES = ("zoo", "step_only", "keras", "torch")
+LABELS = {"step_only": "step-only upper bound"}  # in the drawing, where it is not the name
 
 
 def serve(pipe, name: str, model: str, examples: int | None) -> None:
     """Process of a contender: trains an epoch whenever it is told to, and tells its peak memory."""
     if name != "torch":
-        cli.import_tensorflow()
+        import_tensorflow()
     if examples:
         contenders.EXAMPLES[model] = examples
     try:
         epoch = getattr(contenders, name)(model)
     except UserError as error:
-        cli.fail(str(error))
+        exit_with_error(str(error))
     pipe.send("ready")
     while pipe.recv() == "train":
         epoch()
@@ -113,7 +122,7 @@ def draw(rates: dict[str, dict[str, float]], path: Path) -> None:
     for i, name in enumerate(names):
         places = [at + (i - (len(names) - 1) / 2) * 0.2 for at in range(len(rates))]
         heights = [found[name] / found["keras"] for found in rates.values()]
-        axes.bar(places, heights, 0.18, label=name)
+        axes.bar(places, heights, 0.18, label=LABELS.get(name, name))
     axes.set_xticks(range(len(rates)), rates)
     axes.set(ylabel="examples/s over plain Keras")
     axes.axhline(1, color="gray", linewidth=1)
@@ -138,10 +147,10 @@ def main() -> None:
             )
     names = [n for n in NAMES if n != "torch" or importlib.util.find_spec("torch")]
     if "torch" not in names:
-        cli.warn("torch is not installed and is left out: pip install -e '.[bench]'")
+        print_warning("torch is not installed and is left out: pip install -e '.[bench]'")
     lines = [
-        "| model | batch | zoo, examples/s | of the floor | over Keras | over PyTorch | "
-        "peak MiB, zoo / Keras |",
+        "| model | batch | zoo, examples/s | of the step-only upper bound | over Keras | "
+        "over PyTorch | peak MiB, zoo / Keras |",
         "|---|---|---|---|---|---|---|",
     ]
     print(*lines, sep="\n", flush=True)
@@ -162,5 +171,10 @@ def main() -> None:
         draw(rates, out / "results.png")
 
 
+def format_help_text() -> str:
+    """What --help prints."""
+    return format_help(__doc__, FLAGS)
+
+
 if __name__ == "__main__":
-    cli.run(main, lambda: cli.help_text(__doc__, [GROUP]))
+    run_command(sys.modules[__name__], sys.argv[1:])

@@ -1,7 +1,7 @@
 """One epoch of training, by each of those that are compared, on the same data and model.
 
 - zoo: this package's model, input pipeline and compiled step;
-- floor: the same compiled step, fed one ready batch again and again;
+- step_only: the same compiled step, fed one ready batch again and again: an upper bound;
 - keras: the plain script, Keras' own layers and arrays into `fit`;
 - torch: PyTorch's own layers, and its plain training loop;
 - held, streamed: the zoo on real images, in memory or read and decoded again in each epoch.
@@ -39,8 +39,8 @@ def zoo(family: str, ready: bool = False) -> Callable[[], object]:
     """An epoch of the zoo; with `ready` of the same batch over and over."""
     import tensorflow as tf
 
-    from zoo.data import pipeline
-    from zoo.data.spec import Arrays, Data, Spec, Tokenizer
+    from zoo.data.spec import Spec, Tokenizer
+    from zoo.data.splits import Arrays, Data, disable_autotuning
 
     x, y = arrays(family)
     split = Arrays(x, y)
@@ -55,22 +55,24 @@ def zoo(family: str, ready: bool = False) -> Callable[[], object]:
         return _epoch(family, data)
     batch = {spec.input_name: x[: BATCH[family]]}, {"logits": y[: BATCH[family]]}
     one = tf.data.Dataset.from_tensors(batch).repeat(-(-len(x) // BATCH[family]))
-    return _epoch(family, data, pipeline.without_autotuning(one))
+    return _epoch(family, data, disable_autotuning(one))
 
 
 def _epoch(family: str, data, batches=None) -> Callable[[], object]:
     """An epoch of the zoo on the training split or, if they are given, on batches."""
     import tensorflow as tf
 
-    from zoo import recipe, registry, training
-    from zoo.data import pipeline
+    from zoo.data.batching import make_training_batches
+    from zoo.recipe import Recipe
+    from zoo.registry import find_entry
+    from zoo.training.building import prepare_model
 
-    entry = registry.find(family)
+    entry = find_entry(family)
     changes = {"batch_size": BATCH[family], "optimizer": "adam"}  # as the others have
-    settings: recipe.Recipe = dataclasses.replace(entry.recipe, **changes)
-    model, _ = training.build(entry, HPARAMS[family], settings, data, seed=0)
+    settings: Recipe = dataclasses.replace(entry.recipe, **changes)
+    model, _ = prepare_model(entry, HPARAMS[family], settings, data, seed=0)
     if batches is None:
-        batches = pipeline.training_batches(
+        batches = make_training_batches(
             data.train,
             data.spec,
             batch_size=BATCH[family],
@@ -85,9 +87,10 @@ def _epoch(family: str, data, batches=None) -> Callable[[], object]:
 
 def held(family: str, budget: int | None = None) -> Callable[[], object]:
     """An epoch of the zoo on the images of the prepared mnist, held in memory."""
-    from zoo import data
+    from zoo.data.config import DataConfig
+    from zoo.data.loading import load_data
 
-    return _epoch(family, data.load("mnist", budget=budget))
+    return _epoch(family, load_data(DataConfig("mnist", memory_budget=budget)))
 
 
 def streamed(family: str) -> Callable[[], object]:
@@ -95,7 +98,7 @@ def streamed(family: str) -> Callable[[], object]:
     return held(family, budget=0)
 
 
-def floor(family: str) -> Callable[[], object]:
+def step_only(family: str) -> Callable[[], object]:
     """An epoch of the zoo's step without its input pipeline."""
     return zoo(family, ready=True)
 

@@ -28,16 +28,23 @@ from collections.abc import Callable
 import numpy as np
 from absl import flags
 
-from zoo import cli, launch, registry
-from zoo.cluster import Cluster
+from zoo.commands.flags import under_heading
+from zoo.commands.help import format_help
+from zoo.commands.launch import find_free_ports
+from zoo.commands.runner import import_tensorflow, run_command
+from zoo.distribution.tf_config import Cluster
+from zoo.registry import find_entry
 
-FLAGS = flags.FLAGS
-GROUP = "Benchmark"
-cli.flag(GROUP, "model", str, "cnn", "Name of the model.")
-cli.flag(GROUP, "rounds", int, 3, "Epochs of each contender that count.", 1)
-cli.flag(GROUP, "examples", int, 12_800, "Examples in an epoch.", 100)
-cli.flag(GROUP, "batch_size", int, 128, "Examples in a batch, over all replicas.", 2)
-cli.flag(GROUP, "contender", str, None, "Is one of the processes that take turns.")
+FLAGS = flags.FlagValues()
+WORDS = ""
+BENCHMARK = under_heading(FLAGS, "Benchmark")
+# fmt: off
+flags.DEFINE_string("model", "cnn", "Name of the model.", **BENCHMARK)
+flags.DEFINE_integer("rounds", 3, "Epochs of each contender that count.", 1, **BENCHMARK)
+flags.DEFINE_integer("examples", 12_800, "Examples in an epoch.", 100, **BENCHMARK)
+flags.DEFINE_integer("batch_size", 128, "Examples in a batch, over all replicas.", 2, **BENCHMARK)
+flags.DEFINE_string("contender", None, "Is one of the processes that take turns.", **BENCHMARK)
+# fmt: on
 CONTENDERS = {"one": 1, "mirrored": 1, "workers": 2}  # processes
 
 
@@ -45,54 +52,62 @@ def epochs(contender: str) -> dict[str, Callable[[], None]]:
     """Functions that train an epoch: "with" exchange, and "without" it where there is any."""
     import tensorflow as tf
 
-    from zoo import distribution, multi_worker, training
-    from zoo.data import pipeline
-    from zoo.data.parts import Parts
-    from zoo.data.spec import Arrays, Data, Spec
+    from zoo.data.batching import make_training_batches
+    from zoo.data.microbatches import MicroBatches
+    from zoo.data.spec import Spec
+    from zoo.data.splits import Arrays, Data
+    from zoo.distribution.keras_patches import spans_workers
+    from zoo.distribution.strategy import choose_strategy, distribute_batches
+    from zoo.training.building import prepare_model
 
     if contender == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         both = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, both)
     name = {"one": "cpu", "mirrored": "mirrored", "workers": "multi_worker"}[contender]
-    strategy, _ = distribution.strategy(name)
+    strategy, _ = choose_strategy(name)
     random = np.random.default_rng(0)
     shape = (FLAGS.examples, 28, 28, 1)
     split = Arrays(random.integers(0, 256, shape, "uint8"), random.integers(0, 10, FLAGS.examples))
     spec = Spec("image", (28, 28, 1), tuple("0123456789"))
     data = Data("noise", "", spec, split, split, split, {})
-    entry = registry.find(FLAGS.model)
+    entry = find_entry(FLAGS.model)
     recipe = dataclasses.replace(
         entry.recipe, batch_size=FLAGS.batch_size, jit_compile=False, steps_per_execution=1
     )
 
-    def batches(parts):
+    def batches(microbatches):
         settings = {"changes": {}, "one_hot": False, "class_weights": None, "seed": 0}
         epoch = tf.Variable(0, dtype=tf.int64)
-        return pipeline.training_batches(
-            split, spec, batch_size=FLAGS.batch_size, epoch=epoch, parts=parts, **settings
+        return make_training_batches(
+            split,
+            spec,
+            batch_size=FLAGS.batch_size,
+            epoch=epoch,
+            microbatches=microbatches,
+            **settings,
         )
 
     def trainer(strategy, dataset, exchange):
         with strategy.scope():
-            model, _ = training.build(entry, {}, recipe, data, seed=0)
+            model, _ = prepare_model(entry, {}, recipe, data, seed=0)
         if not exchange:
             model.optimizer._all_reduce_sum_gradients = lambda pairs: pairs
         return lambda: model.fit(dataset, verbose=0, shuffle=False)
 
-    found = {"with": trainer(strategy, distribution.batches(strategy, recipe, batches), True)}
+    found = {"with": trainer(strategy, distribute_batches(strategy, recipe, batches), True)}
     if contender == "mirrored":
-        dataset = distribution.batches(strategy, recipe, batches)
+        dataset = distribute_batches(strategy, recipe, batches)
         found["without"] = trainer(strategy, dataset, False)
-    if multi_worker.spans_workers(strategy):
-        own = batches(Parts(2, strategy.cluster_resolver.task_id, 1))
+    if spans_workers(strategy):
+        own = batches(MicroBatches(2, strategy.cluster_resolver.task_id, 1))
         found["without"] = trainer(tf.distribute.get_strategy(), own, True)
     return found
 
 
 def take_turns() -> None:
     """One process of a contender: trains an epoch of the kind that each line names."""
-    cli.import_tensorflow()
+    import_tensorflow()
     found = epochs(FLAGS.contender)
     print(" ".join(found), flush=True)
     for line in sys.stdin:
@@ -103,7 +118,7 @@ def take_turns() -> None:
 def start(contender: str) -> list[subprocess.Popen]:
     """The processes of a contender."""
     count = CONTENDERS[contender]
-    addresses = tuple(f"localhost:{port}" for port in launch.free_ports(count))
+    addresses = tuple(f"localhost:{port}" for port in find_free_ports(count))
     started = []
     for i in range(count):
         environment = os.environ | {"TF_CONFIG": Cluster(addresses, i).config()}
@@ -160,5 +175,10 @@ def main() -> None:
         print(line)
 
 
+def format_help_text() -> str:
+    """What --help prints."""
+    return format_help(__doc__, FLAGS)
+
+
 if __name__ == "__main__":
-    cli.run(main, lambda: cli.help_text(__doc__, [GROUP]))
+    run_command(sys.modules[__name__], sys.argv[1:])

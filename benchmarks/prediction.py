@@ -9,6 +9,7 @@
 """
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,13 +17,16 @@ from collections.abc import Callable
 import numpy as np
 from absl import flags
 
-from zoo import cli
+from zoo.commands.flags import under_heading
+from zoo.commands.help import format_help
+from zoo.commands.runner import import_tensorflow, run_command
 
-FLAGS = flags.FLAGS
-GROUP = "Benchmark"
-cli.flag(GROUP, "model", str, "cnn", "A model with weights for mnist.")
-cli.flag(GROUP, "examples", int, 10_000, "Images.", 256)
-cli.flag(GROUP, "rounds", int, 5, "Rounds that count.", 1)
+FLAGS = flags.FlagValues()
+WORDS = ""
+BENCHMARK = under_heading(FLAGS, "Benchmark")
+flags.DEFINE_string("model", "cnn", "A model with weights for mnist.", **BENCHMARK)
+flags.DEFINE_integer("examples", 10_000, "Images.", 256, **BENCHMARK)
+flags.DEFINE_integer("rounds", 5, "Rounds that count.", 1, **BENCHMARK)
 BLOCK, CALLS = 256, 200
 
 
@@ -55,7 +59,7 @@ def contenders(folder: str) -> dict[str, Callable[[], object]]:
 
 def main() -> None:
     """Prints medians, and the median ratio to Keras within a round."""
-    cli.import_tensorflow()
+    import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         calls = contenders(folder)
         seconds = {name: [] for name in calls}
@@ -73,5 +77,10 @@ def main() -> None:
     print(f"one image        {latency:9.2f} ms a call of the export")
 
 
+def format_help_text() -> str:
+    """What --help prints."""
+    return format_help(__doc__, FLAGS)
+
+
 if __name__ == "__main__":
-    cli.run(main, lambda: cli.help_text(__doc__, [GROUP]))
+    run_command(sys.modules[__name__], sys.argv[1:])

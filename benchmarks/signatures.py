@@ -7,6 +7,7 @@ of many calls. All take turns, call by call, so that the ratios of one run belon
 """
 
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,10 +15,17 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from zoo import cli, registry
+from zoo.commands.flags import under_heading
+from zoo.commands.help import format_help
+from zoo.commands.runner import import_tensorflow, run_command
+from zoo.registry import find_entry
 
-FLAGS = flags.FLAGS
-WORDS = ("", "[UNK]", "[SEP]", *(f"word{i}" for i in range(1000)))
+FLAGS = flags.FlagValues()
+WORDS = ""
+BENCHMARK = under_heading(FLAGS, "Benchmark")
+flags.DEFINE_string("model", "cnn", "Name of the model.", **BENCHMARK)
+flags.DEFINE_integer("calls", 200, "Calls of each that count.", 1, **BENCHMARK)
+VOCABULARY = ("", "[UNK]", "[SEP]", *(f"word{i}" for i in range(1000)))
 
 
 def contenders(name: str, batch: int) -> dict:
@@ -25,12 +33,13 @@ def contenders(name: str, batch: int) -> dict:
     import tensorflow as tf
 
     import zoo
-    from zoo import saved_model
-    from zoo.data import text
     from zoo.data.spec import Spec, Tokenizer
-    from zoo.serving import examples
+    from zoo.data.text_encoding import make_encoder
+    from zoo.evaluation.predictions import make_predictor
+    from zoo.exporting.warmup import make_signature_inputs
+    from zoo.training.building import build_model
 
-    entry = registry.find(name)
+    entry = find_entry(name)
     random = np.random.default_rng(0)
     kind = entry.kinds[0]
     if kind == "image":
@@ -42,33 +51,33 @@ def contenders(name: str, batch: int) -> dict:
     else:
         if entry.tokenizer != "words":
             raise zoo.UserError(f"model={name!r}: expected one of images, numbers or words")
-        spec = Spec("text", (200,), ("neg", "pos"), tokenizer=Tokenizer("words", WORDS, 200))
-        drawn = random.choice(WORDS[3:], (batch, 150))
+        spec = Spec("text", (200,), ("neg", "pos"), tokenizer=Tokenizer("words", VOCABULARY, 200))
+        drawn = random.choice(VOCABULARY[3:], (batch, 150))
         samples = np.array([" ".join(row) for row in drawn], object)
-    model = registry.build(entry, spec, {})
+    model = build_model(entry, spec, {})
     with tempfile.TemporaryDirectory() as folder:
         version = zoo.export(model, Path(folder, name), spec=spec, samples=samples)
         served = tf.saved_model.load(str(version)).signatures
 
     def bound(signature):
-        inputs = examples.inputs(spec, samples, signature)
+        inputs = make_signature_inputs(spec, samples, signature)
         given = {key: tf.constant(value) for key, value in inputs.items()}
         return lambda: signature_of(signature, given)
 
     def signature_of(signature, given):
         return next(iter(served[signature](**given).values())).numpy()
 
-    raw = examples.inputs(spec, samples, "serving_default")
+    raw = make_signature_inputs(spec, samples, "serving_default")
     if spec.tokenizer:
-        raw = {"tokens": text.encoder(spec.tokenizer)[0](*map(tf.constant, raw.values()))}
+        raw = {"tokens": make_encoder(spec.tokenizer)[0](*map(tf.constant, raw.values()))}
     ready = {key: tf.constant(value) for key, value in raw.items()}
-    predict = saved_model.predictor(model)
+    predict = make_predictor(model)
     return {"keras": lambda: predict(ready).numpy()} | {name: bound(name) for name in served}
 
 
 def main() -> None:
     """Prints a line for each signature."""
-    cli.import_tensorflow()
+    import_tensorflow()
     print(f"{FLAGS.model}: median of {FLAGS.calls} calls, one process, all in turns")
     medians = {}
     for batch in (1, 32):
@@ -90,7 +99,10 @@ def main() -> None:
         )
 
 
+def format_help_text() -> str:
+    """What --help prints."""
+    return format_help(__doc__, FLAGS)
+
+
 if __name__ == "__main__":
-    cli.flag("Benchmark", "model", str, "cnn", "Name of the model.")
-    cli.flag("Benchmark", "calls", int, 200, "Calls of each that count.", 1)
-    cli.run(main, lambda: cli.help_text(__doc__, ["Benchmark"]))
+    run_command(sys.modules[__name__], sys.argv[1:])

@@ -19,12 +19,17 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from zoo import cli
+from zoo.commands import train
+from zoo.commands.flags import under_heading
+from zoo.commands.help import format_help
+from zoo.commands.runner import import_tensorflow, run_command
 from zoo.errors import UserError
 
-FLAGS = flags.FLAGS
-cli.flag("Soak", "kills", int, 10, "How often the training is killed.", 1)
-cli.flag("Soak", "moments", int, 0, "Seed of the moments.", 0)
+FLAGS = flags.FlagValues()
+WORDS = "TRAINING_FLAG..."
+SOAK = under_heading(FLAGS, "Soak")
+flags.DEFINE_integer("kills", 10, "How often the training is killed.", 1, **SOAK)
+flags.DEFINE_integer("moments", 0, "Seed of the moments.", 0, **SOAK)
 
 # of metrics.json, what is a matter of time and place
 _TIMES = {"seconds", "examples_per_second", "peak_memory_mib", "command", "export", "formats"}
@@ -32,25 +37,28 @@ _TIMES = {"seconds", "examples_per_second", "peak_memory_mib", "command", "expor
 
 def main(*command: str) -> None:
     """Runs the training undisturbed, then with the kills, and compares."""
-    cli.import_tensorflow()
-    import train  # noqa: F401
-    from zoo import callbacks, checkpoints, checksums, report, saved_model
+    import_tensorflow()
+    from zoo.evaluation import mistakes
+    from zoo.exporting import saved_model
+    from zoo.storage import checksums
+    from zoo.training import callbacks, checkpoints
 
     random = np.random.default_rng(FLAGS.moments)
-    # what is called there, and how many of its calls may pass before
+    # what is called there, by the module or class that it is looked up in, and how many of its
+    # calls may pass before
     training = {
-        "in an epoch": (callbacks.Keep, "on_train_batch_end", 5),
-        "at the end of an epoch": (callbacks.Keep, "on_epoch_end", 1),
-        "in validation": (callbacks.Keep, "on_test_batch_end", 2),
-        "while a checkpoint is written": (checksums, "digest", 2),
-        "before a checkpoint gets its name": (checkpoints, "_flush", 5),
+        "in an epoch": (callbacks.CheckpointCallback, "on_train_batch_end", 5),
+        "at the end of an epoch": (callbacks.CheckpointCallback, "on_epoch_end", 1),
+        "in validation": (callbacks.CheckpointCallback, "on_test_batch_end", 2),
+        "while a checkpoint is written": (checksums, "compute_sha256", 2),
+        "before a checkpoint gets its name": (checkpoints, "_flush_to_disk", 5),
         "while history.csv is written": (callbacks.csv, "DictWriter", 1),
     }
     rest = {
-        "while the test split is scored": (report, "evaluate", 1),
-        "while an export is written": (saved_model, "_name_methods", 1),
-        "while an export is checked": (saved_model.check, "check", 1),
-        "before an export is published": (saved_model, "_publish", 1),
+        "while the test split is scored": (mistakes, "evaluate_model", 1),
+        "while an export is written": (saved_model, "_set_method_names", 1),
+        "while an export is checked": (saved_model, "verify_export", 1),
+        "before an export is published": (saved_model, "_publish_version", 1),
     }
     points, left = training | rest, FLAGS.kills
     with tempfile.TemporaryDirectory() as folder:
@@ -108,20 +116,18 @@ def _arm(owner: Any, name: str, calls: int) -> None:
 
 
 def _train(command: tuple[str, ...], run: Path) -> None:
-    import train
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     exports = run.with_name(f"{run.name}-exports")
     places = [f"--run_dir={run}", f"--export_dir={exports}", "--checkpoint_every=7"]
     sys.argv = ["train.py", *command, *places]
-    cli.run(train.main, train.help_text)
+    run_command(train, sys.argv[1:])
 
 
 def _compare(undisturbed: Path, killed: Path) -> None:
     """Raises AssertionError where two finished runs differ."""
-    from zoo import checkpoints
+    from zoo.training.checkpoints import find_latest_checkpoint
 
-    ends = [checkpoints.latest(run)[0] for run in (undisturbed, killed)]
+    ends = [find_latest_checkpoint(run)[0] for run in (undisturbed, killed)]
     first, second = (dict(np.load(end.path / "variables.npz")) for end in ends)
     assert first.keys() == second.keys()
     for name in first:
@@ -155,10 +161,10 @@ def _weights(path: Path) -> list[np.ndarray]:
     return arrays
 
 
-def help_text() -> str:
+def format_help_text() -> str:
     """What --help prints."""
-    return cli.help_text(__doc__, ("Soak",))
+    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":
-    cli.run(main, help_text, "TRAINING_FLAGS...")
+    run_command(sys.modules[__name__], sys.argv[1:])

@@ -16,20 +16,23 @@ from pathlib import Path
 
 from absl import flags
 
-from zoo import cli
+from zoo.commands.flags import under_heading
+from zoo.commands.help import format_help
+from zoo.commands.runner import run_command
 
-FLAGS = flags.FLAGS
-GROUP = "Benchmark"
-cli.flag(GROUP, "rounds", int, 5, "Processes of each kind that count.", 1)
-cli.flag(GROUP, "dataset", str, "mnist_5k", "Of the training.")
-cli.flag(GROUP, "data_dir", str, None, "Where TFDS keeps prepared data.")
+FLAGS = flags.FlagValues()
+WORDS = ""
+BENCHMARK = under_heading(FLAGS, "Benchmark")
+flags.DEFINE_integer("rounds", 5, "Processes of each kind that count.", 1, **BENCHMARK)
+flags.DEFINE_string("dataset", "mnist_5k", "Of the training.", **BENCHMARK)
+flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared data.", **BENCHMARK)
 
 FIRST_STEP = """
 import os, runpy, sys
-from zoo import cli
-cli.import_tensorflow()
-from zoo import callbacks
-callbacks.Progress.on_train_batch_end = lambda *_, **__: os._exit(0)
+from zoo.commands.runner import import_tensorflow
+import_tensorflow()
+from zoo.training.callbacks import ProgressCallback
+ProgressCallback.on_train_batch_end = lambda *_, **__: os._exit(0)
 sys.argv = sys.argv[1:]
 runpy.run_path("train.py", run_name="__main__")
 """
@@ -69,5 +72,10 @@ def main() -> None:
         print(f"{name:20} {middle:6.2f} s   {middle / base:5.2f} of the import", flush=True)
 
 
+def format_help_text() -> str:
+    """What --help prints."""
+    return format_help(__doc__, FLAGS)
+
+
 if __name__ == "__main__":
-    cli.run(main, lambda: cli.help_text(__doc__, [GROUP]))
+    run_command(sys.modules[__name__], sys.argv[1:])

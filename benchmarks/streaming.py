@@ -7,13 +7,19 @@ epoch by epoch. The first epoch, which traces and compiles, does not count.
 """
 
 import statistics
+import sys
 
 from absl import flags
 
 from benchmarks import compare
-from zoo import cli
+from zoo.commands.flags import under_heading
+from zoo.commands.help import format_help
+from zoo.commands.runner import run_command
 
-FLAGS = flags.FLAGS
+FLAGS = flags.FlagValues()
+WORDS = ""
+BENCHMARK = under_heading(FLAGS, "Benchmark")
+flags.DEFINE_integer("rounds", 5, "Epochs of each kind that count.", 1, **BENCHMARK)
 
 
 def main() -> None:
@@ -27,5 +33,10 @@ def main() -> None:
         print(f"{name}: peak MiB after each epoch: {', '.join(f'{one:,.0f}' for one in found)}")
 
 
+def format_help_text() -> str:
+    """What --help prints."""
+    return format_help(__doc__, FLAGS)
+
+
 if __name__ == "__main__":
-    cli.run(main, lambda: cli.help_text(__doc__, [compare.GROUP]))
+    run_command(sys.modules[__name__], sys.argv[1:])

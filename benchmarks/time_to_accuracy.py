@@ -22,15 +22,19 @@ from pathlib import Path
 
 from absl import flags
 
-from zoo import cli
+from zoo.commands.flags import under_heading
+from zoo.commands.help import format_help
+from zoo.commands.runner import import_tensorflow, run_command
 from zoo.errors import UserError
+from zoo.registry import find_entry
 
-FLAGS = flags.FLAGS
-GROUP = "Benchmark"
+FLAGS = flags.FlagValues()
+WORDS = "FLAG..."
+BENCHMARK = under_heading(FLAGS, "Benchmark")
+flags.DEFINE_string("model", "cnn", "Of cnn, transformer.", **BENCHMARK)
+flags.DEFINE_integer("most_epochs", 20, "Of the plain script.", 1, **BENCHMARK)
 TARGETS = {"cnn": 0.99, "transformer": 0.86}
 DATASETS = {"cnn": "mnist", "transformer": "imdb_reviews"}
-cli.flag(GROUP, "model", str, "cnn", "Of cnn, transformer.")
-cli.flag(GROUP, "most_epochs", int, 20, "Of the plain script.", 1)
 
 
 def zoo_run(name: str, arguments: list[str]) -> tuple[float, float]:
@@ -50,22 +54,24 @@ def plain(name: str, most_epochs: int):
     """Yields seconds and test accuracy after each epoch of the plain script."""
     import keras
 
-    from zoo import data, registry
+    from zoo.data.config import DataConfig
+    from zoo.data.loading import load_data
+    from zoo.training.building import build_model
 
-    found = data.load(DATASETS[name], length=None if name == "cnn" else 200)
+    data = load_data(DataConfig(DATASETS[name], length=None if name == "cnn" else 200))
     keras.utils.set_random_seed(0)
     if name == "cnn":
-        model, batch_size = registry.build(registry.find(name), found.spec, {}), 64
+        model, batch_size = build_model(find_entry(name), data.spec, {}), 64
     else:
-        model, batch_size = keras_io(len(found.spec.tokenizer.vocabulary), 200), 32
+        model, batch_size = keras_io(len(data.spec.tokenizer.vocabulary), 200), 32
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, metrics=["accuracy"])
     seconds = 0.0
     for _ in range(most_epochs):
         started = time.perf_counter()
-        model.fit(found.train.x, found.train.y, batch_size=batch_size, verbose=0)
+        model.fit(data.train.x, data.train.y, batch_size=batch_size, verbose=0)
         seconds += time.perf_counter() - started
-        yield seconds, model.evaluate(found.test.x, found.test.y, batch_size=256, verbose=0)[1]
+        yield seconds, model.evaluate(data.test.x, data.test.y, batch_size=256, verbose=0)[1]
 
 
 def keras_io(words: int, length: int):
@@ -93,7 +99,7 @@ def main(*arguments: str) -> None:
     target = TARGETS[FLAGS.model]
     ours, accuracy = zoo_run(FLAGS.model, list(arguments))
     print(f"zoo: {ours:.1f} s, test accuracy {accuracy:.2%}", flush=True)
-    cli.import_tensorflow()
+    import_tensorflow()
     for epoch, (theirs, reached) in enumerate(plain(FLAGS.model, FLAGS.most_epochs), 1):
         print(f"keras: epoch {epoch}, {theirs:.1f} s, test accuracy {reached:.2%}", flush=True)
         if reached >= target:
@@ -104,5 +110,10 @@ def main(*arguments: str) -> None:
         print(f"to {target:.0%}: zoo / keras {ours / theirs:.2f}")
 
 
+def format_help_text() -> str:
+    """What --help prints."""
+    return format_help(__doc__, FLAGS)
+
+
 if __name__ == "__main__":
-    cli.run(main, lambda: cli.help_text(__doc__, [GROUP]), "FLAG...")
+    run_command(sys.modules[__name__], sys.argv[1:])

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import card, scores
+from zoo.evaluation.model_card import render_card, write_card
+from zoo.evaluation.scores import score_classification, score_regression
 
 RECORD = {
     "model": "lstm",
@@ -26,7 +27,7 @@ RECORD = {
     "versions": {"keras": "3.15.1"},
     "command": "python train.py --flagfile=configs/small.flags",
     "export": "saved_models/lstm/3",
-    "test": scores.classification(
+    "test": score_classification(
         np.array([0, 0, 1, 1]),
         np.array([[1.0, 0], [0, 1], [0, 1], [0, 2]]),
         ("neg|ative", "positive"),
@@ -37,29 +38,29 @@ RECORD = {
 def test_a_run(tmp_path):
     for name in ("curves.png", "confusion.png", "mistakes.txt"):
         (tmp_path / name).touch()
-    card.write(tmp_path, RECORD)
+    write_card(tmp_path, RECORD)
     text = (tmp_path / "card.md").read_text()
     assert text.startswith("# lstm on imdb_reviews\n\n## Model\n")
     for line in (
-        "| source | Hochreiter and Schmidhuber 1997",
-        "| reads | texts of 60 tokens at most |",
-        "| gives | one of 2 classes: neg\\|ative, positive |",
+        "| reference | Hochreiter and Schmidhuber 1997",
+        "| input | texts of up to 60 tokens |",
+        "| output | one of 2 classes: neg\\|ative, positive |",
         "| parameters | 12,345 |",
-        "| multiply-adds | 6,789,012 for one example |",
+        "| multiply-adds | 6,789,012 per example |",
         "| train | 2,250 examples: train[:9%] |",
         "| note | a part of it |",
         "https://www.tensorflow.org/datasets/catalog/imdb_reviews |",
         "| config | small |",
         "| recipe | epochs=3, batch_size=8, optimizer=adam, ema=0.9 |",
         "| seed | 7 |",
-        "| training | 61.5 s, 321.0 examples/s |",
+        "| time | 61.5 s, 321.0 examples/s |",
         "$ python train.py --flagfile=configs/small.flags",
-        "On 4 examples: the test split (test).",
-        "| accuracy | 75.00% (95% interval 30.06% to 95.44%) |",
+        "Measured on the test split (test), 4 examples.",
+        "| accuracy | 75.00% (95% Wilson interval 30.06% to 95.44%) |",
         "| neg\\|ative | 1.0000 | 0.5000 | 0.6667 | 2 |",
         "[The most confident mistakes](mistakes.txt)",
         f'model = zoo.load("{tmp_path}")',
-        "$ python -m zoo.serving.predict --model=lstm texts.txt --server=localhost:8501",
+        "$ zoo predict --model=lstm texts.txt --server=localhost:8501",
     ):
         assert line in text, line
     assert re.findall(r"!\[.*\]\((.*)\)", text) == ["curves.png", "confusion.png"]
@@ -73,13 +74,13 @@ def test_an_evaluation_tells_its_own_scores_and_the_training_of_the_record(tmp_p
         "dataset": "csv:mine.csv",
         "split": "validation",
         "from": "mine.csv",
-        "scores": scores.regression(np.array([1.0, 2.0]), np.array([1.0, 4.0])),
+        "scores": score_regression(np.array([1.0, 2.0]), np.array([1.0, 4.0])),
         "command": "python -m zoo.evaluate",
     }
-    text = card.text(tmp_path, RECORD, evaluation)
+    text = render_card(tmp_path, RECORD, evaluation)
     assert text.startswith("# lstm on csv:mine.csv\n")
-    assert "On 2 examples: the validation split (csv:mine.csv: mine.csv)." in text
-    assert "| mae | 1 (95% interval" in text and "| accuracy |" not in text
+    assert "Measured on the validation split (csv:mine.csv: mine.csv), 2 examples." in text
+    assert "| mae | 1 (95% bootstrap interval" in text and "| accuracy |" not in text
     assert "| name | imdb_reviews |" in text and "--flagfile=configs/small.flags" in text
     assert 'zoo.get("lstm", weights="imdb")' in text
 
@@ -90,17 +91,17 @@ def test_a_record_of_someone_else_breaks_nothing(tmp_path):
     evaluation["scores"] = RECORD["test"]
     for strange in (None, 7, "x", [], {"a": []}, [["b"]]):
         poor = dict.fromkeys(RECORD, strange)
-        text = card.text(tmp_path, poor, evaluation)
+        text = render_card(tmp_path, poor, evaluation)
         assert "| accuracy | 75.00%" in text
-        assert f"| multiply-adds | {'7' if strange == 7 else 'unknown'} for" in text
-    assert "unknown" in card.text(tmp_path, {}, evaluation)
+        assert f"| multiply-adds | {'7' if strange == 7 else 'unknown'} per" in text
+    assert "unknown" in render_card(tmp_path, {}, evaluation)
 
 
 def test_licences():
     for dataset, licence in (
         ("synthetic_reviews", "Apache 2.0"),
         ("glue/mrpc", "catalog/glue |"),
-        ("folder:photos", "whoever gave the files knows"),
+        ("folder:photos", "not recorded: see where the files come from"),
     ):
         record = {"dataset": dataset, "test": RECORD["test"]}
-        assert licence in card.text(Path("nowhere"), record)
+        assert licence in render_card(Path("nowhere"), record)

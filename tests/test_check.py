@@ -7,13 +7,13 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from serving_double import Double, small_models
+from support.paths import ROOT
+from support.serving_double import Double, small_models
 
 import zoo
-from zoo import saved_model
-from zoo.errors import UserError
-from zoo.serving import check, examples
+from zoo.exporting.loading import load_spec
+from zoo.exporting.verification import VerificationError, verify_export
+from zoo.exporting.warmup import read_warmup, write_warmup
 
 SIGNATURES = {"serving_default", "image_bytes", "classify", "features", "top_k"}
 
@@ -31,46 +31,42 @@ def version(exported, tmp_path):
 
 @pytest.fixture
 def command(python):
-    return lambda *words: python("-m", "zoo.serving.check", *words)
+    return lambda *words: python("-m", "zoo", "check", *words)
 
 
 def test_every_signature_is_called_with_every_record(version):
-    recorded = [
-        (name, len(next(iter(given.values())))) for name, given in examples.read_warmup(version)
-    ]
+    recorded = [(name, len(next(iter(given.values())))) for name, given in read_warmup(version)]
     assert sorted(recorded) == sorted((name, size) for name in SIGNATURES for size in (1, 32))
-    lines = check.check(version)
+    lines = verify_export(version)
     assert {line.partition(":")[0] for line in lines} == SIGNATURES
-    assert all("batches of 1 and 32 agree with Keras" in line for line in lines)
+    assert all("batches of 1 and 32 match the Keras model" in line for line in lines)
 
 
 def test_other_weights_are_found(version):
     other = zoo.get("perceptron")
-    with pytest.raises(
-        check.Failed, match=r"differs from the Keras model's by|is not the Keras model's"
-    ):
-        check.check(version, other)
+    with pytest.raises(VerificationError, match="differs from the Keras model's"):
+        verify_export(version, other)
 
 
 def test_a_signature_without_a_record_is_found(version):
-    spec = saved_model.spec(version)
+    spec = load_spec(version)
     images = np.zeros((2, 28, 28, 1), "uint8")
-    examples.write_warmup(version, spec, images, ["serving_default"])
-    with pytest.raises(check.Failed, match="there is no warm-up record for it"):
-        check.check(version)
+    write_warmup(version, spec, images, ["serving_default"])
+    with pytest.raises(VerificationError, match="it has no warm-up record"):
+        verify_export(version)
 
 
 def test_a_record_of_no_signature_is_found(version):
-    spec = saved_model.spec(version)
+    spec = load_spec(version)
     images = np.zeros((2, 28, 28, 1), "uint8")
-    examples.write_warmup(version, spec, images, [*SIGNATURES, "nonsense"])
-    with pytest.raises(check.Failed, match="nonsense: a warm-up record names it"):
-        check.check(version)
+    write_warmup(version, spec, images, [*SIGNATURES, "nonsense"])
+    with pytest.raises(VerificationError, match="nonsense: there is a warm-up record for it, but"):
+        verify_export(version)
 
 
 def test_the_command(exported, version, command):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    run = [sys.executable, "-m", "zoo.serving.check", exported.parent]
+    run = [sys.executable, "-m", "zoo", "check", exported.parent]
     done = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.stderr == ""
     assert done.returncode == 0 and len(done.stdout.splitlines()) == len(SIGNATURES), done.stderr
@@ -81,26 +77,31 @@ def test_the_command(exported, version, command):
 
 
 @pytest.mark.parametrize("name", ["cnn", "pairs", "price"])
-def test_a_server_is_checked_over_both_ways(name):
-    """Here the server is a stand-in; the command takes TF Serving's addresses."""
-    double = Double(small_models())
+def test_a_server_is_checked_over_both_ways(name, command):
+    """Here the server is a stand-in."""
+    double, version = Double(small_models()), small_models() / name / "1"
     try:
-        for way, address in (("REST", double.rest), ("gRPC", double.grpc)):
-            lines = check._check_server(small_models() / name / "1", way, address)
-            assert all(line.startswith(way) and "agree with Keras" in line for line in lines)
-            assert {"serving_default", "features"} <= {
-                line.split()[1].rstrip(":") for line in lines
-            }
-        with pytest.raises(UserError, match=r"127\.0\.0\.1:9 "):
-            check._check_server(small_models() / name / "1", "REST", "127.0.0.1:9")
+        done = command(version, f"--server={double.rest}", f"--grpc={double.grpc}")
     finally:
         double.stop()
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert all("match the Keras model" in line for line in lines)
+    for way in ("REST", "gRPC"):
+        found = {line.split()[1].rstrip(":") for line in lines if line.startswith(f"{way} ")}
+        assert {"serving_default", "features"} <= found
+
+
+def test_a_server_that_is_not_there(command):
+    done = command(small_models() / "price" / "1", "--server=127.0.0.1:9")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("python -m zoo check: 127.0.0.1:9 ")
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "expected DIR, given nothing"),
+        ([], "expected DIR, got nothing"),
         (["nowhere"], "there is no export; expected one such as saved_models/cnn/1"),
         (["nowhere", "--server"], "Missing value for flag --server"),
     ],

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import requests
 from PIL import Image
-from serving_double import Double, small_models
+from support.serving_double import Double, small_models
 
 import zoo
 from zoo.errors import UserError
-from zoo.serving import remote as apis
-from zoo.serving import values
+from zoo.exporting.tensors import make_example
+from zoo.exporting.validation import InputRefusedError
+from zoo.serving import transports
 from zoo.serving.client import Client
-from zoo.serving.values import Refused
 
 BINARY = os.environ.get("TF_MODEL_SERVER") or shutil.which("tensorflow_model_server")
 MODELS = ("cnn", "gru", "pairs", "flower", "price")
@@ -146,7 +146,7 @@ def inputs(model, signature, count):
     if signature == "top_k":
         return raw(model, count) | {"k": np.arange(count) + 1}
     if signature in ("classify", "regress"):
-        made = [values.tf_example(one).SerializeToString() for one in examples(model, count)]
+        made = [make_example(one).SerializeToString() for one in examples(model, count)]
         return {"inputs": made}
     return raw(model, count)
 
@@ -209,10 +209,10 @@ def test_what_is_known_of_a_model(server, local):
         for other in ways(model, server):
             assert other.metadata == local(model).metadata
             spec = other.spec()
-            assert spec["kind"] == known["kind"]
-            assert (spec["class_names"] is None) == (known["class_names"] is None)
-            assert "text" in spec["kind"] or spec["shape"] == known["shape"]
-    assert local("flower").spec()["feature_names"] == ("a", "b", "c d")
+            assert spec.kind == known.kind
+            assert (spec.class_names is None) == (known.class_names is None)
+            assert spec.is_text or spec.shape == known.shape
+    assert local("flower").spec().feature_names == ("a", "b", "c d")
     for client in (local("cnn"), *ways("cnn", server)):
         assert client.versions() == {1: "AVAILABLE", 2: "AVAILABLE"}
 
@@ -224,15 +224,15 @@ def test_versions_and_labels(server, exports, local):
         for which in ({"version": 1}, {"version": 2}, {"label": "stable"}):
             assert_same(Client("cnn", **where, **which).predict(given), expected)
         address = next(iter(where.values()))
-        with pytest.raises(UserError, match=rf"^{address} answered that it has no cnn, 7: "):
+        with pytest.raises(UserError, match=rf"^{address} does not serve cnn, 7: "):
             Client("cnn", **where, version=7).predict(given)
-        with pytest.raises(UserError, match=rf"^{address} refused it: .*label: nowhere$"):
+        with pytest.raises(UserError, match=rf"^{address} refused the request: .*label: nowhere$"):
             Client("cnn", **where, label="nowhere").predict(given)
         with pytest.raises(
-            UserError, match=rf"^{address} answered that it has no cnm: .*see which"
+            UserError, match=rf"^{address} does not serve cnm: .*check the models"
         ):
             Client("cnm", **where).predict(given)
-        with pytest.raises(UserError, match=f"^{address} answered that it has no cnm"):
+        with pytest.raises(UserError, match=f"^{address} does not serve cnm"):
             Client("cnm", **where).versions()
     assert_same(Client("cnn", export_dir=exports, version=1).predict(given), expected)
 
@@ -240,7 +240,7 @@ def test_versions_and_labels(server, exports, local):
 def test_what_does_not_suit_the_model_is_refused_alike(server, local):
     for model, ask, message in REFUSED:
         for client in (local(model), *ways(model, server)):
-            with pytest.raises(Refused) as caught:
+            with pytest.raises(InputRefusedError) as caught:
                 ask(client)
             assert message in str(caught.value) and "\n" not in str(caught.value)
 
@@ -278,12 +278,12 @@ def test_signatures_that_are_not_there(local, remote):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"server": "a:1", "grpc": "b:2"}, "server=a:1 and grpc=b:2: give one of them"),
-        ({"version": 1, "label": "x"}, "version=1 and label=x: give one of them"),
+        ({"server": "a:1", "grpc": "b:2"}, "server=a:1 and grpc=b:2: pass only one of them"),
+        ({"version": 1, "label": "x"}, "version=1 and label=x: pass only one of them"),
         ({"label": "x"}, "label=x: only a server knows labels"),
-        ({"server": "localhost"}, "'localhost' is no server: expected HOST:PORT"),
-        ({"server": "http://localhost:1"}, "'http://localhost:1' is no server: expected HOST"),
-        ({"grpc": "localhost:grpc"}, "'localhost:grpc' is no server: expected HOST:PORT"),
+        ({"server": "localhost"}, "'localhost' is not an address: expected HOST:PORT"),
+        ({"server": "http://localhost:1"}, "'http://localhost:1' is not an address: expected HOST"),
+        ({"grpc": "localhost:grpc"}, "'localhost:grpc' is not an address: expected HOST:PORT"),
         ({"version": 3}, "cnn has no version 3; it has: 1, 2"),
         ({"model": "cnm"}, "has no model 'cnm'. Did you mean 'cnn'? It has: cnn, flower, gru"),
         ({"model": ""}, "has no model ''"),
@@ -299,12 +299,12 @@ def test_mistakes_in_the_settings(settings, message, exports):
 def test_broken_exports(exports, tmp_path):
     shutil.copytree(exports / "price", tmp_path / "price")
     (tmp_path / "price/1/assets.extra/zoo.json").write_text("{")
-    with pytest.raises(UserError, match=r"zoo\.json: this is no JSON: "):
+    with pytest.raises(UserError, match=r"zoo\.json: not valid JSON: "):
         Client("price", export_dir=tmp_path).spec()
     (tmp_path / "price/1/assets.extra/zoo.json").unlink()
-    assert Client("price", export_dir=tmp_path).spec()["kind"] == "features"
+    assert Client("price", export_dir=tmp_path).spec().kind == "features"
     (tmp_path / "price/1/saved_model.pb").write_bytes(b"broken")
-    with pytest.raises(UserError, match="price/1: this is no SavedModel that TensorFlow can load"):
+    with pytest.raises(UserError, match="price/1: this is not a SavedModel that TensorFlow can load"):
         Client("price", export_dir=tmp_path).regress([{}])
 
 
@@ -334,7 +334,7 @@ assert not {{"tensorflow", "keras", "grpc"}} & sys.modules.keys()
 def pauses(monkeypatch):
     """The pauses that were asked for, and not made."""
     asked = []
-    monkeypatch.setattr(apis.time, "sleep", asked.append)
+    monkeypatch.setattr(transports.time, "sleep", asked.append)
     return asked
 
 
@@ -360,7 +360,7 @@ def test_what_was_refused_is_not_sent_again(remote, double):
     client = Client("cnn", **remote)
     client.metadata  # noqa: B018
     double.asked = 0
-    with pytest.raises(Refused):
+    with pytest.raises(InputRefusedError):
         client.predict({"image_bytes": [b"no image"]}, "image_bytes")
     assert double.asked == 1
     with pytest.raises(UserError, match="has no cnm"):
@@ -372,7 +372,7 @@ def test_a_server_that_is_too_late(remote, double):
     client = Client("price", **remote, timeout=0.2, retries=1)
     client.metadata  # noqa: B018
     double.delay, double.asked = 0.6, 0
-    with pytest.raises(UserError, match=r"gave no answer in 0\.2 s: give it longer.*\(2 attempts"):
+    with pytest.raises(UserError, match=r"did not answer in 0\.2 s: raise the timeout.*\(2 attempts"):
         client.predict(raw("price", 1))
     assert double.asked == 2
 
@@ -398,7 +398,7 @@ def test_a_server_that_appears_between_two_attempts(way, exports, local, monkeyp
             started.append(Double(exports, ports=ports))
         sleep(pause)
 
-    monkeypatch.setattr(apis.time, "sleep", start)
+    monkeypatch.setattr(transports.time, "sleep", start)
     try:
         client = Client("price", **{way: f"127.0.0.1:{ports[way == 'grpc']}"}, retries=5)
         assert_same(client.predict(raw("price", 1)), local("price").predict(raw("price", 1)))
@@ -425,11 +425,11 @@ class Other(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("code", "content", "message"),
     [
-        (200, b"<html>hello</html>", "does not answer as TF Serving's REST API does: mend HOST"),
-        (200, b'{"a": 1}', "does not answer as TF Serving's REST API does: mend HOST:PORT"),
-        (200, b"[]", "does not answer as TF Serving's REST API does: mend HOST:PORT"),
-        (500, b"a\nb", "answered 500: a b: see its log"),
-        (404, b'{"error": "Malformed"}', "answered that it has no cnn: Malformed: see which"),
+        (200, b"<html>hello</html>", "does not answer as TF Serving's REST API does: correct HOST"),
+        (200, b'{"a": 1}', "does not answer as TF Serving's REST API does: correct HOST:PORT"),
+        (200, b"[]", "does not answer as TF Serving's REST API does: correct HOST:PORT"),
+        (500, b"a\nb", "answered 500: a b: see the server's log"),
+        (404, b'{"error": "Malformed"}', "does not serve cnn: Malformed: check the models"),
     ],
 )
 def test_a_server_of_another_kind(code, content, message):

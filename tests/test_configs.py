@@ -7,9 +7,12 @@ import re
 import pytest
 from absl import flags
 from absl.testing import flagsaver
-from conftest import ROOT
+from support.paths import ROOT
 
-from zoo import cli, registry
+from zoo.commands import train
+from zoo.commands.flags import parse_hparams, read_settings
+from zoo.commands.runner import parse_flags
+from zoo.registry import find_entry
 
 CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
 RESULTS = ROOT / "results" / "results.csv"
@@ -45,15 +48,16 @@ def disagreement(path, rows):
 
 
 @pytest.fixture
-def parsed(train_module):
+def parsed():
     """Reads a flagfile as train.py does."""
+    saved = flagsaver.save_flag_values(train.FLAGS)
 
     def parse(path):
-        flags.FLAGS(["train.py", f"--flagfile={path}"])
-        return flags.FLAGS
+        parse_flags(train, [f"--flagfile={path}"])
+        return train.FLAGS
 
-    with flagsaver.flagsaver():
-        yield parse
+    yield parse
+    flagsaver.restore_flag_values(saved, train.FLAGS)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
@@ -69,9 +73,9 @@ def test_header_has_three_lines(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
 def test_flags_are_those_of_a_model(path, parsed):
     given = parsed(path)
-    entry = registry.find(given.model)
-    entry.check(cli.hparams(given.hparam), entry.hyperparameters)
-    dataclasses.replace(entry.recipe, **cli.given_settings())
+    entry = find_entry(given.model)
+    entry.check(parse_hparams(given.hparam), entry.hyperparameters)
+    dataclasses.replace(entry.recipe, **read_settings(given))
     assert given.dataset, "a recipe is for a data set"
 
 
@@ -83,8 +87,8 @@ def test_figures_are_those_of_the_results(path):
 
 
 @pytest.mark.skipif(not RESULTS.exists(), reason="there is no results/results.csv yet")
-def test_the_readme_has_the_rows_of_the_results():
-    readme = (ROOT / "README.md").read_text()
+def test_the_docs_have_the_rows_of_the_results():
+    page = (ROOT / "docs" / "results.md").read_text()
     with RESULTS.open(newline="") as file:
         for row in csv.DictReader(file):
             numbers = (int(row["parameters"]), int(row["multiply_adds"]))
@@ -92,7 +96,7 @@ def test_the_readme_has_the_rows_of_the_results():
             times = f"{float(row['seconds']):.0f} s | {float(row['latency_ms']):.2f} ms"
             sizes = f"{numbers[0]:,} | {numbers[1]:,}"
             cells = f"`{row['recipe']}` | {sizes} | {row['split']} | {scores} | {times}"
-            assert f"| {cells} |" in readme
+            assert f"| {cells} |" in page
 
 
 def test_these_tests_can_fail(tmp_path, parsed):

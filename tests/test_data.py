@@ -6,11 +6,17 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import write_image
+from support.files import write_image
 
-from zoo import data
-from zoo.data import catalog, images
-from zoo.data.spec import Arrays, Spec, Stream, holdout_rows
+from zoo.data.config import DataConfig
+from zoo.data.images import resize_image
+from zoo.data.loading import dataset_slug, load_data
+from zoo.data.memory import default_memory_budget
+from zoo.data.sources import tfds as tfds_source
+from zoo.data.sources.tfds import DatasetUnavailableError, _is_reachable
+from zoo.data.sources.tfds_features import choose_features, read_records
+from zoo.data.spec import Spec
+from zoo.data.splits import Arrays, Stream, draw_holdout_rows, take_inputs
 from zoo.errors import UserError
 
 
@@ -19,40 +25,40 @@ def rows_of(split):
 
 
 def test_holdout_is_seeded_and_never_everything():
-    rows = holdout_rows(100, 0.1, 0)
-    assert rows.sum() == 10 and (rows == holdout_rows(100, 0.1, 0)).all()
-    assert (rows != holdout_rows(100, 0.1, 1)).any()
-    assert holdout_rows(2, 0.5, 0).sum() == 1 and holdout_rows(3, 0.001, 0).sum() == 1
+    rows = draw_holdout_rows(100, 0.1, 0)
+    assert rows.sum() == 10 and (rows == draw_holdout_rows(100, 0.1, 0)).all()
+    assert (rows != draw_holdout_rows(100, 0.1, 1)).any()
+    assert draw_holdout_rows(2, 0.5, 0).sum() == 1 and draw_holdout_rows(3, 0.001, 0).sum() == 1
 
 
-def test_only_composes():
-    stream = Stream(6, reader=None).only(np.array([1, 1, 1, 0, 0, 1], bool))
-    part = stream.only(np.array([0, 1, 0, 1], bool))
-    assert len(part) == 2 and np.flatnonzero(part.rows).tolist() == [1, 5]
-    arrays = Arrays(np.arange(6), np.arange(6)).only(stream.rows)
+def test_select_rows_composes():
+    stream = Stream(6, reader=None).select_rows(np.array([1, 1, 1, 0, 0, 1], bool))
+    selection = stream.select_rows(np.array([0, 1, 0, 1], bool))
+    assert len(selection) == 2 and np.flatnonzero(selection.rows).tolist() == [1, 5]
+    arrays = Arrays(np.arange(6), np.arange(6)).select_rows(stream.rows)
     assert arrays.x.tolist() == [0, 1, 2, 5]
 
 
 def test_mnist_5k(tfds_dir):
-    found = data.load("mnist_5k", data_dir=str(tfds_dir))
-    assert (len(found.train), len(found.validation), len(found.test)) == (3600, 400, 1000)
-    assert found.spec == Spec("image", (28, 28, 1), tuple("0123456789"))
-    assert np.bincount(found.test.y).tolist() == [100] * 10
-    assert found.train.x.dtype == np.uint8 and found.train.x.max() == 255
-    assert found.splits["validation"] == "a seeded 10% of train"
-    train, validation, test = map(rows_of, (found.train, found.validation, found.test))
+    data = load_data(DataConfig("mnist_5k", data_dir=str(tfds_dir)))
+    assert (len(data.train), len(data.validation), len(data.test)) == (3600, 400, 1000)
+    assert data.spec == Spec("image", (28, 28, 1), tuple("0123456789"))
+    assert np.bincount(data.test.y).tolist() == [100] * 10
+    assert data.train.x.dtype == np.uint8 and data.train.x.max() == 255
+    assert data.splits["validation"] == "a seeded 10% of train"
+    train, validation, test = map(rows_of, (data.train, data.validation, data.test))
     assert not set(train) & set(validation) and not set(train) & set(test)
     assert len(set(train + validation + test)) == 5000
 
 
 def test_memory_and_stream_hold_the_same(tfds_dir):
-    memory = data.load("mnist_5k", data_dir=str(tfds_dir), seed=3)
-    stream = data.load("mnist_5k", data_dir=str(tfds_dir), seed=3, budget=0)
+    memory = load_data(DataConfig("mnist_5k", data_dir=str(tfds_dir), seed=3))
+    stream = load_data(DataConfig("mnist_5k", data_dir=str(tfds_dir), seed=3, memory_budget=0))
     assert isinstance(memory.train, Arrays) and isinstance(stream.train, Stream)
-    for part in ("train", "validation", "test"):
-        streamed = [y for _, y in getattr(stream, part).read(None).as_numpy_iterator()]
-        assert (np.array(streamed) == getattr(memory, part).y).all()
-    np.testing.assert_array_equal(data.samples(stream.test, 5), data.samples(memory.test, 5))
+    for split_name in ("train", "validation", "test"):
+        streamed = [y for _, y in getattr(stream, split_name).read(None).as_numpy_iterator()]
+        assert (np.array(streamed) == getattr(memory, split_name).y).all()
+    np.testing.assert_array_equal(take_inputs(stream.test, 5), take_inputs(memory.test, 5))
 
 
 @pytest.mark.parametrize("split", ["train", "train[1337:2900]", "test[:5%]+train[-70:]"])
@@ -60,11 +66,11 @@ def test_files_are_read_as_tfds_reads_them(tmp_path_factory, split):
     builder = tfds.builder("mnist_5k", data_dir=tmp_path_factory.getbasetemp() / "shards")
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=3))
     one_by_one = tfds.ReadConfig(interleave_cycle_length=1)
-    wanted = list(builder.as_dataset(split=split, read_config=one_by_one).as_numpy_iterator())
-    _, decode = catalog._reading(builder, "mnist_5k", None, (), None)
-    found = list(catalog._records(builder, split).map(decode).as_numpy_iterator())
-    assert len(found) == len(wanted) > 100
-    for example, (image, label) in zip(wanted, found, strict=True):
+    expected = list(builder.as_dataset(split=split, read_config=one_by_one).as_numpy_iterator())
+    _, decode = choose_features(builder, "mnist_5k", None, (), None)
+    examples = list(read_records(builder, split).map(decode).as_numpy_iterator())
+    assert len(examples) == len(expected) > 100
+    for example, (image, label) in zip(expected, examples, strict=True):
         assert label == example["label"]
         np.testing.assert_array_equal(image, example["image"])
 
@@ -73,32 +79,32 @@ def test_files_of_another_format_are_refused(tfds_dir, monkeypatch):
     other = property(lambda _: tfds.core.FileFormat.ARRAY_RECORD)
     monkeypatch.setattr(tfds.core.DatasetInfo, "file_format", other)
     with pytest.raises(UserError, match="as array_record: expected tfrecord: prepare it again"):
-        data.load("mnist_5k", data_dir=str(tfds_dir))
+        load_data(DataConfig("mnist_5k", data_dir=str(tfds_dir)))
 
 
 def test_train_split_expression(tfds_dir):
-    found = data.load("mnist_5k", data_dir=str(tfds_dir), train_split="train[:50%]")
-    assert len(found.train) + len(found.validation) == 2000 and len(found.test) == 1000
+    data = load_data(DataConfig("mnist_5k", data_dir=str(tfds_dir), train_split="train[:50%]"))
+    assert len(data.train) + len(data.validation) == 2000 and len(data.test) == 1000
     # what is trained on is not scored
-    found = data.load("mnist_5k", data_dir=str(tfds_dir), train_split="train+test")
-    assert found.splits["test"] == "a seeded 10% of train+test"
-    assert len(found.train) + len(found.validation) + len(found.test) == 5000
+    data = load_data(DataConfig("mnist_5k", data_dir=str(tfds_dir), train_split="train+test"))
+    assert data.splits["test"] == "a seeded 10% of train+test"
+    assert len(data.train) + len(data.validation) + len(data.test) == 5000
 
 
 def test_without_a_network_the_default_is_replaced_and_says_so(tfds_dir, monkeypatch):
-    monkeypatch.setattr(catalog, "_reachable", lambda urls: False)
-    found = data.load(None, default="mnist", data_dir=str(tfds_dir))
-    assert found.name == "mnist_5k" and "mnist was replaced" in found.note
-    with pytest.raises(catalog.Unavailable, match="--dataset=mnist_5k"):
-        data.load("mnist", data_dir=str(tfds_dir))
-    with pytest.raises(catalog.Unavailable, match="does not answer"):
-        data.load(None, default="cifar10", data_dir=str(tfds_dir))
+    monkeypatch.setattr(tfds_source, "_is_reachable", lambda urls: False)
+    data = load_data(DataConfig(None, default="mnist", data_dir=str(tfds_dir)))
+    assert data.name == "mnist_5k" and "mnist was replaced" in data.note
+    with pytest.raises(DatasetUnavailableError, match="--dataset=mnist_5k"):
+        load_data(DataConfig("mnist", data_dir=str(tfds_dir)))
+    with pytest.raises(DatasetUnavailableError, match="does not answer"):
+        load_data(DataConfig(None, default="cifar10", data_dir=str(tfds_dir)))
 
 
 def test_a_silent_network_is_found_out_within_ten_seconds():
     started = time.perf_counter()
-    assert not catalog._reachable(["http://localhost:9/none"])
-    assert not catalog._reachable(["http://host.invalid/x", "http://other.invalid/y"])
+    assert not _is_reachable(["http://localhost:9/none"])
+    assert not _is_reachable(["http://host.invalid/x", "http://other.invalid/y"])
     assert time.perf_counter() - started < 10
 
 
@@ -109,7 +115,7 @@ def test_a_silent_server_is_given_up(monkeypatch):
         server.bind(("127.0.0.1", 0))
         server.listen()
         started = time.perf_counter()
-        assert not catalog._reachable([f"http://127.0.0.1:{server.getsockname()[1]}/"])
+        assert not _is_reachable([f"http://127.0.0.1:{server.getsockname()[1]}/"])
         assert time.perf_counter() - started < 10
 
 
@@ -137,14 +143,14 @@ class Broken(tfds.core.GeneratorBasedBuilder):
 
 
 def test_a_preparation_that_was_cut_off_leaves_nothing_that_looks_prepared(tmp_path):
-    with pytest.raises(catalog.Unavailable, match="the line went dead"):
-        data.load("zoo_broken", data_dir=str(tmp_path))
+    with pytest.raises(DatasetUnavailableError, match="the line went dead"):
+        load_data(DataConfig("zoo_broken", data_dir=str(tmp_path)))
     assert not Broken(data_dir=str(tmp_path)).is_prepared()
     Broken.cut_off = False
-    found = data.load("zoo_broken", data_dir=str(tmp_path))
-    assert found.spec == Spec("features", (2,), None, ("x_0", "x_1"))
-    assert len(found.train) + len(found.validation) + len(found.test) == 20
-    assert found.train.y.shape == (len(found.train), 1)
+    data = load_data(DataConfig("zoo_broken", data_dir=str(tmp_path)))
+    assert data.spec == Spec("features", (2,), None, ("x_0", "x_1"))
+    assert len(data.train) + len(data.validation) + len(data.test) == 20
+    assert data.train.y.shape == (len(data.train), 1)
 
 
 class Columns(tfds.core.GeneratorBasedBuilder):
@@ -170,12 +176,12 @@ class Columns(tfds.core.GeneratorBasedBuilder):
 
 
 def test_scalar_columns_and_labels_that_are_numbers(tmp_path):
-    found = data.load("zoo_columns", data_dir=str(tmp_path))
-    assert found.spec == Spec("features", (2,), ("3", "4", "5"), ("a", "b"))
-    assert ((found.train.x[:, 1] % 3) == found.train.y).all()
+    data = load_data(DataConfig("zoo_columns", data_dir=str(tmp_path)))
+    assert data.spec == Spec("features", (2,), ("3", "4", "5"), ("a", "b"))
+    assert ((data.train.x[:, 1] % 3) == data.train.y).all()
     # no test split: the validation split is scored, validation is cut from train
-    assert found.splits["test"] == "validation" and len(found.test) == 6
-    assert len(found.train) == 27 and len(found.validation) == 3
+    assert data.splits["test"] == "validation" and len(data.test) == 6
+    assert len(data.train) == 27 and len(data.validation) == 3
 
 
 class Sizes(tfds.core.GeneratorBasedBuilder):
@@ -207,21 +213,22 @@ class Sizes(tfds.core.GeneratorBasedBuilder):
 
 @pytest.mark.parametrize("budget", [None, 0])
 def test_images_of_several_sizes(tmp_path, budget):
-    found = data.load("zoo_sizes", data_dir=str(tmp_path), budget=budget)
-    assert found.spec == Spec("image", (21, 32, 3), ("0", "1"))
+    data = load_data(DataConfig("zoo_sizes", data_dir=str(tmp_path), memory_budget=budget))
+    assert data.spec == Spec("image", (21, 32, 3), ("0", "1"))
     for x, y in zip(
-        data.samples(found.test, 3),
-        [y for _, y in zip(range(3), labels(found.test), strict=False)],
+        take_inputs(data.test, 3),
+        [y for _, y in zip(range(3), labels(data.test), strict=False)],
         strict=True,
     ):
         assert x.std() == 0 and (x[0, 0, 0] // 8) % 2 == y
     seed = tf.constant([1, 2], tf.int64)
     if budget == 0:
-        values = [int(x[0, 0, 0]) for x, _ in found.train.read(seed)]
-        assert len(set(values)) == len(found.train)
-    assert data.load("zoo_sizes", data_dir=str(tmp_path), image_size=(9, 9)).spec.shape == (9, 9, 3)
+        values = [int(x[0, 0, 0]) for x, _ in data.train.read(seed)]
+        assert len(set(values)) == len(data.train)
+    resized = load_data(DataConfig("zoo_sizes", data_dir=str(tmp_path), image_size=(9, 9)))
+    assert resized.spec.shape == (9, 9, 3)
     with pytest.raises(UserError, match="no images to resize"):
-        data.load("zoo_hidden", data_dir=str(tmp_path), image_size=(9, 9))
+        load_data(DataConfig("zoo_hidden", data_dir=str(tmp_path), image_size=(9, 9)))
 
 
 def labels(split):
@@ -254,53 +261,53 @@ class Hidden(tfds.core.GeneratorBasedBuilder):
 
 
 def test_a_split_without_labels_is_neither_trained_on_nor_scored(tmp_path):
-    found = data.load("zoo_hidden", data_dir=str(tmp_path))
-    assert found.splits == {
+    data = load_data(DataConfig("zoo_hidden", data_dir=str(tmp_path)))
+    assert data.splits == {
         "train": "train",
         "test": "validation",
         "validation": "a seeded 10% of train",
     }
     with pytest.raises(UserError, match="no labels"):
-        data.load("zoo_hidden", data_dir=str(tmp_path), train_split="test")
+        load_data(DataConfig("zoo_hidden", data_dir=str(tmp_path), train_split="test"))
 
 
 def test_csv_classification(iris_csv):
-    found = data.load(f"csv:{iris_csv}", label="species")
-    assert found.spec.class_names == ("setosa", "versicolor", "virginica")
-    assert found.spec.feature_names[0] == "sepal_length"
-    assert found.train.x.dtype == np.float32 and found.train.x.shape[1:] == (4,)
-    assert len(found.train) + len(found.validation) + len(found.test) == 150
+    data = load_data(DataConfig(f"csv:{iris_csv}", label="species"))
+    assert data.spec.class_names == ("setosa", "versicolor", "virginica")
+    assert data.spec.feature_names[0] == "sepal_length"
+    assert data.train.x.dtype == np.float32 and data.train.x.shape[1:] == (4,)
+    assert len(data.train) + len(data.validation) + len(data.test) == 150
 
 
 def test_csv_regression_and_files_by_split(tmp_path, price_csv):
-    found = data.load(f"csv:{price_csv}", label="price")
-    assert found.spec.class_names is None and found.train.y.shape[1:] == (1,)
+    data = load_data(DataConfig(f"csv:{price_csv}", label="price"))
+    assert data.spec.class_names is None and data.train.y.shape[1:] == (1,)
     frame = pd.read_csv(price_csv)
     frame[:400].to_csv(tmp_path / "train.csv", index=False)
     frame[["price", "age", "size"]][400:].to_csv(tmp_path / "test.csv", index=False)
-    found = data.load(f"csv:{tmp_path}", label="price")
-    assert len(found.test) == 200
+    data = load_data(DataConfig(f"csv:{tmp_path}", label="price"))
+    assert len(data.test) == 200
     # columns go by name, not by place
-    np.testing.assert_allclose(found.test.x[0], frame[["size", "age"]].iloc[400], rtol=1e-6)
+    np.testing.assert_allclose(data.test.x[0], frame[["size", "age"]].iloc[400], rtol=1e-6)
 
 
 def test_whole_numbers_and_truths_are_classes(tmp_path):
     for column, names in (([3, 1] * 5, ("1", "3")), ([True, False] * 5, ("False", "True"))):
         pd.DataFrame({"x": range(10), "y": column}).to_csv(tmp_path / "t.csv", index=False)
-        found = data.load(f"csv:{tmp_path / 't.csv'}", label="y")
-        assert found.spec.class_names == names
-        everything = np.concatenate([found.train.y, found.validation.y, found.test.y])
+        data = load_data(DataConfig(f"csv:{tmp_path / 't.csv'}", label="y"))
+        assert data.spec.class_names == names
+        everything = np.concatenate([data.train.y, data.validation.y, data.test.y])
         assert np.bincount(everything).tolist() == [5, 5]
 
 
 def test_folder_of_images_by_class(photo_folder):
-    found = data.load(f"folder:{photo_folder}")
-    assert found.spec == Spec("image", (40, 48, 3), ("blue", "red"))
-    parts = (found.train, found.validation, found.test)
-    assert [len(p) for p in parts] == [49, 5, 6]
-    for part in parts:  # a disc is where the label says
-        middle = part.x[:, 18:22, 22:26].mean(axis=(1, 2))
-        assert ((middle[:, 0] > middle[:, 2]) == (part.y == 1)).all()
+    data = load_data(DataConfig(f"folder:{photo_folder}"))
+    assert data.spec == Spec("image", (40, 48, 3), ("blue", "red"))
+    splits = (data.train, data.validation, data.test)
+    assert [len(split) for split in splits] == [49, 5, 6]
+    for split in splits:  # the label is the colour of the disc in the middle
+        middle = split.x[:, 18:22, 22:26].mean(axis=(1, 2))
+        assert ((middle[:, 0] > middle[:, 2]) == (split.y == 1)).all()
 
 
 def test_folder_size_grey_and_splits(tmp_path):
@@ -309,12 +316,13 @@ def test_folder_size_grey_and_splits(tmp_path):
         for i in range(count):
             pixels = random.integers(0, 256, (20, 24), "uint8")
             write_image(tmp_path / split / f"class{i % 2}" / f"{i}.png", pixels)
-    found = data.load(f"folder:{tmp_path}")
-    assert found.spec.shape == (20, 24, 1)
-    assert [len(s) for s in (found.train, found.validation, found.test)] == [12, 4, 4]
-    assert data.load(f"folder:{tmp_path}", image_size=(10, 12)).spec.shape == (10, 12, 1)
-    streamed = data.load(f"folder:{tmp_path}", budget=0)
-    for (x, y), a, b in zip(streamed.test.read(None), found.test.x, found.test.y, strict=True):
+    data = load_data(DataConfig(f"folder:{tmp_path}"))
+    assert data.spec.shape == (20, 24, 1)
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [12, 4, 4]
+    resized = load_data(DataConfig(f"folder:{tmp_path}", image_size=(10, 12)))
+    assert resized.spec.shape == (10, 12, 1)
+    streamed = load_data(DataConfig(f"folder:{tmp_path}", memory_budget=0))
+    for (x, y), a, b in zip(streamed.test.read(None), data.test.x, data.test.y, strict=True):
         assert (x.numpy() == a).all() and int(y) == b
 
 
@@ -322,14 +330,14 @@ def test_resize_is_near_pillow():
     from PIL import Image
 
     pixels = np.random.default_rng(0).integers(0, 256, (31, 45, 3), "uint8")
-    given = images.resize(tf.constant(pixels), (16, 20, 3)).numpy()
+    given = resize_image(tf.constant(pixels), (16, 20, 3)).numpy()
     expected = np.asarray(Image.fromarray(pixels).resize((20, 16), Image.BILINEAR))
     assert np.abs(given.astype(int) - expected).max() <= 2
 
 
 def test_memory_budget_is_a_quarter():
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert data.memory_budget() == pytest.approx(memory / 4, rel=0.01)
+    assert default_memory_budget() == pytest.approx(memory / 4, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -343,14 +351,14 @@ def test_memory_budget_is_a_quarter():
     ],
 )
 def test_name_of(dataset, name):
-    assert data.name_of(dataset) == name
+    assert dataset_slug(dataset) == name
 
 
 @pytest.mark.realdata
 def test_real_mnist():
-    found = data.load("mnist", data_dir=os.environ["TFDS_DATA_DIR"])
-    assert (len(found.train), len(found.validation), len(found.test)) == (54_000, 6_000, 10_000)
-    assert np.bincount(found.test.y).tolist() == [
+    data = load_data(DataConfig("mnist", data_dir=os.environ["TFDS_DATA_DIR"]))
+    assert (len(data.train), len(data.validation), len(data.test)) == (54_000, 6_000, 10_000)
+    assert np.bincount(data.test.y).tolist() == [
         980,
         1135,
         1032,
@@ -363,5 +371,5 @@ def test_real_mnist():
         1009,
     ]
     # the published mean and deviation of the training pixels are 0.1307 and 0.3081
-    pixels = np.concatenate([found.train.x, found.validation.x]) / 255
+    pixels = np.concatenate([data.train.x, data.validation.x]) / 255
     assert (round(pixels.mean(), 4), round(pixels.std(), 4)) == (0.1307, 0.3081)

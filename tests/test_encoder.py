@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.layers import encoder
-from zoo.layers.noise import Dropout, token_dropout
+from zoo.layers.regularization import Dropout, apply_token_dropout
+from zoo.layers.transformer_encoder import EncoderLayer, LayerNormalization
 
 RANDOM = np.random.default_rng(0)
 X, UPSTREAM = RANDOM.normal(1, 2, (2, 3, 9, 8)).astype("float32")
@@ -37,7 +37,7 @@ def assert_alike(ours, theirs, read, read_theirs):
 def test_layer_normalisation_like_keras():
     layers = [
         kind(epsilon=1e-5, name="norm")
-        for kind in (encoder.LayerNormalization, keras.layers.LayerNormalization)
+        for kind in (LayerNormalization, keras.layers.LayerNormalization)
     ]
     for layer in layers:
         layer.build(X.shape)
@@ -48,7 +48,7 @@ def test_layer_normalisation_like_keras():
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_encoder_layer_like_kerashub(norm, activation):
     options = {"dropout": 0.0, "activation": activation, "name": "encoder"}
-    ours = encoder.EncoderLayer(12, 2, norm=norm, **options)
+    ours = EncoderLayer(12, 2, norm=norm, **options)
     theirs = keras_hub.layers.TransformerEncoder(12, 2, normalize_first=norm == "pre", **options)
     ours.build(X.shape)
     theirs.build(X.shape)
@@ -62,7 +62,7 @@ def test_encoder_layer_like_kerashub(norm, activation):
 
 def test_encoder_layer_survives_saving(tmp_path):
     x, mask = keras.Input((None, 8)), keras.Input((None,), dtype="bool")
-    layer = encoder.EncoderLayer(12, 2, dropout=0.1, activation="relu", norm="pre")
+    layer = EncoderLayer(12, 2, dropout=0.1, activation="relu", norm="pre")
     model = keras.Model([x, mask], layer(x, mask))
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
@@ -93,7 +93,7 @@ def test_dropout_draws_anew_and_by_its_seed():
 def test_token_dropout_drops_whole_tokens():
     x = np.ones((40, 30, 8), "float32")
     given = keras.Input((None, 8))
-    model = keras.Model(given, token_dropout(given, 0.25, "tokens"))
+    model = keras.Model(given, apply_token_dropout(given, 0.25, "tokens"))
     y = model(x, training=True).numpy()
     assert set(np.unique(y)) == {0, np.float32(4 / 3)} and (y == y[:, :, :1]).all()
     assert abs((y == 0).mean() - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 1200)

@@ -1,4 +1,4 @@
-"""The command zoo.evaluate: on weights and servers, against scikit-learn, and its mistakes."""
+"""The command `zoo evaluate`: on weights and servers, against scikit-learn, and its mistakes."""
 # ruff: noqa: E501, a table
 
 import json
@@ -12,31 +12,35 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, write_image
 from scipy import special
-from serving_double import Double
 from sklearn import metrics
+from support.files import write_image
+from support.paths import ROOT
+from support.serving_double import Double
 
 import zoo
-from zoo import evaluation
-from zoo.data import text
+from zoo.data.images import resize_image
 from zoo.data.spec import Spec, Tokenizer
+from zoo.data.text_encoding import make_encoder
+from zoo.errors import UserError
+from zoo.evaluation.compatibility import check_same_names
 
 # command after command, in one process for the sake of their time
 COMMANDS = """
-import contextlib, io, json, sys
+import contextlib, importlib, io, json, sys
 from absl.testing import flagsaver
-from zoo import cli, evaluate
-evaluate.define_flags()
+from zoo.__main__ import main
 done = []
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["evaluate.py", *arguments]
-    code, out, err = 0, io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), flagsaver.flagsaver():
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["zoo", *words]
+    flags = importlib.import_module(f"zoo.commands.{words[0]}").FLAGS
+    saved, code, out, err = flagsaver.save_flag_values(flags), 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            cli.run(evaluate.main, evaluate.help_text, "RUN...")
+            main()
         except SystemExit as exit:
             code = exit.code
+    flagsaver.restore_flag_values(saved, flags)
     done.append([code, out.getvalue(), err.getvalue()])
 print(json.dumps(done))
 """
@@ -72,14 +76,14 @@ def frames(seed, count):
 def folder(tmp_path_factory):
     """Data of each kind in three splits, and an untrained export for each."""
     folder = tmp_path_factory.mktemp("evaluate")
-    for seed, (part, count) in enumerate({"train": 12, "validation": 9, "test": 33}.items()):
+    for seed, (split_name, count) in enumerate({"train": 12, "validation": 9, "test": 33}.items()):
         for name, frame in frames(seed, count).items():
             (folder / name).mkdir(exist_ok=True)
-            frame.to_csv(folder / name / f"{part}.csv", index=False)
+            frame.to_csv(folder / name / f"{split_name}.csv", index=False)
         random = np.random.default_rng(seed)
         for i in range(count):
             pixels = random.integers(0, 256, (12, 9, 3), "uint8")
-            write_image(folder / "photos" / part / NAMES[i % 3] / f"{i}.png", pixels)
+            write_image(folder / "photos" / split_name / NAMES[i % 3] / f"{i}.png", pixels)
     words = Tokenizer("words", WORDS, 12)
     keras.utils.set_random_seed(0)
 
@@ -113,8 +117,8 @@ def double(folder):
 def run(python, folder):
     """Runs commands: of each (exit code, stdout, stderr)."""
 
-    def run(*commands, **environment):
-        asked = json.dumps([[*map(str, command)] for command in commands])
+    def run(*commands, name="evaluate", **environment):
+        asked = json.dumps([[name, *map(str, command)] for command in commands])
         done = python("-c", COMMANDS, asked, cwd=folder, **environment)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -163,12 +167,11 @@ def test_scores_against_scikit_learn(name, way, evaluations, folder):
         files = sorted(
             (folder / "photos/test").glob("*/*.png"), key=lambda p: (p.parent.name, p.name)
         )
-        from zoo.data import images
 
         pixels = [np.asarray(Image.open(file)) for file in files]
-        x = {"image": np.stack([images.resize(one, (10, 8, 3)) for one in pixels])}
+        x = {"image": np.stack([resize_image(one, (10, 8, 3)) for one in pixels])}
     else:
-        encode, _ = text.encoder(words)
+        encode, _ = make_encoder(words)
         x = {"tokens": encode(*(test["texts"][column].tolist() for column in ("said", "reply")))}
     output = logits(folder, name, **x)
     scores = found["scores"]
@@ -211,7 +214,7 @@ def test_mistakes_are_those_of_the_file(evaluations, folder):
     row = int(re.search(r"row (\d+):", lines[2])[1])
     frame = frames(2, 33)["texts"]
     assert lines[3:5] == [frame.said[row], frame.reply[row]] and lines[2].startswith(
-        f"{frame.kind[row]}, taken for "
+        f"{frame.kind[row]}, predicted as "
     )
 
 
@@ -252,7 +255,9 @@ def test_a_run_on_its_own_data(run, train, iris_csv):
     accuracy = f"accuracy {before['accuracy']:.2%}"
     assert accuracy in same[1] and f"{before['examples']} examples" in same[1]
     assert other[0] == 0 and other[2].count("\n") == 1
-    assert "warning: its test split was 'a seeded 10% of" in other[2].replace("was a", "was 'a")
+    assert "but was a seeded 10% of train.csv when the model was trained" in other[2].replace(
+        str(iris_csv), "train.csv"
+    )
     card = Path("run/card.md").read_text()
     assert f"accuracy | {before['accuracy']:.2%}" in card and "(curves.png)" in card
 
@@ -270,41 +275,39 @@ def test_glue_without_labelled_test_split(run, tmp_path):
 
 SERVER = "--server=127.0.0.1:9"
 MISTAKES = [
-    ((), "nothing to score: name one of --weights, --server and --grpc (or --kfold, or --results)"),
-    (("--weights=x", SERVER), "--weights and --server: name one of --weights, --server and --grpc"),
-    (("runs/a",), "'runs/a': expected only flags; runs are compared with --results=DIR"),
+    ((), "nothing to score: pass one of --weights, --server and --grpc (or --kfold)"),
+    (("--weights=x", SERVER), "--weights and --server: pass one of --weights, --server and --grpc"),
+    (("runs/a",), "'runs/a': expected only flags, such as --model=cnn (see --help)"),
     (("--weights=nowhere", *FLOWERS), "weights=nowhere: there is no such run, export or .keras file"),
     (("--weights=a_file", *FLOWERS), "a_file: there is no model; expected a run folder"),
-    (("--weights=flower.keras",), "no data set: name one with --dataset, such as --dataset=mnist"),
-    ((SERVER, *FLOWERS), "--server: name the model there with --model"),
-    ((SERVER, "--model=flower"), "no data set: name one with --dataset"),
-    (("--server=nowhere", "--model=flower", *FLOWERS), "'nowhere' is no server: expected HOST:PORT"),
-    (("--weights=exports/flower", "--model=cnn", *FLOWERS), "weights=exports/flower: a mlp, not a cnn: leave --model out"),
-    (("--weights=exports/flower", "--dataset=csv:flowers"), "say which column to predict with --label=COLUMN"),
-    (("--weights=exports/flower", *TEXTS), "exports/flower reads features, but csv:texts has text: take data of the same kind"),
-    (("--weights=exports/pair", *TEXTS), "exports/pair reads text_pair, but csv:texts has text: take"),
+    (("--weights=flower.keras",), "no dataset: choose one with --dataset, such as --dataset=mnist"),
+    ((SERVER, *FLOWERS), "--server: choose a model of the server with --model"),
+    ((SERVER, "--model=flower"), "no dataset: choose one with --dataset"),
+    (("--server=nowhere", "--model=flower", *FLOWERS), "'nowhere' is not an address: expected HOST:PORT"),
+    (("--weights=exports/flower", "--model=cnn", *FLOWERS), "weights=exports/flower: the model is mlp, not cnn: omit --model"),
+    (("--weights=exports/flower", "--dataset=csv:flowers"), "no column to predict: choose one with --label=COLUMN"),
+    (("--weights=exports/flower", *TEXTS), "exports/flower reads features, but csv:texts has text: choose data of the same kind"),
+    (("--weights=exports/pair", *TEXTS), "exports/pair reads text_pair, but csv:texts has text: choose"),
     (("--weights=exports/flower", *PHOTOS), "exports/flower reads features, but folder:photos has image"),
     (("--weights=exports/photo", *FLOWERS), "image_size=(10, 8): csv:flowers has no images to resize"),
     (("--weights=exports/photo", *PHOTOS, "--image_size=9"), "of shape (10, 8, 3), but folder:photos has shape (9, 9, 3)"),
     (("--weights=exports/photo", *PHOTOS, "--image_size=x"), "--image_size='x'"),
     (("--weights=exports/flower", "--dataset=csv:wide", "--label=kind"), "reads features of shape (2,), but csv:wide has shape (3,)"),
-    (("--weights=exports/flower", "--dataset=csv:herbs", "--label=kind"), "exports/flower has the classes lily, rose, tulip, and csv:herbs has lily, thyme, tulip: take data with the same, in that order"),
-    (("--weights=exports/flower", "--dataset=csv:swapped", "--label=kind"), "exports/flower has the features a, b, and csv:swapped has b, a"),
-    (("--weights=flower.keras", "--dataset=csv:two", "--label=kind"), "flower.keras has 3 classes, and csv:two has 2: take data with the same"),
-    (("--weights=pair.keras", *TEXTS), "weights=pair.keras: there is no tokenizer.json beside this model of texts"),
-    (("--weights=exports/price", *FLOWERS), "predicts a number, but the label of csv:flowers is classes: name another with --label"),
-    (("--weights=exports/flower", *PRICES), "predicts classes, but the label of csv:prices is a number"),
-    (("--weights=exports/flower", *FLOWERS, "--out=a_run"), "a_run: the folder holds a run: name another one"),
-    (("--weights=exports/flower", *FLOWERS, "--out=a_file/x"), "a_file/x: cannot write there"),
+    (("--weights=exports/flower", "--dataset=csv:herbs", "--label=kind"), "exports/flower has the classes lily, rose, tulip, but csv:herbs has lily, thyme, tulip: choose data with the same classes in the same order"),
+    (("--weights=exports/flower", "--dataset=csv:swapped", "--label=kind"), "exports/flower has the features a, b, but csv:swapped has b, a"),
+    (("--weights=flower.keras", "--dataset=csv:two", "--label=kind"), "flower.keras has 3 classes, but csv:two has 2: choose data with the same classes"),
+    (("--weights=pair.keras", *TEXTS), "weights=pair.keras: this model reads texts, but there is no tokenizer.json next to it"),
+    (("--weights=exports/price", *FLOWERS), "predicts numbers, but the labels of csv:flowers are classes: choose another column with --label"),
+    (("--weights=exports/flower", *PRICES), "predicts classes, but the labels of csv:prices are numbers"),
+    (("--weights=exports/flower", *FLOWERS, "--out=a_run"), "a_run: this is the folder of a run: choose another folder"),
+    (("--weights=exports/flower", *FLOWERS, "--out=a_file/x"), "a_file/x: cannot write to this folder"),
     (("--weights=exports/flower", *FLOWERS, "--split=dev"), "value should be one of <test|validation|train>"),
     (("--kfold=1", "--model=mlp", *FLOWERS), "--kfold=1"),
-    (("--kfold=3", *FLOWERS), "no model: name one with --model, such as --model=cnn"),
-    (("--kfold=3", "--model=mlp", "--weights=exports/flower", *FLOWERS), "--weights and --kfold: --kfold trains anew; leave one of them out"),
-    (("--kfold=5", "--model=mlp", *FLOWERS), "kfold=5: there are 4 examples of class 'lily': take at most 4 parts"),
-    (("--kfold=13", "--model=mlp", *PRICES), "kfold=13: there are 12 examples: take at most 12 parts"),
+    (("--kfold=3", *FLOWERS), "no model: choose one with --model, such as --model=cnn"),
+    (("--kfold=3", "--model=mlp", "--weights=exports/flower", *FLOWERS), "--weights and --kfold: --kfold trains the model from scratch: omit one of them"),
+    (("--kfold=5", "--model=mlp", *FLOWERS), "kfold=5: there are 4 examples of class 'lily': use at most 4 folds"),
+    (("--kfold=13", "--model=mlp", *PRICES), "kfold=13: there are 12 examples: use at most 12 folds"),
     (("--kfold=2", "--model=mlp", "--epochs=0", *PRICES), "epochs=0: expected a whole number, at least 1"),
-    (("--results=table",), "no runs: name their folders, as in --results=results runs/*"),
-    (("--results=table", "nowhere"), "nowhere: there is no finished run; expected a folder with metrics.json"),
 ]  # fmt: skip
 
 
@@ -317,7 +320,14 @@ def mistakes(run):
 def test_mistakes(number, mistakes):
     (code, out, err), expected = mistakes[number], MISTAKES[number][1]
     assert (code, out) == (2, "") and err.count("\n") == 1, (code, out, err)
-    assert err.startswith("evaluate.py: ") and expected in err
+    assert err.startswith("zoo evaluate: ") and expected in err
+
+
+def test_mistakes_about_results(run):
+    none, other = run(("--out=table",), ("--out=table", "nowhere"), name="results")
+    assert none == [2, "", "zoo results: no runs: expected their folders, as in zoo results runs/*\n"]
+    message = "nowhere: not a finished run: expected a folder with metrics.json"
+    assert other == [2, "", f"zoo results: {message}\n"]
 
 
 def test_mistakes_about_a_server(run, double):
@@ -327,12 +337,12 @@ def test_mistakes_about_a_server(run, double):
             "--model=flower",
             "--dataset=csv:herbs",
             "--label=kind",
-        ): "flower has the classes lily, rose, tulip, and the data set has lily, thyme, tulip: take",
+        ): "flower has the classes lily, rose, tulip, but the dataset has lily, thyme, tulip: choose",
         (
             "--model=flower",
             "--dataset=csv:two",
             "--label=kind",
-        ): "the data set has lily, tulip: take",
+        ): "the dataset has lily, tulip: choose",
         ("--model=none", *FLOWERS): "has no none",
         ("--model=flower", *TEXTS): "reads features, but csv:texts has text",
     }
@@ -342,19 +352,21 @@ def test_mistakes_about_a_server(run, double):
 
 
 def test_help_is_quick_and_without_tensorflow():
-    code = "import sys, runpy\nsys.argv[1:] = ['--help']\nrunpy.run_module('zoo.evaluate', run_name='__main__', alter_sys=True)\nassert 'tensorflow' not in sys.modules"
+    code = "import sys, runpy\nsys.argv[1:] = ['evaluate', '--help']\nrunpy.run_module('zoo', run_name='__main__', alter_sys=True)\nassert 'tensorflow' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    for word in ("--kfold", "--results", "--split", "--hparam", "--epochs", "--dataset"):
+    for word in ("--kfold", "--weights", "--split", "--hparam", "--epochs", "--dataset"):
         assert done.stdout.count(f"\n  {word} ") + done.stdout.count(f"\n  {word}\n") == 1
 
 
 def test_of_many_names_those_from_the_first_that_differs_are_shown():
     ours = tuple(map(str, range(40)))
     theirs = (*ours[:20], "x", *ours[21:])
-    error = evaluation._other("it", "classes", ours, "d", theirs)
-    assert "it has the classes ... 20, 21, " in str(error) and "29 ..., and d has ... x, 21" in str(
-        error
-    )
-    short = evaluation._other("it", "classes", ours[:35], "d", ours)
-    assert "it has the classes ... , and d has ... 35, 36, 37, 38, 39: take" in str(short)
+    with pytest.raises(UserError, match=r"it has the classes \.\.\. 20, 21, ") as error:
+        check_same_names("it", "classes", ours, "d", theirs)
+    assert "29 ..., but d has ... x, 21" in str(error.value)
+    with pytest.raises(UserError) as error:
+        check_same_names("it", "classes", ours[:35], "d", ours)
+    expected = "it has the classes ... , but d has ... 35, 36, 37, 38, 39: choose"
+    assert expected in str(error.value)
+    check_same_names("it", "classes", ours, "d", ours)

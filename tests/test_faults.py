@@ -24,50 +24,31 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
 from PIL import Image
+from support.paths import ROOT
 
 import zoo
-from zoo import callbacks, checkpoints, metadata, saved_model
-from zoo.data import images
+from zoo.data.images import decode_image
 from zoo.errors import UserError
-from zoo.serving import examples
+from zoo.exporting import saved_model
+from zoo.exporting.loading import list_versions
+from zoo.exporting.tensors import make_example
+from zoo.storage.filenames import WARMUP
+from zoo.storage.json_files import read_json
+from zoo.training.callbacks import ProgressCallback
+from zoo.training.checkpoints import find_latest_checkpoint
 
-# runs command after command, each in a fork that begins with TensorFlow imported and not yet used
-SERVER = """
-import json, os, runpy, sys
-from zoo import cli
-cli.import_tensorflow()
-import tensorflow, keras, zoo.saved_model, zoo.data, zoo.training, zoo.report
-for line in sys.stdin:
-    program, arguments, out, err = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        for number, path in ((0, os.devnull), (1, out), (2, err)):
-            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
-        sys.stdin = open(0)
-        sys.argv = [program, *arguments]
-        code = 0
-        sys.modules.pop(program, None)
-        try:
-            if program.endswith(".py"):
-                runpy.run_path(program, run_name="__main__")
-            else:
-                runpy.run_module(program, run_name="__main__", alter_sys=True)
-        except SystemExit as stopped:
-            code = stopped.code or 0
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-            code = 1
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-TRAIN, LABEL, CHECK = str(ROOT / "train.py"), "zoo.serving.label", "zoo.serving.check"
-PREDICT, SIGNATURES, EPOCH = "zoo.serving.predict", "benchmarks.signatures", "benchmarks.compare"
+TRAIN, LABEL, CHECK = str(ROOT / "train.py"), "zoo label", "zoo check"
+PREDICT, SIGNATURES, EPOCH = "zoo predict", "benchmarks.signatures", "benchmarks.compare"
 TARGET = "benchmarks.time_to_accuracy"
+# what the line begins with
+PROGRAMS = {
+    TRAIN: "train.py",
+    **{command: f"python -m {command}" for command in (LABEL, CHECK, PREDICT)},
+    SIGNATURES: "signatures.py",
+    EPOCH: "compare.py",
+    TARGET: "time_to_accuracy.py",
+}
 GOOD = "a,b,kind\n" + "".join(f"{i},{i * 2},{'xy'[i % 2]}\n" for i in range(20))
 CSV = ("--model=mlp", "--label=kind")
 JSONL = (TRAIN, "--model=lstm", "--text=a", "--label=kind")
@@ -114,22 +95,22 @@ ZOO_JSON = {
 
 # program, arguments, and what the line has to say
 CASES = [
-    (TRAIN, *CSV, "--dataset=csv:open.csv", "open.csv, lines 22 to 23: a quote without an end"),
+    (TRAIN, *CSV, "--dataset=csv:open.csv", "open.csv, lines 22 to 23: a quote is not closed before the end of the file"),
     (TRAIN, *CSV, "--dataset=csv:endless.csv", "endless.csv, lines 22 to 21868: a field has more than 131,072 characters: close the quote"),
     (TRAIN, *CSV, "--dataset=csv:long.csv", "long.csv, line 22: a field has more than 131,072 characters"),
-    (TRAIN, *CSV, "--dataset=csv:nul.csv", "nul.csv, line 22: a NUL byte, which is no text: save it as UTF-8"),
+    (TRAIN, *CSV, "--dataset=csv:nul.csv", "nul.csv, line 22: a NUL byte: save the file as UTF-8 text"),
     (TRAIN, *CSV, "--dataset=csv:utf16.csv", "utf16.csv, line 1: a NUL byte"),
-    (TRAIN, *CSV, "--dataset=csv:lines.csv", "column 'kind' holds 'x\\ny' (1 such lines); expected the name of a class in one line"),
-    (TRAIN, *CSV, "--dataset=csv:names.csv", "names.csv, line 1: 'a\\nb' is no name for a column"),
+    (TRAIN, *CSV, "--dataset=csv:lines.csv", "column 'kind' holds 'x\\ny' (1 such lines); expected a class name without line breaks"),
+    (TRAIN, *CSV, "--dataset=csv:names.csv", "names.csv, line 1: 'a\\nb' is not a valid column name"),
     (TRAIN, *CSV, "--dataset=csv:number.csv", "number.csv, line 22: column 'a' holds '999"),
     (*JSONL, "--dataset=jsonl:deep.jsonl", "deep.jsonl, line 1: expected a JSON object"),
     (*JSONL, "--dataset=jsonl:long.jsonl", "long.jsonl, line 1: expected a JSON object"),
     (*JSONL, "--dataset=jsonl:number.jsonl", "number.jsonl, line 1: expected a JSON object"),
     (*JSONL, "--dataset=jsonl:half.jsonl", "half.jsonl, line 1: column 'kind' holds '\\ud800' (9 such lines)"),
-    (*JSONL, "--dataset=jsonl:lines.jsonl", "holds 'y\\nz' (9 such lines); expected the name of a class in one line"),
-    (*JSONL, "--dataset=jsonl:key.jsonl", "key.jsonl, line 1: '\\ud800' is no name for a column"),
-    (TRAIN, "--flagfile=binary.flags", "--flagfile: expected a file of flags, one on each line: 'utf-8' codec"),
-    (TRAIN, "--flagfile=self.flags", "--flagfile: a file that includes itself: self.flags"),
+    (*JSONL, "--dataset=jsonl:lines.jsonl", "holds 'y\\nz' (9 such lines); expected a class name without line breaks"),
+    (*JSONL, "--dataset=jsonl:key.jsonl", "key.jsonl, line 1: '\\ud800' is not a valid column name"),
+    (TRAIN, "--flagfile=binary.flags", "--flagfile: expected a file of flags, one per line: 'utf-8' codec"),
+    (TRAIN, "--flagfile=self.flags", "--flagfile: self.flags includes itself"),
     (TRAIN, "--flagfile=other.flags", "nowhere.flags"),
     (TRAIN, "--flagfile=nul.flags", "--run_dir='a\\x00b': expected one line of text"),
     (TRAIN, "--flagfile=words.flags", "'model cnn': expected only flags"),
@@ -147,19 +128,19 @@ CASES = [
     (TRAIN, "--model=cnn", "--dataset=../x", "dataset '../x'"),
     (TRAIN, "--model=cnn", "--dataset=folder:bombs", "bombs/b/2.png: an image has more than 89,478,485 pixels"),
     (TRAIN, "--model=cnn", "--dataset=folder:warned", "warned/b/2.png: an image has more than 89,478,485 pixels"),
-    (TRAIN, "--model=cnn", "--dataset=folder:lines", "class 'a\\nb': expected a name in one line of UTF-8"),
-    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=not_a_zip.keras", "not_a_zip.keras: this is no .keras file"),
-    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=lambda.keras", "lambda.keras: this is no model that Keras can load: Requested the deserialization of a `Lambda`"),
-    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=bomb.keras", "bomb.keras: unpacked it would be"),
-    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=system.keras", "system.keras: this is no model that Keras can load"),
-    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=deep.keras", "deep.keras: this is no model that Keras can load: maximum recursion"),
-    (LABEL, "expected MODEL VERSION LABEL, given nothing (see --help)"),
-    (LABEL, "p", "1", "expected MODEL VERSION LABEL, given p 1 (see --help)"),
+    (TRAIN, "--model=cnn", "--dataset=folder:lines", "class 'a\\nb': expected a UTF-8 name without line breaks"),
+    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=not_a_zip.keras", "not_a_zip.keras: not a .keras file"),
+    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=lambda.keras", "lambda.keras: Keras cannot load this model: Requested the deserialization of a `Lambda`"),
+    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=bomb.keras", "bomb.keras: it unpacks to"),
+    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=system.keras", "system.keras: Keras cannot load this model"),
+    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=deep.keras", "deep.keras: Keras cannot load this model: maximum recursion"),
+    (LABEL, "expected MODEL VERSION LABEL, got nothing (see --help)"),
+    (LABEL, "p", "1", "expected MODEL VERSION LABEL, got p 1 (see --help)"),
     (LABEL, "p", "1", "stable", "--exportdir=e", "Unknown command line flag 'exportdir'. Did you mean: export_dir"),
     (LABEL, "p", "1", "stable", "--export_dir=nowhere", "nowhere: there is no such folder"),
-    (LABEL, "q", "1", "stable", "--export_dir=exports", "no model 'q'. exports has p"),
+    (LABEL, "q", "1", "stable", "--export_dir=exports", "exports has no model 'q'. It has: p"),
     (LABEL, "../../etc", "1", "stable", "--export_dir=exports", "no model '../../etc'"),
-    (LABEL, "p", "3", "stable", "--export_dir=exports", "p has no version 3: take one of 1, or none"),
+    (LABEL, "p", "3", "stable", "--export_dir=exports", "p has no version 3: choose one of 1, or none"),
     (LABEL, "p", "9" * 5_000, "stable", "--export_dir=exports", "p has no version 999"),
     (LABEL, "p", "1", "../x", "--export_dir=exports", "label '../x': expected a lowercase name"),
     (LABEL, "p", "1", "a\nb", "--export_dir=exports", "label 'a\\nb': expected a lowercase name"),
@@ -170,35 +151,35 @@ CASES = [
     (LABEL, "p", "1", "stable", "--export_dir=deep", "deep/labels.json: expected {model: {label: version}}"),
     (LABEL, "p", "1", "stable", "--export_dir=huge", "huge/labels.json: expected {model: {label: version}}"),
     (LABEL, "p", "1", "stable", "--export_dir=list", "list/labels.json: expected {model: {label: version}}"),
-    (CHECK, "expected DIR, given nothing (see --help)"),
+    (CHECK, "expected DIR, got nothing (see --help)"),
     (CHECK, "nowhere", "nowhere: there is no export; expected one such as saved_models/cnn/1"),
-    (CHECK, "exports/p", "--server=localhost", "'localhost' is no server: expected HOST:PORT"),
+    (CHECK, "exports/p", "--server=localhost", "'localhost' is not an address: expected HOST:PORT"),
     (CHECK, "exports/p", "--server=127.0.0.1:9", "127.0.0.1:9 cannot be reached"),
-    (CHECK, "copy", "--server=127.0.0.1:9", "copy: its name is no number"),
-    (CHECK, "spoiled/z_torn", "zoo.json: this is no JSON"),
-    (CHECK, "spoiled/z_deep", "zoo.json: this is no JSON: maximum recursion"),
+    (CHECK, "copy", "--server=127.0.0.1:9", "copy: the name of the folder is not a number"),
+    (CHECK, "spoiled/z_torn", "zoo.json: not valid JSON"),
+    (CHECK, "spoiled/z_deep", "zoo.json: not valid JSON: maximum recursion"),
     (CHECK, "spoiled/z_list", "zoo.json: expected a JSON object"),
-    (CHECK, "spoiled/z_latin", "zoo.json: this is no JSON: 'utf-8' codec"),
-    (CHECK, "spoiled/z_empty", "zoo.json does not say what the data is"),
+    (CHECK, "spoiled/z_latin", "zoo.json: not valid JSON: 'utf-8' codec"),
+    (CHECK, "spoiled/z_empty", "zoo.json does not describe the data"),
     (CHECK, "spoiled/z_kind", "kind='sound': expected one of image, features"),
     (CHECK, "spoiled/z_shape", "shape=[inf]: expected"),
     (CHECK, "spoiled/z_huge", "shape=[1000000000000000000000000000000]: expected"),
-    (CHECK, "spoiled/z_name", "class 'a\\nb': expected a name in one line"),
-    (CHECK, "spoiled/z_half", "class '\\ud800': expected a name in one line"),
+    (CHECK, "spoiled/z_name", "class 'a\\nb': expected a UTF-8 name without line breaks"),
+    (CHECK, "spoiled/z_half", "class '\\ud800': expected a UTF-8 name without line breaks"),
     (CHECK, "spoiled/z_long", "bytes; expected at most 67,108,864"),
     (CHECK, "spoiled/no_json", "zoo.json: No such file or directory"),
     (CHECK, "spoiled/no_warmup", "tf_serving_warmup_requests: No such file or directory"),
-    (CHECK, "spoiled/warmup", "these are no warm-up records"),
+    (CHECK, "spoiled/warmup", "the warm-up records cannot be read"),
     (CHECK, "spoiled/graph", "TensorFlow cannot load it"),
     (CHECK, "spoiled/variables", "TensorFlow cannot load it"),
-    (CHECK, "spoiled/keras", "model.keras: this is no .keras file"),
+    (CHECK, "spoiled/keras", "model.keras: not a .keras file"),
     (PREDICT, "--model=../../etc", "--export_dir=exports", "1.png", "exports has no model '../../etc'"),
     (PREDICT, "--model=..", "--export_dir=exports", "1.png", "exports has no model '..'"),
     (PREDICT, "--model=p", "--export_dir=exports", "--version=99999999999", "1.png", "expected a smaller number"),
     (PREDICT, "--model=p", "--export_dir=exports", "--timeout=nan", "1.png", "expected a finite number"),
-    (PREDICT, "--model=p", "--export_dir=exports", "bombs/b/2.png", "bombs/b/2.png: exports/p/1 refused it: an image has more than 89,478,485 pixels"),
-    (PREDICT, "--model=z_deep", "--export_dir=spoiled_models", "1.png", "zoo.json: this is no JSON"),
-    (PREDICT, "--model=z_kind", "--export_dir=spoiled_models", "1.png", "zoo.json does not say what the data is"),
+    (PREDICT, "--model=p", "--export_dir=exports", "bombs/b/2.png", "bombs/b/2.png: exports/p/1 refused the request: an image has more than 89,478,485 pixels"),
+    (PREDICT, "--model=z_deep", "--export_dir=spoiled_models", "1.png", "zoo.json: not valid JSON"),
+    (PREDICT, "--model=z_kind", "--export_dir=spoiled_models", "1.png", "zoo.json does not describe the data"),
     (SIGNATURES, "--model=cmn", "no model is named 'cmn'. Did you mean 'cnn'?"),
     (SIGNATURES, "--model=cnn", "--calls=0", "--calls=0"),
     (EPOCH, "--rounds=0", "--rounds=0"),
@@ -263,8 +244,8 @@ def mistakes(tmp_path_factory, exported):
         file = spoiled(name) / "assets.extra/zoo.json"
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
     (spoiled("no_json") / "assets.extra/zoo.json").unlink()
-    (spoiled("no_warmup") / examples.WARMUP).unlink()
-    (spoiled("warmup") / examples.WARMUP).write_bytes(b"x" * 99)
+    (spoiled("no_warmup") / WARMUP).unlink()
+    (spoiled("warmup") / WARMUP).write_bytes(b"x" * 99)
     (spoiled("graph") / "saved_model.pb").write_bytes(b"\xff" * 99)
     shutil.rmtree(spoiled("variables") / "variables")
     (spoiled("keras") / "assets.extra/model.keras").write_bytes(b"x")
@@ -295,24 +276,15 @@ def mistakes(tmp_path_factory, exported):
 
 
 @pytest.fixture(scope="module")
-def command(mistakes, tfds_dir, tmp_path_factory):
+def command(python, mistakes, tfds_dir):
     """Runs a program with these arguments in the folder of mistakes: (exit code, stdout, stderr)."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(tfds_dir)}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVER], cwd=mistakes, env=environment, text=True, **pipes
-    )
-    files = [tmp_path_factory.mktemp("said") / name for name in ("out", "err")]
 
     def run(program, *arguments):
-        print(json.dumps([program, arguments, *map(str, files)]), file=server.stdin, flush=True)
-        code = int(server.stdout.readline())
-        return code, *(file.read_text(errors="replace") for file in files)
+        words = [program] if program.endswith(".py") else ["-m", *program.split()]
+        done = python(*words, *arguments, cwd=mistakes, TFDS_DATA_DIR=str(tfds_dir))
+        return done.returncode, done.stdout, done.stderr
 
-    yield run
-    server.stdin.close()
-    server.wait()
+    return run
 
 
 def snapshot(folder):
@@ -327,14 +299,14 @@ def test_mistake(case, command, mistakes):
     code, out, err = command(program, *arguments)
     assert code == 2, (out, err)
     assert message in err
-    assert err.startswith(Path(program).name) or err.startswith(f"{program.split('.')[-1]}.py: ")
+    assert err.startswith(f"{PROGRAMS[program]}: ")
     assert err.count("\n") == 1 and len(err) < 5_000 and "Traceback" not in out + err, err
     assert snapshot(mistakes) == before and not (mistakes / "PWNED").exists()
 
 
 def test_there_are_at_least_sixty():
     assert len(CASES) >= 60 and len({c[:-1] for c in CASES}) == len(CASES)
-    assert {c[0] for c in CASES} == {TRAIN, LABEL, CHECK, PREDICT, SIGNATURES, EPOCH, TARGET}
+    assert {c[0] for c in CASES} == PROGRAMS.keys()
 
 
 EXPORT = Path("saved_models/perceptron")
@@ -394,20 +366,20 @@ def fails(error, only=""):
 # what fails, and how
 WRITING = {
     "flags.txt": ("pathlib.Path.write_text", fails(full, "flags.txt")),
-    "checkpoint": ("zoo.checkpoints.np.savez", fails(full)),
-    "checkpoint's end": ("zoo.checkpoints._flush", fails(full)),
-    "history.csv": ("zoo.callbacks.csv.DictWriter.writerows", fails(full)),
+    "checkpoint": ("zoo.training.checkpoints.np.savez", fails(full)),
+    "checkpoint's end": ("zoo.training.checkpoints._flush_to_disk", fails(full)),
+    "history.csv": ("zoo.training.callbacks.csv.DictWriter.writerows", fails(full)),
     "best.keras": ("keras.Model.save", fails(of_hdf5, "best.keras")),
     "last.keras": ("keras.Model.save", fails(of_hdf5, "last.keras")),
     "tensorboard": ("keras.callbacks.TensorBoard.on_epoch_end", fails(of_tensorflow)),
-    "curves.png": ("zoo.plots.Figure.savefig", fails(full)),
-    "metrics.json": ("zoo.report.write_json", fails(full)),
-    "card.md": ("zoo.card.text", fails(full)),
-    "graph": ("zoo.saved_model.write_graph", fails(of_tensorflow)),
+    "curves.png": ("zoo.evaluation.plots.Figure.savefig", fails(full)),
+    "metrics.json": ("zoo.storage.json_files.write_json", fails(full)),
+    "card.md": ("zoo.evaluation.model_card.render_card", fails(full)),
+    "graph": ("zoo.exporting.saved_model.write_saved_model", fails(of_tensorflow)),
     "model.keras": ("keras.Model.save", fails(of_hdf5, "model.keras")),
-    "warm-up": ("zoo.serving.examples.write_warmup", fails(of_tensorflow)),
-    "rename": ("zoo.saved_model.os.rename", fails(full)),
-    "models.config": ("zoo.serving.config._replace", fails(full)),
+    "warm-up": ("zoo.exporting.saved_model.write_warmup", fails(of_tensorflow)),
+    "rename": ("zoo.exporting.saved_model.os.rename", fails(full)),
+    "models.config": ("zoo.serving.server_config.write_text", fails(full)),
 }
 
 
@@ -422,18 +394,18 @@ def test_a_full_disk(place, again, monkeypatch):
         patch.setattr(target, attribute, patched(getattr(target, attribute)))
         code, out, err = again()
     assert code == 2, (out, err)
-    assert re.fullmatch(r"train\.py: .+: No space left on device: make room there.*\n", err), err
+    assert re.fullmatch(r"train\.py: .+: No space left on device: free some space.*\n", err), err
     assert "a file:" not in err
     assert before.items() <= snapshot(EXPORT).items()
     assert not list(EXPORT.glob(".draft-*"))
-    versions = [path.name for path in saved_model.versions(EXPORT)]
+    versions = [path.name for path in list_versions(EXPORT)]
     late = place in ("models.config", "card.md")
     assert versions == (["1", "2"] if late else ["1"])
     # what was there is whole: the state before, or the one after it
     assert len(zoo.load(RUN).get_weights()) == len(weights)
     zoo.load(RUN / "best.keras")
-    metadata.read(RUN / "metrics.json")
-    start, damaged = checkpoints.latest(RUN)
+    read_json(RUN / "metrics.json")
+    start, damaged = find_latest_checkpoint(RUN)
     assert start and not damaged
 
 
@@ -442,16 +414,16 @@ def test_after_a_full_disk_it_goes_on(again, monkeypatch):
         patch.setattr(keras.Model, "save", fails(of_hdf5, "last.keras")(keras.Model.save))
         assert again()[0] == 2
     code, out, err = again()
-    assert (code, err) == (0, "") and "goes on in epoch" in out
+    assert (code, err) == (0, "") and "resumes in epoch" in out
     assert out.splitlines()[-1] == str(EXPORT / "2")
 
 
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (MemoryError("Unable to allocate 7.28 TiB for an array"), "out of memory (Unable to allocate 7.28 TiB for an array): take a smaller --batch_size"),
-        (MemoryError(), "out of memory: take a smaller --batch_size"),
-        (tf.errors.ResourceExhaustedError(None, None, "{{node}} OOM when allocating tensor with shape[9] and type float on /job"), "out of memory (OOM when allocating tensor with shape[9] and type float): take"),
+        (MemoryError("Unable to allocate 7.28 TiB for an array"), "out of memory (Unable to allocate 7.28 TiB for an array): use a smaller --batch_size"),
+        (MemoryError(), "out of memory: use a smaller --batch_size"),
+        (tf.errors.ResourceExhaustedError(None, None, "{{node}} OOM when allocating tensor with shape[9] and type float on /job"), "out of memory (OOM when allocating tensor with shape[9] and type float): use a"),
     ],
 )  # fmt: skip
 def test_too_little_memory(error, message, again, monkeypatch):
@@ -465,7 +437,9 @@ def test_too_little_memory(error, message, again, monkeypatch):
 def test_what_nobody_foresaw_shows_where_it_is(again, monkeypatch):
     before = snapshot(EXPORT)
     for error in (KeyError("x"), RuntimeError("x"), tf.errors.InternalError(None, None, "x")):
-        monkeypatch.setattr(saved_model, "write_graph", fails(lambda error=error: error)(None))
+        monkeypatch.setattr(
+            saved_model, "write_saved_model", fails(lambda error=error: error)(None)
+        )
         with pytest.raises(type(error)):
             again("--overwrite")
         assert snapshot(EXPORT) == before
@@ -474,16 +448,16 @@ def test_what_nobody_foresaw_shows_where_it_is(again, monkeypatch):
 @pytest.mark.parametrize("moment", ["on_train_batch_end", "on_epoch_end"])
 def test_a_run_folder_that_vanishes(moment, again, monkeypatch):
     before = snapshot(EXPORT)
-    original = getattr(callbacks.Progress, moment)
+    original = getattr(ProgressCallback, moment)
 
     def remove(self, number, logs=None):
         original(self, number, logs)
         shutil.rmtree(RUN, ignore_errors=True)
 
-    monkeypatch.setattr(callbacks.Progress, moment, remove)
+    monkeypatch.setattr(ProgressCallback, moment, remove)
     code, _, err = again()
     assert code == 2 and err.count("\n") == 1, err
-    assert f"train.py: {RUN}" in err and "No such file or directory: it is gone" in err
+    assert f"train.py: {RUN}" in err and "No such file or directory: it was deleted" in err
     assert snapshot(EXPORT) == before
 
 
@@ -548,7 +522,7 @@ def test_a_disk_that_fills(small_disk, finished, tfds_dir, tmp_path):
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert re.fullmatch(r"train\.py: disk/run/\S+: No space left on device: .*\n", done.stderr)
-    assert not checkpoints.latest(small_disk / "run")[1]
+    assert not find_latest_checkpoint(small_disk / "run")[1]
     assert snapshot(tmp_path / "saved_models") == before
 
 
@@ -557,7 +531,7 @@ def test_standard_output_that_is_full():
     with open("/dev/full", "w") as out:
         done = subprocess.run(run, stdout=out, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
-    assert re.fullmatch("train.py: .*: No space left on device: make room there.*\n", done.stderr)
+    assert re.fullmatch("train.py: .*: No space left on device: free some space.*\n", done.stderr)
 
 
 def test_nothing_that_is_loaded_is_run():
@@ -568,7 +542,10 @@ def test_nothing_that_is_loaded_is_run():
         *(ROOT / "benchmarks").rglob("*.py"),
         ROOT / "train.py",
     ]:
-        for node in ast.walk(ast.parse(file.read_text())):
+        tree = ast.parse(file.read_text())
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        ours = {a.name for i in imports if i.module == "zoo.exporting.loading" for a in i.names}
+        for node in ast.walk(tree):
             where = f"{file}, line {getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
@@ -583,7 +560,7 @@ def test_nothing_that_is_loaded_is_run():
             owner = getattr(getattr(node.func, "value", None), "id", "")
             if owner == "np" and name == "load":
                 assert "allow_pickle" not in given or given["allow_pickle"].value is False, where
-            if name == "load_model":
+            if name == "load_model" and not (isinstance(node.func, ast.Name) and name in ours):
                 assert given["safe_mode"].value is True, where
             if owner == "yaml":
                 assert name == "safe_load", where
@@ -593,7 +570,7 @@ def test_nothing_that_is_loaded_is_run():
 
 @pytest.mark.parametrize("names", [("a\nb", "c"), ("a\0", "c"), ("\ud800", "c"), ("a\r", "c")])
 def test_class_names_are_lines(names, tmp_path):
-    with pytest.raises(UserError, match="expected a name in one line of UTF-8"):
+    with pytest.raises(UserError, match="expected a UTF-8 name without line breaks"):
         zoo.export(zoo.get("perceptron", num_classes=2), tmp_path / "p", class_names=names)
     assert not (tmp_path / "p").exists()
 
@@ -623,11 +600,11 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_images_of_absurd_size(bomb, exported):
     with pytest.raises(tf.errors.InvalidArgumentError, match="more than 89,478,485 pixels"):
-        images.decode_image(tf.constant(BOMBS[bomb]), (28, 28, 1))
+        decode_image(tf.constant(BOMBS[bomb]), (28, 28, 1))
     served = tf.saved_model.load(str(exported)).signatures
     with pytest.raises(tf.errors.InvalidArgumentError, match="more than 89,478,485 pixels"):
         served["image_bytes"](image_bytes=tf.constant([BOMBS[bomb]]))
-    one = examples.example({"image_bytes": BOMBS[bomb]}).SerializeToString()
+    one = make_example({"image_bytes": BOMBS[bomb]}).SerializeToString()
     with pytest.raises(tf.errors.InvalidArgumentError, match="more than 89,478,485 pixels"):
         served["classify"](inputs=tf.constant([one]))
 
@@ -637,7 +614,7 @@ def test_images_of_absurd_size(bomb, exported):
 )
 def test_images_cut_short(content):
     with pytest.raises(tf.errors.InvalidArgumentError):
-        images.decode_image(tf.constant(content), (28, 28, 1))
+        decode_image(tf.constant(content), (28, 28, 1))
 
 
 def test_a_table_that_is_larger_than_memory(train, tmp_path):
@@ -645,4 +622,4 @@ def test_a_table_that_is_larger_than_memory(train, tmp_path):
         file.truncate(1 << 42)  # it takes no room
     code, _, err = train("--model=mlp", "--dataset=csv:large.csv", "--label=a")
     assert code == 2 and err.count("\n") == 1
-    assert "large.csv: 4,194,304 MiB of text take at least 5 times that in memory, of which" in err
+    assert "large.csv: 4,194,304 MiB of text need at least 5 times as much memory, but" in err

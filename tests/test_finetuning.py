@@ -7,28 +7,27 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_training import blobs, dataset, trained
+from support.blobs import blobs, dataset, trained
+from support.small_models import SMALL
 
 import zoo
-from zoo import finetuning, optimizers, registry, training
+from zoo.data.splits import Arrays
+from zoo.data.text_encoding import make_encoder
+from zoo.data.tokenizers import read_preset_tokenizer
 from zoo.errors import UserError
+from zoo.exporting.loading import open_source
+from zoo.layers.weights import weighted_layers
 from zoo.recipe import Recipe
-
-# a small build of every model that has more than a head
-SMALL = {
-    "bert": {"vocabulary_size": 30},
-    "cnn": {"filters": (4, 8), "dense": 8},
-    "fasttext": {"vocabulary_size": 30, "buckets": 50},
-    "gru": {"vocabulary_size": 30, "width": 6, "embedding": 5},
-    "lenet5": {},
-    "lstm": {"vocabulary_size": 30, "width": 6, "embedding": 5},
-    "mlp": {"hidden": (16, 8)},
-    "resnet20": {"width": 2, "blocks": 1},
-    "rnn": {"vocabulary_size": 30, "width": 6, "embedding": 5},
-    "textcnn": {"vocabulary_size": 30, "embedding": 5, "filters": 3},
-    "transformer": {"vocabulary_size": 30, "width": 8, "heads": 2, "depth": 2, "feed_forward": 16},
-    "vgg11": {},
-}
+from zoo.registry import find_entry
+from zoo.training.building import adapt_normalization, build_model
+from zoo.training.finetuning import (
+    count_parameters,
+    format_transfers,
+    freeze_layers,
+    learning_rate_multipliers,
+    load_matching_weights,
+)
+from zoo.training.optimizers import make_optimizer
 
 
 def weights_of(model):
@@ -44,9 +43,9 @@ def inputs_of(model, count=16):
 
 def fitted(model, recipe, epochs=1, count=16):
     """The model after `epochs` steps on 16 examples, and its weights before."""
-    finetuning.freeze(model, recipe)
+    freeze_layers(model, recipe)
     before = weights_of(model)
-    optimizer = optimizers.optimizer(recipe, epochs, finetuning.rates(model, recipe))
+    optimizer = make_optimizer(recipe, epochs, learning_rate_multipliers(model, recipe))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, {"logits": loss})
     labels = {"logits": np.arange(count) % 3}
@@ -59,7 +58,7 @@ def moved(model, before):
     after = weights_of(model)
     return {
         block.name
-        for block in finetuning.blocks(model)
+        for block in weighted_layers(model)
         if any((after[w.path] != before[w.path]).any() for w in block.weights)
     }
 
@@ -77,7 +76,7 @@ def test_weights_are_taken_over_and_a_head_of_another_size_is_new(name, tmp_path
         np.testing.assert_array_equal(weight, weights_of(source)[path], err_msg=path)
     model = zoo.get(name, num_classes=3, **SMALL[name])
     head = weights_of(model)["head/kernel"]
-    table = finetuning.take_over(model, tmp_path / "source.keras")
+    table = load_matching_weights(model, open_source(tmp_path / "source.keras"))
     assert [t.name for t in table if t.reason] == ["head"]
     assert sum(t.parameters for t in table) == model.count_params()
     after = weights_of(model)
@@ -85,9 +84,9 @@ def test_weights_are_taken_over_and_a_head_of_another_size_is_new(name, tmp_path
     for path, weight in weights_of(source).items():
         if not path.startswith("head/"):
             np.testing.assert_array_equal(weight, after[path], err_msg=path)
-    shown = finetuning.lines(table)
-    assert len(shown) == len(table) and "new: " in shown[-1] and "4 there" in shown[-1]
-    assert all("taken over" in line for line in shown[:-1])
+    shown = format_transfers(table)
+    assert len(shown) == len(table) and "new: " in shown[-1] and "4 in the source" in shown[-1]
+    assert all("copied" in line for line in shown[:-1])
 
 
 def test_a_run_an_export_and_a_file_will_do(train, tfds_dir):
@@ -102,7 +101,7 @@ def test_a_run_an_export_and_a_file_will_do(train, tfds_dir):
     assert zoo.get("cnn", weights="first").count_params() == model.count_params()
     code, out, err = train(*flags[:2], *flags[4:], "--weights=first", "--trainable=head")
     assert code == 0, err
-    assert "weights of first:" in out and out.count("taken over") == 4
+    assert "weights from first:" in out and out.count("copied") == 4
     record = json.loads(Path("runs/cnn-mnist_5k/metrics.json").read_text())
     assert record["hyperparameters"]["filters"] == [4, 8]
     assert record["trainable_parameters"] == 8 * 10 + 10
@@ -131,19 +130,19 @@ def test_texts_go_on_with_the_vocabulary_of_their_weights(train, tmp_path):
 
 def test_nothing_that_fits_is_an_error(tmp_path):
     zoo.get("mlp").save(tmp_path / "mlp.keras")
-    with pytest.raises(UserError, match="nothing fits cnn"):
+    with pytest.raises(UserError, match="no weights fit cnn"):
         zoo.get("cnn", num_classes=3, weights=tmp_path / "mlp.keras")
     (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04 no")
-    with pytest.raises(UserError, match=r"this is no \.keras file"):
+    with pytest.raises(UserError, match=r"not a \.keras file"):
         zoo.get("cnn", weights=tmp_path / "broken.keras")
 
 
 def test_a_taken_over_normalisation_is_not_adapted_again(tmp_path):
     model, _ = trained(tmp_path, Recipe(epochs=1))
     other = dataset(train=dataclasses.replace(blobs(), x=blobs().x * 3 + 7))
-    again = registry.build(registry.find("mlp"), other.spec, {"dropout": 0.0})
-    table = finetuning.take_over(again, tmp_path)
-    training.adapt(again, other, {t.name for t in table if not t.reason})
+    again = build_model(find_entry("mlp"), other.spec, {"dropout": 0.0})
+    table = load_matching_weights(again, open_source(tmp_path))
+    adapt_normalization(again, other, {t.name for t in table if not t.reason})
     x = {"features": blobs(seed=3).x}
     np.testing.assert_allclose(again(x)["logits"], model(x)["logits"], atol=1e-5)
 
@@ -155,7 +154,7 @@ def test_only_the_head_is_trained(name):
     assert moved(model, before) == {"head"}
     kernel, bias = model.get_layer("head").weights
     trained_parameters = int(np.prod(kernel.shape)) + int(np.prod(bias.shape))
-    assert finetuning.parameters(model) == {
+    assert count_parameters(model) == {
         "trainable_parameters": trained_parameters,
         "frozen_parameters": model.count_params() - trained_parameters,
     }
@@ -165,8 +164,8 @@ def test_patterns_name_layers():
     model = zoo.get("bert", vocabulary_size=30, num_classes=3)
     before = fitted(model, Recipe(trainable="transformer_layer_1,embeddings_*", learning_rate=0.1))
     assert moved(model, before) == {"transformer_layer_1", "embeddings_layer_norm", "head"}
-    with pytest.raises(UserError, match="no block 'layer_9'; expected all, head, or patterns of"):
-        finetuning.freeze(model, Recipe(trainable="layer_9"))
+    with pytest.raises(UserError, match="no layer 'layer_9': expected all, head, or patterns of"):
+        freeze_layers(model, Recipe(trainable="layer_9"))
 
 
 @pytest.mark.parametrize("name", [n for n in SMALL if n != "vgg11"])
@@ -176,7 +175,7 @@ def test_lora_leaves_the_weights_and_learns(name, tmp_path):
     x = inputs_of(model)
     start = keras.ops.convert_to_numpy(model(x)["logits"])
     recipe = Recipe(lora_rank=2, learning_rate=0.02)
-    finetuning.freeze(model, recipe)
+    freeze_layers(model, recipe)
     np.testing.assert_allclose(model(x)["logits"], start, atol=1e-5)
     before = weights_of(model)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -196,22 +195,22 @@ def test_lora_leaves_the_weights_and_learns(name, tmp_path):
 
 
 def test_lora_needs_a_layer():
-    with pytest.raises(UserError, match="perceptron has no layer that can have LoRA"):
-        finetuning.freeze(zoo.get("perceptron"), Recipe(lora_rank=2))
-    with pytest.raises(UserError, match="leave one out"):
+    with pytest.raises(UserError, match="perceptron has no layer that supports LoRA"):
+        freeze_layers(zoo.get("perceptron"), Recipe(lora_rank=2))
+    with pytest.raises(UserError, match="cannot be combined with lora_rank=2"):
         Recipe(lora_rank=2, trainable="head")
 
 
 def test_learning_rates_fall_with_depth():
     model = zoo.get("mlp", hidden=(4, 4), batch_norm=True)
-    rates = finetuning.rates(model, Recipe(layer_decay=0.5, learning_rate=0.1))
+    rates = learning_rate_multipliers(model, Recipe(layer_decay=0.5, learning_rate=0.1))
     assert rates["head/kernel"] == 1 and rates["dense_2/kernel"] == 0.5
     assert rates["norm_1/gamma"] == rates["dense_1/kernel"] == 0.25
-    rates = finetuning.rates(model, Recipe(head_learning_rate=0.3, learning_rate=0.1))
+    rates = learning_rate_multipliers(model, Recipe(head_learning_rate=0.3, learning_rate=0.1))
     assert rates["head/bias"] == pytest.approx(3) and rates["dense_1/kernel"] == 1
-    assert finetuning.rates(model, Recipe()) == {}
+    assert learning_rate_multipliers(model, Recipe()) == {}
     bert = zoo.get("bert", vocabulary_size=30)
-    rates = finetuning.rates(bert, Recipe(layer_decay=0.5))
+    rates = learning_rate_multipliers(bert, Recipe(layer_decay=0.5))
     (kernel,) = (p for p in rates if "transformer_layer_0" in p and "query/kernel" in p)
     assert rates[kernel] == 0.25
 
@@ -252,7 +251,7 @@ def test_bert_starts_from_a_preset(bert_preset, pooling):
     np.testing.assert_allclose(
         model({"tokens": tokens})["logits"], vector @ kernel + bias, atol=1e-5
     )
-    with pytest.raises(UserError, match="positions for 32 tokens: take --length=32"):
+    with pytest.raises(UserError, match="positions for 32 tokens: use --length=32"):
         zoo.get("bert", preset=bert_preset, input_shape=(33,))
 
 
@@ -275,9 +274,6 @@ def test_minilm_gives_the_published_similarities(minilm):
     """Cosines of mean-pooled vectors, as the documentation of Sentence Transformers gives them."""
     import tensorflow as tf
 
-    from zoo.data import text
-    from zoo.data.spec import Arrays
-
     sentences = [
         "A man is eating food.",
         "A man is eating a piece of bread.",
@@ -286,8 +282,8 @@ def test_minilm_gives_the_published_similarities(minilm):
         "He drove to the stadium.",
     ]
     sentences = np.array(sentences, object)
-    tokenizer = text.from_preset(minilm, Arrays(sentences, np.zeros(5, "int64")), 128)
-    encode, _ = text.encoder(tokenizer)
+    tokenizer = read_preset_tokenizer(minilm, Arrays(sentences, np.zeros(5, "int64")), 128)
+    encode, _ = make_encoder(tokenizer)
     model = zoo.get("bert", preset=minilm, input_shape=(128,), dropout=0.0)
     vectors = keras.Model(model.input, model.get_layer("head").input)
     v = np.asarray(vectors({"tokens": encode(tf.constant(sentences))}))

@@ -4,14 +4,23 @@ import sys
 import keras
 import numpy as np
 import pytest
-from test_finetuning import SMALL
+from support.small_models import SMALL
 
 import zoo
-from zoo import data as datasets
-from zoo import formats, registry, saved_model
-from zoo.data import text
-from zoo.data.spec import Arrays, Data, Spec, Tokenizer
+from zoo.data.config import DataConfig
+from zoo.data.loading import load_data
+from zoo.data.spec import Spec, Tokenizer
+from zoo.data.splits import Arrays, Data, take_inputs
+from zoo.data.text_encoding import tokenize_splits
 from zoo.errors import UserError
+from zoo.evaluation.predictions import make_predictor
+from zoo.exporting import converters, format_scores
+from zoo.exporting.converters import check_convertible, convert_model
+from zoo.exporting.format_scores import measure_formats
+from zoo.exporting.formats import check_formats
+from zoo.exporting.runtimes import load_runtime
+from zoo.registry import find_entry
+from zoo.storage.filenames import FORMATS
 
 for package in ("ai_edge_litert", "onnx", "tf2onnx", "onnxruntime"):
     pytest.importorskip(package, reason="needs the extra: pip install 'keras-model-zoo[formats]'")
@@ -20,7 +29,7 @@ RECURRENT = ("gru", "lstm", "rnn")
 CASES = [
     (name, kind)
     for name in zoo.list_models()
-    for kind in registry.find(name).kinds
+    for kind in find_entry(name).kinds
     if kind != "text_pair"  # the same model as for texts
 ]
 SHAPES = {"image": (28, 28, 1), "features": (5,), "text": (12,)}
@@ -75,8 +84,8 @@ def by_onnx(path, x):
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_every_model_predicts_the_same_in_every_format(name, kind, tmp_path):
     model, x = build(name, kind), inputs(kind, 16)
-    wanted = [f for f in formats.FORMATS if not (f == "litert_int8" and name in RECURRENT)]
-    files = formats.write(model, spec_of(kind), tmp_path, wanted, inputs(kind, 32))
+    wanted = [f for f in FORMATS if not (f == "litert_int8" and name in RECURRENT)]
+    files = convert_model(model, spec_of(kind), tmp_path, wanted, inputs(kind, 32))
     assert list(files) == wanted[1:]
     assert sorted(tmp_path.iterdir()) == sorted(files.values())
     (input_name,) = model.input
@@ -94,7 +103,7 @@ def test_every_model_predicts_the_same_in_every_format(name, kind, tmp_path):
 
 @pytest.fixture(scope="module")
 def digits(tfds_dir):
-    return datasets.load("mnist_5k", data_dir=str(tfds_dir))
+    return load_data(DataConfig("mnist_5k", data_dir=str(tfds_dir)))
 
 
 def fitted(name, data, epochs, **hparams):
@@ -110,9 +119,9 @@ def fitted(name, data, epochs, **hparams):
 def exported(model, data, tmp_path, wanted):
     """The table of `measure`, and the files."""
     version = zoo.export(model, tmp_path, spec=data.spec)
-    calibration = datasets.samples(data.train, 100)
-    files = formats.write(model, data.spec, version / "assets.extra", wanted, calibration)
-    return formats.measure(version, files, data), files
+    calibration = take_inputs(data.train, 100)
+    files = convert_model(model, data.spec, version / "assets.extra", wanted, calibration)
+    return measure_formats(version, files, data), files
 
 
 @pytest.mark.parametrize(
@@ -120,8 +129,8 @@ def exported(model, data, tmp_path, wanted):
 )
 def test_digits_in_int8_are_as_good_and_smaller(name, hparams, digits, tmp_path):
     model = fitted(name, digits, 2, **hparams)
-    table, files = exported(model, digits, tmp_path, formats.FORMATS)
-    assert list(table) == list(formats.FORMATS)
+    table, files = exported(model, digits, tmp_path, FORMATS)
+    assert list(table) == list(FORMATS)
     logits = np.asarray(model({"image": digits.test.x})["logits"])
     accuracy = (logits.argmax(-1) == digits.test.y).mean()
     assert accuracy > 0.8
@@ -140,13 +149,13 @@ def test_digits_in_int8_are_as_good_and_smaller(name, hparams, digits, tmp_path)
 
 
 def test_a_regression_far_from_zero_keeps_its_precision_in_int8(price_csv, tmp_path):
-    data = datasets.load(f"csv:{price_csv}", label="price")
+    data = load_data(DataConfig(f"csv:{price_csv}", label="price"))
     model = zoo.get("mlp", input_shape=(2,), num_classes=None, hidden=(16, 8))
     model.get_layer("normalization").adapt(data.train.x)
     model.get_layer("denormalization").adapt(data.train.y)
     model.compile(keras.optimizers.Adam(1e-2), {"logits": "mae"})
     model.fit({"features": data.train.x}, {"logits": data.train.y}, epochs=20, verbose=0)
-    table, _ = exported(model, data, tmp_path, formats.FORMATS)
+    table, _ = exported(model, data, tmp_path, FORMATS)
     scores = {name: row["mae"] for name, row in table.items()}
     assert scores["litert"] == pytest.approx(scores["saved_model"], rel=1e-2)
     assert scores["onnx"] == pytest.approx(scores["saved_model"], rel=1e-2)
@@ -158,7 +167,7 @@ def test_texts_are_strings_to_the_saved_model_and_tokens_to_the_others(tmp_path)
     tokenizer = Tokenizer("words", ("", "[UNK]", "[SEP]", "good", "bad", "film"), 12)
     texts = np.array(["good film", "a bad film", "", "bad, bad"] * 5, object)
     raw = Arrays(texts, np.array([1, 0, 1, 0] * 5))
-    splits, spec = text.tokenized({"test": raw}, Spec("text", (), ("no", "yes")), tokenizer)
+    splits, spec = tokenize_splits({"test": raw}, Spec("text", (), ("no", "yes")), tokenizer)
     data = Data("own", "", spec, splits["test"], splits["test"], splits["test"], {}, raw_test=raw)
     model = fitted("textcnn", data, 1, input_shape=(12,), vocabulary_size=6, filters=3)
     table, _ = exported(model, data, tmp_path, ("litert", "onnx"))
@@ -168,21 +177,21 @@ def test_texts_are_strings_to_the_saved_model_and_tokens_to_the_others(tmp_path)
 
 def test_a_streamed_test_split_scores_the_same(photo_folder, tmp_path):
     held, streamed = (
-        datasets.load(f"folder:{photo_folder}", image_size=(16, 16), budget=budget)
+        load_data(DataConfig(f"folder:{photo_folder}", image_size=(16, 16), memory_budget=budget))
         for budget in (None, 0)
     )
     model = zoo.get("perceptron", input_shape=(16, 16, 3), num_classes=2)
     version = zoo.export(model, tmp_path, spec=held.spec)
-    files = formats.write(model, held.spec, tmp_path, ("onnx",), held.train.x)
+    files = convert_model(model, held.spec, tmp_path, ("onnx",), held.train.x)
     scores = [
-        formats.measure(version, files, data)["onnx"]["accuracy"] for data in (held, streamed)
+        measure_formats(version, files, data)["onnx"]["accuracy"] for data in (held, streamed)
     ]
     assert scores[0] == scores[1]
 
 
 def test_of_a_large_test_split_a_part_is_scored(photo_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "_SCORED", 5)
-    data = datasets.load(f"folder:{photo_folder}", image_size=(16, 16))
+    monkeypatch.setattr(format_scores, "_SCORED_EXAMPLES", 5)
+    data = load_data(DataConfig(f"folder:{photo_folder}", image_size=(16, 16)))
     model = zoo.get("perceptron", input_shape=(16, 16, 3), num_classes=2)
     table, _ = exported(model, data, tmp_path, ("onnx",))
     rows = np.linspace(0, len(data.test) - 1, 5, dtype=int)
@@ -195,7 +204,7 @@ def test_of_a_large_test_split_a_part_is_scored(photo_folder, tmp_path, monkeypa
 @pytest.mark.parametrize("name", RECURRENT)
 def test_recurrent_networks_are_not_for_int8(name, tmp_path):
     with pytest.raises(UserError, match="has recurrent layers") as caught:
-        formats.write(
+        convert_model(
             build(name, "text"), spec_of("text"), tmp_path, ["litert_int8"], inputs("text")
         )
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
@@ -207,9 +216,9 @@ def test_mixed_precision_is_refused():
         model = build("perceptron")
     finally:
         keras.config.set_dtype_policy("float32")
-    formats.check_model(model, ["saved_model"])
+    check_convertible(model, ["saved_model"])
     with pytest.raises(UserError, match=r"'onnx': perceptron computes in bfloat16.*--precision"):
-        formats.check_model(model, ["saved_model", "onnx"])
+        check_convertible(model, ["saved_model", "onnx"])
 
 
 @pytest.mark.parametrize("name", ["gru", "lstm"])
@@ -217,10 +226,10 @@ def test_beside_a_gpu_recurrent_networks_are_written_without_cudnn(name, tmp_pat
     model = build(name, "text")
     backend = sys.modules["keras.src.backend.tensorflow.rnn"]
     monkeypatch.setattr(backend, "_is_gpu_available", lambda: True)
-    graph = saved_model.predictor(model).get_concrete_function().graph
+    graph = make_predictor(model).get_concrete_function().graph
     assert any("Cudnn" in operation.type for operation in graph.get_operations())
-    formats.check_model(model, ["litert", "onnx"])
-    files = formats.write(model, spec_of("text"), tmp_path, ["litert", "onnx"], inputs("text"))
+    check_convertible(model, ["litert", "onnx"])
+    files = convert_model(model, spec_of("text"), tmp_path, ["litert", "onnx"], inputs("text"))
     assert len(files) == 2
     assert {layer.use_cudnn for layer in model.layers if hasattr(layer, "use_cudnn")} == {"auto"}
 
@@ -231,39 +240,40 @@ def test_an_operation_that_a_format_lacks(tmp_path):
     logits = keras.layers.Dense(3)(x)
     model = keras.Model({"image": image}, {"logits": logits}, name="mine")
     with pytest.raises(UserError, match="'litert': mine cannot be converted: ") as caught:
-        formats.write(model, spec_of("image"), tmp_path, ["litert"], inputs("image"))
+        convert_model(model, spec_of("image"), tmp_path, ["litert"], inputs("image"))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["litert", "onnx"])
 def test_a_file_that_differs_is_removed(name, tmp_path, monkeypatch):
-    loaded = formats._loaded
+    loaded = load_runtime
 
     def wrong(*args):
         call = loaded(*args)
         return lambda x: call(x) + 1e-2
 
-    monkeypatch.setattr(formats, "_loaded", wrong)
-    with pytest.raises(UserError, match="was removed: its logits differ"):
-        formats.write(build("perceptron"), spec_of("image"), tmp_path, [name], inputs("image"))
+    monkeypatch.setattr(converters, "load_runtime", wrong)
+    with pytest.raises(UserError, match="deleted, because its logits differ"):
+        convert_model(build("perceptron"), spec_of("image"), tmp_path, [name], inputs("image"))
     assert not list(tmp_path.iterdir())
 
 
 def test_formats_that_are_not_there(monkeypatch):
-    formats.check(formats.FORMATS)
-    with pytest.raises(UserError, match=r"export_formats='tflite': no such format.*Known: saved_"):
-        formats.check(["tflite"])
+    check_formats(FORMATS)
+    with pytest.raises(UserError, match=r"export_formats='tflite': unknown format.*Known: saved_"):
+        check_formats(["tflite"])
     with pytest.raises(UserError, match="Did you mean 'litert_int8'"):
-        formats.check(["saved_model", "litert_int"])
+        check_formats(["saved_model", "litert_int"])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if "rt" in name else name)
-    formats.check(["saved_model"])
-    for name in formats.FORMATS[1:]:
-        with pytest.raises(UserError, match="ai_edge_litert is missing: pip install"):
-            formats.check(["saved_model", name])
+    check_formats(["saved_model"])
+    for name in FORMATS[1:]:
+        with pytest.raises(UserError, match="ai_edge_litert is not installed: run pip install"):
+            check_formats(["saved_model", name])
 
 
 def test_mistakes_do_not_wait_for_tensorflow():
-    code = "import sys; from zoo import formats; formats.check(['onnx']); print(*sys.modules)"
+    code = "from zoo.exporting.formats import check_formats; check_formats(['onnx'])"
+    code += "; import sys; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not {"tensorflow", "keras", "onnx"} & set(run.stdout.split())

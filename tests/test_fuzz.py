@@ -11,27 +11,32 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from absl import flags
 from absl.testing import flagsaver
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from zoo import (
-    checkpoints,
-    checksums,
-    cli,
-    finetuning,
-    metadata,
-    recipe,
-    registry,
-    report,
-    run_folder,
-    schema,
-)
-from zoo.data import name_of, table, text
-from zoo.data.spec import Spec
+from zoo.commands import train
+from zoo.commands.flags import parse_hparams
+from zoo.commands.runner import run_command
+from zoo.data.config import parse_image_size
+from zoo.data.loading import dataset_slug
+from zoo.data.sources.table import load_table
+from zoo.data.spec import Spec, spec_from_record
+from zoo.data.tokenizers import read_tokenizer, save_tokenizer
 from zoo.errors import UserError
-from zoo.serving import config, predict
+from zoo.evaluation.record import find_finished_record
+from zoo.exporting.loading import load_spec
+from zoo.recipe import Recipe, parse_augmentation, parse_class_weights
+from zoo.registry import find_entry, list_names
+from zoo.schema import is_line, parse_literal
+from zoo.serving.labels import set_label
+from zoo.serving.rows import read_rows
+from zoo.serving.server_config import write_server_files
+from zoo.storage.checksums import write_checksums
+from zoo.storage.json_files import read_json
+from zoo.training.checkpoints import find_latest_checkpoint
+from zoo.training.finetuning import Source, inherit_settings
+from zoo.training.run_folder import open_run, parse_checkpoint_interval
 
 # FUZZ=deep pytest tests/test_fuzz.py: many more, and other ones each time
 COMMON = settings(
@@ -91,29 +96,30 @@ class Reached(Exception):
     """The flags have passed all checks that do without TensorFlow."""
 
 
-def run(train_module, argv) -> str:
+def run(argv) -> str:
     """What train.py writes on stderr before it imports TensorFlow."""
-    err = io.StringIO()
+    err, saved = io.StringIO(), flagsaver.save_flag_values(train.FLAGS)
     with (
-        flagsaver.flagsaver(),
         mock.patch.object(sys, "argv", ["train.py", *argv]),
-        mock.patch.object(cli, "import_tensorflow", side_effect=Reached),
+        mock.patch.object(train, "import_tensorflow", side_effect=Reached),
         contextlib.redirect_stderr(err),
         contextlib.redirect_stdout(io.StringIO()),
     ):
         try:
-            cli.run(train_module.main, train_module.help_text)
+            run_command(train, argv)
         except SystemExit as stopped:
             assert stopped.code == 2
             assert err.getvalue().startswith("train.py: ")
         except Reached:
             assert err.getvalue() == ""
+        finally:
+            flagsaver.restore_flag_values(saved, train.FLAGS)
     return err.getvalue()
 
 
 # fmt: off
 FLAGS = [
-    "model", "hparam", "dataset", "train_split", "label", "text",
+    "model", "hparam", "recipe", "dataset", "train_split", "label", "text",
     "tokenizer", "vocabulary_size", "length", "image_size", "holdout", "memory_budget",
     "epochs", "batch_size", "accumulate_steps", "optimizer", "learning_rate", "schedule", "warmup",
     "weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "ema",
@@ -124,9 +130,8 @@ FLAGS = [
 # fmt: on
 
 
-def test_every_flag_is_fuzzed(train_module):
-    by_group = flags.FLAGS.flags_by_module_dict()
-    known = {flag.name for group in train_module.GROUPS for flag in by_group[group]}
+def test_every_flag_is_fuzzed():
+    known = set(train.FLAGS)
     # modules that a plugin names are imported, and folders are looked for
     apart = {"preset", "weights", "plugin", "list", "data_dir", "run_dir", "export_dir"}
     assert known == set(FLAGS) | apart
@@ -146,8 +151,8 @@ def test_every_flag_is_fuzzed(train_module):
 @example("label", "\ud800")
 @example("checkpoint_every", "9" * 30)
 @example("checkpoint_every", HUGE)
-def test_values_of_flags(train_module, folder, name, value):
-    err = run(train_module, ["--model=cnn", f"--export_dir={folder}", f"--{name}={value}"])
+def test_values_of_flags(folder, name, value):
+    err = run(["--model=cnn", f"--export_dir={folder}", f"--{name}={value}"])
     assert err.count("\n") <= 1 and len(err) < 5_000
 
 
@@ -157,9 +162,9 @@ def test_values_of_flags(train_module, folder, name, value):
 @example("a/" * 3_000, "export_dir")
 @example("~nobody-of-that-name/x", "run_dir")
 @example("~nobody-of-that-name/x", "export_dir")
-def test_folders(train_module, folder, value, name):
+def test_folders(folder, value, name):
     if not value.startswith(("/", "~", "..")) or "nobody" in value:
-        err = run(train_module, ["--model=bert", f"--export_dir={folder}", f"--{name}={value}"])
+        err = run(["--model=bert", f"--export_dir={folder}", f"--{name}={value}"])
         assert err.count("\n") <= 1
 
 
@@ -172,25 +177,29 @@ def test_folders(train_module, folder, value, name):
 @example(b"--flagfile=.\n")
 @example(b"--run_dir=a\0b\n--model=cnn\n")
 @example(b"--no\n--\n---\n-\n--=\n")
-def test_flagfiles(train_module, folder, content):
+def test_flagfiles(folder, content):
     if isinstance(content, list):
         lines = "".join(f"--{name}={value}\n" for name, value in content)
         content = lines.encode("utf-8", "surrogatepass")
     (folder / "flags").write_bytes(content)
-    run(train_module, [f"--flagfile={folder / 'flags'}", f"--export_dir={folder}"])
+    run([f"--flagfile={folder / 'flags'}", f"--export_dir={folder}"])
 
 
 @fuzz(TEXTS)
 def test_literals(value):
-    schema.literal(value)
-    refused_or_done(recipe.augmentation, value)
-    refused_or_done(recipe.augmentation, f"shift={value}")
-    refused_or_done(recipe.class_weights, value)
-    refused_or_done(cli.hparams, [value])
-    refused_or_done(cli.image_size, value)
-    refused_or_done(run_folder.interval, value)
-    if schema.is_line(value):
-        for name in (name_of(value), name_of(f"csv:{value}"), name_of(f"folder:{value}")):
+    parse_literal(value)
+    refused_or_done(parse_augmentation, value)
+    refused_or_done(parse_augmentation, f"shift={value}")
+    refused_or_done(parse_class_weights, value)
+    refused_or_done(parse_hparams, [value])
+    refused_or_done(parse_image_size, value)
+    refused_or_done(parse_checkpoint_interval, value)
+    if is_line(value):
+        for name in (
+            dataset_slug(value),
+            dataset_slug(f"csv:{value}"),
+            dataset_slug(f"folder:{value}"),
+        ):
             assert "/" not in name
 
 
@@ -200,8 +209,8 @@ def test_literals(value):
 @example((1, 10**5_000))
 @example([[1]])
 def test_values_of_hyperparameters(value):
-    for name in registry.list_models():
-        entry = registry.find(name)
+    for name in list_names():
+        entry = find_entry(name)
         for hparam in entry.hyperparameters:
             refused_or_done(entry.check, {hparam: value}, entry.hyperparameters)
 
@@ -211,7 +220,7 @@ ROWS = b"".join(b"%d,%d.5,%s\n" % (i, i, b"xy"[i % 2 :][:1]) for i in range(6))
 
 
 def read_table(kind, file, label="c", columns=()):
-    source = refused_or_done(table.load, kind, str(file), list(columns), label)
+    source = refused_or_done(load_table, kind, str(file), list(columns), label)
     if source:
         assert len(source.splits["train"]) >= 4
 
@@ -290,11 +299,10 @@ def test_jsonl(folder, content, columns):
 def test_what_predict_reads(folder, kind, ending, content, known):
     file = folder / f"input{ending}"
     file.write_bytes(content)
-    spec = {"kind": kind, "feature_names": ["a", "b"] if known else []}
-    with mock.patch.object(predict, "FLAGS", mock.Mock(model="m")):
-        rows = refused_or_done(predict.read, [str(file)], spec)
-        if rows is not None:
-            refused_or_done(lambda: [json.dumps(row.shown) for row in rows])
+    spec = Spec(kind, (8,), None, ("a", "b") if known else ())
+    rows = refused_or_done(read_rows, [str(file)], spec, "m")
+    if rows is not None:
+        refused_or_done(lambda: [json.dumps(row.shown) for row in rows])
 
 
 TOKENIZER = {
@@ -334,10 +342,10 @@ def spoiled(content: dict):
 def test_tokenizer_json(folder, content):
     file = folder / "tokenizer.json"
     file.write_bytes(content)
-    tokenizer = refused_or_done(text.load, file)
+    tokenizer = refused_or_done(read_tokenizer, file)
     if tokenizer:
-        text.save(Spec("text", (8,), ("a", "b"), tokenizer=tokenizer), folder)
-        assert text.load(file) == tokenizer
+        save_tokenizer(Spec("text", (8,), ("a", "b"), tokenizer=tokenizer), folder)
+        assert read_tokenizer(file) == tokenizer
 
 
 @fuzz(spoiled(SPEC))
@@ -352,9 +360,7 @@ def test_zoo_json(folder, content):
     file = folder / "zoo.json"
     for written in (content, b'{"spec": ' + content + b"}"):
         file.write_bytes(written)
-        fields = refused_or_done(metadata.spec, file)
-        if fields:
-            refused_or_done(Spec, **fields)
+        refused_or_done(lambda: spec_from_record(read_json(file), file))
 
 
 @fuzz(spoiled(METRICS | {"model": "cnn", "hyperparameters": {"dropout": 0.5}}))
@@ -366,8 +372,13 @@ def test_zoo_json(folder, content):
 def test_metrics_json(folder, content):
     (folder / "metrics.json").write_bytes(content)
     (folder / "last.keras").touch()
-    refused_or_done(report.finished, folder, recipe.Recipe(epochs=1), folder, ["saved_model"])
-    refused_or_done(finetuning.origin, folder, registry.find("cnn"), {}, "words")
+    refused_or_done(find_finished_record, folder, Recipe(epochs=1), folder, ["saved_model"])
+    refused_or_done(load_spec, folder)
+    record = refused_or_done(read_json, folder / "metrics.json")
+    if record is not None:
+        source = Source(folder, None, record, None)
+        refused_or_done(inherit_settings, source, find_entry("cnn"), {})
+        refused_or_done(lambda: record.get("spec") and source.spec)
 
 
 @fuzz(BYTES | JSON.map(lambda x: json.dumps(x).encode()))
@@ -381,11 +392,11 @@ def test_files_of_serving(folder, content):
     (exports / "m" / "1" / "saved_model.pb").touch()
     (exports / "labels.json").write_bytes(content)
     (exports / "models.config").write_bytes(content)
-    refused_or_done(config.write, exports)
+    refused_or_done(write_server_files, exports)
     (exports / "models.config").write_bytes(content)
-    refused_or_done(config.set_label, exports, "m", 1, "stable")
-    refused_or_done(config.set_label, exports, content.decode(errors="replace"), 1, "stable")
-    refused_or_done(config.set_label, exports, "m", 1, content.decode(errors="replace"))
+    refused_or_done(set_label, exports, "m", 1, "stable")
+    refused_or_done(set_label, exports, content.decode(errors="replace"), 1, "stable")
+    refused_or_done(set_label, exports, "m", 1, content.decode(errors="replace"))
 
 
 @fuzz(state=spoiled({"epoch": 1, "step": 2, "history": []}), sums=BYTES, variables=BYTES)
@@ -398,9 +409,9 @@ def test_checkpoints(folder, state, sums, variables):
     (path / "state.json").write_bytes(state)
     (path / "variables.npz").write_bytes(variables)
     (path / "SHA256SUMS").write_bytes(sums)
-    assert checkpoints.latest(folder / "run") == (None, [path])
-    checksums.write(path, ("variables.npz", "state.json"))
-    checkpoints.latest(folder / "run")
+    assert find_latest_checkpoint(folder / "run") == (None, [path])
+    write_checksums(path, ("variables.npz", "state.json"))
+    find_latest_checkpoint(folder / "run")
 
 
 @fuzz(there=BYTES, lock=BYTES)
@@ -414,7 +425,7 @@ def test_run_folders(folder, there, lock):
     (path / "lock").write_bytes(lock)
 
     def begin():
-        with run_folder.begun(path, "--epochs=2\n", free=(), overwrite=False):
+        with open_run(path, "--epochs=2\n", free=(), overwrite=False):
             pass
 
     refused_or_done(begin)

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import ROOT
+from support.paths import ROOT
 
-from zoo import cluster
+from zoo.distribution.tf_config import Cluster, read_tf_config
 
 SERVICE, JOB = yaml.safe_load_all((ROOT / "deploy" / "kubernetes.yaml").read_text())
 POD = JOB["spec"]["template"]
@@ -43,12 +43,10 @@ def test_every_worker_gets_its_own_tf_config(index, tmp_path):
         WORKER["command"], env=environment, capture_output=True, text=True, check=True
     )
     config, *arguments = done.stdout.splitlines()
-    here = cluster.from_environment({"TF_CONFIG": config})
+    here = read_tf_config({"TF_CONFIG": config})
     name, service = JOB["metadata"]["name"], SERVICE["metadata"]["name"]
     port = SERVICE["spec"]["ports"][0]["port"]
-    assert here == cluster.Cluster(
-        tuple(f"{name}-{i}.{service}:{port}" for i in range(COUNT)), index
-    )
+    assert here == Cluster(tuple(f"{name}-{i}.{service}:{port}" for i in range(COUNT)), index)
     assert WORKER["ports"] == [{"containerPort": port}]
     assert arguments[0] == "train.py" and "--strategy=multi_worker" in arguments
     mount = WORKER["volumeMounts"][0]["mountPath"]
@@ -56,13 +54,13 @@ def test_every_worker_gets_its_own_tf_config(index, tmp_path):
     assert len(written) == 2 and all(path.startswith(mount) for path in written)
 
 
-def test_the_readmes_recipe_is_what_the_workers_read():
-    readme = (ROOT / "README.md").read_text()
-    lines = [line for line in readme.splitlines() if line.startswith("$ TF_CONFIG=")]
+def test_the_commands_of_the_docs_are_what_the_workers_read():
+    page = (ROOT / "docs" / "distributed.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("$ TF_CONFIG=")]
     found = []
     for line in lines:
         assignment, program, *flags = shlex.split(line.removeprefix("$ "))
-        found.append(cluster.from_environment({"TF_CONFIG": assignment.partition("=")[2]}))
+        found.append(read_tf_config({"TF_CONFIG": assignment.partition("=")[2]}))
         assert (program, flags[0]) == ("python", "train.py")
     assert [here.index for here in found] == list(range(len(found[0].workers)))
     assert len({here.workers for here in found}) == 1

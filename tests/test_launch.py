@@ -1,4 +1,4 @@
-"""python -m zoo.launch from its flags to the end of all workers."""
+"""`zoo launch` from its flags to the end of all workers."""
 
 import json
 import os
@@ -10,9 +10,10 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT
-from test_readme import LAUNCH
+from support.paths import ROOT
 
+PAGE = (ROOT / "docs" / "distributed.md").read_text()
+DOCUMENTED = re.findall(r"^\$ zoo launch (.*)$", PAGE, re.MULTILINE)
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 SLEEP = """
 import os, sys, time
@@ -26,15 +27,14 @@ time.sleep(60)
 
 
 def launch(*words, folder):
-    run = [sys.executable, "-m", "zoo.launch", *words]
+    run = [sys.executable, "-m", "zoo", "launch", *words]
     pipe = subprocess.PIPE
     return subprocess.Popen(run, cwd=folder, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_the_readmes_command_trains_as_one_process_does(tfds_dir, tmp_path):
+def test_the_command_of_the_docs_trains_as_one_process_does(tfds_dir, tmp_path):
     """Two workers on a default recipe: one run folder, one export, each test example once."""
-    (tmp_path / "train.py").symlink_to(ROOT / "train.py")
-    words = shlex.split(LAUNCH[0])[3:]
+    words = shlex.split(DOCUMENTED[0])
     extra = ["--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=2", "--hparam=filters=4"]
     started = launch(*words, *extra, "--train_split=train[:25%]", folder=tmp_path)
     out, err = started.communicate()
@@ -47,7 +47,7 @@ def test_the_readmes_command_trains_as_one_process_does(tfds_dir, tmp_path):
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["cnn-mnist_5k"]
     run = tmp_path / "runs" / "cnn-mnist_5k"
     metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["devices"] == "2 workers (TF_CONFIG names them)"
+    assert metrics["devices"] == "2 workers (from TF_CONFIG)"
     assert metrics["test"]["examples"] == 1000
     assert {"best.keras", "last.keras", "history.csv"} <= {p.name for p in run.iterdir()}
 
@@ -55,13 +55,16 @@ def test_the_readmes_command_trains_as_one_process_does(tfds_dir, tmp_path):
 def test_all_end_when_one_fails(tmp_path):
     (tmp_path / "sleep.py").write_text(SLEEP)
     # those that stay deaf would be waited for
-    code = "import sys; from zoo import cli, launch; launch._FOLLOW = 0.5; " + (
-        "cli.run(launch.main, str, 'PROGRAM...')"
-    )
+    code = """
+import sys
+from zoo.commands import launch, runner
+launch._REPORT_TIME = 0.5
+runner.run_command(launch, sys.argv[1:])
+"""
     run = [sys.executable, "-c", code, "--workers=3", "--", "sleep.py", "fail"]
     done = subprocess.run(run, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "worker 1 failed with code 2: all end" in done.stderr
+    assert "worker 1 failed with exit code 2: stopping all workers" in done.stderr
     assert "[worker 2] here 2" in done.stdout
     assert not any(map(alive, pids(done.stdout)))
 
@@ -82,7 +85,10 @@ def test_a_signal_ends_all(number, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--workers=2"], "no program"), (["--workers=0", "--", "train.py"], "--workers")],
+    [
+        (["--workers=2"], "flags of a training"),
+        (["--workers=0", "--", "train.py"], "--workers"),
+    ],
 )
 def test_mistakes(words, message, tmp_path):
     out, err = (started := launch(*words, folder=tmp_path)).communicate()

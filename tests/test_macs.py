@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from zoo.macs import multiply_adds
+from zoo.evaluation.macs import count_multiply_adds
 
 
 def counted(name, shape, **hparams):
-    return multiply_adds(zoo.get(name, **hparams), shape)
+    return count_multiply_adds(zoo.get(name, **hparams), shape)
 
 
 def test_dense():
@@ -84,7 +84,7 @@ def test_embeddings_and_means_count_nothing():
 
 def of_layer(layer, shape):
     x = keras.Input(shape, name="x")
-    return multiply_adds(keras.Model({"x": x}, {"y": layer(x)}), shape)
+    return count_multiply_adds(keras.Model({"x": x}, {"y": layer(x)}), shape)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, write_image
+from support.files import write_image
+from support.paths import ROOT
 
 import zoo
-from zoo.data import catalog
+from zoo.data.sources import tfds
+from zoo.storage import json_files
 
 GOOD_CSV = "a,b,kind\n" + "".join(f"{i},{i * 2},{'xy'[i % 2]}\n" for i in range(20))
 REVIEWS_CSV = "review,stars\n" + '"dull, it is",one\n"fine, it is",five\n' * 12
@@ -69,7 +71,7 @@ COLUMNS = ("--text=review", "--label=stars")
 
 # flags, and what the line has to say
 CASES = [
-    ([], "no model: name one with --model, such as --model=cnn (see --list)"),
+    ([], "no model: choose one with --model, such as --model=cnn (see --list)"),
     (["--model=cmn"], "no model is named 'cmn'. Did you mean 'cnn'?"),
     (["--model="], "no model is named ''"),
     (["--modle=cnn"], "Unknown command line flag 'modle'. Did you mean: model ?"),
@@ -92,7 +94,7 @@ CASES = [
     (["--model=cnn", "--checkpoint_every=often"], "checkpoint_every='often': expected a number of steps, such as 500, or minutes"),
     (["--model=cnn", "--checkpoint_every=0m"], "checkpoint_every='0m': expected"),
     (["--model=cnn", "--holdout=0.9"], "--holdout=0.9"),
-    (["--model=cnn", "--augment=spin=9"], "augment: no change is named 'spin'"),
+    (["--model=cnn", "--augment=spin=9"], "augment: unknown augmentation 'spin'"),
     (["--model=cnn", "--augment=rotation=500"], "augment: rotation=500: expected a number"),
     (["--model=cnn", "--class_weights=heavy"], "class_weights='heavy': expected 'balanced'"),
     (["--model=cnn", "--hparam=dropuot=0.5"], "no hyperparameter 'dropuot'. Did you mean 'dropout'?"),
@@ -102,33 +104,33 @@ CASES = [
     (["--model=cnn", "--hparam=filters=32,none"], "cnn: filters='32,none': expected one or more"),
     (["--model=cnn", "--hparam=num_classes=3"], "cnn has no hyperparameter 'num_classes'"),
     (["--model=lenet5", "--hparam=width=3"], "lenet5 has no hyperparameter 'width'. It has: none"),
-    (["--model=cnn", "--export_formats=saved_model,tflite"], "export_formats='tflite': no such format. Did you mean 'litert'?"),
+    (["--model=cnn", "--export_formats=saved_model,tflite"], "export_formats='tflite': unknown format. Did you mean 'litert'?"),
     (["--model=cnn", "--plugin=no_such_module"], "--plugin=no_such_module: ModuleNotFoundError"),
     (["--model=cnn", "--plugin=nowhere.py"], "--plugin=nowhere.py: FileNotFoundError"),
     (["--model=cnn", "--plugin=broken_plugin.py"], "No module named 'no_such_module'"),
-    (["--model=cnn", "--plugin=plugin_taken.py"], "a model named 'cnn' is registered already"),
+    (["--model=cnn", "--plugin=plugin_taken.py"], "a model named 'cnn' is already registered"),
     (["--flagfile=nowhere.flags"], "nowhere.flags"),
     (["--flagfile=bad.flags"], "--epochs=many"),
-    (["--model=cnn", "--run_dir=a_file/run"], "a_file/run: cannot write there"),
-    (["--model=cnn", "--export_dir=a_file/out"], "a_file/out/cnn: cannot write there"),
-    (["--model=cnn", "--export_dir=/proc/out"], "/proc/out/cnn: cannot write there"),
+    (["--model=cnn", "--run_dir=a_file/run"], "a_file/run: cannot write to this folder"),
+    (["--model=cnn", "--export_dir=a_file/out"], "a_file/out/cnn: cannot write to this folder"),
+    (["--model=cnn", "--export_dir=/proc/out"], "/proc/out/cnn: cannot write to this folder"),
     (["--model=cnn", "--image_size=big", "--dataset=folder:photos"], "--image_size='big': expected"),
     (["--model=cnn", "--image_size=1,2,3", "--dataset=folder:photos"], "expected ROWS,COLUMNS"),
     (["--model=cnn", "--dataset=minst"], "no dataset is named 'minst'. Did you mean 'mnist'?"),
     (["--model=cnn", "--dataset=../mnist"], "dataset '../mnist'"),
     (["--model=cnn", "--dataset=glue/nothing"], "BuilderConfig nothing not found"),
-    (["--model=cnn", "--dataset=mnist"], "does not answer: connect to the network, name a folder"),
+    (["--model=cnn", "--dataset=mnist"], "does not answer: connect to the network, pass a folder"),
     (["--model=cnn", *MNIST, "--train_split=trian"], "mnist_5k has the splits train, test"),
     (["--model=cnn", *MNIST, "--train_split=train[:x%]"], "mnist_5k has the splits train, test"),
     (["--model=cnn", *MNIST, "--train_split=train[:1]"], "has 1 examples: too few"),
     (["--model=cnn", *MNIST, "--label=digit"], "mnist_5k has no column 'digit'. It has: image, label"),
     (["--model=cnn", *MNIST, "--image_size=10"], "an image of 10x10 is too small: the smallest is 18x18"),
     (["--model=cnn", *MNIST, "--class_weights=1,2"], "2 numbers for 10 classes"),
-    (["--model=cnn", *MNIST, "--strategy=gpu"], "TensorFlow sees no GPU here"),
+    (["--model=cnn", *MNIST, "--strategy=gpu"], "TensorFlow found no GPU"),
     (["--model=cnn", "--dataset=csv:good.csv", "--label=kind"], "cnn reads image data, but the dataset has features"),
     (["--model=mlp", "--dataset=csv:nowhere.csv", "--label=y"], "there is no file nowhere.csv"),
     (["--model=mlp", "--dataset=csv:no_train", "--label=kind"], "there is no file no_train/train.csv"),
-    (["--model=mlp", "--dataset=csv:good.csv"], "say which column to predict with --label=COLUMN; there are a, b, kind"),
+    (["--model=mlp", "--dataset=csv:good.csv"], "no column to predict: choose one with --label=COLUMN; the columns are a, b, kind"),
     (["--model=mlp", "--dataset=csv:good.csv", "--label=kidn"], "no such column. Did you mean 'kind'?"),
     (["--model=mlp", "--dataset=csv:empty.csv", "--label=kind"], "the file is empty"),
     (["--model=mlp", "--dataset=csv:header.csv", "--label=kind"], "0 rows; expected at least 4"),
@@ -142,7 +144,7 @@ CASES = [
     (["--model=mlp", "--dataset=csv:one_class.csv", "--label=kind"], "holds only 'x'; expected at least 2 classes"),
     (["--model=mlp", "--dataset=csv:only_label.csv", "--label=kind"], "is the only column"),
     (["--model=mlp", "--dataset=csv:latin.csv", "--label=kind"], "is not UTF-8"),
-    (["--model=mlp", "--dataset=csv:parts", "--label=kind"], "holds 'z' (10 such lines); which train.csv never does"),
+    (["--model=mlp", "--dataset=csv:parts", "--label=kind"], "holds 'z' (10 such lines); expected a class of train.csv"),
     (["--model=mlp", "--dataset=csv:columns", "--label=kind"], "is not in both this file and train.csv"),
     (["--model=mlp", "--dataset=csv:good.csv", "--label=kind", "--train_split=train"], "only TFDS datasets have split"),
     (["--model=mlp", "--dataset=csv:good.csv", "--label=kind", "--augment=flip"], "the dataset has features, not images"),
@@ -150,25 +152,25 @@ CASES = [
     (["--model=mlp", "--dataset=csv:price.csv", "--label=price", "--learning_rate=1e30", "--optimizer=sgd"], "Try --learning_rate=1e+29 or --clip_norm=1"),
     (["--model=mlp", "--dataset=csv:whole.csv", "--label=price"], "99 different whole numbers, too many for classes"),
     (["--model=mlp", "--dataset=csv:good.csv", "--label=kind", "--image_size=9"], "has no images to resize"),
-    (["--model=cnn", *MNIST, "--run_dir=photos"], "photos: the folder holds files that are not of a run"),
-    (["--model=cnn", *MNIST, "--run_dir=."], ".: the folder holds files that are not of a run"),
+    (["--model=cnn", *MNIST, "--run_dir=photos"], "photos: the folder contains files that are not a run's"),
+    (["--model=cnn", *MNIST, "--run_dir=."], ".: the folder contains files that are not a run's"),
     (["--model=cnn", "--dataset=folder:nowhere"], "there is no such folder"),
-    (["--model=cnn", "--dataset=folder:one"], "has 1 folders of classes; expected at least 2"),
+    (["--model=cnn", "--dataset=folder:one"], "has 1 class folders; expected at least 2"),
     (["--model=cnn", "--dataset=folder:hollow"], "no images for this class"),
     (["--model=cnn", "--dataset=folder:strange"], "this class is not in the training folder"),
-    (["--model=cnn", "--dataset=folder:broken"], "broken/b/3.jpg: this is no readable"),
-    (["--model=cnn", "--dataset=folder:truncated"], "truncated/b/3.jpg: this is no readable"),
-    (["--model=cnn", "--dataset=folder:truncated", "--memory_budget=0"], "truncated/b/3.jpg: this is no readable"),
-    (["--model=perceptron", "--dataset=folder:late", "--memory_budget=0", "--epochs=1"], "late/test/b/1.jpg: this is no readable"),
+    (["--model=cnn", "--dataset=folder:broken"], "broken/b/3.jpg: not a readable"),
+    (["--model=cnn", "--dataset=folder:truncated"], "truncated/b/3.jpg: not a readable"),
+    (["--model=cnn", "--dataset=folder:truncated", "--memory_budget=0"], "truncated/b/3.jpg: not a readable"),
+    (["--model=perceptron", "--dataset=folder:late", "--memory_budget=0", "--epochs=1"], "late/test/b/1.jpg: not a readable"),
     (["--model=cnn", "--dataset=folder:tiny"], "an image of 5x5 is too small"),
-    (["--model=lstm", "--dataset=csv:reviews.csv", "--text=reviw", "--label=stars"], "text='reviw': reviews.csv has no such column. Did you mean 'review'? There are review, stars"),
-    (["--model=lstm", "--dataset=jsonl:reviews.jsonl", "--text=review,plot", "--label=stars"], "text='plot': reviews.jsonl has no such column. There are review, stars"),
+    (["--model=lstm", "--dataset=csv:reviews.csv", "--text=reviw", "--label=stars"], "text='reviw': reviews.csv has no such column. Did you mean 'review'? The columns are review, stars"),
+    (["--model=lstm", "--dataset=jsonl:reviews.jsonl", "--text=review,plot", "--label=stars"], "text='plot': reviews.jsonl has no such column. The columns are review, stars"),
     (["--model=lstm", *SYNTHETIC, "--text=txt"], "synthetic_reviews has no column 'txt'. Did you mean 'text'? It has: text, label"),
     (["--model=lstm", *SYNTHETIC, "--label=text"], "the label 'text' is Text of shape (); expected a class or a number"),
-    (["--model=lstm", *SYNTHETIC, "--text=text,text,text"], "3 columns of text, text, text, text: name one"),
-    (["--model=lstm", "--dataset=csv:reviews.csv", "--text=stars", "--label=stars"], "text=stars: expected one or two columns beside the label"),
-    (["--model=lstm", "--dataset=csv:three.csv", "--text=a,b,c", "--label=kind"], "text=a,b,c: expected one or two columns beside the label"),
-    (["--model=lstm", "--dataset=csv:reviews.csv", "--text=review"], "say which column to predict with --label=COLUMN; there are review, stars"),
+    (["--model=lstm", *SYNTHETIC, "--text=text,text,text"], "3 text columns, text, text, text: choose one"),
+    (["--model=lstm", "--dataset=csv:reviews.csv", "--text=stars", "--label=stars"], "text=stars: expected one or two columns other than the label"),
+    (["--model=lstm", "--dataset=csv:three.csv", "--text=a,b,c", "--label=kind"], "text=a,b,c: expected one or two columns other than the label"),
+    (["--model=lstm", "--dataset=csv:reviews.csv", "--text=review"], "no column to predict: choose one with --label=COLUMN; the columns are review, stars"),
     (["--model=lstm", "--dataset=csv:reviews.csv", "--label=stars"], "reviews.csv, line 2: column 'review' holds 'dull, it is' (24 such lines); expected a finite number"),
     (["--model=lstm", "--dataset=csv:empty.csv", *COLUMNS], "empty.csv: the file is empty; expected a line of column names"),
     (["--model=lstm", "--dataset=jsonl:empty.jsonl", *COLUMNS], "empty.jsonl: the file is empty; expected a JSON object on each line"),
@@ -182,11 +184,11 @@ CASES = [
     (["--model=lstm", "--dataset=jsonl:no_review.jsonl", *COLUMNS], "no_review.jsonl, line 25: column 'review' is empty (1 such lines)"),
     (["--model=lstm", "--dataset=jsonl:lists.jsonl", *COLUMNS], "lists.jsonl, line 2: column 'stars' holds '[5]' (12 such lines); expected a string or a number"),
     (["--model=lstm", "--dataset=csv:one_star.csv", *COLUMNS], "column 'stars' holds only 'one'; expected at least 2 classes"),
-    (["--model=lstm", "--dataset=csv:stars", *COLUMNS], "stars/test.csv, line 3: column 'stars' holds 'six' (12 such lines); which train.csv never does"),
-    (["--model=lstm", "--dataset=folder:photos", *COLUMNS], "folder:photos has no columns: leave --text and --label out"),
+    (["--model=lstm", "--dataset=csv:stars", *COLUMNS], "stars/test.csv, line 3: column 'stars' holds 'six' (12 such lines); expected a class of train.csv"),
+    (["--model=lstm", "--dataset=folder:photos", *COLUMNS], "folder:photos has no columns: omit --text and --label"),
     (["--model=cnn", *SYNTHETIC], "cnn reads image data, but the dataset has text of shape"),
     (["--model=mlp", *REVIEWS], "mlp reads image or features data, but the dataset has text of shape"),
-    (["--model=lstm", *MNIST], "lstm reads text or text_pair data, but the dataset has image of shape (28, 28, 1): take one of cnn"),
+    (["--model=lstm", *MNIST], "lstm reads text or text_pair data, but the dataset has image of shape (28, 28, 1): choose one of cnn"),
     (["--model=transformer", "--dataset=csv:good.csv", "--label=kind"], "transformer reads text or text_pair data, but the dataset has features of shape (2,)"),
     (["--model=cnn", *MNIST, "--length=50"], "length=50: mnist_5k has no texts"),
     (["--model=lstm", *REVIEWS, "--length=2"], "--length=2: 2 is not integer >= 4"),
@@ -197,31 +199,31 @@ CASES = [
     (["--model=lstm", *REVIEWS, "--hparam=vocabulary_size=9"], "lstm has no hyperparameter 'vocabulary_size'"),
     (["--model=transformer", *REVIEWS, "--hparam=width=30"], "transformer: width=30 is not a multiple of heads=4"),
     (["--model=textcnn", *REVIEWS, "--hparam=windows=0"], "textcnn: windows=0: expected one or more, separated by commas, each a whole number, at least 1"),
-    (["--model=bert", *REVIEWS, "--tokenizer=words"], "tokenizer='words': bert reads wordpiece tokens alone: leave --tokenizer out"),
-    (["--model=bert", *REVIEWS, "--length=513"], "bert: length=513: this one has positions for 512 tokens: take --length=512"),
+    (["--model=bert", *REVIEWS, "--tokenizer=words"], "tokenizer='words': bert only reads wordpiece tokens: omit --tokenizer"),
+    (["--model=bert", *REVIEWS, "--length=513"], "bert: length=513: this model has positions for 512 tokens: use --length=512"),
     (["--model=lstm", *REVIEWS, "--preset=bert_tiny_en_uncased"], "lstm has no hyperparameter 'preset'. It has: embedding, width"),
     (["--model=bert", *MNIST, "--preset=nowhere"], "preset=nowhere: mnist_5k has no texts"),
     (["--model=bert", *REVIEWS, "--preset=nowhere"], "preset='nowhere'"),
     (["--model=bert", *REVIEWS, "--preset=photos"], "preset='photos'"),
-    (["--model=bert", *REVIEWS, "--preset=bert_tiny_en_uncased"], "preset='bert_tiny_en_uncased': it is no folder here and cannot be downloaded"),
-    (["--model=gru", *REVIEWS, "--weights=nowhere"], "weights='nowhere': gru ships with no weights. Expected weights that ship, or the path of a run"),
+    (["--model=bert", *REVIEWS, "--preset=bert_tiny_en_uncased"], "preset='bert_tiny_en_uncased': not an existing folder, and it cannot be downloaded"),
+    (["--model=gru", *REVIEWS, "--weights=nowhere"], "weights='nowhere': no such weights, run, export or .keras file. gru ships with no weights"),
     (["--model=lstm", *REVIEWS, "--weights=runs/nowhere"], "runs/nowhere: there is no model; expected a run folder with last.keras"),
-    (["--model=lenet5", *MNIST, "--weights=mnits"], "weights='mnits': lenet5 ships with mnist. Did you mean 'mnist'?"),
-    (["--model=lstm", *REVIEWS, "--weights=other.keras"], "weights=other.keras: nothing fits lstm: there are head, and lstm has embedding"),
-    (["--model=lstm", *REVIEWS, "--weights=broken.keras"], "broken.keras: this is no .keras file"),
-    (["--model=lstm", *REVIEWS, "--weights=torn"], "torn/tokenizer.json: this is no tokenizer that the zoo has written"),
-    (["--model=fasttext", *REVIEWS, "--trainable=nothing_like_it"], "fasttext has no block 'nothing_like_it'; expected all, head, or patterns of words, pairs"),
-    (["--model=lstm", *REVIEWS, "--lora_rank=4", "--trainable=head"], "trainable='head': lora_rank chooses what is trained; leave one out"),
-    (["--model=perceptron", *MNIST, "--lora_rank=4"], "lora_rank=4: perceptron has no layer that can have LoRA"),
+    (["--model=lenet5", *MNIST, "--weights=mnits"], "weights='mnits': no such weights, run, export or .keras file. Did you mean 'mnist'?"),
+    (["--model=lstm", *REVIEWS, "--weights=other.keras"], "weights=other.keras: no weights fit lstm: they are of the layers head, but lstm has embedding"),
+    (["--model=lstm", *REVIEWS, "--weights=broken.keras"], "broken.keras: not a .keras file"),
+    (["--model=lstm", *REVIEWS, "--weights=torn"], "torn/tokenizer.json: not a tokenizer written by the zoo"),
+    (["--model=fasttext", *REVIEWS, "--trainable=nothing_like_it"], "fasttext has no layer 'nothing_like_it': expected all, head, or patterns of words, pairs"),
+    (["--model=lstm", *REVIEWS, "--lora_rank=4", "--trainable=head"], "trainable='head' cannot be combined with lora_rank=4, which chooses the trained weights itself: omit one of the two"),
+    (["--model=perceptron", *MNIST, "--lora_rank=4"], "lora_rank=4: perceptron has no layer that supports LoRA"),
     (["--model=lstm", *REVIEWS, "--lora_rank=-1"], "lora_rank=-1: expected a whole number, at least 0"),
     (["--model=lstm", *REVIEWS, "--layer_decay=0"], "layer_decay=0.0: expected a number, above 0 and at most 1"),
     (["--model=lstm", *REVIEWS, "--head_learning_rate=0"], "head_learning_rate=0.0: expected a number, above 0"),
     (["--model=lstm", "--dataset=imdb_reviews"], "imdb_reviews is not prepared in"),
-    (["--model=bert", "--dataset=glue/mrpc"], "does not answer: connect to the network, name a folder that has it with --data_dir, or take --dataset=mnist_5k or synthetic_reviews"),
+    (["--model=bert", "--dataset=glue/mrpc"], "does not answer: connect to the network, pass a folder that contains it with --data_dir, or use --dataset=mnist_5k or --dataset=synthetic_reviews"),
     (["--model=lstm", "--dataset=synthetic_review"], "no dataset is named 'synthetic_review'. Did you mean 'synthetic_reviews'?"),
     (["--model=lstm", "--dataset=csv:blank_text.csv", *COLUMNS], "blank_text.csv, line 3: column 'review' is empty"),
     (["--model=lstm", *SYNTHETIC, "--text=label", "--label=label"], "text=label"),
-    (["--model=lstm", "--dataset=jsonl:stars_jsonl", *COLUMNS], "which train.jsonl never does"),
+    (["--model=lstm", "--dataset=jsonl:stars_jsonl", *COLUMNS], "expected a class of train.jsonl"),
     (["--model=bert", *REVIEWS, "--weights=words"], "weights=words"),
 ]  # fmt: skip
 
@@ -250,8 +252,8 @@ def mistakes(tmp_path_factory):
     (folder / "truncated/b/3.jpg").write_bytes(whole[: len(whole) // 2])
     images(
         *(
-            f"late/{part}/{label}/{i}.jpg"
-            for part in ("train", "test")
+            f"late/{split}/{label}/{i}.jpg"
+            for split in ("train", "test")
             for label in "ab"
             for i in range(8)
         )
@@ -280,7 +282,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(("flags", "message"), CASES, ids=[" ".join(c[0]) or "none" for c in CASES])
 def test_mistake(flags, message, train, mistakes, tfds_dir, monkeypatch):
-    monkeypatch.setattr(catalog, "_reachable", lambda urls: False)
+    monkeypatch.setattr(tfds, "_is_reachable", lambda urls: False)
     monkeypatch.setenv("https_proxy", "http://localhost:9")  # where nobody answers
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tfds_dir / "kaggle"))
     monkeypatch.chdir(mistakes)
@@ -317,14 +319,12 @@ def test_in_a_process_of_its_own(flags, mistakes):
 def test_a_full_disk_is_told_in_one_line(train, tfds_dir, monkeypatch):
     import errno
 
-    from zoo import report
-
     def full(path, record):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(report, "write_json", full)
+    monkeypatch.setattr(json_files, "write_json", full)
     flags = ("--epochs=1", "--nojit_compile", f"--data_dir={tfds_dir}")
     code, _, err = train("--model=perceptron", *MNIST, *flags)
     assert code == 2
-    message = "runs/perceptron-mnist_5k/metrics.json: No space left on device: make room there"
+    message = "runs/perceptron-mnist_5k/metrics.json: No space left on device: free some space"
     assert err.startswith(f"train.py: {message}") and err.count("\n") == 1

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import registry
+from zoo.registry import find_entry
 
 # with its defaults, trainable and not; every model has its line
 PARAMETERS = {
@@ -37,7 +37,7 @@ MODELS = zoo.list_models()
 
 
 def models_of(kind):
-    return [name for name in MODELS if kind in registry.find(name).kinds]
+    return [name for name in MODELS if kind in find_entry(name).kinds]
 
 
 IMAGE_MODELS, FEATURE_MODELS, TEXT_MODELS = map(models_of, ("image", "features", "text"))

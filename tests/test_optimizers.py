@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo import optimizers
 from zoo.recipe import Recipe
+from zoo.training.optimizers import make_optimizer
 
 
 def read_adam(weights, gradients, rate, steps):
@@ -46,7 +46,7 @@ def test_the_gradients_of_repeated_tokens_are_summed_up(name, read, compiled):
     table = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
     weight = keras.Variable(table)
     recipe = Recipe(optimizer=name, schedule="constant", learning_rate=0.1)
-    made = optimizers.optimizer(recipe, 5)
+    made = make_optimizer(recipe, 5)
     made.build([weight])
     slices = tf.constant([[1, 2, -3], [4, 5, 6], [0.5, -2, 1]])
 

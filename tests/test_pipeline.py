@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo import data
-from zoo.data import augment, pipeline
-from zoo.data.spec import Arrays, Spec
+from zoo.data.augmentation import augment_batch
+from zoo.data.batching import make_evaluation_batches, make_training_batches
+from zoo.data.config import DataConfig
+from zoo.data.loading import load_data
+from zoo.data.spec import Spec
+from zoo.data.splits import Arrays
 from zoo.errors import UserError
-from zoo.recipe import augmentation
+from zoo.recipe import parse_augmentation
 
 SPEC = Spec("image", (4, 4, 1), ("a", "b", "c"))
 
@@ -19,7 +22,7 @@ def numbered(count=10):
 
 def training(split, spec=SPEC, *, batch_size=4, seed=0, changes=None, one_hot=False, weights=None):
     epoch = tf.Variable(0, dtype=tf.int64)
-    batches = pipeline.training_batches(
+    batches = make_training_batches(
         split,
         spec,
         batch_size=batch_size,
@@ -66,14 +69,14 @@ def test_one_hot_labels_and_class_weights():
 
 
 def test_batches_keep_the_order():
-    batches = list(pipeline.batches(numbered(), SPEC, batch_size=3).as_numpy_iterator())
+    batches = list(make_evaluation_batches(numbered(), SPEC, batch_size=3).as_numpy_iterator())
     assert order(batches) == list(range(10))
-    hot = next(iter(pipeline.batches(numbered(), SPEC, batch_size=3, one_hot=True)))
+    hot = next(iter(make_evaluation_batches(numbered(), SPEC, batch_size=3, one_hot=True)))
     assert hot[1]["logits"].shape == (3, 3)
 
 
 def test_autotuning_is_off_and_the_length_is_known():
-    batches = pipeline.batches(numbered(), SPEC, batch_size=3)
+    batches = make_evaluation_batches(numbered(), SPEC, batch_size=3)
     assert batches.options().autotune.enabled is False
     assert int(batches.cardinality()) == 4
 
@@ -81,12 +84,12 @@ def test_autotuning_is_off_and_the_length_is_known():
 @pytest.mark.parametrize("global_seed", [0, 7])
 def test_streams_are_shuffled_by_seed_and_epoch(tfds_dir, global_seed):
     tf.random.set_seed(global_seed)
-    found = data.load("mnist_5k", data_dir=str(tfds_dir), budget=0)
-    of = training(found.train, found.spec, batch_size=500)
+    data = load_data(DataConfig("mnist_5k", data_dir=str(tfds_dir), memory_budget=0))
+    of = training(data.train, data.spec, batch_size=500)
     labels = [np.concatenate([y["logits"] for _, y in of(e)]) for e in (0, 1, 0)]
     assert (labels[0] == labels[2]).all() and (labels[0] != labels[1]).any()
     assert (np.bincount(labels[0]) == np.bincount(labels[1])).all() and len(labels[0]) == 3600
-    in_order = np.array([y for _, y in found.train.read(None).as_numpy_iterator()])
+    in_order = np.array([y for _, y in data.train.read(None).as_numpy_iterator()])
     assert (labels[0] != in_order).mean() > 0.8
 
 
@@ -94,7 +97,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_position():
     random = np.random.default_rng(0)
     split = Arrays(random.integers(0, 256, (10, 12, 12, 3), "uint8"), np.arange(10) % 3)
     spec = Spec("image", (12, 12, 3), SPEC.class_names)
-    changes = augmentation("shift=0.2,rotation=20,zoom=0.2,flip,crop=2,cutout=4,mixup=0.4")
+    changes = parse_augmentation("shift=0.2,rotation=20,zoom=0.2,flip,crop=2,cutout=4,mixup=0.4")
 
     def epoch(number, seed=0):
         batches = training(split, spec, changes=changes, one_hot=True, seed=seed)(number)
@@ -111,8 +114,8 @@ SEED = tf.constant([1, 2], tf.int64)
 def changed(text, images=IMAGES, labels=None):
     return [
         t.numpy()
-        for t in augment.augment(
-            images, labels if labels is not None else images, augmentation(text), SEED
+        for t in augment_batch(
+            images, labels if labels is not None else images, parse_augmentation(text), SEED
         )
     ]
 
@@ -133,14 +136,14 @@ def test_crop_shifts_by_whole_pixels_and_fills_with_black():
     shifts = set()
     for image, original in zip(changed("crop=2")[0], IMAGES.numpy(), strict=True):
         padded = np.pad(original, [(2, 2), (2, 2), (0, 0)])
-        found = [
+        matches = [
             (dy, dx)
             for dy in range(5)
             for dx in range(5)
             if (padded[dy : dy + 9, dx : dx + 11] == image).all()
         ]
-        assert len(found) == 1
-        shifts.update(found)
+        assert len(matches) == 1
+        shifts.update(matches)
     assert len(shifts) > 15
 
 
@@ -196,5 +199,5 @@ def test_mixup_blends_images_and_labels_alike():
 )
 def test_augmentation_that_does_not_read(text, message):
     with pytest.raises(UserError) as error:
-        augmentation(text)
+        parse_augmentation(text)
     assert message in str(error.value)

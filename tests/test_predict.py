@@ -1,4 +1,4 @@
-"""The command zoo.serving.predict: in this process and through both APIs, and its mistakes."""
+"""The command `zoo predict`: in this process and through both APIs, and its mistakes."""
 # ruff: noqa: E501, a table
 
 import functools
@@ -10,8 +10,9 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, write_image
-from serving_double import Double, small_models
+from support.files import write_image
+from support.paths import ROOT
+from support.serving_double import Double, small_models
 
 from zoo.serving.client import Client
 
@@ -19,10 +20,10 @@ from zoo.serving.client import Client
 WORKER = """
 import contextlib, io, json, sys, traceback
 from absl.testing import flagsaver
-from zoo import cli
-from zoo.serving import predict
-predict.define_flags()
-cli.import_tensorflow()
+from zoo.__main__ import main
+from zoo.commands.predict import FLAGS
+from zoo.commands.runner import import_tensorflow
+import_tensorflow()
 import tensorflow as tf
 load, loaded = tf.saved_model.load, {}
 def load_once(path, tags):
@@ -33,17 +34,18 @@ tf.saved_model.load = load_once
 commands = sys.stdin
 for command in commands:
     arguments, typed, terminal = json.loads(command)
-    sys.argv = ["predict.py", *arguments]
+    sys.argv = ["zoo", "predict", *arguments]
     sys.stdin = io.TextIOWrapper(io.BytesIO(typed.encode("latin-1")))
     sys.stdin.isatty = lambda: terminal
-    code, out, err = 0, io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), flagsaver.flagsaver():
+    saved, code, out, err = flagsaver.save_flag_values(FLAGS), 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            cli.run(predict.main, predict.help_text, "FILE...")
+            main()
         except SystemExit as exit:
             code = exit.code
         except BaseException:
             code = traceback.format_exc()
+    flagsaver.restore_flag_values(saved, FLAGS)
     print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
 """
 FILES = {
@@ -240,17 +242,19 @@ def test_whoever_types_is_told_and_answered_line_by_line(command, double):
     double.asked = 0
     code, out, err = command("--model=gru", server, stdin="good\nfilm\n", terminal=True)
     assert code == 0 and out.count("\n") == 3
-    assert err == "reading texts from standard input, one a line; Ctrl-D ends\n"
+    assert err == "reading texts from standard input, one per line; press Ctrl-D to end\n"
     assert double.asked == 1 + 2  # the metadata, and each line
     code, _, err = command("--model=pairs", server, terminal=True)
     told, error = err.splitlines()
-    assert code == 2 and told.startswith("reading pairs of texts with a tab between from standard")
-    assert error == "predict.py: nothing to predict: the input is empty"
+    assert code == 2 and told.startswith(
+        "reading pairs of texts, separated by a tab, from standard"
+    )
+    assert error == "zoo predict: nothing to predict: the input is empty"
 
 
 LOCAL, REST = "LOCAL", "REST"
 MISTAKES = [
-    ([], "no model: name one with --model, such as --model=cnn"),
+    ([], "no model: choose one with --model, such as --model=cnn"),
     (["--modle=cnn"], "Unknown command line flag 'modle'. Did you mean: model ? (see --help)"),
     (["--model=cmn", LOCAL, "1.png"], "has no model 'cmn'. Did you mean 'cnn'? It has: cnn, flower, gru, pairs, price"),
     (["--model=cnn", "1.png"], "saved_models: there is no such folder"),
@@ -258,41 +262,41 @@ MISTAKES = [
     (["--model=cnn", LOCAL, "."], ".: there is no such file"),
     (["--model=cnn", LOCAL, "--version=3", "1.png"], "cnn has no version 3; it has: 1, 2"),
     (["--model=cnn", LOCAL, "--label=stable", "1.png"], "label=stable: only a server knows labels"),
-    (["--model=cnn", LOCAL], "no files: cnn reads images: name .png, .jpg, .jpeg, .bmp or .gif files"),
-    (["--model=cnn", LOCAL, "1.png", "reviews.txt"], "reviews.txt: cnn reads images: name .png, .jpg,"),
+    (["--model=cnn", LOCAL], "no files: cnn reads images: choose .png, .jpg, .jpeg, .bmp or .gif files"),
+    (["--model=cnn", LOCAL, "1.png", "reviews.txt"], "reviews.txt: cnn reads images: choose .png, .jpg,"),
     (["--model=cnn", LOCAL, "1.png", "broken.png"], "broken.png: "),
-    (["--model=cnn", REST, "1.png", "broken.png", "3.bmp"], "predict.py: broken.png: 127.0.0.1:"),
+    (["--model=cnn", REST, "1.png", "broken.png", "3.bmp"], "zoo predict: broken.png: 127.0.0.1:"),
     (["--model=cnn", LOCAL, "--top=2", "broken.png"], "image file format"),
     (["--model=cnn", LOCAL, "--top=0", "1.png"], "--top=0"),
-    (["--model=gru", LOCAL, "1.png"], "1.png: gru reads texts: name .txt, .csv or .jsonl files, or pipe"),
+    (["--model=gru", LOCAL, "1.png"], "1.png: gru reads texts: choose .txt, .csv or .jsonl files, or pipe"),
     (["--model=gru", REST, "notes.pdf"], "notes.pdf: gru reads texts"),
-    (["--model=gru", LOCAL, "latin.txt"], "latin.txt, line 1: not UTF-8: save it as UTF-8"),
+    (["--model=gru", LOCAL, "latin.txt"], "latin.txt, line 1: not UTF-8: save the file as UTF-8"),
     (["--model=gru", LOCAL, "empty.txt"], "nothing to predict: the input is empty"),
     (["--model=gru", LOCAL], "nothing to predict: the input is empty"),
-    (["--model=gru", LOCAL, "flowers.csv"], "flowers.csv, line 2: there is no 'text'. There are c d, kind, a, b"),
-    (["--model=gru", LOCAL, "broken.jsonl"], "broken.jsonl, line 2: this is no JSON"),
+    (["--model=gru", LOCAL, "flowers.csv"], "flowers.csv, line 2: no column 'text'. The columns are c d, kind, a, b"),
+    (["--model=gru", LOCAL, "broken.jsonl"], "broken.jsonl, line 2: not valid JSON"),
     (["--model=gru", LOCAL, "list.jsonl"], "list.jsonl, line 1: expected an object, such as"),
     (["--model=gru", LOCAL, "number.jsonl"], "number.jsonl, line 1: column 'text' holds 7; expected a text"),
-    (["--model=pairs", LOCAL, "no_pair.txt"], "no_pair.txt, line 2: expected two texts with one tab between"),
+    (["--model=pairs", LOCAL, "no_pair.txt"], "no_pair.txt, line 2: expected two texts separated by one tab"),
     (["--model=pairs", REST, "reviews.csv"], "reviews.csv, line 2: there is no 'text_a'. Did you mean 'text'?"),
-    (["--model=flower", LOCAL], "no files: flower reads columns of numbers: name .csv or .jsonl files"),
+    (["--model=flower", LOCAL], "no files: flower reads columns of numbers: choose .csv or .jsonl files"),
     (["--model=flower", LOCAL, "reviews.txt"], "reviews.txt: flower reads columns of numbers"),
     (["--model=flower", LOCAL, "header.csv"], "nothing to predict: the input is empty"),
-    (["--model=flower", LOCAL, "other.csv"], "other.csv, line 2: there is no 'c d'. Did you mean 'cd'? There are a, b, cd"),
+    (["--model=flower", LOCAL, "other.csv"], "other.csv, line 2: no column 'c d'. Did you mean 'cd'? The columns are a, b, cd"),
     (["--model=flower", REST, "other.csv"], "each example needs one number as the feature 'c d'"),
     (["--model=flower", LOCAL, "word.csv"], "word.csv, line 2: column 'b' holds 'two'; expected a finite number"),
-    (["--model=flower", REST, "word.csv"], "predict.py: word.csv, line 2: 127.0.0.1:"),
+    (["--model=flower", REST, "word.csv"], "zoo predict: word.csv, line 2: 127.0.0.1:"),
     (["--model=flower", LOCAL, "gap.csv"], "gap.csv, line 2: column 'b' holds ''; expected a finite number"),
     (["--model=flower", REST, "gap.csv"], "each example needs one number as the feature 'b'"),
     (["--model=flower", LOCAL, "short.csv"], "short.csv, line 2: column 'c d' holds None; expected a finite"),
     (["--model=flower", LOCAL, "long.csv"], "long.csv, line 2: more fields than the first line has column names"),
     (["--model=flower", LOCAL, "huge.csv"], "huge.csv, line 2: a field has more than 131,072 characters: close the quote"),
     (["--model=price", LOCAL, "--top=2", "houses.csv"], "--top=2: price predicts a number, not classes"),
-    (["--model=cnn", "--server=a:1", "--grpc=b:2", "1.png"], "server=a:1 and grpc=b:2: give one of them"),
-    (["--model=cnn", "--server=localhost", "1.png"], "'localhost' is no server: expected HOST:PORT"),
+    (["--model=cnn", "--server=a:1", "--grpc=b:2", "1.png"], "server=a:1 and grpc=b:2: pass only one of them"),
+    (["--model=cnn", "--server=localhost", "1.png"], "'localhost' is not an address: expected HOST:PORT"),
     (["--model=cnn", "--server=127.0.0.1:9", "1.png"], "127.0.0.1:9 cannot be reached: Connection refused: start"),
     (["--model=cnn", "--grpc=127.0.0.1:9", "1.png"], "127.0.0.1:9 is not available: "),
-    (["--model=cmn", REST, "1.png"], "answered that it has no cmn: Servable not found"),
+    (["--model=cmn", REST, "1.png"], "does not serve cmn: Servable not found"),
 ]  # fmt: skip
 
 
@@ -303,7 +307,7 @@ def test_mistake(arguments, message, command, double):
     places = {LOCAL: f"--export_dir={small_models()}", REST: f"--server={double.rest}"}
     code, out, err = command(*(places.get(one, one) for one in arguments))
     assert code == 2 and message in err
-    assert err.startswith("predict.py: ") and err.count("\n") == 1, err
+    assert err.startswith("zoo predict: ") and err.count("\n") == 1, err
     assert out == ""
 
 
@@ -315,7 +319,7 @@ def test_a_server_that_is_too_late(command, double):
         double.delay = 0.0
     assert (
         code == 2
-        and "gave no answer in 0.05 s: give it longer, or ask for less (4 attempts)" in err
+        and "did not answer in 0.05 s: raise the timeout, or send less at once (4 attempts)" in err
     )
 
 
@@ -345,7 +349,7 @@ def test_help_names_every_flag(command):
 
 def test_a_reader_that_goes_away(double):
     """In a process of its own, as it is called."""
-    shell = f"{sys.executable} -m zoo.serving.predict --model=gru --server={double.rest}"
+    shell = f"{sys.executable} -m zoo predict --model=gru --server={double.rest}"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {shell} --batch_size=1 | head -n 2"],
         cwd=ROOT,

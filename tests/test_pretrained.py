@@ -13,15 +13,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import REAL_DATA, ROOT
 from PIL import Image
 from scipy import special, stats
+from support.paths import REAL_DATA, ROOT
 
 import zoo
-from zoo import finetuning, pretrained, registry, saved_model, shipping
-from zoo.data import text
+from zoo.commands import publish
 from zoo.data.spec import Spec, Tokenizer
+from zoo.data.tokenizers import save_tokenizer
 from zoo.errors import UserError
+from zoo.exporting.loading import load_spec, open_source
+from zoo.layers.weights import weighted_layers
+from zoo.pretrained import publishing, store
+from zoo.pretrained.predictor import _split_columns
+from zoo.pretrained.publishing import (
+    _KEPT_KEYS,
+    MAX_BYTES_EACH,
+    MAX_BYTES_TOTAL,
+    SOURCES,
+    _check_size,
+    _round_to_float16,
+    publish_run,
+)
+from zoo.pretrained.store import FOLDER, find_weights, folder_size, resolve_weights
+from zoo.registry import find_entry
+from zoo.storage.checksums import write_checksums
 
 SHIPPED = [name.split("/") for name in zoo.list_models(weights=True)]
 TOKENS = ("", "[UNK]", "[SEP]", "a", "film", "fine", "dull", "not", "so", "bad", "caf\u00e9")
@@ -31,8 +47,9 @@ TOKENS = ("", "[UNK]", "[SEP]", "a", "film", "fine", "dull", "not", "so", "bad",
 def folder(tmp_path, monkeypatch):
     """A copy of the folder of shipped weights, to change at will."""
     copy = tmp_path / "weights"
-    shutil.copytree(pretrained.FOLDER, copy)
-    monkeypatch.setattr(pretrained, "FOLDER", copy)
+    shutil.copytree(FOLDER, copy)
+    for module in (store, publishing):
+        monkeypatch.setattr(module, "FOLDER", copy)
     return copy
 
 
@@ -54,18 +71,20 @@ def same(outputs, expected):
 
 
 def test_something_ships_and_all_of_it_is_found():
-    folders = {path.name for path in pretrained.FOLDER.iterdir() if not path.name.startswith(".")}
+    folders = {path.name for path in FOLDER.iterdir() if not path.name.startswith(".")}
     assert folders == {f"{model}_{weights}" for model, weights in SHIPPED}
     assert {("lenet5", "mnist"), ("mlp", "mnist")} <= {tuple(pair) for pair in SHIPPED}
     assert not any("_" in name for name in zoo.list_models()), "it would part the name of a folder"
-    sizes = [pretrained.size(path) for path in pretrained.FOLDER.iterdir()]
-    assert max(sizes) <= shipping.MOST_EACH and sum(sizes) <= shipping.MOST_TOGETHER
+    sizes = [folder_size(path) for path in FOLDER.iterdir()]
+    assert max(sizes) <= MAX_BYTES_EACH and sum(sizes) <= MAX_BYTES_TOTAL
 
 
 @pytest.mark.parametrize(("model", "weights"), SHIPPED)
 def test_shipped_weights_are_those_of_their_record(model, weights):
-    path = pretrained.find(model, weights)
-    record, spec = saved_model.record(path), saved_model.spec(path)
+    path = find_weights(model, weights)
+    source = open_source(path)
+    record, spec = source.record, load_spec(path)
+    assert source.spec == spec
     assert (record["model"], record["weights"]) == (model, weights)
     assert record.keys() >= {"hyperparameters", "recipe", "seed", "dataset", "dataset_version"}
     assert record.keys() >= {"splits", "date", "seconds", "versions", "preprocessing"}
@@ -73,7 +92,7 @@ def test_shipped_weights_are_those_of_their_record(model, weights):
     low, high = record["test"]["accuracy_interval"]
     assert low < record["test"]["accuracy"] < high
     assert record["test"]["examples"] == record["splits"]["test"]["examples"]
-    assert (saved_model.tokenizer(path) is not None) == spec.is_text
+    assert (source.tokenizer is not None) == spec.is_text
     assert not re.search(r'"/|\.\./', (path / "record.json").read_text()), "a path of a machine"
     built = zoo.load(path)
     assert built.count_params() == record["parameters"]
@@ -116,10 +135,10 @@ def test_accuracy_is_the_one_of_the_record(model, weights):
 def test_listing_and_resolving_do_without_tensorflow():
     code = """
 import sys, zoo
-from zoo import pretrained
+from zoo.pretrained.store import describe_weights, resolve_weights
 assert "lenet5/mnist" in zoo.list_models("*", weights=True)
 assert zoo.list_models("le*", weights=True) == ["lenet5/mnist"]
-assert pretrained.resolve("lenet5", "mnist").is_dir() and pretrained.shipped("lenet5")
+assert resolve_weights("lenet5", "mnist").is_dir() and describe_weights("lenet5")
 assert not {"tensorflow", "keras", "numpy"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": ROOT})
@@ -127,9 +146,9 @@ assert not {"tensorflow", "keras", "numpy"} & sys.modules.keys()
 
 def test_describe_and_list_tell_what_ships(train):
     (found,) = zoo.describe("lenet5").weights
-    record = saved_model.record(pretrained.find("lenet5", "mnist"))
+    record = open_source(find_weights("lenet5", "mnist")).record
     assert (found.name, found.accuracy) == ("mnist", record["test"]["accuracy"])
-    sizes = [p.stat().st_size for p in pretrained.find("lenet5", "mnist").iterdir()]
+    sizes = [p.stat().st_size for p in find_weights("lenet5", "mnist").iterdir()]
     assert found.size == sum(sizes)
     shown = f"    mnist: test accuracy {found.accuracy:.2%} (10,000 examples), "
     assert f"  weights\n{shown}" in str(zoo.describe("lenet5"))
@@ -160,16 +179,20 @@ def test_damage_is_found_and_told_in_one_line(file, damage, folder):
 def test_weights_of_another_model_do_not_pass_for_its_own(folder):
     shutil.copy(folder / "mlp_mnist" / "weights.npz", folder / "lenet5_mnist")
     names = ["weights.npz", "record.json"]
-    pretrained.checksums.write(folder / "lenet5_mnist", names)
-    with pytest.raises(UserError, match="its weights are not of a model of this zoo"):
+    write_checksums(folder / "lenet5_mnist", names)
+    with pytest.raises(UserError, match="its weights do not fit a model of this package"):
         zoo.get("lenet5", weights="mnist")
 
 
 @pytest.mark.parametrize(
     ("model", "weights", "message"),
     [
-        ("lenet5", "mnits", "lenet5 ships with mnist. Did you mean 'mnist'?"),
-        ("vgg11", "mnist", "vgg11 ships with no weights. Expected weights that ship, or the path"),
+        ("lenet5", "mnits", "Did you mean 'mnist'? lenet5 ships with mnist"),
+        (
+            "vgg11",
+            "mnist",
+            "no such weights, run, export or .keras file. vgg11 ships with no weights",
+        ),
         ("lenet5", "runs/mnist", "runs/mnist: there is no model; expected a run folder"),
     ],
 )
@@ -188,19 +211,19 @@ def test_a_name_comes_before_a_path_and_a_path_is_still_reached(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     Path("mnist").mkdir()
     Path("other").mkdir()
-    ours = pretrained.FOLDER / "lenet5_mnist"
-    assert pretrained.resolve("lenet5", "mnist") == ours
+    ours = FOLDER / "lenet5_mnist"
+    assert resolve_weights("lenet5", "mnist") == ours
     for path in ("./mnist", Path("mnist"), "other", "nowhere/else.keras", str(tmp_path)):
-        assert pretrained.resolve("lenet5", path) == Path(path)
-    assert pretrained.resolve("vgg11", "mnist") == Path("mnist")
+        assert resolve_weights("lenet5", path) == Path(path)
+    assert resolve_weights("vgg11", "mnist") == Path("mnist")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert pretrained.resolve("lenet5", "~/other") == tmp_path / "other"
+    assert resolve_weights("lenet5", "~/other") == tmp_path / "other"
 
 
 def test_get_builds_the_model_of_the_record_and_a_new_head():
     whole, other = zoo.get("mlp", weights="mnist"), zoo.get("mlp", weights="mnist", num_classes=3)
-    with np.load(pretrained.find("mlp", "mnist") / "weights.npz") as arrays:
-        for block in finetuning.blocks(other):
+    with np.load(find_weights("mlp", "mnist") / "weights.npz") as arrays:
+        for block in weighted_layers(other):
             for weight in block.weights:
                 if block.name != "head":
                     np.testing.assert_array_equal(weight.numpy(), arrays[weight.path])
@@ -251,23 +274,23 @@ def test_a_run_starts_from_a_name_and_ships(train, tfds_dir, folder, monkeypatch
     flags += ["--train_split=train[:5%]", "--epochs=1", f"--data_dir={tfds_dir}"]
     code, out, err = train(*flags, "--run_dir=run")
     assert code == 0, err
-    assert "weights of mnist:" in out and out.count("taken over") == 5
+    assert "weights from mnist:" in out and out.count("copied") == 5
     assert "--weights=mnist\n" in Path("run/flags.txt").read_text()
     run = json.loads(Path("run/metrics.json").read_text())
     assert run["test"]["accuracy"] > 0.95, "200 images alone would not do"
 
-    pretrained.main("run")
+    publish.main("run")
     path = folder / "lenet5_mnist_5k"
     before = {p.name: p.read_bytes() for p in path.iterdir()}
     said = f"{sum(map(len, before.values())):,} bytes\n{path}\n"
     assert capfd.readouterr().out.endswith(said)
     assert zoo.list_models("lenet5", weights=True) == ["lenet5/mnist", "lenet5/mnist_5k"]
-    record = saved_model.record(path)
+    record = open_source(path).record
     assert all(record[key] == run[key] for key in ("splits", "recipe", "seconds", "parameters"))
     assert record["rounding"]["same_class"] >= 0.999 and record["rounding"]["compared"] == 1_000
     card = (path / "card.md").read_text()
     assert 'zoo.get("lenet5", weights="mnist_5k")' in card and "CC BY-SA 3.0" in card
-    assert f"{record['test']['accuracy']:.2%} (95% interval" in card
+    assert f"{record['test']['accuracy']:.2%} (95% Wilson interval" in card
     assert {name for name in before if name.endswith(".png")} == {
         *re.findall(r"\((\w+\.png)\)", card)
     }
@@ -279,12 +302,12 @@ def test_a_run_starts_from_a_name_and_ships(train, tfds_dir, folder, monkeypatch
         np.testing.assert_array_equal(weight.numpy(), half)
 
     # the same again takes its place; what fails leaves it as it is
-    assert {p.name: p.read_bytes() for p in shipping.ship("run").iterdir()} == before
-    monkeypatch.setattr(shipping, "_rounded", lambda array: -array)
+    assert {p.name: p.read_bytes() for p in publish_run("run").iterdir()} == before
+    monkeypatch.setattr(publishing, "_round_to_float16", lambda array: -array)
     with pytest.raises(
-        UserError, match=r"give the same class for \d+\.\d+% of 1,000 test examples"
+        UserError, match=r"predict the same class for \d+\.\d+% of 1,000 test examples"
     ):
-        shipping.ship("run")
+        publish_run("run")
     assert {p.name: p.read_bytes() for p in path.iterdir()} == before
     assert {p.name for p in folder.iterdir()} == {path.name, *("_".join(s) for s in SHIPPED)}
 
@@ -297,8 +320,8 @@ def run_on_texts(tmp_path, tfds_dir):
     tokenizer = Tokenizer("words", TOKENS, 8)
     model = zoo.get("fasttext", input_shape=(8,), vocabulary_size=len(TOKENS), **small)
     model.save(run / "last.keras")
-    text.save(Spec("text", (8,), ("neg", "pos"), tokenizer=tokenizer), run)
-    known = dict.fromkeys(shipping._KEPT) | {"model": "fasttext", "hyperparameters": small}
+    save_tokenizer(Spec("text", (8,), ("neg", "pos"), tokenizer=tokenizer), run)
+    known = dict.fromkeys(_KEPT_KEYS) | {"model": "fasttext", "hyperparameters": small}
     known |= {"dataset": "synthetic_reviews", "seed": 0, "recipe": {"batch_size": 500}}
     known |= {"test": {"accuracy": 0.5}, "export": "saved_models/fasttext/1"}
     (run / "metrics.json").write_text(json.dumps(known))
@@ -310,9 +333,9 @@ def run_on_texts(tmp_path, tfds_dir):
 
 
 def test_a_run_on_texts_ships_its_vocabulary(run_on_texts, folder, tmp_path):
-    path = shipping.ship(run_on_texts)
+    path = publish_run(run_on_texts)
     assert path == folder / "fasttext_synthetic_reviews"
-    assert saved_model.tokenizer(path) == Tokenizer("words", TOKENS, 8)
+    assert open_source(path).tokenizer == Tokenizer("words", TOKENS, 8)
     predictor = zoo.load_pretrained("fasttext", "synthetic_reviews")
     texts = ["a fine film", "the plot was dull", "", "caf\u00e9 <br /> not so bad"]
     same(predictor(texts), served(predictor, {"text": np.array(texts)}, tmp_path / "fasttext"))
@@ -321,7 +344,7 @@ def test_a_run_on_texts_ships_its_vocabulary(run_on_texts, folder, tmp_path):
     with pytest.raises(UserError, match="text: expected string n; got one value"):
         predictor("a fine film")
     (path / "tokenizer.json").unlink()
-    with pytest.raises(UserError, match=r"tokenizer\.json: not as SHA256SUMS tells"):
+    with pytest.raises(UserError, match=r"damaged \(checksum mismatch: tokenizer\.json\)"):
         zoo.load_pretrained("fasttext", "synthetic_reviews")
 
 
@@ -332,15 +355,20 @@ def test_what_ships_is_small(folder):
 
     def check(size):
         (draft / "weights.npz").write_bytes(bytes(size))
-        shipping._check_size(draft)
+        _check_size(draft)
 
     check(3_500_000)
-    with pytest.raises(UserError, match=r"3,500,001 bytes; expected at most 3,500,000 \(one"):
+    with pytest.raises(
+        UserError,
+        match=r"gru_mnist: its folder would have 3,500,001 bytes, expected at most 3,500,000",
+    ):
         check(3_500_001)
     (folder / "vgg11_mnist").mkdir()
     (folder / "vgg11_mnist" / "weights.npz").write_bytes(bytes(15_000_000 - there - 1_000))
     check(1_000)
-    with pytest.raises(UserError, match=r"15,000,001 bytes; expected at most 15,000,000 \(all"):
+    with pytest.raises(
+        UserError, match=r"zoo/weights would have 15,000,001 bytes, expected at most 15,000,000"
+    ):
         check(1_001)
     # it takes the place of its own last one
     shutil.move(folder / "vgg11_mnist", folder / "gru_mnist")
@@ -348,54 +376,54 @@ def test_what_ships_is_small(folder):
 
 
 def test_pairs_go_in_as_pairs():
-    assert pretrained._columns([("a", "b"), ("c", "d")], ["text_a", "text_b"]) == {
+    assert _split_columns([("a", "b"), ("c", "d")], ["text_a", "text_b"]) == {
         "text_a": ("a", "c"),
         "text_b": ("b", "d"),
     }
     for wrong in (["ab", "cd"], [("a", "b", "c")], []):
         with pytest.raises(UserError, match="expected pairs of texts"):
-            pretrained._columns(wrong, ["text_a", "text_b"])
+            _split_columns(wrong, ["text_a", "text_b"])
 
 
 def test_rounding_keeps_what_float16_cannot_hold():
     fits, large = np.array([1 / 3, -65504], "float32"), np.array([1.0, 70_000], "float32")
-    assert shipping._rounded(fits).dtype == "float16"
-    np.testing.assert_allclose(shipping._rounded(fits), fits, rtol=2**-11)
-    assert shipping._rounded(large) is large
+    assert _round_to_float16(fits).dtype == "float16"
+    np.testing.assert_allclose(_round_to_float16(fits), fits, rtol=2**-11)
+    assert _round_to_float16(large) is large
     counts = np.array([1, 2], "int32")
-    assert shipping._rounded(counts) is counts
+    assert _round_to_float16(counts) is counts
 
 
 def test_what_does_not_ship(tmp_path):
     run = {"dataset": "csv:my.csv", "model": "mlp", "test": {}, "export": "x"}
-    run |= dict.fromkeys(set(shipping._KEPT) - {"dataset"})
+    run |= dict.fromkeys(set(_KEPT_KEYS) - {"dataset"})
     for name, content in (("cut_off", {"model": "mlp"}), ("own_data", run)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.json").write_text(json.dumps(content))
     for given, message in (
-        ("nowhere", "nowhere: expected a finished run"),
-        ("cut_off", "cut_off: expected a finished run"),
-        ("own_data", "own_data: it was trained on csv:my.csv, of which no licence is known here"),
+        ("nowhere", "nowhere: not a finished run"),
+        ("cut_off", "cut_off: not a finished run"),
+        ("own_data", "own_data: it was trained on csv:my.csv, whose licence is not known"),
     ):
         with pytest.raises(UserError) as error:
-            shipping.ship(tmp_path / given)
+            publish_run(tmp_path / given)
         assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_the_command_explains_itself():
-    command = [sys.executable, "-m", "zoo.pretrained"]
+    command = [sys.executable, "-m", "zoo", "publish"]
     done = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and "python -m zoo.pretrained runs/" in done.stdout
+    assert done.returncode == 0 and "zoo publish runs/" in done.stdout
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.endswith(
-        "expected RUN, given nothing (see --help)\n"
+        "expected RUN, got nothing (see --help)\n"
     )
 
 
 def test_every_source_of_data_is_a_data_set_or_a_default():
-    defaults = {registry.find(name).dataset for name in zoo.list_models()}
-    assert defaults <= shipping.SOURCES.keys()
-    assert all(source and licence for source, licence in shipping.SOURCES.values())
+    defaults = {find_entry(name).dataset for name in zoo.list_models()}
+    assert defaults <= SOURCES.keys()
+    assert all(source and licence for source, licence in SOURCES.values())
 
 
 def test_a_wheel_carries_the_weights(tmp_path):
@@ -409,5 +437,5 @@ def test_a_wheel_carries_the_weights(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if name.startswith("zoo/weights/")}
-    files = (path for path in pretrained.FOLDER.rglob("*") if path.is_file())
-    assert inside == {f"zoo/weights/{path.relative_to(pretrained.FOLDER)}" for path in files}
+    files = (path for path in FOLDER.rglob("*") if path.is_file())
+    assert inside == {f"zoo/weights/{path.relative_to(FOLDER)}" for path in files}

@@ -10,25 +10,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support.paths import ROOT
 
 import zoo
-from zoo import saved_model
-from zoo.serving import check
+from zoo.exporting import saved_model
+from zoo.exporting.verification import verify_export
+from zoo.training.signals import Interrupted
 
 EXPORTS = 50
 
 # an export in a process of its own, which waits before it is published
 SLOW = """
 import sys
-from zoo import cli
-cli.import_tensorflow()
+from zoo.commands.runner import import_tensorflow
+import_tensorflow()
 import zoo
-from zoo.serving import check
+from zoo.exporting import saved_model
 def wait(draft, model):
     print("drafted", flush=True)
     sys.stdin.readline()
-check.check = wait
+saved_model.verify_export = wait
 zoo.export(zoo.get("perceptron"), sys.argv[1])
 """
 
@@ -59,7 +60,7 @@ def files_of(version):
 def copying(version):
     """Writes the graph of an earlier export, in place of tracing it again."""
 
-    def write_graph(directory, *_):
+    def write(directory, *_):
         for name in ("variables", "assets", "saved_model.pb", "fingerprint.pb"):
             source, target = version / name, Path(directory, name)
             if source.is_dir():
@@ -67,7 +68,7 @@ def copying(version):
             elif source.is_file():
                 shutil.copy(source, target)
 
-    return write_graph
+    return write
 
 
 def test_a_poller_finds_only_whole_versions(tmp_path, monkeypatch):
@@ -83,11 +84,11 @@ def test_a_poller_finds_only_whole_versions(tmp_path, monkeypatch):
         for i in range(EXPORTS):
             with monkeypatch.context() as patch:
                 if i % 10:
-                    patch.setattr(saved_model, "write_graph", copying(first))
-                    patch.setattr(check, "check", lambda draft, model: None)
+                    patch.setattr(saved_model, "write_saved_model", copying(first))
+                    patch.setattr(saved_model, "verify_export", lambda draft, model: None)
                 assert zoo.export(model, folder).name == str(i + 1)
             time.sleep(0.05)
-        check.check(folder / str(EXPORTS))
+        verify_export(folder / str(EXPORTS))
     finally:
         (folder / "done").touch()
     out, err = poller.communicate()
@@ -103,7 +104,7 @@ def test_drafts_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path
     pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
     killed = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
     assert killed.stdout.readline() == "drafted\n"
-    monkeypatch.setattr(check, "check", lambda draft, model: None)
+    monkeypatch.setattr(saved_model, "verify_export", lambda draft, model: None)
     model = zoo.get("perceptron")
     assert zoo.export(model, folder).name == "1"
     assert len(list(folder.glob(".draft-*"))) == 1, "it is alive"
@@ -115,7 +116,7 @@ def test_drafts_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path
 
 def test_two_at_once_get_two_versions(tmp_path, monkeypatch):
     both = threading.Barrier(2)
-    monkeypatch.setattr(check, "check", lambda draft, model: both.wait(60))
+    monkeypatch.setattr(saved_model, "verify_export", lambda draft, model: both.wait(60))
     models = [zoo.get("perceptron") for _ in range(2)]
     with ThreadPoolExecutor() as threads:
         made = list(threads.map(lambda model: zoo.export(model, tmp_path / "p").name, models))
@@ -125,12 +126,10 @@ def test_two_at_once_get_two_versions(tmp_path, monkeypatch):
 
 
 def test_a_terminated_export_leaves_nothing(tmp_path, monkeypatch):
-    from zoo.interruption import Interrupted
-
     def interrupted(draft, model):
         raise Interrupted(signal.SIGTERM)
 
-    monkeypatch.setattr(check, "check", interrupted)
+    monkeypatch.setattr(saved_model, "verify_export", interrupted)
     with pytest.raises(Interrupted):
         zoo.export(zoo.get("perceptron"), tmp_path / "p")
     assert list((tmp_path / "p").iterdir()) == []
@@ -141,14 +140,14 @@ def test_folders_without_locks_still_take_exports(tmp_path, monkeypatch):
         raise OSError("no locks available")
 
     monkeypatch.setattr(saved_model.fcntl, "flock", no_locks)
-    monkeypatch.setattr(check, "check", lambda draft, model: None)
+    monkeypatch.setattr(saved_model, "verify_export", lambda draft, model: None)
     (tmp_path / "p" / ".draft-of-another").mkdir(parents=True)
     assert zoo.export(zoo.get("perceptron"), tmp_path / "p").name == "1"
     assert sorted(p.name for p in (tmp_path / "p").iterdir()) == [".draft-of-another", "1"]
 
 
 def test_what_is_no_version_does_not_count(tmp_path, monkeypatch):
-    monkeypatch.setattr(check, "check", lambda draft, model: None)
+    monkeypatch.setattr(saved_model, "verify_export", lambda draft, model: None)
     for name in ("\u0663", "1" * 30, "-1", "1.5", "0x10", " 7"):
         (tmp_path / "p" / name).mkdir(parents=True)
     (tmp_path / "p" / "2").write_text("a file")

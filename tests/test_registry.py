@@ -4,8 +4,8 @@ import sys
 import pytest
 
 import zoo
-from zoo import registry
 from zoo.recipe import Recipe
+from zoo.registry import _ENTRIES, find_entry, load_plugin
 
 
 def test_listing_is_quick_and_does_not_import_tensorflow():
@@ -69,7 +69,7 @@ def test_describe_tells_source_dataset_hyperparameters_and_parameters():
 
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_every_model_is_documented(name):
-    entry = registry.find(name)
+    entry = find_entry(name)
     assert entry.summary and entry.source
     for argument in entry.arguments.values():
         assert argument.meaning, f"{name}: {argument.name} has no meaning in the docstring"
@@ -79,11 +79,11 @@ def test_every_model_is_documented(name):
 @pytest.fixture
 def forget():
     """Takes back what a test registers."""
-    before = dict(registry._ENTRIES)
+    before = dict(_ENTRIES)
     sys.modules.pop("my_models", None)
     yield
-    registry._ENTRIES.clear()
-    registry._ENTRIES.update(before)
+    _ENTRIES.clear()
+    _ENTRIES.update(before)
     sys.modules.pop("my_models", None)
 
 
@@ -101,7 +101,7 @@ def test_register_a_model_of_ones_own(forget):
 
     assert "pixel_sum" in zoo.list_models()
     assert zoo.get("pixel_sum", gain=2) == "a model"
-    with pytest.raises(ValueError, match="registered already"):
+    with pytest.raises(ValueError, match="already registered"):
         zoo.register()(pixel_sum)
 
 
@@ -115,7 +115,7 @@ except ValueError as error:
     print(error)
 """
     printed = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert "a model named 'cnn' is registered already" in printed
+    assert "a model named 'cnn' is already registered" in printed
 
 
 def test_register_wants_the_two_ends_first(forget):
@@ -134,10 +134,10 @@ def {name}(input_shape=(8, 8, 1), num_classes=2): ...
     (tmp_path / "mine.py").write_text(source.format(name="by_path"))
     (tmp_path / "my_models.py").write_text(source.format(name="by_name"))
     monkeypatch.chdir(tmp_path)
-    registry.load_plugin(str(tmp_path / "mine.py"))
-    registry.load_plugin("my_models")
+    load_plugin(str(tmp_path / "mine.py"))
+    load_plugin("my_models")
     assert {"by_path", "by_name"} <= set(zoo.list_models())
     with pytest.raises(ValueError, match="no_such_module"):
-        registry.load_plugin("no_such_module")
+        load_plugin("no_such_module")
     with pytest.raises(ValueError, match=r"nowhere\.py"):
-        registry.load_plugin("nowhere.py")
+        load_plugin("nowhere.py")

@@ -5,8 +5,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import plots, report, scores
-from zoo.data.spec import Arrays, Data, Spec
+from zoo.data.spec import Spec
+from zoo.data.splits import Arrays, Data
+from zoo.evaluation import mistakes
+from zoo.evaluation.mistakes import evaluate_model, score_and_plot
+from zoo.evaluation.plots import plot_confusion, plot_curves
+from zoo.evaluation.predictions import Predictions
+from zoo.evaluation.record import format_scores
+from zoo.evaluation.scores import score_regression
+from zoo.storage.json_files import write_json
 
 
 def model_that_says(logits_of_pixel):
@@ -27,7 +34,7 @@ def data(pixels, labels, names=("low", "high")):
 def test_evaluate_counts_every_example_once(tmp_path):
     """Pixels above 0 are called high; 2 of the 7 are not."""
     found = data([1, 2, 3, 0, 0, 9, 8], [1, 1, 1, 0, 0, 0, 0])
-    scores = report.evaluate(model_that_says([-1.0, 1.0]), found, 3, tmp_path)
+    scores = evaluate_model(model_that_says([-1.0, 1.0]), found, 3, tmp_path)
     assert scores["accuracy"] == 5 / 7 and scores["examples"] == 7
     margins = np.array([2, 4, 6, 0, 0, -18, -16])
     assert scores["loss"] == pytest.approx(
@@ -39,37 +46,37 @@ def test_evaluate_counts_every_example_once(tmp_path):
 
 def test_the_worst_mistake_is_drawn_first(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(plots, "mistakes", lambda *given: drawn.append(given))
+    monkeypatch.setattr(mistakes, "plot_mistakes", lambda *given: drawn.append(given))
     pixels = [1, 2, 3, 0, 0, 9, 8]
-    report.evaluate(model_that_says([-1.0, 1.0]), data(pixels, [1, 1, 1, 0, 0, 0, 0]), 3, tmp_path)
+    evaluate_model(model_that_says([-1.0, 1.0]), data(pixels, [1, 1, 1, 0, 0, 0, 0]), 3, tmp_path)
     ((images, titles, heading, _),) = drawn
     assert [int(image.item()) for image in images] == [9, 8]
-    assert titles[0] == "low, taken for high (100%)" and heading.endswith("on the test split")
+    assert titles[0] == "low, predicted as high (100%)" and heading.endswith("on the test split")
 
 
 def test_mistakes_on_texts_name_their_rows(tmp_path):
     """Sorted by length in the batches, and yet each with its own text."""
     texts = np.array(["a b c", "a", "a b"], object)
-    found = report.Predictions(
+    found = Predictions(
         np.array([0, 0, 1]), np.array([[0, 2], [0, 1], [0, 3]]), np.array([1, 2, 0])
     )
     spec = Spec("text", (3,), ("low", "high"))
-    report.assess(found, Arrays(texts, np.array([1, 0, 0])), spec, "validation", tmp_path)
+    score_and_plot(found, Arrays(texts, np.array([1, 0, 0])), spec, "validation", tmp_path)
     lines = (tmp_path / "mistakes.txt").read_text().splitlines()
     assert lines[0] == "Most confident mistakes on the validation split"
-    assert lines[2:4] == ["low, taken for high (88%), row 1:", "a"]
-    assert lines[5:7] == ["low, taken for high (73%), row 2:", "a b"]
+    assert lines[2:4] == ["low, predicted as high (88%), row 1:", "a"]
+    assert lines[5:7] == ["low, predicted as high (73%), row 2:", "a b"]
 
 
 def test_summary_of_a_regression():
-    found = scores.regression(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 6.0]))
-    assert "R2 0.2000" in report.summary(found)
-    report.summary(scores.regression(np.array([1.0]), np.array([3.0])))
+    found = score_regression(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 6.0]))
+    assert "R2 0.2000" in format_scores(found)
+    format_scores(score_regression(np.array([1.0]), np.array([3.0])))
 
 
 def test_many_classes_are_drawn_without_numbers(tmp_path):
     names = tuple(map(str, range(100)))
-    plots.confusion(np.arange(100), np.arange(100), names, tmp_path / "c.png")
+    plot_confusion(np.arange(100), np.arange(100), names, tmp_path / "c.png")
     assert (tmp_path / "c.png").stat().st_size > 1000
 
 
@@ -81,14 +88,14 @@ def test_curves(tmp_path):
         "val_accuracy": [0, 1],
         "x": [1, 1],
     }
-    plots.curves(history, tmp_path / "curves.png")
+    plot_curves(history, tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").size == (1000, 400)
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "m.json"
-    report.write_json(path, {"a": 1})
+    write_json(path, {"a": 1})
     with pytest.raises(TypeError):
-        report.write_json(path, {"a": object()})
+        write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["m.json"]

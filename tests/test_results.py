@@ -6,8 +6,8 @@ import json
 import pytest
 from PIL import Image
 
-from zoo import results
 from zoo.errors import UserError
+from zoo.evaluation.leaderboard import format_leaderboard, write_leaderboard
 
 
 def add(folder, name, **changes):
@@ -34,7 +34,7 @@ def add(folder, name, **changes):
     return folder / name
 
 
-def test_table(tmp_path, capsys):
+def test_table(tmp_path):
     runs = [
         add(tmp_path, "a"),
         add(tmp_path, "b", seed=1, test={"accuracy": 0.94}, seconds=30.0),
@@ -49,7 +49,7 @@ def test_table(tmp_path, capsys):
             config="",
         ),
     ]
-    results.write(runs, tmp_path)
+    found = write_leaderboard(runs, tmp_path)
     with open(tmp_path / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["model"], row["recipe"], row["seeds"]) for row in rows] == [
@@ -80,34 +80,45 @@ def test_table(tmp_path, capsys):
     assert float(rows[2]["spread"]) == pytest.approx((0.0014 / 2) ** 0.5, abs=1e-6)
     assert rows[1]["spread"] == rows[1]["latency_ms"] == rows[1]["saved_model_bytes"] == ""
     assert Image.open(tmp_path / "results.png").size == (1000, 700)
-    lines = capsys.readouterr().out.splitlines()
+    lines = format_leaderboard(found)
     assert lines[3].split() == ["wide", "mnist", "1,000", "93.00%", "2.65%", "3", "0.500"]
 
 
+def test_the_command_prints_the_table(python, tmp_path):
+    runs = [add(tmp_path, "a"), add(tmp_path, "b", seed=1, test={"accuracy": 0.94})]
+    done = python("-m", "zoo", "results", "--out=table", *runs, cwd=tmp_path)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    header, row, written = done.stdout.splitlines()
+    assert header.split()[3:] == ["accuracy", "spread", "seeds", "ms"]
+    assert row.split() == ["wide", "mnist", "1,000", "92.00%", "2.83%", "2", "0.500"]
+    assert written == "results: table/results.csv, table/results.png"
+    assert {p.name for p in (tmp_path / "table").iterdir()} == {"results.csv", "results.png"}
+
+
 def test_runs_without_formats_are_drawn(tmp_path):
-    results.write([add(tmp_path, "a", formats={})], tmp_path)
+    write_leaderboard([add(tmp_path, "a", formats={})], tmp_path)
     assert (tmp_path / "results.png").is_file()
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"test": {"mae": 3.0}}, "b: a regression has no accuracy to compare: leave it out"),
-        ({"seed": None}, "b/metrics.json: it does not tell seed: train the run again"),
-        ({"test": {"accuracy": "1"}}, "b/metrics.json: it does not tell test.accuracy"),
-        ({"splits": {}}, "b/metrics.json: it does not tell splits.test.from"),
-        ({"recipe": []}, "b/metrics.json: it does not tell recipe"),
-        ({}, "b: the same recipe with the same seed, 0: leave one out"),
+        ({"test": {"mae": 3.0}}, "b: a regression has no accuracy to compare: omit this run"),
+        ({"seed": None}, "b/metrics.json: seed is missing or invalid: train the run again"),
+        ({"test": {"accuracy": "1"}}, "b/metrics.json: test.accuracy is missing or invalid"),
+        ({"splits": {}}, "b/metrics.json: splits.test.from is missing or invalid"),
+        ({"recipe": []}, "b/metrics.json: recipe is missing or invalid"),
+        ({}, "b: both have the same recipe and the seed 0: omit one of them"),
     ],
 )
 def test_mistakes(changes, message, tmp_path):
     runs = [add(tmp_path, "a"), add(tmp_path, "b", **changes)]
     with pytest.raises(UserError) as raised:
-        results.write(runs, tmp_path)
+        write_leaderboard(runs, tmp_path)
     assert message in str(raised.value)
     assert not (tmp_path / "results.csv").exists()
 
 
 def test_a_folder_without_a_run(tmp_path):
-    with pytest.raises(UserError, match=r"there is no finished run; expected a folder with metr"):
-        results.write([tmp_path], tmp_path)
+    with pytest.raises(UserError, match=r"not a finished run: expected a folder with metr"):
+        write_leaderboard([tmp_path], tmp_path)

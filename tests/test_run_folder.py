@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from support.paths import ROOT
 
 import zoo
-from zoo import run_folder
 from zoo.errors import UserError
+from zoo.storage.atomic import replace_file
+from zoo.training.run_folder import open_run, parse_checkpoint_interval
 
 RUN = Path("runs/perceptron-mnist_5k")
 
@@ -38,23 +39,25 @@ def test_a_run_from_its_end_on(perceptron):
     code, out, err = perceptron("--epochs=2")
     assert code == 0 and err == ""
     lines = out.splitlines()
-    assert lines[0].endswith("is finished; --epochs raised goes on, --overwrite begins anew")
+    assert lines[0].endswith(
+        "is finished: raise --epochs to continue it, or pass --overwrite to start over"
+    )
     assert lines[1].startswith("test: accuracy") and lines[-1] == "saved_models/perceptron/1"
     assert snapshot(".") == before
 
     for flags, differences in (
-        (["--epochs=1"], "epochs 2 there, 1 here"),
-        (["--epochs=2", "--seed=1", "--warmup=0.1"], "warmup 0.0 there, 0.1 here; seed 0 there, 1"),
-        (["--epochs=3", "--train_split=train[:9]"], "train_split train[:500] there, train[:9]"),
+        (["--epochs=1"], "epochs was 2, is 1"),
+        (["--epochs=2", "--seed=1", "--warmup=0.1"], "warmup was 0.0, is 0.1; seed was 0, is 1"),
+        (["--epochs=3", "--train_split=train[:9]"], "train_split was train[:500], is train[:9]"),
     ):  # fmt: skip
         code, out, err = perceptron(*flags, f"--run_dir={RUN}")
         assert code == 2 and err.count("\n") == 1, err
-        assert f"{RUN}: the run there was begun with other flags ({differences}" in err
-        assert "name another folder with --run_dir, or begin anew with --overwrite" in err
+        assert f"{RUN}: its run was started with other flags ({differences}" in err
+        assert "choose another folder with --run_dir, or start over with --overwrite" in err
         assert snapshot(".") == before
 
     code, out, _ = perceptron("--epochs=3")
-    assert code == 0 and "goes on in epoch 2 after step" in out
+    assert code == 0 and "resumes in epoch 2 after step" in out
     assert "epoch 1/3" not in out and "epoch 3/3" in out
     assert out.splitlines()[-1] == "saved_models/perceptron/2"
     history = (RUN / "history.csv").read_text().splitlines()
@@ -62,15 +65,15 @@ def test_a_run_from_its_end_on(perceptron):
     assert json.loads((RUN / "metrics.json").read_text())["epochs"] == 3
 
     code, out, _ = perceptron("--epochs=1", "--overwrite", f"--run_dir={RUN}")
-    assert code == 0 and "epoch 1/1" in out and "goes on" not in out
+    assert code == 0 and "epoch 1/1" in out and "resumes" not in out
     assert len((RUN / "history.csv").read_text().splitlines()) == 2
 
     code, out, _ = perceptron("--epochs=1", "--seed=1")
     assert code == 0 and f"run: {RUN}-2  (card.md, metrics.json" in out, (
         "a folder that nobody named"
     )
-    assert perceptron("--epochs=1", "--seed=1")[1].startswith(f"run: {RUN}-2 is finished")
-    assert perceptron("--epochs=1")[1].startswith(f"run: {RUN} is finished")
+    assert perceptron("--epochs=1", "--seed=1")[1].startswith(f"{RUN}-2 is finished")
+    assert perceptron("--epochs=1")[1].startswith(f"{RUN} is finished")
 
 
 def test_what_was_deleted_is_exported_again(perceptron):
@@ -93,21 +96,21 @@ def test_a_damaged_checkpoint_is_told(perceptron):
     (RUN / "metrics.json").unlink()
     code, _, err = perceptron("--epochs=2", "--checkpoint_every=1")
     assert code == 0 and err == (
-        f"train.py: warning: {newest}: this checkpoint is damaged and was passed over\n"
+        f"train.py: warning: {newest}: this checkpoint is damaged and was skipped\n"
     )
     for a, b in zip(before, zoo.load(RUN).get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def begun(folder, flags="--epochs=2\n", **options):
-    return run_folder.begun(folder, flags, free=("run_dir",), **{"overwrite": False} | options)
+    return open_run(folder, flags, free=("run_dir",), **{"overwrite": False} | options)
 
 
 def test_only_one_process_works_in_a_folder(tmp_path):
     code = f"""
 import sys, time
-from zoo import run_folder
-with run_folder.begun({str(tmp_path)!r}, "--epochs=2\\n", free=(), overwrite=False):
+from zoo.training.run_folder import open_run
+with open_run({str(tmp_path)!r}, "--epochs=2\\n", free=(), overwrite=False):
     print("begun", flush=True)
     time.sleep(60)
 """
@@ -115,7 +118,9 @@ with run_folder.begun({str(tmp_path)!r}, "--epochs=2\\n", free=(), overwrite=Fal
     assert process.stdout.readline() == "begun\n"
     for overwrite in (False, True):
         with (
-            pytest.raises(UserError, match=f"process {process.pid} is training there: wait until"),
+            pytest.raises(
+                UserError, match=f"process {process.pid} is training in this folder: wait until"
+            ),
             begun(tmp_path, overwrite=overwrite),
         ):
             pass
@@ -130,7 +135,7 @@ with run_folder.begun({str(tmp_path)!r}, "--epochs=2\\n", free=(), overwrite=Fal
 def test_only_a_runs_own_folder_is_overwritten(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with (
-        pytest.raises(UserError, match="holds files that are not of a run"),
+        pytest.raises(UserError, match="contains files that are not a run's"),
         begun(tmp_path, overwrite=True),
     ):
         pass
@@ -143,7 +148,7 @@ def test_flags_that_are_free_may_differ(tmp_path):
         pass
     with begun(tmp_path, "--hparam=y=2\n--hparam=x=1\n--epochs=2\n--run_dir=b\n"):
         pass
-    message = r"hparam x=1 y=2 there, x=1 here\)"
+    message = r"hparam was x=1 y=2, is x=1\)"
     with pytest.raises(UserError, match=message), begun(tmp_path, "--epochs=2\n--hparam=x=1\n"):
         pass
 
@@ -151,11 +156,11 @@ def test_flags_that_are_free_may_differ(tmp_path):
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("before")
-    with pytest.raises(ZeroDivisionError), run_folder.replacing(path) as draft:
+    with pytest.raises(ZeroDivisionError), replace_file(path) as draft:
         draft.write_text("half")
         raise ZeroDivisionError
     assert path.read_text() == "before" and [*tmp_path.iterdir()] == [path]
-    with run_folder.replacing(path) as draft:
+    with replace_file(path) as draft:
         draft.write_text("after")
     assert path.read_text() == "after" and [*tmp_path.iterdir()] == [path]
 
@@ -164,13 +169,13 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     ("text", "expected"), [("500", ("steps", 500)), ("5m", ("seconds", 300)), ("1", ("steps", 1))]
 )
 def test_intervals(text, expected):
-    assert run_folder.interval(text) == expected
+    assert parse_checkpoint_interval(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "0", "0m", "m", "-5", "5s", "1.5m", "five", "\u0665"])
 def test_intervals_that_are_none(text):
     with pytest.raises(UserError, match="expected a number of steps, such as 500, or minutes"):
-        run_folder.interval(text)
+        parse_checkpoint_interval(text)
 
 
 def test_signals_end_a_run_that_goes_on(tmp_path, tfds_dir):
@@ -186,14 +191,14 @@ def test_signals_end_a_run_that_goes_on(tmp_path, tfds_dir):
         while not lines or not lines[-1].startswith("epoch "):
             lines.append(process.stdout.readline())
         if signum == signal.SIGINT:
-            assert lines[1].startswith(f"goes on in epoch {epoch} after step {step}")
+            assert lines[1].startswith(f"resumes in epoch {epoch} after step {step}")
         sent = time.perf_counter()
         os.kill(process.pid, signum)
         _, err = process.communicate()
         assert time.perf_counter() - sent < 10
         assert process.returncode == code
         name = signal.Signals(signum).name
-        assert err == f"train.py: {name}: stopped; the same command goes on with {RUN}\n"
+        assert err == f"train.py: {name}: stopped; the same command resumes {RUN}\n"
         states = [
             json.loads(p.read_text()) for p in tmp_path.glob(f"{RUN}/checkpoints/*/state.json")
         ]

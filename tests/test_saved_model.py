@@ -9,13 +9,15 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from zoo import registry, saved_model
-from zoo.data import text
 from zoo.data.spec import Spec, Tokenizer
+from zoo.data.text_encoding import make_encoder
+from zoo.data.tokenizers import read_tokenizer
 from zoo.errors import UserError
-from zoo.serving import signatures
+from zoo.exporting import signatures
+from zoo.exporting.saved_model import _publish_version
+from zoo.registry import find_entry
 
-ALL = [(name, kind) for name in zoo.list_models() for kind in registry.find(name).kinds]
+ALL = [(name, kind) for name in zoo.list_models() for kind in find_entry(name).kinds]
 CASES = [(name, kind) for name, kind in ALL if kind in ("image", "features")]
 TEXT_CASES = [(name, "text", 3) for name, kind in ALL if kind == "text"]
 TEXT_CASES += [("lstm", "text_pair", 3), ("bert", "text_pair", 3), ("gru", "text", None)]
@@ -53,7 +55,7 @@ def small(name):
 
 def spec_of(name, kind, num_classes=3):
     """The spec of texts for a model of texts."""
-    if registry.find(name).tokenizer == "wordpiece":
+    if find_entry(name).tokenizer == "wordpiece":
         tokenizer = Tokenizer("wordpiece", BERT_WORDS, 12)
     else:
         tokenizer = Tokenizer("words", ("", "[UNK]", "[SEP]", "the", "film", "is", "good"), 12)
@@ -114,14 +116,14 @@ def test_texts_are_served_as_strings(name, kind, num_classes, tmp_path):
     model, spec = build(name, kind, num_classes), spec_of(name, kind, num_classes)
     received, samples = raw(kind)
     version = zoo.export(model, tmp_path / name, spec=spec, samples=samples)
-    assert text.load(version / "assets.extra" / "tokenizer.json") == spec.tokenizer
+    assert read_tokenizer(version / "assets.extra" / "tokenizer.json") == spec.tokenizer
     served = tf.saved_model.load(str(version), tags=["serve"]).signatures["serving_default"]
     no_xla_and_no_dropout(served)
     specs = served.structured_input_signature[1]
     assert {name: (s.shape.as_list(), s.dtype) for name, s in specs.items()} == {
         name: ([None], tf.string) for name in received
     }
-    encode, _ = text.encoder(spec.tokenizer)
+    encode, _ = make_encoder(spec.tokenizer)
     logits = np.asarray(model({"tokens": encode(*received.values())})["logits"])
     given = {
         k: v.numpy() for k, v in served(**{k: tf.constant(v) for k, v in received.items()}).items()
@@ -179,7 +181,7 @@ def test_a_fresh_process_gives_the_same(tmp_path):
         model, spec = build(name, "text"), spec_of(name, "text")
         version = zoo.export(model, tmp_path / name, spec=spec, samples=TEXTS)
         (version / "assets.extra" / "tokenizer.json").unlink()
-        encode, _ = text.encoder(spec.tokenizer)
+        encode, _ = make_encoder(spec.tokenizer)
         expected[name] = model({"tokens": encode(tf.constant(TEXTS))})["logits"]
     code = f"""
 import sys, numpy as np, tensorflow as tf
@@ -238,7 +240,7 @@ def test_two_exports_at_once_get_two_versions(tmp_path):
         (drafts[-1] / str(i)).touch()
     published = []
     threads = [
-        threading.Thread(target=lambda d=d: published.append(saved_model._publish(d, tmp_path)))
+        threading.Thread(target=lambda d=d: published.append(_publish_version(d, tmp_path)))
         for d in drafts
     ]
     for thread in threads:
@@ -251,9 +253,9 @@ def test_two_exports_at_once_get_two_versions(tmp_path):
 @pytest.mark.parametrize(
     ("name", "wrong", "told"),
     [
-        ("_outputs", {"logits": 1e-3}, "logits differs from the Keras model's by"),
-        ("_classification", {"scores": 1e-3}, "classify: scores differs from the Keras model's by"),
-        ("_classification", {"surprise": 0.0}, "cannot have"),
+        ("_make_outputs", {"logits": 1e-3}, "logits differs from the Keras model's by"),
+        ("_classify", {"scores": 1e-3}, "classify: scores differs from the Keras model's by"),
+        ("_classify", {"surprise": 0.0}, "cannot have"),
     ],
 )
 def test_an_export_that_differs_is_not_published(name, wrong, told, tmp_path, monkeypatch):

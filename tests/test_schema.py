@@ -2,8 +2,17 @@ from typing import Literal
 
 import pytest
 
-from zoo import schema
 from zoo.errors import UserError
+from zoo.schema import (
+    Classes,
+    Count,
+    Counts,
+    Positive,
+    Rate,
+    check_value,
+    parse_literal,
+    suggest_closest,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,49 +31,49 @@ from zoo.errors import UserError
     ],
 )
 def test_literal(text, value):
-    assert schema.literal(text) == value
-    assert type(schema.literal(text)) is type(value)
+    assert parse_literal(text) == value
+    assert type(parse_literal(text)) is type(value)
 
 
 @pytest.mark.parametrize(
     ("value", "annotation", "expected"),
     [
-        (3, schema.Count, 3),
-        (1, schema.Positive, 1.0),
-        (64, schema.Counts, (64,)),
-        ([1, 2], schema.Counts, (1, 2)),
-        (None, schema.Classes, None),
+        (3, Count, 3),
+        (1, Positive, 1.0),
+        (64, Counts, (64,)),
+        ([1, 2], Counts, (1, 2)),
+        (None, Classes, None),
         ("a", Literal["a", "b"], "a"),
     ],
 )
 def test_check_converts_only_what_loses_nothing(value, annotation, expected):
-    checked = schema.check("x", value, annotation)
+    checked = check_value("x", value, annotation)
     assert checked == expected and type(checked) is type(expected)
 
 
 @pytest.mark.parametrize(
     ("value", "annotation"),
     [
-        (0, schema.Count),
-        (2.0, schema.Count),
-        (True, schema.Count),
-        ("3", schema.Count),
-        (1.0, schema.Rate),
-        (float("nan"), schema.Rate),
-        (float("inf"), schema.Rate),
-        (0.0, schema.Positive),
-        ((1, 0), schema.Counts),
-        ((), schema.Counts),
+        (0, Count),
+        (2.0, Count),
+        (True, Count),
+        ("3", Count),
+        (1.0, Rate),
+        (float("nan"), Rate),
+        (float("inf"), Rate),
+        (0.0, Positive),
+        ((1, 0), Counts),
+        ((), Counts),
         (1, bool),
         ("c", Literal["a", "b"]),
-        (1, schema.Classes),
+        (1, Classes),
     ],
 )
 def test_check_refuses_the_rest(value, annotation):
     with pytest.raises(UserError, match=r"x=.*expected"):
-        schema.check("x", value, annotation)
+        check_value("x", value, annotation)
 
 
 def test_closest():
-    assert schema.closest("dropuot", ["dropout", "dense"]) == " Did you mean 'dropout'?"
-    assert schema.closest("zzz", ["dropout"]) == ""
+    assert suggest_closest("dropuot", ["dropout", "dense"]) == " Did you mean 'dropout'?"
+    assert suggest_closest("zzz", ["dropout"]) == ""

@@ -7,7 +7,13 @@ import pytest
 from scipy import special
 from sklearn import metrics
 
-from zoo import scores
+from zoo.evaluation.scores import (
+    calibration_error,
+    find_worst_mistakes,
+    format_score_table,
+    score_classification,
+    score_regression,
+)
 
 NAMES = ("a", "b", "c", "d")
 
@@ -33,7 +39,7 @@ def test_interval_of_the_accuracy(right, count, low, high):
     target, logits = np.zeros(count, int), np.zeros((count, 2), "float32")
     logits[:right, 0] = 1
     logits[right:, 1] = 1
-    found = scores.classification(target, logits, ("no", "yes"))
+    found = score_classification(target, logits, ("no", "yes"))
     assert found["accuracy"] == right / count and found["examples"] == count
     assert found["accuracy_interval"] == pytest.approx([low, high], abs=6e-5)
 
@@ -41,7 +47,7 @@ def test_interval_of_the_accuracy(right, count, low, high):
 def test_four_classes_against_scikit_learn():
     target, logits = drawn()
     given, probabilities = logits.argmax(-1), special.softmax(logits.astype("f8"), axis=-1)
-    found = scores.classification(target, logits, NAMES)
+    found = score_classification(target, logits, NAMES)
     report = metrics.classification_report(target, given, target_names=NAMES, output_dict=True)
     for row in found["per_class"]:
         theirs = report[row["class"]]
@@ -64,7 +70,7 @@ def test_two_classes_by_hand():
     """Of 3 positives 2 are found, with 1 false alarm; 6 of 3 x 4 = 12 pairs but one are ordered."""
     target = np.array([1, 1, 1, 0, 0, 0, 0])
     margin = np.array([2.0, 1.0, -1.0, 1.5, -2.0, -3.0, -4.0])
-    found = scores.classification(target, np.stack([0 * margin, margin], 1), ("no", "yes"))
+    found = score_classification(target, np.stack([0 * margin, margin], 1), ("no", "yes"))
     assert found["accuracy"] == pytest.approx(5 / 7)
     assert found["f1"] == found["per_class"][1]["f1"] == pytest.approx(2 / 3)
     assert found["macro"]["recall"] == pytest.approx((2 / 3 + 3 / 4) / 2)
@@ -76,16 +82,16 @@ def test_classes_that_do_not_occur():
     target, logits = drawn()
     logits[:, 3] = -9
     rest = target < 3
-    found = scores.classification(target[rest], logits[rest], NAMES)
+    found = score_classification(target[rest], logits[rest], NAMES)
     assert found["macro"]["f1"] == pytest.approx(
         metrics.f1_score(target[rest], logits[rest].argmax(-1), average="macro")
     )
     assert found["per_class"][3] == {
         "class": "d", "precision": 0.0, "recall": 0.0, "f1": 0.0, "examples": 0
     }  # fmt: skip
-    alone = scores.classification(np.zeros(3, int), np.eye(3), NAMES[:3])
+    alone = score_classification(np.zeros(3, int), np.eye(3), NAMES[:3])
     assert alone["auc"] is None and alone["accuracy"] == pytest.approx(1 / 3)
-    assert scores.table(alone)[-1].startswith("AUC none, ")
+    assert format_score_table(alone)[-1].startswith("AUC none, ")
 
 
 def test_calibration_by_hand():
@@ -93,7 +99,7 @@ def test_calibration_by_hand():
     sure = np.array([0.75, 0.75, 0.75, 0.75, 0.6, 1.0])
     probabilities = np.stack([sure, 1 - sure], 1)
     target = np.array([0, 0, 1, 1, 1, 0])
-    error, counts, confidence, accuracy = scores.calibration(target, probabilities)
+    error, counts, confidence, accuracy = calibration_error(target, probabilities)
     assert error == pytest.approx((4 * abs(0.5 - 0.75) + 0.6 + 0) / 6)
     assert dict(enumerate(counts)) == dict.fromkeys(range(15), 0) | {11: 4, 8: 1, 14: 1}
     assert [confidence[11], accuracy[11]] == [0.75, 0.5] and np.isnan(accuracy[0])
@@ -109,35 +115,37 @@ def test_calibration_by_another_way():
         if within.any():
             gap = abs(right[within].mean() - confidence[within].mean())
             expected += within.mean() * gap
-    assert scores.calibration(target, probabilities)[0] == pytest.approx(expected)
+    assert calibration_error(target, probabilities)[0] == pytest.approx(expected)
 
 
 def test_the_worst_mistakes_come_first():
     logits = np.array([[0, 1], [0, 5], [3, 0], [0, 9]], "float32")
-    worst = scores.worst(np.zeros(4, int), logits, 2)
+    worst = find_worst_mistakes(np.zeros(4, int), logits, 2)
     assert [row for row, _ in worst] == [3, 1]
     assert worst[0][1] == pytest.approx(1 / (1 + np.exp(-9)))
-    assert scores.worst(np.array([1, 1, 0, 1]), logits, 2) == []
+    assert find_worst_mistakes(np.array([1, 1, 0, 1]), logits, 2) == []
 
 
 def test_regression():
     target = np.array([1.0, 2.0, 3.0, 4.0])
-    found = scores.regression(target, np.array([1.0, 2.0, 3.0, 6.0]))
+    found = score_regression(target, np.array([1.0, 2.0, 3.0, 6.0]))
     assert found["mae"] == 0.5 and found["mse"] == found["loss"] == 1.0
     assert found["r2"] == pytest.approx(1 - 4 / 5)
     low, high = found["mae_interval"]
     assert 0 <= low < 0.5 < high <= 2
-    assert scores.table(found) == []
+    assert format_score_table(found) == []
 
 
 def test_a_regression_without_errors_or_with_one_example_has_an_interval():
-    one = scores.regression(np.array([1.0]), np.array([3.0]))
+    one = score_regression(np.array([1.0]), np.array([3.0]))
     assert one["mae_interval"] == [2.0, 2.0] and one["r2"] is None
 
 
 def test_table():
     target, logits = drawn()
-    lines = scores.table(scores.classification(target, logits, ("a longer name", "b", "c", "d")))
+    lines = format_score_table(
+        score_classification(target, logits, ("a longer name", "b", "c", "d"))
+    )
     assert len(lines) == 1 + 4 + 1 + 1
     assert len({len(line) for line in lines[:5]}) == 1
     assert lines[5].startswith("macro") and "expected calibration error 0." in lines[6]
@@ -146,4 +154,4 @@ def test_table():
 def test_nothing_is_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scores.classification(*drawn(3), NAMES)
+        score_classification(*drawn(3), NAMES)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.layers import encoder, sequence
+from zoo.layers.masking import count_tokens, gather_at, masked_max, masked_mean, reverse_tokens
+from zoo.layers.transformer_encoder import scaled_dot_product
 
 LENGTHS = (7, 1, 4, 2)
 MASK = np.arange(7) < np.array(LENGTHS)[:, None]
@@ -199,7 +200,7 @@ def test_attention_weights_and_none_for_padding():
     # with one-hot values what is read are the weights
     values = np.broadcast_to(np.eye(7, dtype="float32"), (4, 2, 7, 7))
     hidden = np.where(MASK, 0, -1e9).astype("float32")[:, None, None]
-    given = encoder.attention(query / 2, key, values, hidden).numpy()
+    given = scaled_dot_product(query / 2, key, values, hidden).numpy()
     for scores, row, length in zip(given, x, LENGTHS, strict=True):
         expected = [attention_weights(row[:length], w, head) for head in (0, 1)]
         assert_close(scores[:, :length, :length], expected)
@@ -271,11 +272,11 @@ def test_sequence_functions_on_ragged_rows():
     x = -np.random.default_rng(3).uniform(1, 2, (*MASK.shape, 3)).astype("float32")
     x[~MASK] = 100  # above all else, so that padding shows
     rows = [row[:length] for row, length in zip(x, LENGTHS, strict=True)]
-    np.testing.assert_array_equal(sequence.lengths(MASK), LENGTHS)
-    assert_close(sequence.mean(x, MASK), [row.mean(0) for row in rows])
-    np.testing.assert_array_equal(sequence.maximum(x, MASK), [row.max(0) for row in rows])
-    last = sequence.at(x, sequence.lengths(MASK) - 1)
+    np.testing.assert_array_equal(count_tokens(MASK), LENGTHS)
+    assert_close(masked_mean(x, MASK), [row.mean(0) for row in rows])
+    np.testing.assert_array_equal(masked_max(x, MASK), [row.max(0) for row in rows])
+    last = gather_at(x, count_tokens(MASK) - 1)
     np.testing.assert_array_equal(last, [row[-1] for row in rows])
-    for given, row in zip(sequence.reverse(x, MASK), rows, strict=True):
+    for given, row in zip(reverse_tokens(x, MASK), rows, strict=True):
         np.testing.assert_array_equal(given[: len(row)], row[::-1])
         np.testing.assert_array_equal(given[len(row) :], 100)

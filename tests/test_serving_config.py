@@ -14,7 +14,9 @@ from google.protobuf import wrappers_pb2 as wrappers
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from zoo.errors import UserError
-from zoo.serving import config
+from zoo.serving.exports import list_exports
+from zoo.serving.labels import read_labels, set_label
+from zoo.serving.server_config import write_server_files
 
 ROOT = Path(__file__).parent.parent
 
@@ -80,7 +82,7 @@ def served(entry):
 
 
 def test_models_without_labels(folder):
-    config.write(folder)
+    write_server_files(folder)
     models = read(folder)
     assert list(models) == ["cnn", "lstm"]
     for name, entry in models.items():
@@ -88,90 +90,90 @@ def test_models_without_labels(folder):
         assert entry.model_platform == "tensorflow"
         assert entry.model_version_policy.latest.num_versions == 2
         assert not entry.version_labels and not entry.HasField("logging_config")
-    config.write(folder, keep_versions=3)
+    write_server_files(folder, keep_versions=3)
     assert read(folder)["lstm"].model_version_policy.latest.num_versions == 3
     with pytest.raises(UserError, match="keep_versions=0: expected a whole number, at least 1"):
-        config.write(folder, keep_versions=0)
+        write_server_files(folder, keep_versions=0)
 
 
 def test_versions_are_numbers_with_a_graph(folder):
     add(folder, "cnn/text", "cnn/1.5", "cnn/" + "9" * 30)  # the last is no int64
     (folder / "cnn/11").mkdir()
-    assert config.models(folder) == {"cnn": [1, 2, 9, 10], "lstm": [1]}
+    assert list_exports(folder) == {"cnn": [1, 2, 9, 10], "lstm": [1]}
 
 
 def test_labelled_versions_are_served_beside_the_newest(folder):
-    assert config.set_label(folder, "cnn", 1, "stable") == {"stable": 1}
-    assert config.set_label(folder, "cnn", "10", "canary") == {"stable": 1, "canary": 10}
-    config.write(folder)
+    assert set_label(folder, "cnn", 1, "stable") == {"stable": 1}
+    assert set_label(folder, "cnn", "10", "canary") == {"stable": 1, "canary": 10}
+    write_server_files(folder)
     models = read(folder)
     assert served(models["cnn"]) == [1, 9, 10]
     assert dict(models["cnn"].version_labels) == {"stable": 1, "canary": 10}
     assert models["lstm"].model_version_policy.latest.num_versions == 2
-    config.write(folder, keep_versions=1)
+    write_server_files(folder, keep_versions=1)
     assert served(read(folder)["cnn"]) == [1, 10]
-    config.write(folder, keep_versions=100)
+    write_server_files(folder, keep_versions=100)
     assert served(read(folder)["cnn"]) == [1, 2, 9, 10]
 
 
 def test_a_newer_export_joins_the_labelled(folder):
-    config.set_label(folder, "cnn", 10, "stable")
+    set_label(folder, "cnn", 10, "stable")
     add(folder, "cnn/11")
-    config.write(folder)
+    write_server_files(folder)
     entry = read(folder)["cnn"]
     assert served(entry) == [10, 11] and dict(entry.version_labels) == {"stable": 10}
 
 
 @pytest.mark.parametrize("nothing", [0, "0", "none"])
 def test_labels_are_removed(folder, nothing):
-    config.set_label(folder, "cnn", 1, "stable")
-    config.set_label(folder, "cnn", 2, "canary")
-    assert config.set_label(folder, "cnn", nothing, "canary") == {"stable": 1}
-    config.write(folder)
+    set_label(folder, "cnn", 1, "stable")
+    set_label(folder, "cnn", 2, "canary")
+    assert set_label(folder, "cnn", nothing, "canary") == {"stable": 1}
+    write_server_files(folder)
     assert dict(read(folder)["cnn"].version_labels) == {"stable": 1}
-    assert config.set_label(folder, "cnn", nothing, "stable") == {}
-    config.write(folder)
+    assert set_label(folder, "cnn", nothing, "stable") == {}
+    write_server_files(folder)
     assert read(folder)["cnn"].model_version_policy.latest.num_versions == 2
     with pytest.raises(UserError, match=r"cnn has no label 'stable'\. It has: none"):
-        config.set_label(folder, "cnn", nothing, "stable")
+        set_label(folder, "cnn", nothing, "stable")
 
 
 def test_labels_move_only_to_what_is_served(folder):
     """Else a running server would refuse models.config at every poll."""
-    config.set_label(folder, "cnn", 10, "stable")
-    config.write(folder)
-    assert config.set_label(folder, "cnn", 9, "stable") == {"stable": 9}
-    config.write(folder)
+    set_label(folder, "cnn", 10, "stable")
+    write_server_files(folder)
+    assert set_label(folder, "cnn", 9, "stable") == {"stable": 9}
+    write_server_files(folder)
     with pytest.raises(UserError, match="stable cannot move to version 1 of cnn") as error:
-        config.set_label(folder, "cnn", 1, "stable")
-    assert "give it another label first" in str(error.value)
-    assert config.labels(folder) == {"cnn": {"stable": 9}}
-    config.set_label(folder, "cnn", 1, "next")
-    config.write(folder)
-    assert config.set_label(folder, "cnn", 1, "stable") == {"stable": 1, "next": 1}
+        set_label(folder, "cnn", 1, "stable")
+    assert "give the version another label first" in str(error.value)
+    assert read_labels(folder) == {"cnn": {"stable": 9}}
+    set_label(folder, "cnn", 1, "next")
+    write_server_files(folder)
+    assert set_label(folder, "cnn", 1, "stable") == {"stable": 1, "next": 1}
 
 
 def test_a_deleted_version_has_no_label(folder):
-    config.set_label(folder, "cnn", 1, "stable")
-    config.set_label(folder, "lstm", 1, "stable")
+    set_label(folder, "cnn", 1, "stable")
+    set_label(folder, "lstm", 1, "stable")
     shutil.rmtree(folder / "cnn/1")
     shutil.rmtree(folder / "lstm")
-    config.write(folder)
+    write_server_files(folder)
     models = read(folder)
     assert list(models) == ["cnn"] and not models["cnn"].version_labels
-    assert config.set_label(folder, "cnn", 2, "stable") == {"stable": 2}
+    assert set_label(folder, "cnn", 2, "stable") == {"stable": 2}
 
 
 def test_a_folder_without_models(tmp_path):
-    config.write(tmp_path)
+    write_server_files(tmp_path)
     assert read(tmp_path) == {}
     assert 'exec 3<>/dev/tcp/127.0.0.1/8501"' in (tmp_path / "compose.yaml").read_text()
-    with pytest.raises(UserError, match=r"has none: train\.py exports one"):
-        config.set_label(tmp_path, "cnn", 1, "stable")
+    with pytest.raises(UserError, match=r"It has: none; export one with zoo train"):
+        set_label(tmp_path, "cnn", 1, "stable")
 
 
 def test_batching_and_monitoring(folder):
-    config.write(folder)
+    write_server_files(folder)
     batching = text_format.Parse((folder / "batching.config").read_text(), BatchingParameters())
     assert batching.max_batch_size.value == 128
     assert batching.batch_timeout_micros.value == 1000
@@ -185,7 +187,7 @@ def test_batching_and_monitoring(folder):
 
 def service(folder):
     yaml = pytest.importorskip("yaml")
-    config.write(folder)
+    write_server_files(folder)
     return yaml.safe_load((folder / "compose.yaml").read_text())["services"]["serving"]
 
 
@@ -245,7 +247,7 @@ def test_the_health_check_asks_the_first_model(folder):
 
 
 def test_a_reader_never_sees_half_a_file(folder):
-    config.write(folder)
+    write_server_files(folder)
     done, seen, wrong = threading.Event(), set(), []
 
     def poll():
@@ -258,8 +260,8 @@ def test_a_reader_never_sees_half_a_file(folder):
     reader = threading.Thread(target=poll)
     reader.start()
     for number in range(50):
-        config.set_label(folder, "cnn", "none" if number % 2 else 1, "stable")
-        config.write(folder)
+        set_label(folder, "cnn", "none" if number % 2 else 1, "stable")
+        write_server_files(folder)
     done.set()
     reader.join()
     assert not wrong and seen and seen <= {0, 3}
@@ -270,8 +272,8 @@ def test_a_reader_never_sees_half_a_file(folder):
 
 
 def label(folder, *words):
-    """`python -m zoo.serving.label`, in a process of its own: (exit code, stdout, stderr)."""
-    command = [sys.executable, "-m", "zoo.serving.label", f"--export_dir={folder}", *words]
+    """`python -m zoo label`, in a process of its own: (exit code, stdout, stderr)."""
+    command = [sys.executable, "-m", "zoo", "label", f"--export_dir={folder}", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
 
@@ -288,12 +290,12 @@ def test_label_command(folder):
 
 
 MISTAKES = [
-    ([], "expected MODEL VERSION LABEL, given nothing"),
-    (["cnn", "stable"], "expected MODEL VERSION LABEL, given cnn stable"),
+    ([], "expected MODEL VERSION LABEL, got nothing"),
+    (["cnn", "stable"], "expected MODEL VERSION LABEL, got cnn stable"),
     (["cmn", "1", "stable"], "no model 'cmn'. Did you mean 'cnn'?"),
     (["notes", "1", "stable"], "no model 'notes'. "),
-    (["cnn", "3", "stable"], "cnn has no version 3: take one of 1, 2, 9, 10, or none"),
-    (["cnn", "latest", "stable"], "cnn has no version latest: take one of 1, 2, 9, 10, or none"),
+    (["cnn", "3", "stable"], "cnn has no version 3: choose one of 1, 2, 9, 10, or none"),
+    (["cnn", "latest", "stable"], "cnn has no version latest: choose one of 1, 2, 9, 10, or none"),
     (["cnn", "1", "Stable!"], "label 'Stable!': expected a lowercase name, such as stable or"),
     (["cnn", "none", "canary"], "cnn has no label 'canary'. It has: none"),
     (["cnn", "1", "stable", "--keep_versions=0"], "--keep_versions=0: 0 is not a positive integer"),
@@ -306,7 +308,7 @@ def check_mistake(folder, words, text):
     before = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
     code, out, err = label(folder, *words)
     assert code == 2 and out == "" and text in err, err
-    assert err.startswith("label.py: ") and err.count("\n") == 1
+    assert err.startswith("python -m zoo label: ") and err.count("\n") == 1
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
 
 
@@ -318,8 +320,8 @@ def test_mistake(folder, words, text):
 @pytest.mark.parametrize("broken", ['{"cnn": ', "[]", '{"cnn": 1}', '{"cnn": {"stable": "1"}}'])
 def test_labels_broken_by_hand(folder, broken):
     (folder / "labels.json").write_text(broken)
-    text = "labels.json: expected {model: {label: version}}: mend the file or delete it"
+    text = "labels.json: expected {model: {label: version}}: fix the file or delete it"
     with pytest.raises(UserError, match=r"labels\.json: expected"):
-        config.write(folder)
+        write_server_files(folder)
     if broken.startswith("["):
         check_mistake(folder, ["cnn", "1", "stable"], text)

@@ -8,9 +8,9 @@ import tensorflow as tf
 from PIL import Image
 
 import zoo
-from zoo.data import images
+from zoo.data.images import decode_image
 from zoo.data.spec import Spec
-from zoo.serving.examples import example
+from zoo.exporting.tensors import make_example
 
 NAMES = ("red", "green", "blue")
 
@@ -55,7 +55,7 @@ def classify(signatures, *examples):
 @pytest.mark.parametrize("size", [(20, 24), (33, 50)])
 def test_encoded_images_of_any_kind_size_and_colour(colours, kind, mode, size):
     files = [encoded(image, kind, mode) for image in pixels(2, (*size, 3))]
-    as_in_training = np.stack([images.decode_image(tf.constant(f), (20, 24, 3)) for f in files])
+    as_in_training = np.stack([decode_image(tf.constant(f), (20, 24, 3)) for f in files])
     given = colours["image_bytes"](image_bytes=tf.constant(files))
     expected = colours["serving_default"](image=tf.constant(as_in_training))
     assert set(given) == set(expected)
@@ -66,9 +66,9 @@ def test_examples_with_integers_floats_or_bytes_are_one(colours):
     x = pixels()
     expected = colours["serving_default"](image=tf.constant(x))["probabilities"].numpy()
     mixed = [
-        example({"image": x[0].astype(int)}),
-        example({"image": x[1].astype("float32"), "note": "not read"}),
-        example({"image_bytes": encoded(x[2], "PNG")}),
+        make_example({"image": x[0].astype(int)}),
+        make_example({"image": x[1].astype("float32"), "note": "not read"}),
+        make_example({"image_bytes": encoded(x[2], "PNG")}),
     ]
     classes, scores = classify(colours, *mixed)
     np.testing.assert_allclose(scores, -np.sort(-expected, axis=-1), atol=1e-5)
@@ -92,8 +92,8 @@ def test_examples_with_integers_floats_or_bytes_are_one(colours):
 def test_a_bad_example_is_an_invalid_argument_and_the_next_request_is_answered(
     colours, features, told
 ):
-    good = example({"image": pixels(1)[0]})
-    for batch in ([example(features)], [good, example(features)]):
+    good = make_example({"image": pixels(1)[0]})
+    for batch in ([make_example(features)], [good, make_example(features)]):
         with pytest.raises(tf.errors.InvalidArgumentError) as error:
             classify(colours, *batch)
         assert told in str(error.value)
@@ -142,14 +142,14 @@ def test_columns_by_name_or_all_at_once(cars):
     rows = np.array([[1, 2, 3], [4, 5, 6]], "float32")
     expected = cars["serving_default"](features=tf.constant(rows))["prediction"]
     by_name = [
-        example({"age": 3, "weight": 1.0, "power": np.float32(2)}),
-        example({"features": rows[1]}),
+        make_example({"age": 3, "weight": 1.0, "power": np.float32(2)}),
+        make_example({"features": rows[1]}),
     ]
     for one, right in zip(by_name, expected, strict=True):
         given = cars["regress"](inputs=tf.constant([one.SerializeToString()]))
         assert list(given) == ["outputs"] and given["outputs"].dtype == tf.float32
         np.testing.assert_allclose(given["outputs"], [right], atol=1e-5)
-    missing = example({"weight": 1.0, "power": 2.0}).SerializeToString()
+    missing = make_example({"weight": 1.0, "power": 2.0}).SerializeToString()
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"one number as the feature .*age"):
         cars["regress"](inputs=tf.constant([missing]))
 

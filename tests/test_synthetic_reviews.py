@@ -5,16 +5,15 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from zoo.data import synthetic_reviews as made
+from zoo.data.sources import synthetic_reviews
+from zoo.data.sources.synthetic_reviews import ADJECTIVES, EXTREMES, TONES, VERBS
 
 BAD, GOOD = (
     re.compile(rf"\b({'|'.join(words)})\b")
-    for words in (
-        made.ADJECTIVES[label] + made.EXTREMES[label] + made.VERBS[label] for label in (0, 1)
-    )
+    for words in (ADJECTIVES[label] + EXTREMES[label] + VERBS[label] for label in (0, 1))
 )
 NEGATED = re.compile(r"n't\b|\b(not|hardly|never|far from|by no means|in no way)\b")
-STRONG, MILD = (re.compile("|".join(made.TONES[tone])) for tone in ("strong", "mild"))
+STRONG, MILD = (re.compile("|".join(TONES[tone])) for tone in ("strong", "mild"))
 
 
 def read(text):
@@ -30,7 +29,7 @@ def read(text):
 
 @pytest.fixture(scope="module")
 def reviews():
-    return made.reviews(10_000)
+    return synthetic_reviews.reviews(10_000)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +47,8 @@ def prepared(tfds_dir):
 def test_sizes_and_balance(prepared, reviews):
     train, test = prepared
     assert (len(train), len(test)) == (8000, 2000)
-    for part in prepared:
-        assert np.bincount([label for _, label in part]).tolist() == [len(part) / 2] * 2
+    for split in prepared:
+        assert np.bincount([label for _, label in split]).tolist() == [len(split) / 2] * 2
     assert sorted(train + test) == sorted(reviews)
 
 
@@ -63,8 +62,8 @@ def test_is_the_same_twice(reviews):
     def digest(examples):
         return hashlib.sha256(repr(examples).encode()).hexdigest()
 
-    assert digest(reviews) == digest(made.reviews(10_000))
-    assert digest(reviews) != digest(made.reviews(10_000, seed=1))
+    assert digest(reviews) == digest(synthetic_reviews.reviews(10_000))
+    assert digest(reviews) != digest(synthetic_reviews.reviews(10_000, seed=1))
 
 
 def test_reads_like_sentences(reviews):
@@ -102,10 +101,10 @@ def test_the_labels_follow_from_the_rules(reviews):
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_negated_clause_says_the_opposite(label):
     random = np.random.default_rng(0)
-    for tone in made.TONES:
+    for tone in TONES:
         said = 1 - label if tone == "negated" else label
         for _ in range(50):
-            clause = made._clause(random, label, tone, "the plot", "was")
+            clause = synthetic_reviews._generate_clause(random, label, tone, "the plot", "was")
             assert (BAD, GOOD)[said].search(clause) and not (GOOD, BAD)[said].search(clause)
 
 

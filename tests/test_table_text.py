@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoo import data
-from zoo.data import table
+from zoo.data.config import DataConfig
+from zoo.data.loading import load_data
+from zoo.data.sources.table import load_table
 from zoo.data.spec import Spec
 from zoo.errors import UserError
 
@@ -23,7 +24,7 @@ def write(path, frame):
 def read(path, content=None, text=("text",), label="y"):
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return table.load(path.suffix[1:], str(path), text, label)
+    return load_table(path.suffix[1:], str(path), text, label)
 
 
 def message(path, content, **columns):
@@ -69,15 +70,17 @@ def test_texts_that_are_numbers_one_and_all_stay_texts(tmp_path):
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_files_by_split(ending, tmp_path):
     sizes = {"train": 12, "validation": 5, "test": 6}
-    for part, size in sizes.items():
-        texts = [f"{part} {i}" for i in range(size)]
+    for split_name, size in sizes.items():
+        texts = [f"{split_name} {i}" for i in range(size)]
         frame = pd.DataFrame({"y": ["no", "yes", "no", "yes"] * 3})[:size]
-        write(tmp_path / f"{part}.{ending}", frame.assign(text=texts))
-    found = data.load(f"{ending}:{tmp_path}", text=("text",), label="y")
-    assert {part: len(getattr(found, part)) for part in sizes} == sizes
-    assert found.splits == {part: str(tmp_path / f"{part}.{ending}") for part in sizes}
-    assert found.raw_test.x.tolist() == [f"test {i}" for i in range(6)]
-    assert found.test.y.tolist() == [0, 1, 0, 1, 0, 1]
+        write(tmp_path / f"{split_name}.{ending}", frame.assign(text=texts))
+    data = load_data(DataConfig(f"{ending}:{tmp_path}", text=("text",), label="y"))
+    assert {split_name: len(getattr(data, split_name)) for split_name in sizes} == sizes
+    assert data.splits == {
+        split_name: str(tmp_path / f"{split_name}.{ending}") for split_name in sizes
+    }
+    assert data.raw_test.x.tolist() == [f"test {i}" for i in range(6)]
+    assert data.test.y.tolist() == [0, 1, 0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -145,11 +148,11 @@ def test_bytes_that_are_not_utf8_are_found(tmp_path):
 def test_half_a_surrogate_pair_is_no_crash(tmp_path):
     (tmp_path / "t.jsonl").write_text(jsonl([*ROWS, ("cut \ud83d", "no")]))
     try:
-        found = data.load(f"jsonl:{tmp_path / 't.jsonl'}", text=("text",), label="y")
+        data = load_data(DataConfig(f"jsonl:{tmp_path / 't.jsonl'}", text=("text",), label="y"))
     except UserError as error:
         assert "line 9" in str(error)
     else:
-        assert len(found.train) + len(found.validation) + len(found.test) == 9
+        assert len(data.train) + len(data.validation) + len(data.test) == 9
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
@@ -160,20 +163,20 @@ def test_a_byte_order_mark_is_no_text(ending, tmp_path):
 
 def test_columns_of_a_tfds_dataset(tfds_dir):
     settings = {"data_dir": str(tfds_dir), "train_split": "train[:99]"}
-    own = data.load("synthetic_reviews", **settings)
-    named = data.load("synthetic_reviews", text=("text",), label="label", **settings)
+    own = load_data(DataConfig("synthetic_reviews", **settings))
+    named = load_data(DataConfig("synthetic_reviews", text=("text",), label="label", **settings))
     assert own.spec == named.spec and own.spec.class_names == ("neg", "pos")
     np.testing.assert_array_equal(own.train.x, named.train.x)
-    pairs = data.load("synthetic_reviews", text=("text", "text"), **settings)
+    pairs = load_data(DataConfig("synthetic_reviews", text=("text", "text"), **settings))
     assert (
         pairs.spec.kind == "text_pair" and (np.count_nonzero(pairs.train.x == 2, axis=1) == 1).all()
     )
     for columns in ({"text": ("txt",)}, {"text": ("text",), "label": "txt"}):
         with pytest.raises(UserError, match=r"no column 'txt'\. Did you mean 'text'"):
-            data.load("synthetic_reviews", **columns, **settings)
+            load_data(DataConfig("synthetic_reviews", **columns, **settings))
 
 
 @pytest.mark.parametrize("dataset", ["synthetic_reviews", "mnist_5k"])
 def test_a_column_that_holds_no_texts_is_refused(dataset, tfds_dir):
     with pytest.raises(UserError, match="label"):
-        data.load(dataset, text=("label",), data_dir=str(tfds_dir))
+        load_data(DataConfig(dataset, text=("label",), data_dir=str(tfds_dir)))

@@ -10,12 +10,16 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import ROOT
+from support.paths import ROOT
 from test_pipeline import training
 
-from zoo import data
-from zoo.data import pipeline, text
-from zoo.data.spec import Arrays, Spec, Stream, Tokenizer
+from zoo.data.batching import batch_order, make_evaluation_batches
+from zoo.data.config import DataConfig
+from zoo.data.loading import load_data
+from zoo.data.spec import Spec, Tokenizer
+from zoo.data.splits import Arrays, Stream, pick_inputs
+from zoo.data.text_encoding import make_encoder, split_texts
+from zoo.data.tokenizers import learn_tokenizer, read_tokenizer, save_tokenizer
 from zoo.errors import UserError
 
 KNOWN = ("the", "film", "was", "good", "bad", "a", "b")
@@ -28,7 +32,7 @@ TEXTS = ["", "the film", "a bad bad film, was it?", "café film!", "good " * 30]
 
 
 def split(given, kind="words"):
-    tokens = text.split(tf.constant([given]), kind, lowercase=True)
+    tokens = split_texts(tf.constant([given]), kind, lowercase=True)
     return [token.decode() for token in tokens.to_list()[0]]
 
 
@@ -38,7 +42,7 @@ def arrays(texts):
 
 @functools.cache
 def encoder(tokenizer, columns):
-    return text.encoder(tokenizer)[0]
+    return make_encoder(tokenizer)[0]
 
 
 def ids_of(tokenizer, *columns):
@@ -104,11 +108,13 @@ def test_a_text_has_the_same_ids_alone_and_in_any_batch(kind, columns):
 def test_the_most_frequent_tokens_are_kept_and_ties_are_alphabetical():
     texts = ["c B b", "a b d", "e d", "C, a"]
     for order in (texts, texts[::-1]):
-        whole = text.adapt(arrays(order), "words", vocabulary_size=99, length=None)
+        whole = learn_tokenizer(arrays(order), "words", vocabulary_size=99, length=None)
         assert whole.vocabulary == ("", "[UNK]", "[SEP]", "b", "a", "c", "d", "e")
-        cut = text.adapt(arrays(order), "words", vocabulary_size=5, length=None)
+        cut = learn_tokenizer(arrays(order), "words", vocabulary_size=5, length=None)
         assert cut.vocabulary == whole.vocabulary[:5]
-    characters = text.adapt(arrays(["ba", "ab b"]), "characters", vocabulary_size=5, length=None)
+    characters = learn_tokenizer(
+        arrays(["ba", "ab b"]), "characters", vocabulary_size=5, length=None
+    )
     assert characters.vocabulary == ("", "[UNK]", "[SEP]", "b", "a")
     assert ids_of(characters, ["ab c"]) == [[4, 3, 1, 1]]
 
@@ -117,37 +123,41 @@ def test_the_most_frequent_tokens_are_kept_and_ties_are_alphabetical():
 def folder(tmp_path_factory):
     """Texts of 1 to 90 words; the name of its file is in each."""
     random, path = np.random.default_rng(0), tmp_path_factory.mktemp("texts")
-    for part, rows in (("train", 90), ("validation", 20), ("test", 20)):
-        words = [" ".join([part] + ["more"] * n) for n in random.geometric(0.06, 2 * rows) % 90]
+    for split_name, rows in (("train", 90), ("validation", 20), ("test", 20)):
+        words = [
+            " ".join([split_name] + ["more"] * n) for n in random.geometric(0.06, 2 * rows) % 90
+        ]
         pairs = {"a": words[:rows], "b": words[rows:], "y": ["no", "yes"] * (rows // 2)}
-        pd.DataFrame(pairs).to_csv(path / f"{part}.csv", index=False)
+        pd.DataFrame(pairs).to_csv(path / f"{split_name}.csv", index=False)
     return path
 
 
 @pytest.mark.parametrize("columns", [("a",), ("a", "b")])
 def test_the_length_is_the_95th_percentile_of_the_training_texts(folder, columns):
-    found = data.load(f"csv:{folder}", text=columns, label="y")
+    data = load_data(DataConfig(f"csv:{folder}", text=columns, label="y"))
     frame = pd.read_csv(folder / "train.csv")
     lengths = sum(frame[c].str.split().str.len() for c in columns) + len(columns) - 1
     expected = math.ceil(np.percentile(lengths, 95) / 8) * 8
-    assert expected < lengths.max() and found.spec.shape == (expected,)
-    assert np.count_nonzero(found.train.x, axis=1).max() == expected
-    cut = data.load(f"csv:{folder}", text=columns, label="y", length=5)
+    assert expected < lengths.max() and data.spec.shape == (expected,)
+    assert np.count_nonzero(data.train.x, axis=1).max() == expected
+    cut = load_data(DataConfig(f"csv:{folder}", text=columns, label="y", length=5))
     assert cut.spec.shape == (5,) and cut.spec.tokenizer.length == 5
-    given = data.load(f"csv:{folder}", text=columns, label="y", tokenizer=cut.spec.tokenizer)
+    given = load_data(
+        DataConfig(f"csv:{folder}", text=columns, label="y", tokenizer=cut.spec.tokenizer)
+    )
     assert given.spec == cut.spec
     assert cut.test.x.shape == (20, 5)
 
 
 def test_the_vocabulary_is_that_of_the_training_split_alone(folder, tmp_path):
-    found = data.load(f"csv:{folder}", text=("a",), label="y")
-    assert found.spec.tokenizer.vocabulary == ("", "[UNK]", "[SEP]", "more", "train")
+    data = load_data(DataConfig(f"csv:{folder}", text=("a",), label="y"))
+    assert data.spec.tokenizer.vocabulary == ("", "[UNK]", "[SEP]", "more", "train")
     rows = [f"word{i},{'no' if i % 2 else 'yes'}\n" for i in range(50)]
     (tmp_path / "t.csv").write_text("text,y\n" + "".join(rows))
-    found = data.load(f"csv:{tmp_path / 't.csv'}", text=("text",), label="y")
-    assert len(found.spec.tokenizer.vocabulary) == 3 + len(found.train)
-    for part in (found.validation, found.test):
-        assert len(part) and (part.x[:, 0] == 1).all()
+    data = load_data(DataConfig(f"csv:{tmp_path / 't.csv'}", text=("text",), label="y"))
+    assert len(data.spec.tokenizer.vocabulary) == 3 + len(data.train)
+    for split in (data.validation, data.test):
+        assert len(split) and (split.x[:, 0] == 1).all()
 
 
 @pytest.mark.parametrize("length", [4, 5, 12, 17])
@@ -175,7 +185,7 @@ def test_of_a_pair_the_longer_text_is_cut_first_and_the_room_is_used(kind, lengt
 
 def test_wordpieces_from_scratch():
     train = arrays(["The film was good.", "The film was bad!", "a café at night"] * 30)
-    tokenizer = text.adapt(train, "wordpiece", vocabulary_size=80, length=None)
+    tokenizer = learn_tokenizer(train, "wordpiece", vocabulary_size=80, length=None)
     assert tokenizer.vocabulary[:5] == ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
     assert len(tokenizer.vocabulary) <= 80 and tokenizer.length == 8
 
@@ -192,16 +202,16 @@ def test_wordpieces_from_scratch():
 @pytest.mark.parametrize("kind", ["words", "wordpiece"])
 def test_training_texts_without_a_token_are_a_mistake(kind):
     with pytest.raises(UserError, match="the training texts are empty"):
-        text.adapt(arrays(["", " "]), kind, vocabulary_size=50, length=None)
+        learn_tokenizer(arrays(["", " "]), kind, vocabulary_size=50, length=None)
 
 
 def test_tokenizer_json_holds_all_of_it(tmp_path):
     vocabulary = ("", "[UNK]", "[SEP]", "日", 'a"b', "it's", "é", "\\")
     tokenizer = Tokenizer("characters", vocabulary, 40, lowercase=False)
-    text.save(Spec("text", (40,), ("a", "b"), tokenizer=tokenizer), tmp_path)
-    assert text.load(tmp_path / "tokenizer.json") == tokenizer
+    save_tokenizer(Spec("text", (40,), ("a", "b"), tokenizer=tokenizer), tmp_path)
+    assert read_tokenizer(tmp_path / "tokenizer.json") == tokenizer
     (tmp_path / "tokenizer.json").unlink()
-    text.save(Spec("features", (2,), None), tmp_path)
+    save_tokenizer(Spec("features", (2,), None), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,8 +225,8 @@ def test_tokenizer_json_holds_all_of_it(tmp_path):
 )
 def test_a_broken_tokenizer_json_is_named(content, tmp_path):
     (tmp_path / "tokenizer.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"tokenizer\.json: this is no tokenizer that the zoo"):
-        text.load(tmp_path / "tokenizer.json")
+    with pytest.raises(UserError, match=r"tokenizer\.json: not a tokenizer written by the zoo"):
+        read_tokenizer(tmp_path / "tokenizer.json")
 
 
 COUNT, LENGTH, BATCH = 1001, 200, 16
@@ -280,28 +290,31 @@ def test_texts_of_like_length_go_together(kind):
 def reviews(tfds_dir):
     """synthetic_reviews in memory and as a stream."""
     settings = {"data_dir": str(tfds_dir), "train_split": "train[:1000]"}
-    return [data.load("synthetic_reviews", **settings, budget=budget) for budget in (None, 0)]
+    return [
+        load_data(DataConfig("synthetic_reviews", **settings, memory_budget=budget))
+        for budget in (None, 0)
+    ]
 
 
 def test_memory_and_stream_hold_the_same_tokens(reviews):
     memory, stream = reviews
     assert memory.spec == stream.spec and memory.spec.kind == "text"
     assert memory.spec.tokenizer.vocabulary[3] == "the"
-    for part in ("train", "validation", "test"):
-        assert isinstance(getattr(stream, part), Stream)
-        x, y = zip(*getattr(stream, part).read(None).as_numpy_iterator(), strict=True)
-        np.testing.assert_array_equal(getattr(memory, part).x, x)
-        np.testing.assert_array_equal(getattr(memory, part).y, y)
+    for split_name in ("train", "validation", "test"):
+        assert isinstance(getattr(stream, split_name), Stream)
+        x, y = zip(*getattr(stream, split_name).read(None).as_numpy_iterator(), strict=True)
+        np.testing.assert_array_equal(getattr(memory, split_name).x, x)
+        np.testing.assert_array_equal(getattr(memory, split_name).y, y)
 
 
 @pytest.mark.parametrize("at", [0, 1], ids=["memory", "stream"])
 def test_order_tells_which_raw_text_a_row_of_the_batches_is(reviews, at):
-    found = reviews[at]
-    batches = list(pipeline.batches(found.test, found.spec, batch_size=64).as_numpy_iterator())
-    order = pipeline.order(found.test, found.spec)
-    assert sorted(order) == list(range(2000)) == sorted(range(len(found.test)))
+    data = reviews[at]
+    batches = list(make_evaluation_batches(data.test, data.spec, batch_size=64).as_numpy_iterator())
+    order = batch_order(data.test, data.spec)
+    assert sorted(order) == list(range(2000)) == sorted(range(len(data.test)))
     rows = [row[row > 0].tolist() for x, _ in batches for row in x["tokens"]]
-    assert ids_of(found.spec.tokenizer, data.pick(found.raw_test, order.tolist())) == rows
+    assert ids_of(data.spec.tokenizer, pick_inputs(data.raw_test, order.tolist())) == rows
     labels = np.concatenate([y["logits"] for _, y in batches])
     np.testing.assert_array_equal(labels, reviews[0].test.y[order])
     if at == 0:
@@ -313,21 +326,21 @@ def test_real_mrpc():
     folder = os.environ["TFDS_DATA_DIR"]
     if not Path(folder, "glue", "mrpc").is_dir():
         pytest.skip("TFDS_DATA_DIR holds no prepared glue/mrpc")
-    found = data.load("glue/mrpc", data_dir=folder)
-    assert found.spec.kind == "text_pair"
-    assert found.spec.class_names == ("not_equivalent", "equivalent")
+    data = load_data(DataConfig("glue/mrpc", data_dir=folder))
+    assert data.spec.kind == "text_pair"
+    assert data.spec.class_names == ("not_equivalent", "equivalent")
     # the labels of its own test split are hidden
-    assert found.splits["test"] == "validation" and found.splits["train"] == "train"
-    assert found.splits["validation"] == "a seeded 10% of train"
+    assert data.splits["test"] == "validation" and data.splits["train"] == "train"
+    assert data.splits["validation"] == "a seeded 10% of train"
     size = tfds.builder("glue/mrpc", data_dir=folder).info.splits["train"].num_examples
-    assert len(found.test) == 408 and len(found.validation) == round(size / 10)
-    assert len(found.train) + len(found.validation) == size
-    for part in (found.train, found.validation, found.test):
-        assert set(part.y) == {0, 1}
-    pair = data.pick(found.raw_test, [7])[0]
+    assert len(data.test) == 408 and len(data.validation) == round(size / 10)
+    assert len(data.train) + len(data.validation) == size
+    for split in (data.train, data.validation, data.test):
+        assert set(split.y) == {0, 1}
+    pair = pick_inputs(data.raw_test, [7])[0]
     assert pair.shape == (2,) and pair[0] != pair[1]
-    ids = ids_of(found.spec.tokenizer, [pair[0]], [pair[1]])[0]
-    assert ids == found.test.x[7][found.test.x[7] > 0].tolist() and ids.count(2) == 1
+    ids = ids_of(data.spec.tokenizer, [pair[0]], [pair[1]])[0]
+    assert ids == data.test.x[7][data.test.x[7] > 0].tolist() and ids.count(2) == 1
 
 
 def test_a_small_training_says_nothing_on_stderr(tmp_path):

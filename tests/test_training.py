@@ -6,10 +6,22 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import data, registry, training
-from zoo.data.spec import Arrays, Data, Spec, Stream
+from zoo.data.config import DataConfig
+from zoo.data.loading import load_data
+from zoo.data.spec import Spec
+from zoo.data.splits import Arrays, Data, Stream
 from zoo.errors import UserError
 from zoo.recipe import Recipe
+from zoo.registry import find_entry
+from zoo.training.building import (
+    adapt_normalization,
+    build_model,
+    check_recipe,
+    compile_model,
+    compute_class_weights,
+    prepare_model,
+)
+from zoo.training.loop import fit_model
 
 
 def blobs(classes=3, count=300, seed=0, spread=0.5, kinds=(0, 1, 2)):
@@ -26,20 +38,20 @@ def dataset(train=None, **changes):
     return Data("blobs", "", **{"spec": spec, "splits": {}, **parts, **changes})
 
 
-def trained(tmp_path, recipe, found=None, name="mlp", seed=0, **hparams):
-    found = found or dataset()
+def trained(tmp_path, recipe, data=None, name="mlp", seed=0, **hparams):
+    data = data or dataset()
     hparams = {"dropout": 0.0, **hparams}
-    model, _ = training.build(registry.find(name), hparams, recipe, found, seed)
+    model, _ = prepare_model(find_entry(name), hparams, recipe, data, seed)
     tmp_path.mkdir(exist_ok=True)
-    return model, training.fit(model, found, recipe, seed=seed, run_dir=tmp_path)
+    return model, fit_model(model, data, recipe, seed=seed, run_dir=tmp_path)
 
 
 def test_normalisation_is_adapted_on_the_training_split_alone(tmp_path):
-    found = dataset()
-    model, _ = trained(tmp_path, Recipe(epochs=1), found)
+    data = dataset()
+    model, _ = trained(tmp_path, Recipe(epochs=1), data)
     layer = model.get_layer("normalization")
-    np.testing.assert_allclose(np.ravel(layer.mean), found.train.x.mean(0), rtol=1e-4)
-    np.testing.assert_allclose(np.ravel(layer.variance), found.train.x.var(0), rtol=1e-3)
+    np.testing.assert_allclose(np.ravel(layer.mean), data.train.x.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(np.ravel(layer.variance), data.train.x.var(0), rtol=1e-3)
 
 
 def test_streams_are_adapted_alike():
@@ -50,8 +62,8 @@ def test_streams_are_adapted_alike():
 
         return tf.data.Dataset.from_tensor_slices((arrays.x, arrays.y))
 
-    model = registry.build(registry.find("mlp"), dataset().spec, {})
-    training.adapt(model, dataset(train=Stream(len(arrays), read)))
+    model = build_model(find_entry("mlp"), dataset().spec, {})
+    adapt_normalization(model, dataset(train=Stream(len(arrays), read)))
     given = np.ravel(model.get_layer("normalization").mean)
     np.testing.assert_allclose(given, arrays.x.mean(0), rtol=1e-4)
 
@@ -89,15 +101,15 @@ def test_early_stopping_gives_back_the_best_weights(tmp_path):
     recipe = Recipe(
         epochs=60, batch_size=32, learning_rate=0.01, early_stopping=2, schedule="constant"
     )
-    found = dataset(train=blobs(spread=1.5), validation=blobs(seed=1, spread=1.5))
-    model, result = trained(tmp_path, recipe, found)
+    data = dataset(train=blobs(spread=1.5), validation=blobs(seed=1, spread=1.5))
+    model, result = trained(tmp_path, recipe, data)
     scores = result["history"]["val_accuracy"]
     assert np.argmax(scores) == len(scores) - 3 and len(scores) < 60
     best = keras.saving.load_model(tmp_path / "best.keras")
     for weight, other in zip(model.get_weights(), best.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, other)
-    logits = np.asarray(model({"features": found.validation.x})["logits"])
-    assert (logits.argmax(1) == found.validation.y).mean() == pytest.approx(max(scores), abs=1e-6)
+    logits = np.asarray(model({"features": data.validation.x})["logits"])
+    assert (logits.argmax(1) == data.validation.y).mean() == pytest.approx(max(scores), abs=1e-6)
 
 
 @pytest.mark.parametrize("early_stopping", [0, 1])
@@ -110,14 +122,14 @@ def test_the_moving_average_is_what_is_kept(tmp_path, early_stopping):
         ema=0.98,
         early_stopping=early_stopping,
     )
-    found = dataset()
-    model, result = trained(tmp_path, recipe, found)
+    data = dataset()
+    model, result = trained(tmp_path, recipe, data)
     raw, _ = trained(
         tmp_path / "raw", Recipe(epochs=6, batch_size=32, schedule="constant", learning_rate=0.05)
     )
     assert any((a != b).any() for a, b in zip(model.get_weights(), raw.get_weights(), strict=True))
-    logits = np.asarray(model({"features": found.validation.x})["logits"])
-    accuracy = (logits.argmax(1) == found.validation.y).mean()
+    logits = np.asarray(model({"features": data.validation.x})["logits"])
+    accuracy = (logits.argmax(1) == data.validation.y).mean()
     scores = result["history"]["val_accuracy"]
     assert accuracy == pytest.approx(max(scores) if early_stopping else scores[-1], abs=1e-6)
 
@@ -135,15 +147,15 @@ def test_class_weights_move_the_balance(tmp_path):
     x = {"features": blobs(spread=2.0).x}
     share = [(np.asarray(m(x)["logits"]).argmax(1) == 0).mean() for m in (plain, weighted)]
     assert share[1] < share[0] - 0.1
-    weights = training._class_weights(dataset(train=train), Recipe(class_weights="balanced"))
+    weights = compute_class_weights(dataset(train=train), Recipe(class_weights="balanced"))
     counts = np.bincount(train.y)
     np.testing.assert_allclose(weights * counts, counts.sum() / 3, rtol=1e-5)
 
 
 def test_penalties_are_added_to_the_loss():
-    found = dataset()
-    model = registry.build(registry.find("perceptron"), found.spec, {})
-    training.compile_model(model, found, Recipe(l1=0.1, l2=0.01))
+    data = dataset()
+    model = build_model(find_entry("perceptron"), data.spec, {})
+    compile_model(model, data, Recipe(l1=0.1, l2=0.01))
     kernel = np.asarray(model.get_layer("head").kernel)
     expected = 0.1 * np.abs(kernel).sum() + 0.01 * (kernel**2).sum()
     assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
@@ -191,14 +203,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 
 
 def test_regression_learns_in_the_units_of_the_target(price_csv, tmp_path):
-    found = data.load(f"csv:{price_csv}", label="price")
-    model, result = trained(tmp_path, Recipe(epochs=30, batch_size=32), found)
+    data = load_data(DataConfig(f"csv:{price_csv}", label="price"))
+    model, result = trained(tmp_path, Recipe(epochs=30, batch_size=32), data)
     history = result["history"]
     assert {"mae", "mse", "r2", "val_r2"} <= set(history)
     assert history["loss"][0] < 5, "the loss has no units"
     assert history["val_r2"][-1] > 0.98
-    prices = np.asarray(model({"features": found.test.x})["logits"])
-    assert np.abs(prices - found.test.y).mean() < 20
+    prices = np.asarray(model({"features": data.test.x})["logits"])
+    assert np.abs(prices - data.test.y).mean() < 20
 
 
 @pytest.mark.parametrize(
@@ -215,13 +227,13 @@ def test_regression_learns_in_the_units_of_the_target(price_csv, tmp_path):
         (
             Recipe(class_weights="balanced", augment="mixup=0.2"),
             Spec("image", (9, 9, 1), ("a", "b")),
-            "cannot go with class_weights",
+            "cannot be combined with class_weights",
         ),
     ],
 )
 def test_recipes_that_do_not_suit_the_data(recipe, spec, message):
     with pytest.raises(UserError, match=message):
-        training.check(recipe, spec)
+        check_recipe(recipe, spec)
 
 
 def test_metrics_are_json(tmp_path):
@@ -231,10 +243,10 @@ def test_metrics_are_json(tmp_path):
 
 def test_in_code_as_in_keras():
     """The models are plain Keras models: the tutorial's own lines train them."""
-    found = dataset()
+    data = dataset()
     model = zoo.get("mlp", input_shape=(4,), num_classes=3)
-    model.get_layer("normalization").adapt(found.train.x)
+    model.get_layer("normalization").adapt(data.train.x)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", {"logits": loss}, metrics={"logits": ["accuracy"]})
-    history = model.fit({"features": found.train.x}, {"logits": found.train.y}, epochs=5, verbose=0)
+    history = model.fit({"features": data.train.x}, {"logits": data.train.y}, epochs=5, verbose=0)
     assert history.history["accuracy"][-1] > 0.8

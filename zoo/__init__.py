@@ -1,30 +1,32 @@
 """Keras models from a registry name to a SavedModel that TF Serving loads as it is.
 
-The public names are resolved when they are first used: `import zoo` does not import TensorFlow.
+The public names are imported when they are first used, so that `import zoo` does not import
+TensorFlow.
 """
 
 import importlib
 
 _PUBLIC = {
-    "describe": "zoo.registry",
-    "export": "zoo.saved_model",
-    "get": "zoo.registry",
-    "list_models": "zoo.registry",
-    "load": "zoo.saved_model",
-    "load_pretrained": "zoo.pretrained",
+    "describe": "zoo.api",
+    "export": "zoo.api",
+    "get": "zoo.api",
+    "list_models": "zoo.api",
+    "load": "zoo.api",
+    "load_pretrained": "zoo.api",
     "register": "zoo.registry",
     "Recipe": "zoo.recipe",
     "UserError": "zoo.errors",
 }
 
 __all__ = sorted(_PUBLIC)
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str):
     if name not in _PUBLIC:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
-    importlib.import_module("zoo.models")  # first, so that no name of a built-in can be taken
+    if name == "register":
+        importlib.import_module("zoo.models")  # first, so that built-in names are taken
     return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 

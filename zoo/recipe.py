@@ -1,10 +1,19 @@
-"""How a model is trained: one frozen record, the same from code and from the command line."""
+"""The training settings as one frozen dataclass, shared by the API and the command line."""
 
 import dataclasses
 from typing import Annotated, Literal
 
 from zoo.errors import UserError
-from zoo.schema import Count, NotNegative, Positive, Range, Rate, check, closest, literal
+from zoo.schema import (
+    Count,
+    NotNegative,
+    Positive,
+    Range,
+    Rate,
+    check_value,
+    parse_literal,
+    suggest_closest,
+)
 
 OPTIMIZERS = Literal[
     "sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon"
@@ -19,42 +28,70 @@ class Recipe:
 
     Attributes:
         epochs: Passes over the training split.
-        batch_size: Examples per step, over all devices together. train.py halves a default where
-            an epoch would have fewer than 30 steps.
-        accumulate_steps: Parts in which a batch goes through the model one after another, where
-            memory is short; the weights change once a batch, by the gradient of all of it.
-        optimizer: Keras' optimizer of that name; momentum and nesterov are SGD with momentum 0.9.
-        learning_rate: The peak that the schedule starts from or rises to.
-        schedule: Course of the learning rate: constant; cosine to zero; one_cycle (up over the
-            first 30% of the steps, then cosine to zero); step (a tenth after half of the steps
-            and again after three quarters).
-        warmup: Share of the steps in which the learning rate rises from zero (one_cycle: instead
-            of 30%).
-        weight_decay: Decoupled decay of the kernels; biases and normalisations are left alone.
-            None is the optimizer's own: 0.004 for adamw and muon, none for the others.
-        l1: L1 penalty on the kernels, added to the loss.
-        l2: L2 penalty on the kernels, added to the loss.
-        label_smoothing: Share of the target's probability spread over all classes.
-        clip_norm: Bound on the global norm of the gradient; 0 is none.
-        ema: Decay of a moving average of the weights, which is what is evaluated and exported;
-            0 is none.
-        early_stopping: Epochs without a better validation score after which training stops and
-            the best weights come back; 0 is never.
-        augment: Random changes to training images, as in 'shift=0.1,rotation=10,zoom=0.1,flip,
-            crop=4,cutout=8,mixup=0.2' (shift and zoom as shares of the size, rotation in degrees,
-            crop and cutout in pixels, mixup its alpha).
-        class_weights: Weight of each class in the loss: 'balanced', or numbers in the order of
-            the classes, as in '1,2.5'.
-        trainable: What is trained: all; head, the last layer alone; or patterns of layer names
-            separated by commas, as in 'transformer_layer_[45],pooled_dense', and the head.
-        lora_rank: Trains low-rank changes of this rank, of the attention's query and value where
-            there is attention, and the head, in place of the weights; 0 is off.
-        layer_decay: Factor of the learning rate for each layer down from the head.
-        head_learning_rate: Learning rate of the head; None is that of the rest.
-        precision: Type of the layers' arithmetic; mixed types keep float32 weights.
-        jit_compile: Compiles the step with XLA. It makes small dense models faster on a CPU and
-            convolutions slower.
-        steps_per_execution: Steps between two returns to Python.
+        batch_size: Examples per optimizer step, over all devices together. A default batch size
+            is halved, down to 8, until an epoch has 30 steps; a value that you set is kept.
+        accumulate_steps: Gradient accumulation, to save memory: each batch is split into this many
+            micro-batches that go through the model one after another, and the weights change once
+            per batch, by the gradient of the whole batch. Has to divide batch_size.
+        optimizer: Keras optimizer; momentum and nesterov are SGD with momentum 0.9.
+        learning_rate: Peak learning rate, which the schedule starts from or rises to. Training
+            diverges if it is too high and is slow if it is too low.
+        schedule: Course of the learning rate over the run. constant: the same for all steps;
+            cosine: falls to zero along half a cosine; one_cycle: rises during the first 30% of
+            the steps, then falls to zero along half a cosine; step: divided by 10 after 50% and
+            again after 75% of the steps.
+        warmup: Fraction of all steps in which the learning rate rises linearly to its peak, which
+            helps against divergence in the first steps. With one_cycle it replaces the 30%.
+        weight_decay: Decoupled weight decay: each step also shrinks the weights by learning_rate *
+            weight_decay of their value. Biases and normalisation weights are exempt. None uses
+            the optimizer's own default: 0.004 for adamw and muon, no decay for the others.
+        l1: Factor of the sum of absolute kernel weights in the loss; drives weights to zero.
+        l2: Factor of the sum of squared kernel weights in the loss; keeps weights small.
+        label_smoothing: Fraction of the target probability that is spread evenly over all
+            classes, against overconfident predictions. Classification only.
+        clip_norm: Maximum global norm of the gradient; larger gradients are scaled down to it. 0
+            disables clipping.
+        ema: Decay of an exponential moving average of the weights, such as 0.99. The averaged
+            weights are the ones that are evaluated and exported. 0 disables it.
+        early_stopping: Stops after this many epochs without a better validation score, and
+            restores the weights of the best epoch. 0 disables it.
+        augment: Random changes to training images, separated by commas, as in
+            'shift=0.1,rotation=10,zoom=0.1,flip,crop=4,cutout=8,mixup=0.2'. shift and zoom are
+            fractions of the image size; rotation is in degrees; crop (largest shift by whole
+            pixels) and cutout (side of a black square) are in pixels; flip mirrors half of the
+            images left to right; mixup is the alpha of its Beta(alpha, alpha) distribution.
+        class_weights: Weight of each class in the loss: 'balanced' for weights inversely
+            proportional to the class frequencies, or numbers in the order of the classes, as in
+            '1,2.5'.
+        trainable: Layers to train: all; head (only the last layer); or patterns of layer names,
+            separated by commas, as in 'transformer_layer_[45],pooled_dense'. The head and
+            newly initialised layers are always trained.
+        lora_rank: Rank of LoRA updates (Hu et al. 2021), which are trained together with the head
+            and newly initialised layers while the other weights are frozen. They apply to the
+            query and value projections of attention, or to all layers that support LoRA if there
+            is no attention. 0 disables LoRA.
+        layer_decay: Factor by which the learning rate shrinks with each layer from the head
+            down, so that pretrained lower layers change less. 1 disables it.
+        head_learning_rate: Peak learning rate of the head alone, usually higher than the rest in
+            fine-tuning. None uses learning_rate.
+        precision: Data type of the layers' arithmetic. The mixed types compute in 16 bits, which
+            needs less memory and is faster on a GPU, and keep the weights in float32.
+        jit_compile: Compiles the training step with XLA. On a CPU this is faster for small dense
+            models and slower for convolutions.
+        steps_per_execution: Training steps per call from Python into TensorFlow; higher values
+            reduce the overhead of small models.
+
+    Raises:
+        UserError: (a ValueError) if a value has the wrong type or is out of range, or if two
+            settings exclude each other.
+
+    Examples:
+        >>> import zoo
+        >>> zoo.Recipe(optimizer="adamw", learning_rate=3e-4).schedule
+        'one_cycle'
+        >>> zoo.Recipe(warmup=1.5)
+        Traceback (most recent call last):
+        zoo.errors.UserError: warmup=1.5: expected a number, at least 0 and below 1
     """
 
     epochs: Count = 10
@@ -83,37 +120,42 @@ class Recipe:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = check(field.name, getattr(self, field.name), field.type)
+            value = check_value(field.name, getattr(self, field.name), field.type)
             object.__setattr__(self, field.name, value)
         if self.lora_rank and self.trainable != "all":
             raise UserError(
-                f"trainable={self.trainable!r}: lora_rank chooses what is trained; leave one out"
+                f"trainable={self.trainable!r} cannot be combined with lora_rank={self.lora_rank}, "
+                "which chooses the trained weights itself: omit one of the two"
             )
         if self.accumulate_steps > 1:
             self._check_accumulation()
-        augmentation(self.augment)
+        parse_augmentation(self.augment)
         if self.class_weights not in ("", "balanced"):
-            class_weights(self.class_weights)
+            parse_class_weights(self.class_weights)
 
     def _check_accumulation(self):
-        parts = f"accumulate_steps={self.accumulate_steps}"
+        setting = f"accumulate_steps={self.accumulate_steps}"
         if self.batch_size % self.accumulate_steps:
-            raise UserError(f"{parts}: it does not divide batch_size={self.batch_size}")
+            raise UserError(
+                f"{setting} does not divide batch_size={self.batch_size}: choose a divisor of it"
+            )
         if self.ema:
-            raise UserError(f"{parts}: Keras moves the ema at every part; leave one out")
+            raise UserError(
+                f"{setting} cannot be combined with ema={self.ema:g}, which Keras would update "
+                "after every micro-batch: omit one of the two"
+            )
         if self.precision == "mixed_float16":
             raise UserError(
-                f"{parts}: the loss scaling of mixed_float16 skips parts of a batch; leave one "
-                "out, or take mixed_bfloat16"
+                f"{setting} cannot be combined with precision=mixed_float16, whose loss scaling "
+                "may skip a micro-batch: use mixed_bfloat16, or omit one of the two"
             )
 
 
-# what each change to images takes; flip takes nothing
-_Share = Annotated[float, Range(above=0, below=1)]
-_CHANGES = {
-    "shift": _Share,
+_Fraction = Annotated[float, Range(above=0, below=1)]
+_AUGMENTATIONS = {
+    "shift": _Fraction,
     "rotation": Annotated[float, Range(above=0, high=180)],
-    "zoom": _Share,
+    "zoom": _Fraction,
     "flip": bool,
     "crop": Count,
     "cutout": Count,
@@ -121,35 +163,35 @@ _CHANGES = {
 }
 
 
-def augmentation(text: str) -> dict[str, float]:
+def parse_augmentation(text: str) -> dict[str, float]:
     """Reads 'shift=0.1,flip' as {"shift": 0.1, "flip": True}.
 
     Raises:
-        UserError: for a change that is not known or a value out of its range.
+        UserError: if a name is unknown or a value is out of range.
     """
-    changes = {}
+    augmentations: dict[str, float] = {}
     for item in filter(None, text.replace(" ", "").split(",")):
-        name, _, value = item.partition("=")
-        if name not in _CHANGES:
+        name, _, value_text = item.partition("=")
+        if name not in _AUGMENTATIONS:
             raise UserError(
-                f"augment: no change is named {name!r}.{closest(name, _CHANGES)} "
-                f"Known: {', '.join(_CHANGES)}"
+                f"augment: unknown augmentation {name!r}.{suggest_closest(name, _AUGMENTATIONS)} "
+                f"Known: {', '.join(_AUGMENTATIONS)}"
             )
-        given = literal(value) if value else True
-        changes[name] = check(f"augment: {name}", given, _CHANGES[name])
-    return changes
+        value = parse_literal(value_text) if value_text else True
+        augmentations[name] = check_value(f"augment: {name}", value, _AUGMENTATIONS[name])
+    return augmentations
 
 
-def class_weights(text: str) -> tuple[float, ...]:
+def parse_class_weights(text: str) -> tuple[float, ...]:
     """Reads '1,2.5' as the weights of classes 0 and 1.
 
     Raises:
-        UserError: if an item is no positive number.
+        UserError: if an item is not a positive number.
     """
     try:
-        return tuple(check("weight", float(item), Positive) for item in text.split(","))
+        return tuple(check_value("weight", float(item), Positive) for item in text.split(","))
     except ValueError:
         raise UserError(
             f"class_weights={text!r}: expected 'balanced', or positive numbers separated by "
-            "commas, one for each class"
+            "commas, one per class"
         ) from None

@@ -1,7 +1,7 @@
-"""The types that hyperparameters and recipes are annotated with: read from text, and checked.
+"""Types of hyperparameters and training settings: parsing, checks and descriptions.
 
-A keyword-only signature is a builder's schema. Its annotations are `int`, `float`, `bool`, `str`,
-`Literal[...]` or `tuple[T, ...]`, with a `Range` where a number has bounds.
+An annotation is `int`, `float`, `bool`, `str`, `Literal[...]`, `tuple[T, ...]` or a union of them.
+`Annotated[T, Range(...)]` gives a number bounds, as in `Count = Annotated[int, Range(low=1)]`.
 """
 
 import ast
@@ -19,17 +19,24 @@ from zoo.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Bounds of a number: `low <= value <= high`, or `value < below`, or `above < value`."""
+    """Bounds of a number; None means no bound.
+
+    Attributes:
+        low: Smallest allowed value.
+        high: Largest allowed value.
+        above: Exclusive lower bound.
+        below: Exclusive upper bound.
+    """
 
     low: float | None = None
     high: float | None = None
     above: float | None = None
     below: float | None = None
 
-    def holds(self, value: float) -> bool:
-        """Whether `value` is a number within the bounds; NaN never is."""
+    def contains(self, value: float) -> bool:
+        """Whether `value` is within the bounds; False for NaN."""
         return (
-            value == value
+            not math.isnan(value)
             and (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above)
@@ -51,100 +58,114 @@ Positive = Annotated[float, Range(above=0)]
 NotNegative = Annotated[float, Range(low=0)]
 
 
-def literal(text: str) -> Any:
-    """Reads a Python literal; what is none is a string, and `true` and `false` are booleans."""
+def parse_literal(text: str) -> Any:
+    """Reads a Python literal, or `true` or `false`; any other text is returned as a string."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python's of what looks like a slip in a program
+            warnings.simplefilter("ignore")  # such as the SyntaxWarning for "1is"
             return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
 
 
-def check(name: str, value: Any, annotation: Any) -> Any:
-    """Returns `value` as the annotation's type, or raises UserError that says what was expected.
+def check_value(name: str, value: Any, annotation: Any) -> Any:
+    """Returns `value` converted to the annotation's type.
 
-    An int will do for a float, and one item for a tuple; nothing else is converted.
+    An int is accepted for a float, and a single item for a tuple; nothing else is converted.
+
+    Args:
+        name: Name of the value in the error message.
+        value: The value to check.
+        annotation: One of the types of this module.
+
+    Raises:
+        UserError: if the value has another type or is out of range.
     """
     converted = _convert(value, annotation)
-    if converted is _MISFIT:
-        smaller = f", below {_LARGEST}" if isinstance(value, int) and value >= _LARGEST else ""
-        raise UserError(f"{name}={_shown(value)}: expected {describe(annotation)}{smaller}")
+    if converted is _MISMATCH:
+        too_large = isinstance(value, int) and value >= _INT_LIMIT
+        limit = f", below {_INT_LIMIT}" if too_large else ""
+        raise UserError(
+            f"{name}={_shorten_repr(value)}: expected {describe_type(annotation)}{limit}"
+        )
     return converted
 
 
-def describe(annotation: Any) -> str:
-    """The annotation in words, such as 'a whole number, at least 1'."""
-    base, bounds = _split(annotation)
+def describe_type(annotation: Any) -> str:
+    """Describes an annotation in words, such as 'a whole number, at least 1'."""
+    base, bounds = _split_annotation(annotation)
     origin = typing.get_origin(base)
     if origin is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(base)))
     if origin is tuple:
-        return "one or more, separated by commas, each " + describe(typing.get_args(base)[0])
+        return "one or more, separated by commas, each " + describe_type(typing.get_args(base)[0])
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(describe(option) for option in typing.get_args(base))
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+        return " or ".join(describe_type(option) for option in typing.get_args(base))
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
     words[type(None)] = "None"
     return f"{words[base]}, {bounds}" if bounds else words[base]
 
 
 def is_text(value: Any) -> bool:
-    """Whether it is a string that can be written as UTF-8: JSON may hold half a character."""
+    """Whether `value` is a string that UTF-8 can encode; JSON may contain lone surrogates."""
     return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def is_line(value: Any) -> bool:
-    """Whether it is a text in one line, as a flag, a path or the name of a class has to be."""
+    """Whether `value` is a string of one line, as flags, paths and class names must be."""
     return is_text(value) and "\0" not in value and value.splitlines() in ([], [value])
 
 
-def closest(given: str, known: Iterable[str]) -> str:
-    """' Did you mean X?' for the known name nearest to the given one, or nothing."""
-    match = difflib.get_close_matches(given, list(known), n=1)
-    return f" Did you mean {match[0]!r}?" if match else ""
+def suggest_closest(name: str, known: Iterable[str]) -> str:
+    """Returns " Did you mean 'X'?" for the known name closest to `name`; "" if none is close."""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
-_MISFIT = object()
-_LARGEST = 2**31  # what no array has as many of
+_MISMATCH = object()
+_INT_LIMIT = 2**31  # sizes and counts have to fit in an int32
 
 
-def _shown(value: Any) -> str:
+def _shorten_repr(value: Any) -> str:
+    """Returns `repr(value)`, at most 100 characters of it."""
     try:
-        shown = repr(value)
-    except (ValueError, RecursionError):  # Python writes no number of more than 4,300 digits
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python refuses to print ints above 4,300 digits
         return "..."
-    return shown if len(shown) <= 100 else f"{shown[:100]}..."
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
-def _split(annotation: Any) -> tuple[Any, Range | None]:
+def _split_annotation(annotation: Any) -> tuple[Any, Range | None]:
+    """Splits Annotated[T, Range(...)] into T and the range, and T into T and None."""
     if typing.get_origin(annotation) is Annotated:
-        base, *extras = typing.get_args(annotation)
-        return base, next((e for e in extras if isinstance(e, Range)), None)
+        base, *metadata = typing.get_args(annotation)
+        return base, next((item for item in metadata if isinstance(item, Range)), None)
     return annotation, None
 
 
 def _convert(value: Any, annotation: Any) -> Any:
-    base, bounds = _split(annotation)
+    """Converts a value as `check_value` does; returns _MISMATCH if it does not fit."""
+    base, bounds = _split_annotation(annotation)
     origin = typing.get_origin(base)
     if origin is Literal:
-        return value if value in typing.get_args(base) else _MISFIT
+        return value if value in typing.get_args(base) else _MISMATCH
     if origin is tuple:
         items = value if isinstance(value, tuple | list) else (value,)
         converted = tuple(_convert(item, typing.get_args(base)[0]) for item in items)
-        return _MISFIT if not converted or _MISFIT in converted else converted
+        return _MISMATCH if not converted or _MISMATCH in converted else converted
     if origin in (typing.Union, types.UnionType):
         options = (_convert(value, option) for option in typing.get_args(base))
-        return next((option for option in options if option is not _MISFIT), _MISFIT)
+        return next((option for option in options if option is not _MISMATCH), _MISMATCH)
     if base is type(None):
-        return None if value is None else _MISFIT
-    if isinstance(value, int) and abs(value) >= _LARGEST:
-        return _MISFIT
+        return None if value is None else _MISMATCH
+    if isinstance(value, int) and abs(value) >= _INT_LIMIT:
+        return _MISMATCH
     if isinstance(value, float) and not math.isfinite(value):
-        return _MISFIT
+        return _MISMATCH
     if base is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, base) or (base is int and isinstance(value, bool)):
-        return _MISFIT
-    return value if bounds is None or bounds.holds(value) else _MISFIT
+        return _MISMATCH
+    return value if bounds is None or bounds.contains(value) else _MISMATCH

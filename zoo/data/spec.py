@@ -1,27 +1,32 @@
-"""What models, training and export know of a dataset, and the splits that it comes in."""
+"""`Spec`: the description of a dataset that models, training and export share."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-import numpy as np
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.errors import UserError
-from zoo.schema import is_line
+from zoo.schema import Count, check_value, is_line
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    import keras
+
+_SPEC_FIELDS = {
+    "kind": Literal["image", "features", "text", "text_pair"],
+    "shape": tuple[Count | None, ...] | None,
+    "class_names": tuple[str, ...] | None,
+    "feature_names": tuple[str, ...] | None,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Tokenizer:
-    """How texts become token ids; `zoo.data.text` does it.
+    """Settings that turn texts into token ids; `zoo.data.text_encoding` applies them.
 
     Attributes:
-        kind: "words", "characters" or "wordpiece" (that of BERT).
+        kind: "words", "characters" or "wordpiece" (as in BERT).
         vocabulary: The tokens in the order of their ids; id 0 is padding.
-        length: Most tokens of an example; what is longer loses its end.
-        lowercase: Whether the texts are lowercased.
+        length: Maximum number of tokens per example; longer examples are truncated.
+        lowercase: Whether texts are lowercased.
     """
 
     kind: str
@@ -32,15 +37,15 @@ class Tokenizer:
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What the data is.
+    """Description of the examples and targets of a dataset.
 
     Attributes:
         kind: "image" (uint8 pixels), "features" (float32 vectors), "text" or "text_pair" (int32
             token ids, padded with 0).
-        shape: Shape of one example: (rows, columns, channels), (n,), or (most tokens,).
-        class_names: Names in the order of the labels; None if the target is a number.
-        feature_names: Names of the n features; empty for other kinds.
-        tokenizer: How the texts became token ids; None for other kinds.
+        shape: Shape of one example: (rows, columns, channels), (features,) or (tokens,).
+        class_names: Class names in the order of the labels; None for a regression.
+        feature_names: Names of the features; empty for other kinds.
+        tokenizer: Tokenizer of the texts; None for other kinds.
     """
 
     kind: str
@@ -50,10 +55,10 @@ class Spec:
     tokenizer: Tokenizer | None = None
 
     def __post_init__(self):
-        # labels.txt has one name on each line, and TensorFlow's strings are UTF-8
+        # labels.txt has one name per line, and TensorFlow's strings are UTF-8
         for name in self.class_names or ():
             if not is_line(name):
-                raise UserError(f"class {name[:100]!r}: expected a name in one line of UTF-8")
+                raise UserError(f"class {name[:100]!r}: expected a UTF-8 name without line breaks")
 
     @property
     def num_classes(self) -> int | None:
@@ -67,115 +72,74 @@ class Spec:
 
     @property
     def dtype(self) -> str:
-        """Type of the model's input."""
+        """Dtype of the model's input."""
         return "int32" if self.is_text else "uint8" if self.kind == "image" else "float32"
 
     @property
     def is_text(self) -> bool:
-        """Whether the examples are texts or pairs of them."""
+        """Whether the examples are texts or text pairs."""
         return self.kind in ("text", "text_pair")
 
 
-@dataclasses.dataclass(frozen=True)
-class Arrays:
-    """A split in memory: `x` of shape (n, *spec.shape), `y` int64 (n,) or float32 (n, 1).
+def spec_from_record(
+    record: dict[str, Any], source: str | Path, tokenizer: Tokenizer | None = None
+) -> Spec:
+    """Returns the spec in the content of metrics.json or of an export's zoo.json.
 
-    Before they are tokenized texts are an object array of strings, (n,) or (n, 2).
+    Args:
+        record: Content of the file.
+        source: Path or URL of the file, for the error message.
+        tokenizer: The tokenizer saved next to the file.
+
+    Raises:
+        UserError: if the record has no spec or an invalid one.
     """
+    fields = record.get("spec")
+    if not isinstance(fields, dict) or not fields.keys() >= _SPEC_FIELDS.keys():
+        raise UserError(f"{source} does not describe the data: export the model again")
+    try:
+        # empty lists are read as None, which for class names means a regression
+        checked = {
+            name: check_value(name, fields[name] or None, kind)
+            for name, kind in _SPEC_FIELDS.items()
+        }
+    except UserError as error:
+        raise UserError(f"{source} does not describe the data: {error}") from error
+    defaults = {name: checked[name] or () for name in ("shape", "feature_names")}
+    return Spec(**checked | defaults, tokenizer=tokenizer)
 
-    x: np.ndarray
-    y: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.y)
+def spec_from_model(model: "keras.Model", class_names: tuple[str, ...] | None) -> Spec:
+    """Infers the spec of the data that a model of the zoo was built for.
 
-    def only(self, rows: np.ndarray) -> "Arrays":
-        """The part whose rows are set in a boolean mask of shape (n,)."""
-        return Arrays(self.x[rows], self.y[rows])
+    Text pairs cannot be told from texts: the kind is "text" for both.
 
+    Args:
+        model: A model built by `zoo.get`.
+        class_names: Names of the classes; None for their numbers.
 
-@dataclasses.dataclass(frozen=True)
-class Stream:
-    """A split that is decoded as it is read.
-
-    Attributes:
-        total: Number of examples in the files.
-        reader: From (seed, rows) to a `tf.data.Dataset` of single examples (x, y): shuffled by the
-            seed alone (int64 tensor of shape (2,)) or, for None, in the order of the files; only
-            those whose rows are set in the boolean mask, or, for None, all.
-        rows: The mask that is given to the reader.
-        paths: The files of the examples, where each has its own.
+    Raises:
+        UserError: if the model has other inputs or outputs than those of `zoo.get`, or the number
+            of names differs from the number of classes.
     """
-
-    total: int
-    reader: Callable[["tf.Tensor | None", np.ndarray | None], "tf.data.Dataset"]
-    rows: np.ndarray | None = None
-    paths: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return self.total if self.rows is None else int(self.rows.sum())
-
-    def read(self, seed: "tf.Tensor | None") -> "tf.data.Dataset":
-        """The split's examples, shuffled by the seed or in order."""
-        return self.reader(seed, self.rows)
-
-    def only(self, rows: np.ndarray) -> "Stream":
-        """The part whose rows are set in a boolean mask of shape (len(self),)."""
-        within = np.zeros(self.total, bool)
-        within[np.arange(self.total) if self.rows is None else np.flatnonzero(self.rows)] = rows
-        return dataclasses.replace(self, rows=within)
-
-
-Split = Arrays | Stream
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """What a reader of files found: its spec, and the labelled splits that it has.
-
-    Attributes:
-        version: The dataset's own version; empty for files of the user's.
-        spec: What the data is.
-        splits: "train", and "validation" and "test" where they exist.
-        origins: What each split is called in the dataset.
-    """
-
-    version: str
-    spec: Spec
-    splits: dict[str, Split]
-    origins: dict[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """A dataset, ready for training.
-
-    Attributes:
-        name: The name or path that it was asked for by.
-        version: The dataset's own version; empty for files of the user's.
-        spec: What the data is.
-        train: What is trained on.
-        validation: What is looked at after each epoch.
-        test: What is scored once, at the end.
-        splits: Where each of the three came from, in words.
-        note: A warning that belongs to every result, such as a replaced dataset; else empty.
-        raw_test: The test split as a client would send it, where that differs: texts as strings.
-    """
-
-    name: str
-    version: str
-    spec: Spec
-    train: Split
-    validation: Split
-    test: Split
-    splits: dict[str, str]
-    note: str = ""
-    raw_test: Split | None = None
-
-
-def holdout_rows(size: int, share: float, seed: int) -> np.ndarray:
-    """A boolean mask of `size` rows with a seeded `share` of them set, at least one."""
-    count = min(max(1, round(size * share)), size - 1)
-    mask = np.zeros(size, bool)
-    mask[np.random.default_rng([seed, size]).choice(size, count, replace=False)] = True
-    return mask
+    inputs, outputs = getattr(model, "input", None), getattr(model, "output", None)
+    if (
+        not (isinstance(inputs, dict) and isinstance(outputs, dict))
+        or not (len(inputs) == 1 and inputs.keys() <= {"image", "features", "tokens"})
+        or list(outputs) != ["logits"]
+    ):
+        raise UserError(
+            "unsupported model: expected one input named 'image', 'features' or 'tokens' "
+            "and the output {'logits': ...}, as zoo.get builds them"
+        )
+    ((name, tensor),) = inputs.items()
+    kind = "text" if name == "tokens" else name
+    is_regression = any(layer.name == "denormalization" for layer in model.layers)
+    width = outputs["logits"].shape[-1]
+    if class_names is None:
+        class_names = None if is_regression else tuple(map(str, range(width)))
+    elif is_regression or len(class_names) != width:
+        raise UserError(
+            f"class_names: {len(class_names)} names for {0 if is_regression else width} classes"
+        )
+    return Spec(kind, tuple(tensor.shape[1:]), class_names and tuple(class_names))

@@ -1,1 +1,1 @@
-"""Pieces that more than one family of models uses."""
+"""Layers and functions that several model families share."""

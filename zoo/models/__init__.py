@@ -1,5 +1,27 @@
-"""The built-in models: importing a module here registers its builders."""
+"""The built-in models, one module per family. Importing the package registers them."""
 
-from zoo.models import bag, bert, cnn, lenet, mlp, recurrent, resnet, transformer, vgg
+from zoo.models import (
+    bert,
+    cnn,
+    fasttext,
+    lenet,
+    mlp,
+    recurrent,
+    resnet,
+    textcnn,
+    transformer,
+    vgg,
+)
 
-__all__ = ["bag", "bert", "cnn", "lenet", "mlp", "recurrent", "resnet", "transformer", "vgg"]
+__all__ = [
+    "bert",
+    "cnn",
+    "fasttext",
+    "lenet",
+    "mlp",
+    "recurrent",
+    "resnet",
+    "textcnn",
+    "transformer",
+    "vgg",
+]

@@ -1,4 +1,4 @@
-"""A small convolutional network: the first one to try on small images."""
+"""A small convolutional network, the one to try first on small images."""
 
 from etils import epy
 
@@ -10,7 +10,7 @@ with epy.lazy_imports():
     import keras
     from keras import layers
 
-    from zoo.layers import ends, noise
+    from zoo.layers import inputs, outputs, regularization
 
 
 @register(
@@ -30,13 +30,13 @@ def cnn(
 
     Args:
         input_shape: (rows, columns, channels) of an image.
-        num_classes: Width of the logits; None predicts one number.
+        num_classes: Number of classes; None for a regression.
         filters: Channels of each convolution.
-        dense: Width of the dense layer.
-        dropout: Share of the dense layer's inputs and outputs that is dropped in training.
-        batch_norm: Normalises each convolution over the batch, before its nonlinearity.
+        dense: Units of the dense layer.
+        dropout: Dropout rate before and after the dense layer.
+        batch_norm: Adds batch normalisation between each convolution and its activation.
     """
-    inputs, x = ends.image_input("cnn", input_shape, smallest=_smallest(len(filters)))
+    image, x = inputs.image_input("cnn", input_shape, smallest=_smallest_size(len(filters)))
     for i, channels in enumerate(filters, 1):
         if i > 1:
             x = layers.MaxPooling2D(2, name=f"pool_{i - 1}")(x)
@@ -45,15 +45,15 @@ def cnn(
             x = layers.BatchNormalization(momentum=0.9, name=f"norm_{i}")(x)
         x = layers.Activation("relu", name=f"relu_{i}")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = noise.dropout(x, dropout, "dropout_1")
+    x = regularization.apply_dropout(x, dropout, "dropout_1")
     x = layers.Dense(dense, activation="relu", name="dense")(x)
-    x = noise.dropout(x, dropout, "dropout_2")
-    return ends.with_logits("cnn", inputs, x, num_classes)
+    x = regularization.apply_dropout(x, dropout, "dropout_2")
+    return outputs.classifier_head("cnn", image, x, num_classes)
 
 
-def _smallest(convolutions: int) -> int:
-    """The smallest image of which that many convolutions and pools leave one pixel."""
-    size = 1 + 2
-    for _ in range(convolutions - 1):
-        size = 2 * size + 2
+def _smallest_size(num_convolutions: int) -> int:
+    """Returns the side of the smallest image of which the convolutions leave one pixel."""
+    size = 3
+    for _ in range(num_convolutions - 1):
+        size = 2 * size + 2  # undoes a pool and a convolution without padding
     return size

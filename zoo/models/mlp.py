@@ -1,4 +1,4 @@
-"""Dense networks, for images and for plain features."""
+"""Dense networks for images and feature vectors."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ with epy.lazy_imports():
     import keras
     from keras import layers
 
-    from zoo.layers import ends, noise
+    from zoo.layers import inputs, outputs, regularization
 
 
 @register(
@@ -24,11 +24,11 @@ def perceptron(input_shape: Shape = (28, 28, 1), num_classes: Classes = 10) -> "
     """One dense layer: softmax regression, or linear regression.
 
     Args:
-        input_shape: (rows, columns, channels) of an image, or (n,) for plain features.
-        num_classes: Width of the logits; None predicts one number.
+        input_shape: (rows, columns, channels) of an image, or (n,) of a feature vector.
+        num_classes: Number of classes; None for a regression.
     """
-    inputs, x = ends.vector_input("perceptron", input_shape)
-    return ends.with_logits("perceptron", inputs, x, num_classes)
+    raw, x = inputs.vector_input("perceptron", input_shape)
+    return outputs.classifier_head("perceptron", raw, x, num_classes)
 
 
 @register(
@@ -48,18 +48,18 @@ def mlp(
     """Dense layers with dropout between them.
 
     Args:
-        input_shape: (rows, columns, channels) of an image, or (n,) for plain features.
-        num_classes: Width of the logits; None predicts one number.
-        hidden: Width of each hidden layer.
-        activation: Nonlinearity of the hidden layers.
-        dropout: Share of each hidden layer's units that is dropped in training.
-        batch_norm: Normalises each hidden layer over the batch, before its nonlinearity.
+        input_shape: (rows, columns, channels) of an image, or (n,) of a feature vector.
+        num_classes: Number of classes; None for a regression.
+        hidden: Units of each hidden layer.
+        activation: Activation of the hidden layers.
+        dropout: Dropout rate after each hidden layer.
+        batch_norm: Adds batch normalisation between each hidden layer and its activation.
     """
-    inputs, x = ends.vector_input("mlp", input_shape)
+    raw, x = inputs.vector_input("mlp", input_shape)
     for i, width in enumerate(hidden, 1):
         x = layers.Dense(width, use_bias=not batch_norm, name=f"dense_{i}")(x)
         if batch_norm:
             x = layers.BatchNormalization(momentum=0.9, name=f"norm_{i}")(x)
         x = layers.Activation(activation, name=f"{activation}_{i}")(x)
-        x = noise.dropout(x, dropout, f"dropout_{i}")
-    return ends.with_logits("mlp", inputs, x, num_classes)
+        x = regularization.apply_dropout(x, dropout, f"dropout_{i}")
+    return outputs.classifier_head("mlp", raw, x, num_classes)

@@ -1,4 +1,9 @@
-"""Recurrent networks for texts: one builder for each kind of cell, alike in all else."""
+"""Recurrent networks for texts: three builders that differ only in the cell.
+
+The layers get no mask, which is slow on a CPU and rules out cuDNN on a GPU. None is needed:
+forwards, the output at a token does not depend on the padding after it; backwards, each text is
+reversed within its own length.
+"""
 
 from collections.abc import Callable
 from typing import Literal
@@ -13,30 +18,35 @@ with epy.lazy_imports():
     import keras
     from keras import layers, ops
 
-    from zoo.layers import ends, noise, sequence
+    from zoo.layers import inputs, masking, outputs, regularization
+
 
 _ARGUMENTS = """
     Args:
-        input_shape: (most tokens,) of a text.
-        num_classes: Width of the logits; None predicts one number.
-        vocabulary_size: Number of token ids; from the data.
-        embedding: Width of the vector of each token.
-        width: Units of each layer, in each direction.
-        depth: Layers on top of each other.
-        bidirectional: Reads the text backwards too, with units of their own.
-        pooling: From a vector a token to one for the text: that at the end of the reading, or the
-            mean or the largest value over all tokens.
-        dropout: Share of each layer's inputs, and of the head's, that is dropped in training.
-        token_dropout: Share of the tokens whose embeddings are dropped whole in training.
+        input_shape: (maximum number of tokens,) of a text.
+        num_classes: Number of classes; None for a regression.
+        vocabulary_size: Number of token ids, determined by the data.
+        embedding: Width of the token embeddings.
+        width: Units of each layer, per direction.
+        depth: Number of stacked layers.
+        bidirectional: Adds a second layer per level that reads the text backwards.
+        pooling: How the outputs at all tokens become one vector per text: the last output of each
+            direction, or the mean or the maximum over all tokens.
+        dropout: Dropout rate before each layer and before the head.
+        token_dropout: Fraction of the tokens whose whole embedding is dropped in training.
 """
 
 
-def _recurrent(name: str, cell: str, summary: str, source: str) -> Callable[..., "keras.Model"]:
-    """Registers the builder `name` of a recurrent network of Keras' layer `cell`.
+def _register_recurrent(
+    name: str, cell: str, summary: str, source: str
+) -> Callable[..., "keras.Model"]:
+    """Registers a builder of recurrent networks.
 
-    No layer gets a mask, which is slow on a CPU and rules out cuDNN on a GPU: what is read
-    forwards up to a token does not depend on the padding after it, and for the way back each text
-    is reversed within its own length.
+    Args:
+        name: Name of the model.
+        cell: Name of the layer in `keras.layers`.
+        summary: First line of the builder's docstring.
+        source: The paper that the model follows.
     """
 
     def builder(
@@ -53,23 +63,24 @@ def _recurrent(name: str, cell: str, summary: str, source: str) -> Callable[...,
         token_dropout: Rate = 0.0,
     ) -> "keras.Model":
         layer = getattr(layers, cell)
-        tokens, mask = sequence.text_input(name, input_shape)
+        tokens, mask = inputs.text_input(name, input_shape)
         x = layers.Embedding(vocabulary_size, embedding, name="embedding")(tokens)
-        x = noise.token_dropout(x, token_dropout, "token_dropout")
+        x = regularization.apply_token_dropout(x, token_dropout, "token_dropout")
         for i in range(1, depth + 1):
-            x = noise.dropout(x, dropout, f"dropout_{i}")
-            read = [layer(width, return_sequences=True, name=f"{name}_{i}")(x)]
+            x = regularization.apply_dropout(x, dropout, f"dropout_{i}")
+            directions = [layer(width, return_sequences=True, name=f"{name}_{i}")(x)]
             if bidirectional:
-                back = layer(width, return_sequences=True, name=f"{name}_{i}_backward")
-                read.append(sequence.reverse(back(sequence.reverse(x, mask)), mask))
-            x = ops.concatenate(read, axis=-1) if bidirectional else read[0]
+                backward = layer(width, return_sequences=True, name=f"{name}_{i}_backward")
+                reversed_outputs = backward(masking.reverse_tokens(x, mask))
+                directions.append(masking.reverse_tokens(reversed_outputs, mask))
+            x = ops.concatenate(directions, axis=-1) if bidirectional else directions[0]
         if pooling == "last":
-            last = sequence.at(read[0], sequence.lengths(mask) - 1)
-            x = ops.concatenate([last, read[1][:, 0]], axis=-1) if bidirectional else last
+            last = masking.gather_at(directions[0], masking.count_tokens(mask) - 1)
+            x = ops.concatenate([last, directions[1][:, 0]], axis=-1) if bidirectional else last
         else:
-            x = (sequence.mean if pooling == "mean" else sequence.maximum)(x, mask)
-        x = noise.dropout(x, dropout, "head_dropout")
-        return ends.with_logits(name, tokens, x, num_classes)
+            x = (masking.masked_mean if pooling == "mean" else masking.masked_max)(x, mask)
+        x = regularization.apply_dropout(x, dropout, "head_dropout")
+        return outputs.classifier_head(name, tokens, x, num_classes)
 
     builder.__name__ = builder.__qualname__ = name
     builder.__doc__ = f"{summary}\n{_ARGUMENTS}"
@@ -78,23 +89,23 @@ def _recurrent(name: str, cell: str, summary: str, source: str) -> Callable[...,
     return register(kinds=kinds, dataset="imdb_reviews", source=source, recipe=recipe)(builder)
 
 
-rnn = _recurrent(
+rnn = _register_recurrent(
     "rnn",
     "SimpleRNN",
-    "A plain recurrent network, in tanh, over the tokens of a text.",
+    "A plain recurrent network (tanh) over the tokens of a text.",
     "Elman 1990, 'Finding structure in time', Cognitive Science 14(2)",
 )
-lstm = _recurrent(
+lstm = _register_recurrent(
     "lstm",
     "LSTM",
     "Long short-term memory over the tokens of a text.",
     "Hochreiter and Schmidhuber 1997, 'Long short-term memory', Neural Computation 9(8); forget "
     "gate: Gers, Schmidhuber and Cummins 2000",
 )
-gru = _recurrent(
+gru = _register_recurrent(
     "gru",
     "GRU",
     "Gated recurrent units over the tokens of a text.",
     "Cho et al. 2014, 'Learning phrase representations using RNN encoder-decoder' (arXiv "
-    "1406.1078), with the reset gate applied after the matrix as in its first version",
+    "1406.1078), with the reset gate after the matrix product as in its first version",
 )

@@ -10,7 +10,7 @@ with epy.lazy_imports():
     import keras
     from keras import layers, ops
 
-    from zoo.layers import ends
+    from zoo.layers import inputs, outputs
 
 
 @register(
@@ -29,23 +29,23 @@ def resnet20(
 
     Args:
         input_shape: (rows, columns, channels) of an image.
-        num_classes: Width of the logits; None predicts one number.
-        width: Channels of the first stage; each later one has twice as many.
-        blocks: Residual blocks in each stage; the depth is 6 * blocks + 2.
+        num_classes: Number of classes; None for a regression.
+        width: Channels of the first stage; each following stage has twice as many.
+        blocks: Residual blocks per stage; the network has 6 * blocks + 2 layers.
     """
-    inputs, x = ends.image_input("resnet20", input_shape)
+    image, x = inputs.image_input("resnet20", input_shape)
     x = _convolution(x, width, 1, "stem")
     x = layers.Activation("relu", name="stem_relu")(x)
     for stage in range(3):
         for block in range(blocks):
             stride = 2 if stage and not block else 1
-            x = _residual(x, width * 2**stage, stride, f"stage{stage + 1}_block{block + 1}")
+            x = _residual_block(x, width * 2**stage, stride, f"stage{stage + 1}_block{block + 1}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    return ends.with_logits("resnet20", inputs, x, num_classes)
+    return outputs.classifier_head("resnet20", image, x, num_classes)
 
 
 def _convolution(x, channels: int, stride: int, name: str):
-    """A 3x3 convolution without bias, and batch normalisation."""
+    """Applies a 3x3 convolution without bias and batch normalisation."""
     x = layers.Conv2D(
         channels,
         3,
@@ -58,8 +58,11 @@ def _convolution(x, channels: int, stride: int, name: str):
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
 
 
-def _residual(x, channels: int, stride: int, name: str):
-    """relu(shortcut(x) + F(x)); where the shape changes, the shortcut is the paper's option A."""
+def _residual_block(x, channels: int, stride: int, name: str):
+    """Applies relu(shortcut(x) + F(x)).
+
+    If the shape changes, the shortcut is the paper's option A: it subsamples and pads with zeros.
+    """
     residual = _convolution(x, channels, stride, f"{name}_1")
     residual = layers.Activation("relu", name=f"{name}_relu_1")(residual)
     residual = _convolution(residual, channels, 1, f"{name}_2")

@@ -14,7 +14,7 @@ with epy.lazy_imports():
     import keras_hub
     from keras import layers
 
-    from zoo.layers import encoder, ends, noise, sequence
+    from zoo.layers import inputs, masking, outputs, regularization, transformer_encoder
 
 
 @register(
@@ -43,34 +43,61 @@ def transformer(
     """A Transformer encoder over the tokens of a text, pooled.
 
     Args:
-        input_shape: (most tokens,) of a text.
-        num_classes: Width of the logits; None predicts one number.
-        vocabulary_size: Number of token ids; from the data.
-        width: Width of a token's vector (the paper's d_model, 512 there).
-        depth: Encoder layers (6 in the paper).
-        heads: Attention heads in each layer, each of width / heads (8 in the paper).
-        feed_forward: Inner width of the feed-forward part (2048 in the paper).
-        dropout: Share that is dropped in training: of the embeddings, of what each half of a layer
-            adds, and of the head's inputs.
-        token_dropout: Share of the tokens whose embeddings are dropped whole in training.
-        positions: A learned vector for each position, or the paper's sines and cosines.
-        norm: Layer normalisation before each half of a layer, or after it as in the paper.
-        activation: Nonlinearity of the feed-forward part.
-        pooling: From a vector a token to one for the text: the mean or the largest value.
+        input_shape: (maximum number of tokens,) of a text.
+        num_classes: Number of classes; None for a regression.
+        vocabulary_size: Number of token ids, determined by the data.
+        width: Width of the token vectors (d_model in the paper, where it is 512).
+        depth: Number of encoder layers (6 in the paper).
+        heads: Number of attention heads per layer (8 in the paper); has to divide width.
+        feed_forward: Inner width of the feed-forward networks (2048 in the paper).
+        dropout: Dropout rate after the embeddings, after each sublayer, and before the head.
+        token_dropout: Fraction of the tokens whose whole embedding is dropped in training.
+        positions: Learned position embeddings, or the sines and cosines of the paper.
+        norm: Layer normalisation before each sublayer (pre), or after it as in the paper (post).
+        activation: Activation of the feed-forward networks.
+        pooling: How the token vectors become one vector per text: their mean or maximum.
     """
     if width % heads:
         raise UserError(f"transformer: width={width} is not a multiple of heads={heads}")
-    tokens, mask = sequence.text_input("transformer", input_shape)
+    tokens, mask = inputs.text_input("transformer", input_shape)
+    x = _embed(tokens, vocabulary_size, width, token_dropout, positions, input_shape[0])
+    x = regularization.apply_dropout(x, dropout, "dropout")
+    x = _encode(x, mask, depth, feed_forward, heads, dropout, activation, norm)
+    x = (masking.masked_mean if pooling == "mean" else masking.masked_max)(x, mask)
+    x = regularization.apply_dropout(x, dropout, "head_dropout")
+    return outputs.classifier_head("transformer", tokens, x, num_classes)
+
+
+def _embed(
+    tokens: "keras.KerasTensor",
+    vocabulary_size: int,
+    width: int,
+    token_dropout: float,
+    positions: str,
+    length: int,
+) -> "keras.KerasTensor":
+    """Embeds tokens of shape (batch, length) and adds positions: (batch, length, width)."""
     x = layers.Embedding(vocabulary_size, width, name="embedding")(tokens)
-    x = noise.token_dropout(x, token_dropout, "token_dropout")
+    x = regularization.apply_token_dropout(x, token_dropout, "token_dropout")
     if positions == "learned":
-        x = x + keras_hub.layers.PositionEmbedding(input_shape[0], name="positions")(x)
-    else:
-        # the embeddings are small at first, as the paper's are, which it multiplies (section 3.4)
-        x = x * width**0.5 + keras_hub.layers.SinePositionEncoding(name="positions")(x)
-    x = noise.dropout(x, dropout, "dropout")
+        return x + keras_hub.layers.PositionEmbedding(length, name="positions")(x)
+    # the paper scales the embeddings by sqrt(width) (section 3.4), since they start small
+    return x * width**0.5 + keras_hub.layers.SinePositionEncoding(name="positions")(x)
+
+
+def _encode(
+    x: "keras.KerasTensor",
+    mask: "keras.KerasTensor",
+    depth: int,
+    feed_forward: int,
+    heads: int,
+    dropout: float,
+    activation: str,
+    norm: str,
+) -> "keras.KerasTensor":
+    """Applies the encoder layers; pre-norm has a final normalisation (Xiong et al. 2020)."""
     for i in range(1, depth + 1):
-        x = encoder.EncoderLayer(
+        x = transformer_encoder.EncoderLayer(
             feed_forward,
             heads,
             dropout=dropout,
@@ -79,7 +106,5 @@ def transformer(
             name=f"encoder_{i}",
         )(x, mask)
     if norm == "pre":
-        x = encoder.LayerNormalization(epsilon=1e-5, name="norm")(x)
-    x = (sequence.mean if pooling == "mean" else sequence.maximum)(x, mask)
-    x = noise.dropout(x, dropout, "head_dropout")
-    return ends.with_logits("transformer", tokens, x, num_classes)
+        x = transformer_encoder.LayerNormalization(epsilon=1e-5, name="norm")(x)
+    return x

@@ -10,7 +10,7 @@ with epy.lazy_imports():
     import keras
     from keras import layers
 
-    from zoo.layers import ends, noise
+    from zoo.layers import inputs, outputs, regularization
 
 
 @register(
@@ -27,15 +27,15 @@ def vgg11(
     dropout: Rate = 0.5,
     batch_norm: bool = True,
 ) -> "keras.Model":
-    """VGG-11 in its form for small images: eight 3x3 convolutions, five pools, one dense layer.
+    """VGG-11 for small images: eight 3x3 convolutions, five pools and one dense layer.
 
     Args:
         input_shape: (rows, columns, channels) of an image.
-        num_classes: Width of the logits; None predicts one number.
-        dropout: Share of the head's inputs that is dropped in training.
-        batch_norm: Normalises each convolution over the batch, before its nonlinearity.
+        num_classes: Number of classes; None for a regression.
+        dropout: Dropout rate before the head.
+        batch_norm: Adds batch normalisation between each convolution and its activation.
     """
-    inputs, x = ends.image_input("vgg11", input_shape)
+    image, x = inputs.image_input("vgg11", input_shape)
     for stage, channels in enumerate([(64,), (128,), (256, 256), (512, 512), (512, 512)], 1):
         for i, width in enumerate(channels, 1):
             name = f"{stage}_{i}"
@@ -50,8 +50,8 @@ def vgg11(
             if batch_norm:
                 x = layers.BatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
             x = layers.Activation("relu", name=f"relu_{name}")(x)
-        # rounding up lets 28x28 pass five pools
+        # "same" rounds up, so that a 28x28 image is large enough for five pools
         x = layers.MaxPooling2D(2, padding="same", name=f"pool_{stage}")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = noise.dropout(x, dropout, "dropout")
-    return ends.with_logits("vgg11", inputs, x, num_classes)
+    x = regularization.apply_dropout(x, dropout, "dropout")
+    return outputs.classifier_head("vgg11", image, x, num_classes)

@@ -1,11 +1,5 @@
-"""What TF Serving needs beside a model, and what talks to it."""
+"""The client of TF Serving, and the files that TF Serving reads."""
+
+from zoo.serving.client import Client
 
 __all__ = ["Client"]
-
-
-def __getattr__(name: str):
-    if name != "Client":
-        raise AttributeError(f"module 'zoo.serving' has no attribute {name!r}")
-    from zoo.serving.client import Client
-
-    return Client

@@ -1,7 +1,7 @@
 """Predictions from an export: through TF Serving's REST or gRPC API, or in this process.
 
-The three ways take and give the same; `zoo.serving.signatures` lists the names. REST does without
-TensorFlow.
+The three transports take and return the same; `zoo.exporting.signatures` lists the names. REST and
+gRPC do without TensorFlow: numpy, requests, protobuf and grpcio are enough.
 """
 
 import functools
@@ -11,31 +11,51 @@ from typing import Any
 
 import numpy as np
 
-from zoo import metadata
+from zoo.data.spec import Spec, spec_from_record
 from zoo.errors import UserError
-from zoo.schema import closest
-from zoo.serving.local import Local
-from zoo.serving.remote import Grpc, Rest
-from zoo.serving.values import Refused, array, feature, typed, words
+from zoo.exporting.validation import (
+    InputRefusedError,
+    check_array,
+    check_feature,
+    decode_output,
+    format_tensor_spec,
+)
+from zoo.schema import suggest_closest
+from zoo.serving.local import LocalTransport
+from zoo.serving.transports import GrpcTransport, RestTransport, SignatureInfo, Transport
+from zoo.storage.filenames import EXPORT_RECORD
+from zoo.storage.json_files import read_json
 
 
 class Client:
-    """Asks one model.
+    """Client of one exported model: over REST, over gRPC, or in this process.
 
     Args:
-        model: Its name in TF Serving, or that of its folder in `export_dir`.
+        model: Name of the model in TF Serving, or of its folder in `export_dir`.
         server: HOST:PORT of TF Serving's REST API.
-        grpc: HOST:PORT of its gRPC API.
-        export_dir: Folder of exported models, for when neither is given: the first question loads
-            the model from there.
+        grpc: HOST:PORT of TF Serving's gRPC API.
+        export_dir: Folder of exported models; without a server the first request loads the model
+            from it.
         version: Number of the version; None for the newest.
-        label: The version by a label of TF Serving's configuration.
-        timeout: Seconds that a server has for each attempt.
-        retries: How often a server that is not there, too busy or too late is asked again, after
-            0.1 s, 0.2 s, 0.4 s and so on.
+        label: Label of the version; only for a server.
+        timeout: Seconds to wait for the server, for each attempt.
+        retries: Number of further attempts if the server cannot be reached, is overloaded or
+            exceeds the timeout; they wait 0.1 s, 0.2 s, 0.4 s and so on.
 
     Raises:
-        UserError: from every method too, in one line that names the server.
+        UserError: if the arguments contradict each other or there is no such export. All methods
+            raise it for errors of the server, which the message names.
+
+    Examples:
+        >>> import zoo
+        >>> from zoo.serving import Client
+        >>> model = zoo.load_pretrained("lenet5", "mnist")
+        >>> version = zoo.export(model.model, "saved_models/digits", spec=model.spec)
+        >>> client = Client("digits")  # or Client("digits", server="localhost:8501")
+        >>> client.versions()
+        {1: 'AVAILABLE'}
+        >>> client.spec().shape
+        (28, 28, 1)
     """
 
     def __init__(
@@ -51,17 +71,21 @@ class Client:
         retries: int = 3,
     ):
         if server and grpc:
-            raise UserError(f"server={server} and grpc={grpc}: give one of them")
+            raise UserError(f"server={server} and grpc={grpc}: pass only one of them")
         if version is not None and label:
-            raise UserError(f"version={version} and label={label}: give one of them")
+            raise UserError(f"version={version} and label={label}: pass only one of them")
         self.model = model
         if server or grpc:
-            way = Rest if server else Grpc
-            self._way = way(server or grpc, model, version, label, timeout, retries)
+            transport = RestTransport if server else GrpcTransport
+            self._transport: Transport = transport(
+                server or grpc, model, version, label, timeout, retries
+            )
         elif label:
-            raise UserError(f"label={label}: only a server knows labels: name one, or a version")
+            raise UserError(
+                f"label={label}: only a server knows labels: pass server, grpc or a version instead"
+            )
         else:
-            self._way = Local(model, Path(os.path.expanduser(export_dir)), version)
+            self._transport = LocalTransport(model, Path(os.path.expanduser(export_dir)), version)
 
     def predict(
         self, inputs: dict[str, Any], signature: str = "serving_default"
@@ -69,76 +93,85 @@ class Client:
         """Calls a signature.
 
         Args:
-            inputs: By name, arrays or nested lists, the batch first; str or bytes for strings.
-            signature: Its name.
+            inputs: Arrays or nested lists by name, the batch first; str or bytes for strings.
+            signature: Name of the signature.
 
         Returns:
             The outputs by name: float32 or int64 arrays, or object arrays of str.
 
         Raises:
-            Refused: if the inputs do not suit the signature.
+            InputRefusedError: if the inputs do not fit the signature.
         """
-        takes, gives = self._signature(signature)
-        told = ", ".join(f"{name} ({words(*spec)})" for name, spec in takes.items())
+        takes, returns = self._find_signature(signature)
+        expected = ", ".join(f"{name} ({format_tensor_spec(*x)})" for name, x in takes.items())
         if inputs.keys() != takes.keys():
-            raise Refused(f"{self.model}: {signature} takes {told}; got {', '.join(inputs)}")
-        arrays = {name: array(name, x, *takes[name]) for name, x in inputs.items()}
+            raise InputRefusedError(
+                f"{self.model}: {signature} takes {expected}; got {', '.join(inputs)}"
+            )
+        arrays = {name: check_array(name, x, *takes[name]) for name, x in inputs.items()}
         try:
-            outputs = self._way.predict(arrays, signature, list(gives))
-        except Refused as error:
-            raise Refused(f"{error}; {signature} takes {told}") from error
-        return {name: typed(outputs[name], dtype) for name, (dtype, _) in gives.items()}
+            outputs = self._transport.predict(arrays, signature, list(returns))
+        except InputRefusedError as error:
+            raise InputRefusedError(f"{error}; {signature} takes {expected}") from error
+        return {name: decode_output(outputs[name], dtype) for name, (dtype, _) in returns.items()}
 
     def classify(self, examples: list[dict[str, Any]]) -> list[list[tuple[str, float]]]:
-        """The (class, score) pairs of each example, best first, by the Classify API.
+        """Classifies examples by the Classify API.
 
         Args:
-            examples: The features of each by name: a str, bytes, a number, or a list of numbers.
+            examples: The features of each example by name: a str, bytes, a number or a list of
+                numbers.
+
+        Returns:
+            The (class, score) pairs of each example, best first.
 
         Raises:
-            Refused: if they do not suit the model.
+            InputRefusedError: if the examples do not fit the model.
         """
-        return self._examples("classify", examples)
+        return self._classify_or_regress("classify", examples)
 
     def regress(self, examples: list[dict[str, Any]]) -> np.ndarray:
-        """The predicted numbers, float32 (examples,), by the Regress API; else as `classify`."""
-        return np.asarray(self._examples("regress", examples), "float32")
+        """Predicts numbers by the Regress API: float32 (examples,); otherwise as `classify`."""
+        return np.asarray(self._classify_or_regress("regress", examples), "float32")
 
     @functools.cached_property
-    def metadata(self) -> dict[str, tuple[dict, dict]]:
-        """The inputs and outputs of each signature, by name as (dtype, shape)."""
-        return self._way.metadata()
+    def metadata(self) -> dict[str, SignatureInfo]:
+        """The inputs and outputs of each signature: (dtype, shape) by name."""
+        return self._transport.get_metadata()
 
-    def spec(self) -> dict[str, Any]:
-        """What the model reads: `kind`, `shape`, `class_names` and `feature_names`, as in zoo.json.
+    def spec(self) -> Spec:
+        """Returns what the model reads.
 
-        A server does not tell the names: there `class_names` is None for a regression, else empty,
-        and `feature_names` is empty.
+        A server does not report the names of classes and features. For a server `class_names` is
+        (), or None for a regression, and `feature_names` is ().
         """
-        if isinstance(self._way, Local) and (record := self._way.extra("zoo.json")).is_file():
-            return metadata.spec(record)
-        takes, gives = self._signature("serving_default")
+        if (
+            isinstance(self._transport, LocalTransport)
+            and (record := self._transport.find_extra(EXPORT_RECORD)).is_file()
+        ):
+            return spec_from_record(read_json(record), record)
+        takes, returns = self._find_signature("serving_default")
         name, (_, shape) = next(iter(takes.items()))
         kind = "text_pair" if len(takes) == 2 else {"tokens": "text"}.get(name, name)
-        names = None if "prediction" in gives else ()
-        return {"kind": kind, "shape": shape[1:], "class_names": names, "feature_names": ()}
+        names = None if "prediction" in returns else ()
+        return Spec(kind, shape[1:], names)  # type: ignore[arg-type]  # None: texts of any length
 
     def versions(self) -> dict[int, str]:
-        """The state of each version, "AVAILABLE" of those that answer."""
-        return self._way.versions()
+        """Returns the state of each version; only "AVAILABLE" versions can predict."""
+        return self._transport.get_versions()
 
-    def _signature(self, name: str) -> tuple[dict, dict]:
+    def _find_signature(self, name: str) -> SignatureInfo:
         if name not in self.metadata:
             raise UserError(
-                f"{self.model} has no signature {name!r}.{closest(name, self.metadata)} "
+                f"{self.model} has no signature {name!r}.{suggest_closest(name, self.metadata)} "
                 f"It has: {', '.join(sorted(self.metadata))}"
             )
         return self.metadata[name]
 
-    def _examples(self, api, examples):
-        self._signature(api)
+    def _classify_or_regress(self, api: str, examples: list[dict[str, Any]]) -> list:
+        self._find_signature(api)
         if not examples:
-            raise Refused(f"{api}: got no examples")
-        return self._way.examples(
-            api, [{name: feature(name, x) for name, x in one.items()} for one in examples]
+            raise InputRefusedError(f"{api}: got no examples")
+        return self._transport.classify_or_regress(
+            api, [{name: check_feature(name, x) for name, x in e.items()} for e in examples]
         )

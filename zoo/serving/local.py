@@ -1,84 +1,98 @@
-"""A model in this process, from its export."""
+"""The transport to a model that is loaded from an export into this process."""
 
 import functools
 from pathlib import Path
 
 import numpy as np
 
-from zoo import metadata
-from zoo.errors import UserError
-from zoo.schema import closest
-from zoo.serving import config
-from zoo.serving.values import Refused, line, tf_example, typed
+from zoo.errors import UserError, one_line
+from zoo.exporting.tensors import make_example
+from zoo.exporting.validation import InputRefusedError, decode_output
+from zoo.schema import suggest_closest
+from zoo.serving.exports import list_exports
+from zoo.serving.transports import Transport
+from zoo.storage.filenames import EXTRA_FOLDER, TOKENIZER
+from zoo.storage.json_files import read_json
 
 
-class Local:
-    """The newest version of a model in a folder of exports, or the one of a number."""
+class LocalTransport(Transport):
+    """An export that is loaded into this process.
 
-    def __init__(self, model, export_dir, version):
-        known = config.models(export_dir)
-        if model not in known:
+    Args:
+        model: Name of the model's folder.
+        export_dir: Folder of exported models.
+        version: Number of the version; None for the newest.
+    """
+
+    def __init__(self, model: str, export_dir: Path, version: int | None):
+        exports = list_exports(export_dir)
+        if model not in exports:
             raise UserError(
-                f"{export_dir} has no model {model!r}.{closest(model, known)} It has: "
-                f"{', '.join(known) or 'none'}: export one with train.py, or name another folder"
+                f"{export_dir} has no model {model!r}.{suggest_closest(model, exports)} It has: "
+                f"{', '.join(exports) or 'none'}: choose another model or folder, or export one "
+                "with zoo train"
             )
-        self.numbers = known[model]
+        self.numbers = exports[model]
         if version not in (None, *self.numbers):
-            has = ", ".join(map(str, self.numbers))
-            raise UserError(f"{export_dir / model} has no version {version}; it has: {has}")
+            numbers = ", ".join(map(str, self.numbers))
+            raise UserError(f"{export_dir / model} has no version {version}; it has: {numbers}")
         self.path = export_dir / model / str(version or self.numbers[-1])
 
     def predict(self, arrays, signature, outputs):
-        """The outputs of a signature by name, of arrays that suit it."""
+        """As `Transport.predict`."""
         import tensorflow as tf
 
         try:
             tensors = {name: tf.constant(array) for name, array in arrays.items()}
-            given = self._signatures[signature](**tensors)
+            results = self._signatures[signature](**tensors)
         except (tf.errors.OpError, ValueError, TypeError) as error:
-            raise Refused(f"{self.path} refused it: {line(str(error))}") from error
-        return {name: given[name].numpy() for name in outputs}
+            raise InputRefusedError(
+                f"{self.path} refused the request: {one_line(error)}"
+            ) from error
+        return {name: results[name].numpy() for name in outputs}
 
-    def examples(self, api, examples):
-        """What the Classify or the Regress API answers to the features of examples."""
-        made = map(tf_example, examples)
-        serialized = np.array([one.SerializeToString() for one in made], object)
-        outputs = ["outputs"] if api == "regress" else ["classes", "scores"]
-        given = self.predict({"inputs": serialized}, api, outputs)
+    def classify_or_regress(self, api, examples):
+        """As `Transport.classify_or_regress`."""
+        serialized = [make_example(features).SerializeToString() for features in examples]
+        inputs = {"inputs": np.array(serialized, object)}
         if api == "regress":
-            return given["outputs"]
-        pairs = zip(typed(given["classes"], "string"), given["scores"].tolist(), strict=True)
-        return [list(zip(*one, strict=True)) for one in pairs]
+            return self.predict(inputs, api, ["outputs"])["outputs"]
+        results = self.predict(inputs, api, ["classes", "scores"])
+        classes, scores = decode_output(results["classes"], "string"), results["scores"].tolist()
+        return [list(zip(*pair, strict=True)) for pair in zip(classes, scores, strict=True)]
 
-    def metadata(self):
-        """As `Client.metadata`."""
+    def get_metadata(self):
+        """As `Transport.get_metadata`."""
 
-        def tensors(specs):
-            return {name: (x.dtype.name, tuple(x.shape)) for name, x in specs.items()}
+        def describe_tensors(specs):
+            return {name: (spec.dtype.name, tuple(spec.shape)) for name, spec in specs.items()}
 
         return {
-            name: (tensors(f.structured_input_signature[1]), tensors(f.structured_outputs))
-            for name, f in self._signatures.items()
+            name: (
+                describe_tensors(function.structured_input_signature[1]),
+                describe_tensors(function.structured_outputs),
+            )
+            for name, function in self._signatures.items()
         }
 
-    def versions(self):
-        """As `Client.versions`."""
+    def get_versions(self):
+        """As `Transport.get_versions`."""
         return dict.fromkeys(self.numbers, "AVAILABLE")
 
-    def extra(self, name: str) -> Path:
-        """A file beside the graph."""
-        return self.path / "assets.extra" / name
+    def find_extra(self, name: str) -> Path:
+        """Returns the path of a file in the export's assets.extra."""
+        return self.path / EXTRA_FOLDER / name
 
     @functools.cached_property
     def _signatures(self):
         import tensorflow as tf
 
-        tokenizer = self.extra("tokenizer.json")
-        if tokenizer.is_file() and metadata.read(tokenizer).get("kind") == "wordpiece":
+        tokenizer = self.find_extra(TOKENIZER)
+        if tokenizer.is_file() and read_json(tokenizer).get("kind") == "wordpiece":
             import tensorflow_text  # noqa: F401, registers operations of the graph
         try:
             return tf.saved_model.load(str(self.path), tags=["serve"]).signatures
         except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
             raise UserError(
-                f"{self.path}: this is no SavedModel that TensorFlow can load: {line(str(error))}"
+                f"{self.path}: this is not a SavedModel that TensorFlow can load: {one_line(error)}"
             ) from error

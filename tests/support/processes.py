@@ -1,0 +1,83 @@
+"""Python programs in processes of their own, without 5 s of importing TensorFlow for each."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from support.paths import ROOT
+
+# has TensorFlow imported and not yet used, and calls Python in a fork of itself, time after time
+SERVER = """
+import json, os, runpy, sys, traceback
+from zoo.commands.runner import import_tensorflow
+import_tensorflow()
+import keras, tensorflow_datasets
+from zoo.exporting import format_scores, saved_model
+from zoo.training import loop
+for line in sys.stdin:
+    arguments, folder, environment, files = json.loads(line)
+    child = os.fork()
+    if child:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    for number, file in enumerate(files):
+        os.dup2(os.open(file, os.O_RDWR), number)
+    sys.stdin, code = open(0), 0
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.path[0] = folder
+    try:
+        option, what, *rest = arguments
+        sys.modules.pop(what, None)
+        sys.argv = [option, *rest] if option == "-c" else [what, *rest]
+        if option == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        elif option == "-c":
+            exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            sys.argv = arguments
+            runpy.run_path(option, run_name="__main__")
+    except SystemExit as exit:
+        code = exit.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+"""
+
+
+class PythonServer:
+    """Runs `python -m MODULE ...`, `python -c CODE ...` or `python FILE ...` in forks of itself.
+
+    Args:
+        folder: A folder for the programs' standard streams.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._parent = subprocess.Popen(
+            [sys.executable, "-c", SERVER],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def run(self, *arguments, cwd=ROOT, input="", **environment) -> subprocess.CompletedProcess:
+        """Runs a program to its end."""
+        files = [self._folder / name for name in ("stdin", "stdout", "stderr")]
+        for file, text in zip(files, (input, "", ""), strict=True):
+            file.write_text(text)
+        request = [[*map(str, arguments)], str(cwd), environment, [*map(str, files)]]
+        print(json.dumps(request), file=self._parent.stdin, flush=True)
+        code = int(self._parent.stdout.readline())
+        return subprocess.CompletedProcess(arguments, code, *(f.read_text() for f in files[1:]))
+
+    def stop(self) -> None:
+        """Ends the server."""
+        self._parent.stdin.close()
+        self._parent.wait()

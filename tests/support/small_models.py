@@ -1,0 +1,16 @@
+"""A small build of every model that has more than a head: the hyperparameters by its name."""
+
+SMALL = {
+    "bert": {"vocabulary_size": 30},
+    "cnn": {"filters": (4, 8), "dense": 8},
+    "fasttext": {"vocabulary_size": 30, "buckets": 50},
+    "gru": {"vocabulary_size": 30, "width": 6, "embedding": 5},
+    "lenet5": {},
+    "lstm": {"vocabulary_size": 30, "width": 6, "embedding": 5},
+    "mlp": {"hidden": (16, 8)},
+    "resnet20": {"width": 2, "blocks": 1},
+    "rnn": {"vocabulary_size": 30, "width": 6, "embedding": 5},
+    "textcnn": {"vocabulary_size": 30, "embedding": 5, "filters": 3},
+    "transformer": {"vocabulary_size": 30, "width": 8, "heads": 2, "depth": 2, "feed_forward": 16},
+    "vgg11": {},
+}

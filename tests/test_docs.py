@@ -1,0 +1,258 @@
+"""README.md and docs/ are true: their commands and their code run, their tables are today's."""
+
+import inspect
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.files import read_few, write_image
+from support.paths import ROOT
+
+import zoo
+from benchmarks import contenders
+from zoo.commands import train as train_command
+from zoo.data import loading
+from zoo.data.sources import tfds
+from zoo.data.spec import Spec, Tokenizer
+from zoo.evaluation import mistakes
+from zoo.pretrained.store import describe_weights
+from zoo.registry import _ENTRIES
+
+PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
+TEXT = "\n".join(PAGES.values())
+CONSOLE = list(
+    dict.fromkeys(
+        line.removeprefix("$ ").replace("python train.py", "zoo train")
+        for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    )
+)
+
+
+def find_commands(*names: str) -> list[str]:
+    pattern = rf"(echo .* \| )?zoo ({'|'.join(names)})\b"
+    return [line for line in CONSOLE if re.match(pattern, line)]
+
+
+TRAIN, LAUNCH = find_commands("train"), find_commands("launch")
+SERVING, EVALUATE = find_commands("predict", "check", "label"), find_commands("evaluate", "results")
+SHIPPED = [(model, one) for model in zoo.list_models() for one in describe_weights(model)]
+TOKENS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
+CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+PLUGIN = next(code for code in CODE if "@zoo.register" in code)
+CLIENT = next(code for code in CODE if "Client(" in code)
+
+
+@pytest.fixture
+def user_folder(train):
+    """The files that the commands name, in the current folder."""
+    random = np.random.default_rng(0)
+    for i in range(40):
+        pixels = random.integers(0, 256, (70, 80, 3), "uint8")
+        write_image(Path("photos", "cat" if i % 2 else "dog", f"{i}.jpg"), pixels)
+    numbers = random.normal(size=(80, 3))
+    frame = pd.DataFrame(numbers, columns=["weight", "power", "price"])
+    frame.to_csv("cars.csv", index=False)
+    frame.assign(species=np.where(frame.price > 0, "rose", "lily")).to_csv(
+        "flowers.csv", index=False
+    )
+    reviews = [("a good film", 5), ("a dull play", 1), ("not so good", 2), ("great fun", 4)] * 15
+    pd.DataFrame(reviews, columns=["review", "stars"]).to_csv("reviews.csv", index=False)
+    pairs = [("it rains", "rain falls", 1), ("it rains", "it is dry", 0)] * 30
+    pd.DataFrame(pairs, columns=["a", "b", "same"]).to_csv("pairs.csv", index=False)
+    questions = pd.DataFrame(pairs, columns=["first", "second", "same"])
+    questions.to_json("questions.jsonl", orient="records", lines=True)
+    Path("configs").symlink_to(ROOT / "configs")
+    Path("my_models.py").write_text(PLUGIN)
+    return train
+
+
+def test_every_command_is_run_by_a_test_or_by_make():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    rest = [line for line in CONSOLE if line not in TRAIN + SERVING + LAUNCH + EVALUATE]
+    assert rest[0].startswith("git clone")
+    for line in rest[1:]:
+        # the files for docker are tested in tests/serving/test_server_config.py, those for clusters
+        # in tests/test_kubernetes.py
+        elsewhere = ("(cd saved_models && docker", "curl", "kubectl", "TF_CONFIG=")
+        if not line.startswith(elsewhere):
+            program, target = line.split()
+            assert program == "make" and target in targets
+    assert len(TRAIN) >= 20 and len(SERVING) >= 9 and LAUNCH and len(EVALUATE) >= 5
+
+
+def name_model(command: str) -> str:
+    return re.search(r"--model=(\w+)|configs/([a-z0-9]+)|--recipe=|$", command).group()
+
+
+# the others differ only in what comes before the export
+EXPORTED = {name_model(command): command for command in reversed(TRAIN)}.values()
+
+
+@pytest.mark.parametrize("command", TRAIN)
+def test_train_command(command, user_folder, tfds_dir, bert_preset, monkeypatch):
+    """To the end once for each model, otherwise to the end of the training."""
+    if command not in EXPORTED:
+        monkeypatch.setattr(mistakes, "evaluate_model", lambda *_: {})
+        monkeypatch.setattr(train_command, "publish", lambda *_: None)
+    monkeypatch.setattr(tfds, "_is_reachable", lambda urls: False)
+    monkeypatch.setattr(loading, "read_data", read_few(loading.read_data))
+    flags = shlex.split(command.replace("all_minilm_l6_v2_en", bert_preset))[2:]
+    if "--weights=runs/lstm-imdb_reviews" in flags:
+        before = ["--run_dir=runs/lstm-imdb_reviews", "--hparam=width=4", "--epochs=1"]
+        assert user_folder(*(f for f in flags if "--weights" not in f), *before)[0] == 0
+    extra = [f"--data_dir={tfds_dir}", "--epochs=1", "--nojit_compile"]
+    if not any(word in command for word in ("csv:", "jsonl:", "folder:", "--train_split")):
+        extra.append("--train_split=train[:5%]")
+    if "--flagfile" in command or "--recipe" in command:
+        extra.append("--dataset=mnist_5k")
+    code, out, err = user_folder(*flags, *extra)
+    assert code == 0, err
+    assert not err or re.match(r"train.py: warning: the default dataset \w+ was replaced", err)
+    if "--list" in flags or "--help" in flags:
+        assert "cnn" in out
+    elif command in EXPORTED:
+        assert Path(out.splitlines()[-1], "saved_model.pb").is_file()
+    else:
+        assert "epoch 1/1" in out
+    _ENTRIES.pop("tiny", None)
+
+
+def test_serving_commands(python, tmp_path):
+    """Against exports of small models; commands that name a server find none there."""
+    spec = Spec("text", (8,), ("neg", "pos"), tokenizer=Tokenizer("words", TOKENS, 8))
+    lstm = zoo.get("lstm", vocabulary_size=len(TOKENS), width=4, embedding=4)
+    version = zoo.export(lstm, tmp_path / "saved_models/lstm", spec=spec)
+    shutil.copytree(version, version.with_name("2"))
+    cnn = zoo.get("cnn", input_shape=(20, 20, 3), filters=(2,), dense=4)
+    zoo.export(cnn, tmp_path / "saved_models/cnn")
+    for path in re.findall(r"photos/\S+", " ".join(SERVING)):
+        write_image(tmp_path / path, np.zeros((30, 40, 3), "uint8"))
+    (tmp_path / "reviews.txt").write_text("a fine film\nno fun\n")
+    for line in SERVING:
+        typed, _, command = line.rpartition(" | ")
+        arguments = ["-m", *shlex.split(command)]
+        done = python(*arguments, cwd=tmp_path, input=typed.removeprefix("echo ").strip('"'))
+        if "--server" in line:
+            assert done.returncode == 2 and "localhost:8501" in done.stderr, done.stderr
+            assert done.stderr.count("\n") == 1
+        else:
+            assert done.returncode == 0 and done.stdout, done.stderr
+    in_process = CLIENT.replace(', server="localhost:8501"', "")
+    assert in_process != CLIENT
+    done = python("-c", in_process, cwd=tmp_path)
+    assert done.returncode == 0 and "pos" in done.stdout, done.stderr
+
+
+def test_evaluate_commands(python, user_folder, tfds_dir):
+    """After two short trainings; commands that name a server find none there."""
+    for number in (1, 2):
+        flags = ("--model=cnn", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", f"--seed={number}")
+        code, _, err = user_folder(*flags, "--epochs=1", "--train_split=train[:10%]")
+        assert code == 0, err
+    for line in EVALUATE:
+        more = ["--epochs=1", "--nojit_compile"] if "--kfold" in line else []
+        arguments = ["-m", *shlex.split(line), *more]
+        done = python(*arguments, cwd=Path.cwd(), TFDS_DATA_DIR=str(tfds_dir))
+        if "--server" in line:
+            assert done.returncode == 2 and "localhost:8501" in done.stderr, done.stderr
+            assert done.stderr.count("\n") == 1
+        else:
+            assert done.returncode == 0 and done.stdout, done.stderr
+    assert Path("results/results.csv").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize("code", [code for code in CODE if code not in (PLUGIN, CLIENT)])
+def test_code_runs_as_it_stands(code, python, tmp_path):
+    done = python("-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr, done.stderr
+
+
+def test_tables_of_weights():
+    rows = re.findall(r"^\| `([\w/]+)` \| ([\d.]+%) \| ([\d,]+) kB \|", TEXT, re.MULTILINE)
+    assert rows == [
+        (f"{model}/{one.name}", f"{one.accuracy:.2%}", f"{one.size / 1e3:,.0f}")
+        for model, one in SHIPPED
+    ]
+    for _, one in SHIPPED:
+        assert f"`{one.name}`: {one.accuracy:.2%}, {one.size / 1e3:,.0f} kB" in PAGES["README.md"]
+
+
+def test_table_of_models():
+    rows = re.findall(r"^\| `(\w+)` \| [\w, ]+ \| ([\d,]+) \|", PAGES["README.md"], re.MULTILINE)
+    assert dict(rows) == {name: f"{zoo.describe(name).parameters:,}" for name in zoo.list_models()}
+
+
+def test_readme_is_a_face():
+    assert 180 <= len(PAGES["README.md"].splitlines()) <= 220
+    for page, text in PAGES.items():
+        folder = ROOT if page == "README.md" else ROOT / "docs"
+        for link in re.findall(r"\]\((?!http|#)([^)#]+)", text):
+            assert (folder / link).exists(), f"{page}: {link}"
+
+
+def test_benchmark_runs_in_small(python, tmp_path):
+    arguments = ("--models=mlp", "--rounds=1", "--examples=1000", f"--out={tmp_path}")
+    done = python("-m", "benchmarks.compare", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "| mlp | 128 |" in done.stdout
+    assert done.stdout.strip() in (tmp_path / "RESULTS.md").read_text()
+    assert (tmp_path / "results.png").stat().st_size > 5_000
+
+
+def test_speeds_are_those_of_the_benchmarks_results():
+    lines = (ROOT / "benchmarks/RESULTS.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 2 + len(contenders.BATCH) and all(row in TEXT for row in rows)
+
+
+def test_benchmark_of_prediction_runs_in_small(python):
+    arguments = ("--model=lenet5", "--examples=300", "--rounds=1")
+    done = python("-m", "benchmarks.prediction", *arguments)
+    assert done.returncode == 0, done.stderr
+    names = ["keras", "load_pretrained", "export", "one"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == names
+
+
+def test_benchmarks_models_are_of_the_sizes_they_say():
+    """The zoo's, Keras' and PyTorch's count the same, but for PyTorch's second bias of its LSTM."""
+    for family in contenders.BATCH:
+        contenders.EXAMPLES[family] = 64
+        zoo_epoch, keras_epoch = contenders.zoo(family), contenders.keras(family)
+        counts = [
+            inspect.getclosurevars(epoch).nonlocals["model"].count_params()
+            for epoch in (zoo_epoch, keras_epoch)
+        ]
+        assert counts[0] == counts[1], family
+
+
+@pytest.mark.parametrize("model", ["perceptron", "fasttext"])
+def test_benchmark_of_signatures_runs_in_small(model, python):
+    done = python("-m", "benchmarks.signatures", f"--model={model}", "--calls=2")
+    assert done.returncode == 0, done.stderr
+    assert {"keras", "serving_default", "classify", "top_k"} <= set(done.stdout.split())
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.14"])
+def test_make_refuses_other_pythons_in_one_line(version, tmp_path):
+    fake = tmp_path / "python"
+    major, minor = version.split(".")
+    pretend = f"import sys; sys.version_info = ({major}, {minor}); exec(sys.argv[1])"
+    fake.write_text(
+        f'#!/bin/sh\n[ "$1" = -V ] && echo "Python {version}.1" && exit\n'
+        f'exec {sys.executable} -c "{pretend}" "$2"\n'
+    )
+    fake.chmod(0o755)
+    make = ["make", "--no-print-directory", "train", f"PYTHON={fake}", f"VENV={tmp_path}/venv"]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True)
+    ours, *make_says = done.stderr.splitlines()
+    assert ours.startswith("TensorFlow 2.21 needs Python 3.10 to 3.13") and version in ours
+    assert done.returncode == 2 and len(make_says) == 1 and not (tmp_path / "venv").exists()

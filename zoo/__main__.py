@@ -1,0 +1,48 @@
+"""The command `zoo`, which `python -m zoo` runs as well."""
+
+import contextlib
+import importlib
+import sys
+
+from zoo.schema import suggest_closest
+
+COMMANDS = {
+    "train": "Trains a model on a dataset, scores it, and exports it for TF Serving.",
+    "evaluate": "Scores a run, an export or a server on any dataset, or cross-validates a recipe.",
+    "predict": "Predicts with an exported model, in this process or by asking TF Serving.",
+    "check": "Verifies an export, or a server that serves it.",
+    "label": "Labels a version of an exported model, such as stable or canary.",
+    "launch": "Starts several workers on this machine that train one model together.",
+    "results": "Compares finished runs in a table and a plot.",
+    "publish": "Adds the weights of a finished run to the package.",
+}
+
+
+def main() -> None:
+    """Runs the command that the first word names."""
+    name, *argv = sys.argv[1:] or ["--help"]
+    if name in ("--help", "-h", "help"):
+        with contextlib.suppress(BrokenPipeError):  # `zoo | head` closes the pipe
+            print(format_commands(), flush=True)
+        return
+    if name not in COMMANDS:
+        closest = suggest_closest(name, COMMANDS)
+        print(
+            f"zoo: no command is named {name!r}.{closest} Commands: {', '.join(COMMANDS)}",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    from zoo.commands.runner import run_command
+
+    run_command(importlib.import_module(f"zoo.commands.{name}"), argv)
+
+
+def format_commands() -> str:
+    """Returns the text of `zoo --help`: the commands, one per line."""
+    lines = [f"  {name:9} {summary}" for name, summary in COMMANDS.items()]
+    usage = "usage: zoo COMMAND [FLAGS]\n\nKeras models from a name to a served SavedModel.\n"
+    return "\n".join([usage, *lines, "", "zoo COMMAND --help shows the flags of a command."])
+
+
+if __name__ == "__main__":
+    main()

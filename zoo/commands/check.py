@@ -1,0 +1,88 @@
+"""Verifies an export by calling it as TF Serving does.
+
+zoo check saved_models/cnn/1        one version
+zoo check saved_models/cnn          the newest version
+zoo check saved_models/cnn --server=localhost:8501 --grpc=localhost:8500
+                                    also the answers of a server that serves it
+
+The graph is loaded as TF Serving loads it, each signature is called with the export's warm-up
+requests, and the outputs are compared with the Keras model's: they may differ by 1e-5 at most.
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from zoo.commands.flags import under_heading
+from zoo.commands.help import format_help
+from zoo.commands.runner import import_tensorflow
+from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from zoo.serving.client import Client
+
+FLAGS = flags.FlagValues()
+WORDS = "DIR"
+CHECK = under_heading(FLAGS, "Check")
+
+# fmt: off
+flags.DEFINE_string("server", None, "HOST:PORT of TF Serving's REST API, to check it too.", **CHECK)
+flags.DEFINE_string("grpc", None, "HOST:PORT of TF Serving's gRPC API, to check it too.", **CHECK)
+# fmt: on
+
+
+def main(path: str) -> None:
+    """Verifies a version, and the servers of --server and --grpc."""
+    import_tensorflow()
+    from zoo.exporting.loading import find_version
+    from zoo.exporting.verification import VerificationError, verify_export
+    from zoo.serving.client import Client
+
+    version = find_version(path)
+    try:
+        lines = verify_export(version)
+        for api, address in (("REST", FLAGS.server), ("gRPC", FLAGS.grpc)):
+            if address:
+                if not re.fullmatch("[0-9]{1,18}", version.name):
+                    raise UserError(
+                        f"{version}: the name of the folder is not a number, so no server can "
+                        "serve it as a version: check it without --server and --grpc"
+                    )
+                server = {"server": address} if api == "REST" else {"grpc": address}
+                client = Client(version.parent.name, version=int(version.name), **server)
+                lines += [f"{api} {line}" for line in _check_server(version, client)]
+    except VerificationError as error:
+        raise UserError(f"{version}: {error}") from error
+    print(*lines, sep="\n")
+
+
+def format_help_text() -> str:
+    """Returns the text of --help."""
+    return format_help(__doc__, FLAGS)
+
+
+def _check_server(version: Path, client: "Client") -> list[str]:
+    """Sends the warm-up records to a server, and compares its outputs with the Keras model's.
+
+    Returns:
+        A line with the result for each signature.
+
+    Raises:
+        VerificationError: if the outputs differ.
+    """
+    from zoo.exporting.loading import open_source
+    from zoo.exporting.reference import make_reference
+    from zoo.exporting.verification import compare_outputs
+    from zoo.exporting.warmup import read_warmup
+
+    source = open_source(version)
+    reference = make_reference(source.model, source.spec)
+    records = read_warmup(version)
+    lines = []
+    for name in dict.fromkeys(signature for signature, _ in records):
+        batches = [inputs for signature, inputs in records if signature == name]
+        calls = [(x, client.predict(x, name), reference(name, x)) for x in batches]
+        lines.append(compare_outputs(name, calls))
+    return lines

@@ -1,0 +1,297 @@
+"""Scores any model on any dataset, or cross-validates a recipe.
+
+zoo evaluate --model=cnn --weights=mnist --dataset=mnist      weights that ship with the package
+zoo evaluate --weights=runs/lstm-imdb_reviews                 a run, on its own dataset
+zoo evaluate --weights=saved_models/cnn/2 --dataset=mnist --split=validation
+zoo evaluate --model=cnn --server=localhost:8501 --dataset=mnist
+zoo evaluate --model=mlp --dataset=csv:flowers.csv --label=species --kfold=5
+
+--weights takes a run, an export, a .keras file, or with --model the name of weights that ship with
+the package. Your own files are split as in training if --label, --text, --holdout and --seed are
+the same. --kfold trains the model from scratch for each fold, with the same flags as `zoo train`,
+--recipe and --flagfile included.
+"""
+
+import dataclasses
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from zoo.commands.flags import (
+    define_model_flags,
+    read_data_config,
+    read_model,
+    read_settings,
+    under_heading,
+)
+from zoo.commands.help import format_help
+from zoo.commands.runner import command_line, import_tensorflow, print_warning
+from zoo.errors import UserError
+from zoo.pretrained.store import resolve_weights
+from zoo.registry import load_plugin
+from zoo.storage.atomic import make_output_folder
+from zoo.storage.filenames import METRICS
+
+if TYPE_CHECKING:
+    from zoo.data.config import DataConfig
+    from zoo.data.spec import Spec
+    from zoo.data.splits import Data, Split
+    from zoo.evaluation.predictions import Predictions
+    from zoo.training.finetuning import Source
+
+FLAGS = flags.FlagValues()
+WORDS = ""
+EVALUATION = under_heading(FLAGS, "Evaluation")
+
+define_model_flags(FLAGS)
+# fmt: off
+flags.DEFINE_string("weights", None, "What to score: a run, an export, a .keras file, or a name "
+                    "of weights that ship with the package.", **EVALUATION)
+flags.DEFINE_string("server", None, "HOST:PORT of TF Serving's REST API, to score the model there.",
+                    **EVALUATION)
+flags.DEFINE_string("grpc", None, "HOST:PORT of TF Serving's gRPC API, for the same.",
+                    **EVALUATION)
+flags.DEFINE_enum("split", "test", ("test", "validation", "train"), "Split to score, as "
+                  "`zoo train` divides the dataset.", **EVALUATION)
+flags.DEFINE_string("out", None, "Folder for metrics.json, card.md and plots. By default "
+                    "evaluations/<model>-<dataset>-<split>.", **EVALUATION)
+flags.DEFINE_integer("seed", None, "Seed of the held-out rows, the folds and, with --kfold, the "
+                     "training. By default the seed of the run, or else 0.", 0, 2**31 - 1,
+                     **EVALUATION)
+flags.DEFINE_integer("kfold", None, "Number of folds of the training split; each is scored once, "
+                     "by a model that was trained on the others.", 2, **EVALUATION)
+# fmt: on
+
+_NO_DATA = "no dataset: choose one with --dataset, such as --dataset=mnist"
+_BATCH_SIZE = 64  # where --batch_size is not given
+
+
+def main() -> None:
+    """Scores the model that the flags describe, or cross-validates its recipe."""
+    if FLAGS.plugin:
+        load_plugin(FLAGS.plugin)
+    sources = [f"--{name}" for name in ("weights", "server", "grpc") if FLAGS[name].value]
+    if FLAGS.kfold:
+        if sources:
+            raise UserError(
+                f"{sources[0]} and --kfold: --kfold trains the model from scratch: omit one of them"
+            )
+        _cross_validate()
+        return
+    if len(sources) != 1:
+        raise UserError(
+            f"{' and '.join(sources) or 'nothing to score'}: pass one of --weights, --server and "
+            "--grpc (or --kfold)"
+        )
+    config = read_data_config(FLAGS, seed=FLAGS.seed or 0)
+    if not FLAGS.weights and not FLAGS.model:
+        raise UserError(f"{sources[0]}: choose a model of the server with --model=NAME")
+    if not FLAGS.weights and not FLAGS.dataset:
+        raise UserError(_NO_DATA)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
+    import_tensorflow()
+    if FLAGS.weights:
+        _evaluate_weights(config)
+    else:
+        _evaluate_server(config)
+
+
+def format_help_text() -> str:
+    """Returns the text of --help."""
+    return format_help(__doc__, FLAGS)
+
+
+def _evaluate_weights(config: "DataConfig") -> None:
+    """Scores the model of --weights in this process."""
+    from zoo.data.loading import read_data
+    from zoo.data.memory import default_memory_budget, load_into_memory, report_unreadable_files
+    from zoo.data.text_encoding import tokenize_splits
+    from zoo.evaluation.compatibility import check_compatibility, describe_leak
+    from zoo.evaluation.macs import count_multiply_adds
+    from zoo.evaluation.predictions import predict_split
+
+    source = _open_weights()
+    spec, record, model = source.spec, source.record, source.model
+    if spec.is_text and source.tokenizer is None:
+        raise UserError(
+            f"weights={FLAGS.weights}: this model reads texts, but there is no tokenizer.json next "
+            "to it: pass a run or an export instead"
+        )
+    data = read_data(_complete_config(config, source))
+    check_compatibility(FLAGS.weights, spec, data, named="spec" in record)
+    print_warning(describe_leak(record, data, FLAGS.split))
+    name = str(record.get("model", model.name))
+    out, raw = _make_folder(name, data), getattr(data, FLAGS.split)
+    with report_unreadable_files(data.spec, raw):
+        splits, spec = {"": raw}, data.spec
+        if source.tokenizer:
+            splits, spec = tokenize_splits(splits, spec, source.tokenizer)
+        budget = config.memory_budget
+        budget = default_memory_budget() if budget is None else budget
+        split = load_into_memory(splits, spec, budget)[""]
+        predictions = predict_split(model, split, spec, FLAGS.batch_size or _BATCH_SIZE)
+        facts = {
+            "weights": FLAGS.weights,
+            "parameters": model.count_params(),
+            "multiply_adds": count_multiply_adds(model, spec.shape),
+        }
+        examples = raw if spec.is_text else split
+        _write_evaluation(name, data, predictions, examples, out, facts, record)
+
+
+def _open_weights() -> "Source":
+    """Loads the model of --weights.
+
+    Raises:
+        UserError: if there is no such model, or it is not the model of --model.
+    """
+    from zoo.exporting.loading import open_source
+
+    weights = FLAGS.weights
+    if not FLAGS.model and not Path(os.path.expanduser(weights)).exists():
+        raise UserError(
+            f"weights={weights}: there is no such run, export or .keras file; weights that ship "
+            "with the package also need --model"
+        )
+    source = open_source(resolve_weights(FLAGS.model or "", weights))
+    model = source.record.get("model", FLAGS.model)
+    if FLAGS.model and model != FLAGS.model:
+        raise UserError(
+            f"weights={weights}: the model is {model!s:.50}, not {FLAGS.model}: omit --model"
+        )
+    return source
+
+
+def _complete_config(config: "DataConfig", source: "Source") -> "DataConfig":
+    """Returns the config with defaults from the source: dataset, image size and seed."""
+    name = config.name or source.record.get("dataset")
+    if not isinstance(name, str):
+        raise UserError(_NO_DATA)
+    seed = source.record.get("seed") if FLAGS.seed is None else FLAGS.seed
+    return dataclasses.replace(
+        config,
+        name=name,
+        image_size=config.image_size or _find_image_size(source.spec),
+        seed=seed if isinstance(seed, int) else 0,
+    )
+
+
+def _find_image_size(spec: "Spec") -> tuple[int, int] | None:
+    """Returns the (rows, columns) of the images that a model reads; None for other data."""
+    return (spec.shape[0], spec.shape[1]) if spec.kind == "image" else None
+
+
+def _evaluate_server(config: "DataConfig") -> None:
+    """Scores the model of --model on the server of --server or --grpc."""
+    from zoo.data.loading import read_data
+    from zoo.data.memory import report_unreadable_files
+    from zoo.evaluation.compatibility import check_compatibility
+    from zoo.serving.client import Client
+    from zoo.serving.remote_split import predict_split_remotely
+
+    client = Client(FLAGS.model, server=FLAGS.server, grpc=FLAGS.grpc)
+    spec = client.spec()
+    size = config.image_size or _find_image_size(spec)
+    data = read_data(dataclasses.replace(config, image_size=size))
+    address = FLAGS.server or FLAGS.grpc
+    check_compatibility(f"{FLAGS.model} of {address}", spec, data, named=False)
+    out, split = _make_folder(FLAGS.model, data), getattr(data, FLAGS.split)
+    with report_unreadable_files(data.spec, split):
+        predictions = predict_split_remotely(
+            client, split, data.spec, FLAGS.batch_size or _BATCH_SIZE
+        )
+        _write_evaluation(FLAGS.model, data, predictions, split, out, {"server": address}, {})
+
+
+def _cross_validate() -> None:
+    """Cross-validates the recipe, and prints and writes the scores."""
+    entry, hparams, recipe = read_model(FLAGS)
+    seed = FLAGS.seed or 0
+    config = read_data_config(FLAGS, entry, hparams.get("preset", ""), seed)
+    import_tensorflow()
+    from zoo.data.loading import dataset_slug, prepare_data, read_data
+    from zoo.evaluation.cross_validation import format_fold_summary, score_folds, summarize_folds
+    from zoo.evaluation.record import describe_machine, format_scores
+    from zoo.storage.json_files import write_json
+    from zoo.training.building import check_recipe, shrink_batch_size
+
+    data = read_data(config)
+    print_warning(data.note)
+    check_recipe(recipe, data.spec)
+    slug = dataset_slug(data.name)
+    out = make_output_folder(FLAGS.out or f"evaluations/{entry.name}-{slug}-kfold")
+    count = FLAGS.kfold
+    fold_examples = len(data.train) * (count - 1) // count
+    recipe = shrink_batch_size(recipe, fold_examples, set(read_settings(FLAGS)))
+    options = {"count": count, "seed": seed, "directory": out}
+    options["prepare"] = functools.partial(prepare_data, config=config)
+    fold_scores, folds = score_folds(entry, hparams, recipe, data, **options), []
+    for title in (f"fold {number}/{count}" for number in range(1, count + 1)):
+        print(title, flush=True)
+        folds.append(next(fold_scores))
+        print(format_scores(folds[-1], title), flush=True)
+    record = {
+        "model": entry.name,
+        "hyperparameters": hparams,
+        "recipe": dataclasses.asdict(recipe),
+        "dataset": data.name,
+        "dataset_version": data.version,
+        "note": data.note,
+        "seed": seed,
+        **summarize_folds(folds, data.spec),
+        "folds": folds,
+        **describe_machine(),
+        "command": command_line(),
+    }
+    write_json(out / METRICS, record)
+    print(format_fold_summary(record))
+    print(f"cross-validation: {out / METRICS}")
+
+
+def _make_folder(model: str, data: "Data") -> Path:
+    """Creates the folder of --out, or the default one, and returns it."""
+    from zoo.data.loading import dataset_slug
+
+    default = f"evaluations/{model}-{dataset_slug(data.name)}-{FLAGS.split}"
+    return make_output_folder(FLAGS.out or default)
+
+
+def _write_evaluation(
+    model: str,
+    data: "Data",
+    predictions: "Predictions",
+    split: "Split",
+    out: Path,
+    facts: dict[str, Any],
+    training_record: dict[str, Any],
+) -> None:
+    """Scores the predictions, and writes and prints the scores.
+
+    `facts` are further entries of metrics.json. The split has texts as strings.
+    """
+    from zoo.evaluation.mistakes import score_and_plot
+    from zoo.evaluation.model_card import write_card
+    from zoo.evaluation.record import describe_machine, format_scores
+    from zoo.evaluation.scores import format_score_table
+    from zoo.storage.json_files import write_json
+
+    evaluation = {
+        "model": model,
+        **facts,
+        "dataset": data.name,
+        "dataset_version": data.version,
+        "split": FLAGS.split,
+        "from": data.splits[FLAGS.split],
+        "scores": score_and_plot(predictions, split, data.spec, FLAGS.split, out),
+        **describe_machine(),
+        "command": command_line(),
+    }
+    write_json(out / METRICS, evaluation)
+    write_card(out, training_record, evaluation)
+    print(f"{model} on {data.name}, {FLAGS.split} split ({evaluation['from']})")
+    print(*format_score_table(evaluation["scores"]), sep="\n")
+    print(format_scores(evaluation["scores"], FLAGS.split))
+    print(f"evaluation: {out}  (card.md, metrics.json, ...)")

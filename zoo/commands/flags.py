@@ -1,0 +1,231 @@
+"""Flags that several commands share, and functions that read them."""
+
+import dataclasses
+import itertools
+import os
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import docstring_parser
+from absl import flags
+
+from zoo import models  # noqa: F401, registers the built-in models
+from zoo.data.config import DataConfig, parse_image_size, parse_text_columns
+from zoo.errors import UserError, one_line
+from zoo.recipe import Recipe
+from zoo.registry import Entry, find_entry, load_plugin
+from zoo.schema import parse_literal, suggest_closest
+
+CONFIGS = Path(__file__).parent.parent / "configs"  # the recipes that ship, as flagfiles
+TRAINING = "Training"  # heading of the settings of a recipe
+
+_DEFINERS: dict[type, Callable] = {
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_bool,
+    str: flags.DEFINE_string,
+}
+
+
+def under_heading(values: flags.FlagValues, title: str) -> dict[str, Any]:
+    """Returns the arguments that put an absl flag under a heading of --help."""
+    return {"flag_values": values, "module_name": title}
+
+
+def define_model_flags(values: flags.FlagValues) -> None:
+    """Defines the flags for a model, its data and its recipe."""
+    model = under_heading(values, "Model")
+    # fmt: off
+    flags.DEFINE_string("model", None, "Name of the model, such as cnn; --list shows all.", **model)
+    flags.DEFINE_multi_string("hparam", [], "NAME=VALUE of one of the model's hyperparameters, "
+                              "such as dropout=0.3.", **model)
+    flags.DEFINE_string("preset", None, "Pretrained weights for --model=bert: the name of a "
+                        "KerasHub preset, which is downloaded, or a folder.", **model)
+    flags.DEFINE_string("plugin", None, "Python module, or .py file, that registers more models.",
+                        **model)
+    flags.DEFINE_string("recipe", None, "Recipe that ships with the package, such as cnn_mnist: "
+                        "sets the model, the dataset and the training settings. Flags after it "
+                        "override its own.", **model)
+    # fmt: on
+    define_data_flags(values)
+    define_recipe_flags(values)
+
+
+def define_data_flags(values: flags.FlagValues) -> None:
+    """Defines the flags for a dataset, its splits and its tokenizer."""
+    data = under_heading(values, "Data")
+    # fmt: off
+    flags.DEFINE_string("dataset", None, "Name in TensorFlow Datasets (mnist, imdb_reviews, "
+                        "glue/mrpc, ...), folder:PATH with one folder of images per class, "
+                        "csv:PATH or jsonl:PATH. By default the model's own dataset.", **data)
+    flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets. By default "
+                        "$TFDS_DATA_DIR, or else ~/tensorflow_datasets.", **data)
+    flags.DEFINE_string("train_split", None, "TFDS split to train on, such as 'train[:90%]'.",
+                        **data)
+    flags.DEFINE_string("label", None, "Column to predict. Numbers with decimals make a "
+                        "regression, anything else makes classes.", **data)
+    flags.DEFINE_string("text", None, "Column of texts, or two columns A,B of text pairs. By "
+                        "default all columns but the label are numbers.", **data)
+    flags.DEFINE_enum("tokenizer", None, ("words", "characters", "wordpiece"), "How texts are "
+                      "split into tokens. By default words; wordpiece for bert.", **data)
+    flags.DEFINE_integer("vocabulary_size", 20_000, "Largest vocabulary, counted in the training "
+                         "texts.", 10, **data)
+    flags.DEFINE_integer("length", None, "Most tokens of a text; longer texts are cut. By default "
+                         "the length that 95% of the training texts have at most.", 4, **data)
+    flags.DEFINE_string("image_size", None, "ROWS,COLUMNS that all images are resized to, such as "
+                        "64,64. By default the median size, at most 224.", **data)
+    flags.DEFINE_float("holdout", 0.1, "Share of the training split that is held out as the "
+                       "validation split, and as the test split, where the dataset has none.",
+                       0.001, 0.5, **data)
+    flags.DEFINE_integer("memory_budget", None, "MiB of decoded data to load into memory; larger "
+                         "data are streamed. By default a quarter of the memory.", 0, **data)
+    # fmt: on
+
+
+def define_recipe_flags(values: flags.FlagValues) -> None:
+    """Defines a flag for each setting of a recipe; its default is None."""
+    training = under_heading(values, TRAINING)
+    documented = docstring_parser.parse(Recipe.__doc__ or "").params
+    meanings = {p.arg_name: one_line(p.description, 2_000) for p in documented}
+    for field in dataclasses.fields(Recipe):
+        kind = _base_type(field.type)
+        if typing.get_origin(kind) is typing.Literal:
+            choices = typing.get_args(kind)
+            flags.DEFINE_enum(field.name, None, choices, meanings[field.name], **training)
+            continue
+        _DEFINERS[kind](field.name, None, meanings[field.name], **training)
+
+
+def read_model(values: flags.FlagValues) -> tuple[Entry, dict[str, Any], Recipe]:
+    """Returns the model of --model, the hyperparameters that the flags set, and the recipe.
+
+    Raises:
+        UserError: if a name is unknown, a hyperparameter or setting is invalid, or the plug-in
+            cannot be imported.
+    """
+    if values.plugin:
+        load_plugin(values.plugin)
+    if values.model is None:
+        raise UserError("no model: choose one with --model, such as --model=cnn (see --list)")
+    entry = find_entry(values.model)
+    hparams = parse_hparams(values.hparam) | ({"preset": values.preset} if values.preset else {})
+    hparams = entry.check(hparams, entry.hyperparameters)
+    return entry, hparams, dataclasses.replace(entry.recipe, **read_settings(values))
+
+
+def read_settings(values: flags.FlagValues) -> dict[str, Any]:
+    """Returns the settings of the recipe that the flags set."""
+    names = (field.name for field in dataclasses.fields(Recipe))
+    return {name: values[name].value for name in names if values[name].value is not None}
+
+
+def read_data_config(
+    values: flags.FlagValues, entry: Entry | None = None, preset: str = "", seed: int = 0
+) -> DataConfig:
+    """Reads the flags for a dataset.
+
+    Args:
+        values: The flags.
+        entry: The model, for its default dataset and tokenizer.
+        preset: Pretrained BERT whose tokenizer is used.
+        seed: Seed for the choice of the held-out rows.
+
+    Raises:
+        UserError: if the image size or the columns of texts are invalid.
+    """
+    budget = values.memory_budget
+    return DataConfig(
+        name=values.dataset,
+        default=entry.dataset if entry else "",
+        data_dir=values.data_dir,
+        train_split=values.train_split,
+        text=parse_text_columns(values.text),
+        label=values.label,
+        image_size=parse_image_size(values.image_size),
+        holdout=values.holdout,
+        seed=seed,
+        tokenizer=values.tokenizer or (entry.tokenizer if entry else "words"),
+        preset=preset,
+        vocabulary_size=values.vocabulary_size,
+        length=values.length,
+        memory_budget=None if budget is None else budget << 20,
+    )
+
+
+def parse_hparams(items: Iterable[str]) -> dict[str, Any]:
+    """Reads ['dropout=0.5', 'filters=32,64'] as {"dropout": 0.5, "filters": (32, 64)}.
+
+    Raises:
+        UserError: if an item is not NAME=VALUE.
+    """
+    hparams = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not (name and equals):
+            raise UserError(f"--hparam={item}: expected NAME=VALUE, such as --hparam=dropout=0.5")
+        hparams[name.strip()] = parse_literal(value.strip())
+    return hparams
+
+
+def expand_recipe(argv: list[str]) -> list[str]:
+    """Replaces --recipe=NAME by --flagfile with the path of the recipe.
+
+    Raises:
+        UserError: if no recipe of this name ships with the package.
+    """
+    words = iter(argv)
+    expanded = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name.lstrip("-") != "recipe" or not word.startswith("-"):
+            expanded.append(word)
+            continue
+        recipe = value if equals else next(words, "")
+        known = sorted(path.stem for path in CONFIGS.glob("*.flags"))
+        if recipe not in known:
+            raise UserError(
+                f"--recipe={recipe}: no such recipe.{suggest_closest(recipe, known)} "
+                f"Known: {', '.join(known)}"
+            )
+        expanded.append(f"--flagfile={CONFIGS / recipe}.flags")
+    return expanded
+
+
+def find_config_name(argv: list[str]) -> str:
+    """Returns the name of the last recipe: "x" of --recipe=x or --flagfile=configs/x.flags."""
+    config = ""
+    for word, following in itertools.pairwise([*argv, ""]):
+        name, equals, value = word.partition("=")
+        value = value if equals else following
+        if name in ("--recipe", "-recipe"):
+            config = value
+        elif name in ("--flagfile", "-flagfile") and value.endswith(".flags"):
+            config = os.path.basename(value).removesuffix(".flags")
+    return config
+
+
+def format_flagfile(values: flags.FlagValues, resolved: dict[str, Any], command: str) -> str:
+    """Formats the flags as a flagfile that repeats a run.
+
+    Args:
+        values: The flags.
+        resolved: The final values of flags whose default depends on the model or the data.
+        command: The command line, which becomes a comment.
+    """
+    lines = [f"# {command}"]
+    for name, value in (values.flag_values_dict() | resolved).items():
+        for item in value if isinstance(value, list) else [value]:
+            if item not in (None, ""):
+                lines.append(f"--{name}={str(item).lower() if isinstance(item, bool) else item}")
+    return "\n".join(lines) + "\n"
+
+
+def _base_type(annotation: Any) -> Any:
+    """Returns int for Annotated[int, ...] and for int | None."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return typing.get_args(annotation)[0]
+    options = [a for a in typing.get_args(annotation) if a is not type(None)]
+    is_optional = len(options) < len(typing.get_args(annotation))
+    return _base_type(options[0]) if is_optional else annotation

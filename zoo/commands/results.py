@@ -1,0 +1,38 @@
+"""Compares finished runs in a table and a plot: results.csv and results.png.
+
+zoo results runs/*
+zoo results --out=results runs/cnn_mnist-0 runs/cnn_mnist-1 runs/cnn_mnist-2
+
+Runs that only differ in their seed become one row, with the mean and the sample standard deviation
+of their accuracies.
+"""
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from zoo.commands.flags import under_heading
+from zoo.commands.help import format_help
+from zoo.storage.atomic import make_output_folder
+
+FLAGS = flags.FlagValues()
+WORDS = "RUN..."
+OUTPUT = under_heading(FLAGS, "Output")
+
+flags.DEFINE_string("out", "results", "Folder for results.csv and results.png.", **OUTPUT)
+
+
+def main(*runs: str) -> None:
+    """Writes and prints the table of the runs."""
+    from zoo.evaluation.leaderboard import format_leaderboard, write_leaderboard
+
+    folder = make_output_folder(FLAGS.out)
+    rows = write_leaderboard([Path(os.path.expanduser(run)) for run in runs], folder)
+    print(*format_leaderboard(rows), sep="\n")
+    print(f"results: {folder / 'results.csv'}, {folder / 'results.png'}")
+
+
+def format_help_text() -> str:
+    """Returns the text of --help."""
+    return format_help(__doc__, FLAGS)

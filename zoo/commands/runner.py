@@ -1,0 +1,163 @@
+"""Runs a command: parses its flags, prints its help, and reports errors in one line."""
+
+import contextlib
+import importlib
+import io
+import logging
+import math
+import os
+import shlex
+import sys
+from types import ModuleType
+
+import absl.logging
+from absl import flags
+
+from zoo.commands.flags import expand_recipe
+from zoo.console import silence_stderr
+from zoo.errors import UserError, WorkerLostError, attach_path, explain_fault, one_line
+from zoo.schema import is_line
+from zoo.training.signals import Interrupted, raise_on_signals
+
+_HELP = ("--help", "-h", "-help", "--helpfull")
+_MAX_MESSAGE = 2_000  # characters; a message may quote the user's files
+
+
+def run_command(command: ModuleType, argv: list[str]) -> None:
+    """Parses the flags of a command and calls its `main`.
+
+    Errors end in one line on stderr. The exit code is 2 for user errors and for disks and files, 1
+    for too little memory and for a worker that does not respond, and 128 plus its number for a
+    signal. Other exceptions show their traceback.
+
+    Args:
+        command: A module of `zoo.commands`, with FLAGS, WORDS (names of its positional arguments,
+            as in "MODEL VERSION"; "FILE..." is any number), `main` and `format_help_text`.
+        argv: The command line after the name of the command.
+    """
+    raise_on_signals()
+    try:
+        help_flags = [word for word in argv if word in _HELP]
+        words = parse_flags(command, [word for word in argv if word not in _HELP])
+        if help_flags:
+            print(command.format_help_text(), flush=True)
+            return
+        _check_words(words, command.WORDS)
+        command.main(*words)
+        with attach_path("standard output"):
+            sys.stdout.flush()  # now, while a full disk can still be reported
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except flags.Error as error:
+        exit_with_error(f"{_shorten_message(error)} (see --help)")
+    except UserError as error:
+        exit_with_error(_shorten_message(error))
+    except WorkerLostError as error:
+        exit_with_error(_shorten_message(error), 1)
+    except Interrupted as error:
+        exit_with_error(str(error), 128 + error.signum)
+    except Exception as error:
+        fault = explain_fault(error)
+        if fault is None:
+            raise
+        exit_with_error(*fault)
+
+
+def parse_flags(command: ModuleType, argv: list[str]) -> list[str]:
+    """Parses the flags of a command, and returns its positional arguments.
+
+    Raises:
+        UserError: if a flagfile is not a text file, or a value is invalid.
+        flags.Error: if a flag does not exist, or its value has another type.
+    """
+    values = command.FLAGS
+    if command.WORDS:
+        values.set_gnu_getopt()  # flags may follow positional arguments
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            words = values([command.__name__, *expand_recipe(argv)])[1:]
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"--flagfile: expected a file of flags, one per line: {error}") from error
+    if circular := messages.getvalue():
+        raise UserError(f"--flagfile: {circular.split()[-1]} includes itself")
+    _check_values(values)
+    return words
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its start-up messages, unless TF_CPP_MIN_LOG_LEVEL is set."""
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    # the user cannot change what these warnings are about
+    logging.getLogger("tensorflow").setLevel("ERROR")
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
+        return
+    with silence_stderr():
+        importlib.import_module("tensorflow")
+
+
+def exit_with_error(message: str, code: int = 2) -> None:
+    """Prints one line on stderr and exits with the code."""
+    print(f"{program_name()}: {message}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def print_warning(message: str) -> None:
+    """Prints one line on stderr, if there is a message."""
+    if message:
+        line = _shorten_message(message)
+        print(f"{program_name()}: warning: {line}", file=sys.stderr, flush=True)
+
+
+def program_name() -> str:
+    """Returns the command as it was typed: "train.py", "zoo train" or "python -m zoo train"."""
+    program = os.path.basename(sys.argv[0])
+    if program.endswith(".py") and program != "__main__.py":
+        return program
+    return shlex.join([*_typed_program(), *sys.argv[1:2]])
+
+
+def command_line() -> str:
+    """Returns the whole command line as it was typed."""
+    return shlex.join([*_typed_program(), *sys.argv[1:]])
+
+
+def _shorten_message(error: object) -> str:
+    """Returns a message as one line; a long one without its middle, as the advice is at the end."""
+    line, half = one_line(error, sys.maxsize), _MAX_MESSAGE // 2
+    return line if len(line) <= _MAX_MESSAGE else f"{line[:half]} ... {line[-half:]}"
+
+
+def _typed_program() -> list[str]:
+    program = os.path.basename(sys.argv[0])
+    if program == "__main__.py":
+        return ["python", "-m", "zoo"]
+    return ["python", sys.argv[0]] if program.endswith(".py") else [program]
+
+
+def _check_words(words: list[str], expected: str) -> None:
+    if words and not expected:
+        raise UserError(f"{words[0]!r}: expected only flags, such as --model=cnn (see --help)")
+    if len(words) != len(expected.split()) and not expected.endswith("..."):
+        raise UserError(f"expected {expected}, got {' '.join(words) or 'nothing'} (see --help)")
+
+
+def _check_values(values: flags.FlagValues) -> None:
+    """Checks that texts have one line, and that numbers are finite and below 2**31.
+
+    Raises:
+        UserError: if a value is invalid.
+    """
+    for name, value in values.flag_values_dict().items():
+        for item in value if isinstance(value, list) else [value]:
+            # flags.txt has one flag per line
+            if isinstance(item, str) and not is_line(item):
+                raise UserError(f"--{name}={item!r}: expected one line of text")
+            if isinstance(item, float) and not math.isfinite(item):
+                raise UserError(f"--{name}={item}: expected a finite number")
+            if isinstance(item, int) and abs(item) >= 2**31:
+                # Python refuses to format integers of more than 4,300 digits
+                shown = item if item.bit_length() < 300 else "..."
+                raise UserError(f"--{name}={shown}: expected a smaller number")

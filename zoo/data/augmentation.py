@@ -1,0 +1,114 @@
+"""Random changes to batches of training images, which depend only on the seed given."""
+
+import math
+
+import tensorflow as tf
+
+from zoo.data.microbatches import MicroBatch
+
+
+def augment_batch(
+    images,
+    labels,
+    changes: dict[str, float],
+    seed: tf.Tensor,
+    microbatch: MicroBatch | None = None,
+):
+    """Augments one batch of images.
+
+    Args:
+        images: uint8 of shape (batch, rows, columns, channels).
+        labels: One-hot float32 of shape (batch, classes) for "mixup"; returned unchanged otherwise.
+        changes: Names and strengths of the changes, from `zoo.recipe.parse_augmentation`.
+        seed: int64 of shape (2,).
+        microbatch: Positions of the images in their batch; None if they are the whole batch. Each
+            image is changed as it would be in the whole batch. Not supported by "mixup", which
+            needs the neighbours of each image.
+
+    Returns:
+        (images, labels) of unchanged shapes and dtypes.
+    """
+    seeds = tf.unstack(tf.random.split(seed, 3))
+    if changes.keys() & {"shift", "rotation", "zoom", "flip", "crop"}:
+        images = _transform_images(images, changes, seeds[0], microbatch)
+    if "cutout" in changes:
+        images = _apply_cutout(images, int(changes["cutout"]), seeds[1], microbatch)
+    if "mixup" in changes:
+        images, labels = _apply_mixup(images, labels, changes["mixup"], seeds[2])
+    return images, labels
+
+
+def _transform_images(images, changes: dict[str, float], seed, microbatch: MicroBatch | None):
+    """Applies rotation, zoom, flip and shift as one bilinear transform about the image centre.
+
+    `crop` is the padded random crop of He et al. (2015), a shift by whole pixels.
+    """
+    rows, columns = images.shape[1:3]
+    seeds = iter(tf.unstack(tf.random.split(seed, 7)))
+
+    def draw(low, high):
+        return _draw_uniform(images, next(seeds), low, high, tf.float32, microbatch)
+
+    angle = draw(-1, 1) * math.radians(changes.get("rotation", 0))
+    scale = 1 + draw(-1, 1) * changes.get("zoom", 0)
+    mirror = tf.where(draw(0, 1) < (0.5 if "flip" in changes else 0), -1.0, 1.0)
+    down = draw(-1, 1) * changes.get("shift", 0) * rows
+    right = draw(-1, 1) * changes.get("shift", 0) * columns
+    crop = changes.get("crop", 0)
+    down += tf.floor(draw(-crop, crop + 1))
+    right += tf.floor(draw(-crop, crop + 1))
+
+    # input position = matrix @ (output position - centre) + centre + shift
+    centre_x, centre_y = (columns - 1) / 2, (rows - 1) / 2
+    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
+    xx, xy, yx, yy = cos * mirror, -sin, sin * mirror, cos
+    x0 = centre_x + right - xx * centre_x - xy * centre_y
+    y0 = centre_y + down - yx * centre_x - yy * centre_y
+    zero = tf.zeros_like(x0)
+    transformed = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack([xx, xy, x0, yx, yy, y0, zero, zero], axis=1),
+        output_shape=[rows, columns],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return tf.cast(tf.round(transformed), images.dtype)
+
+
+def _draw_uniform(images, seed, low, high, dtype, microbatch: MicroBatch | None):
+    """Draws one number per image, of shape (images,), as for the whole batch."""
+    if microbatch is None:
+        return tf.random.stateless_uniform([tf.shape(images)[0]], seed, low, high, dtype)
+    numbers = tf.random.stateless_uniform([microbatch.rows], seed, low, high, dtype)
+    return tf.gather(numbers, microbatch.row_indices)
+
+
+def _apply_cutout(images, side: int, seed, microbatch: MicroBatch | None):
+    """Blackens a square at a random centre, clipped at the border (DeVries and Taylor, 2017)."""
+    visible_by_axis = []
+    for size, axis_seed in zip(
+        images.shape[1:3], tf.unstack(tf.random.split(seed, 2)), strict=True
+    ):
+        centre = _draw_uniform(images, axis_seed, 0, size, tf.int32, microbatch)[:, None]
+        distance = tf.range(size)[None] - (centre - side // 2)
+        visible_by_axis.append((distance < 0) | (distance >= side))
+    visible_rows, visible_columns = visible_by_axis
+    visible = visible_rows[:, :, None, None] | visible_columns[:, None, :, None]
+    return images * tf.cast(visible, images.dtype)
+
+
+def _apply_mixup(images, labels, alpha: float, seed):
+    """Blends each example with its neighbour by Beta(alpha, alpha) (Zhang et al., 2018)."""
+    batch = tf.shape(images)[0]
+    first, second = tf.unstack(tf.random.split(seed, 2))
+    gamma_own = tf.random.stateless_gamma([batch], first, alpha)
+    gamma_neighbour = tf.random.stateless_gamma([batch], second, alpha)
+    # Both can be 0 if alpha is tiny.
+    own_share = tf.math.divide_no_nan(gamma_own, gamma_own + gamma_neighbour)
+
+    def blend(values, weight):
+        return weight * values + (1 - weight) * tf.roll(values, 1, axis=0)
+
+    blended = blend(tf.cast(images, tf.float32), own_share[:, None, None, None])
+    return tf.cast(tf.round(blended), images.dtype), blend(labels, own_share[:, None])

@@ -1,0 +1,61 @@
+"""Loads splits into memory if they fit."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import psutil
+import tensorflow as tf
+
+from zoo.console import progress_bar
+from zoo.data.images import unreadable_file_error
+from zoo.data.spec import Spec
+from zoo.data.splits import Arrays, Split, Stream, disable_autotuning
+
+
+def load_into_memory(splits: dict[str, Split], spec: Spec, budget: int) -> dict[str, Split]:
+    """Loads the splits into memory if together they take at most `budget` bytes.
+
+    Returns:
+        The splits as `Arrays`, or the given splits if they are larger.
+    """
+    example_size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+    if sum(map(len, splits.values())) * example_size > budget:
+        return splits
+    with report_unreadable_files(spec, *splits.values()):
+        return {name: _decode_split(split, spec, name) for name, split in splits.items()}
+
+
+@contextlib.contextmanager
+def report_unreadable_files(spec: Spec, *splits: Split) -> Iterator[None]:
+    """Context manager that raises a UserError naming the streamed file that cannot be decoded."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        streams = [split for split in splits if isinstance(split, Stream)]
+        if not streams:
+            raise
+        paths = dict.fromkeys(path for stream in streams for path in stream.paths)
+        raise unreadable_file_error(list(paths), spec.shape, error) from error
+
+
+def default_memory_budget() -> int:
+    """Returns a quarter of the machine's memory, in bytes."""
+    return psutil.virtual_memory().total // 4
+
+
+def _decode_split(split: Split, spec: Spec, split_name: str) -> Arrays:
+    if isinstance(split, Arrays):
+        return split
+    x = np.empty((len(split), *spec.shape), spec.dtype)
+    y = np.empty((len(split),), "int64") if spec.class_names else np.empty((len(split), 1), "f4")
+    batches = disable_autotuning(split.read(None).batch(256)).as_numpy_iterator()
+    start = 0
+    with progress_bar(len(split), f"reading {split_name}") as bar:
+        for batch_x, batch_y in batches:
+            rows = slice(start, start + len(batch_y))
+            x[rows], y[rows] = batch_x, batch_y
+            start = rows.stop
+            bar.update(len(batch_y))
+    return Arrays(x, y)

@@ -1,0 +1,145 @@
+"""Reads datasets of TensorFlow Datasets (TFDS) by name."""
+
+import contextlib
+import io
+import queue
+import threading
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+import requests
+import tensorflow_datasets as tfds
+
+from zoo.data.config import DataConfig
+from zoo.data.sources import mnist_5k, synthetic_reviews  # noqa: F401, registered on import
+from zoo.data.sources.tfds_features import choose_features, has_labels, make_reader, read_records
+from zoo.data.splits import LabelledSplits, Stream
+from zoo.errors import UserError, one_line
+from zoo.schema import suggest_closest
+
+_TIMEOUT = 8  # seconds to wait for a server
+_NETWORK_ERRORS = (requests.RequestException, URLError, ConnectionError, TimeoutError)
+
+
+class DatasetUnavailableError(UserError):
+    """The dataset is not prepared and cannot be downloaded."""
+
+
+def load_tfds(name: str, config: DataConfig) -> LabelledSplits:
+    """Reads the labelled splits of a TFDS dataset, which is prepared if needed.
+
+    Inputs and label are the columns given by `config.text` and `config.label` or, if these are not
+    set, the supervised keys of the dataset. Without supervised keys they are the text columns and
+    the column "label".
+
+    Args:
+        name: TFDS name, with a config if needed.
+        config: Further settings; its `name` is not used.
+
+    Raises:
+        DatasetUnavailableError: if the dataset is not prepared and cannot be downloaded.
+        UserError: if the name or a split is unknown, or no model can read the data.
+    """
+    builder = _make_builder(name, config.data_dir)
+    _prepare_builder(builder, name)
+    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
+        raise UserError(
+            f"{name} is prepared in {builder.data_dir} as {builder.info.file_format.value}: "
+            "expected tfrecord: prepare it again with TFDS' file_format='tfrecord'"
+        )
+    train = config.train_split or "train"
+    expressions = {"train": train}
+    # splits that are part of the training data are not evaluated
+    expressions |= {
+        s: s for s in ("validation", "test") if s in builder.info.splits and s not in train
+    }
+    spec, decode = choose_features(builder, name, config.image_size, config.text, config.label)
+    splits, origins = {}, {}
+    for split_name, expression in expressions.items():
+        try:
+            size = builder.info.splits[expression].num_examples
+        except (ValueError, KeyError):
+            raise UserError(
+                f"train_split={expression!r}: {name} has the splits "
+                f"{', '.join(builder.info.splits)}; expected an expression such as 'train[:90%]'"
+            ) from None
+        records = read_records(builder, expression)
+        if not has_labels(records, decode, spec):
+            continue
+        splits[split_name] = Stream(size, make_reader(records, decode, spec))
+        origins[split_name] = expression
+    if "train" not in splits:
+        raise UserError(f"{name}: the split {train!r} has no labels to train on")
+    return LabelledSplits(str(builder.version), spec, splits, origins)
+
+
+def _make_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        known = tfds.list_builders(with_community_datasets=False)
+        suggestion = suggest_closest(name.split("/")[0], known)
+        raise UserError(
+            f"no dataset is named {name!r}.{suggestion} Expected one of the "
+            f"{len(known)} datasets of TFDS (mnist, cifar10, iris, ...), folder:PATH with one "
+            "subfolder of images per class, csv:PATH or jsonl:PATH"
+        ) from None
+    except Exception as error:
+        raise UserError(f"dataset {name!r}: {type(error).__name__}: {one_line(error)}") from error
+
+
+def _prepare_builder(builder: tfds.core.DatasetBuilder, name: str) -> None:
+    if builder.is_prepared():
+        return
+    advice = (
+        "connect to the network, pass a folder that contains it with --data_dir, or use "
+        "--dataset=mnist_5k or --dataset=synthetic_reviews, which need no download"
+    )
+    urls = list(builder.url_infos or ())
+    if urls and not _is_reachable(urls):
+        raise DatasetUnavailableError(
+            f"{name} is not prepared in {builder.data_dir} and its server "
+            f"{urlsplit(urls[0]).hostname} does not answer: {advice}"
+        )
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    try:
+        if urls:
+            builder.download_and_prepare(download_config=config)
+        else:
+            # TFDS would announce a download although there is none
+            with (
+                contextlib.redirect_stdout(io.StringIO()),
+                contextlib.redirect_stderr(io.StringIO()),
+            ):
+                builder.download_and_prepare(download_config=config)
+    except _NETWORK_ERRORS as error:
+        raise DatasetUnavailableError(
+            f"{name} cannot be downloaded ({type(error).__name__}: {one_line(error)}): {advice}"
+        ) from error
+    except OSError:
+        raise  # a fault of the disk
+    except Exception as error:
+        raise DatasetUnavailableError(
+            f"{name} cannot be prepared ({type(error).__name__}: {one_line(error)}): {advice}"
+        ) from error
+
+
+def _is_reachable(urls: list[str]) -> bool:
+    """Whether a server responds within `_TIMEOUT` seconds; TFDS would retry for minutes."""
+    answers: queue.Queue[bool] = queue.Queue()
+    servers = {urlsplit(url).hostname: url for url in urls}
+
+    def send_request(url):
+        try:
+            requests.head(url, timeout=_TIMEOUT / 2)
+            answers.put(True)
+        except requests.RequestException:
+            answers.put(False)
+
+    # daemon threads, since a DNS lookup without a response takes longer than the timeout
+    for url in servers.values():
+        threading.Thread(target=send_request, args=(url,), daemon=True).start()
+    try:
+        return any(answers.get(timeout=_TIMEOUT) for _ in servers)
+    except queue.Empty:
+        return False

@@ -1,0 +1,169 @@
+"""Dataset splits, in memory (`Arrays`) or streamed from files (`Stream`)."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.data.spec import Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrays:
+    """A split in memory.
+
+    Attributes:
+        x: Inputs of shape (n, *spec.shape). Texts that are not tokenized yet are an object array
+            of strings, (n,) or (n, 2) for pairs.
+        y: Targets: int64 class indices of shape (n,), or float32 numbers of shape (n, 1).
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def select_rows(self, rows: np.ndarray) -> "Arrays":
+        """Returns the split restricted to the rows set in a boolean mask of shape (n,)."""
+        return Arrays(self.x[rows], self.y[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """A split that is read from files and decoded while it is iterated.
+
+    Attributes:
+        total: Number of examples in the files.
+        reader: Function from (seed, rows) to a `tf.data.Dataset` of single examples (x, y). They
+            are shuffled by the seed, an int64 tensor of shape (2,), or in file order for None.
+            Only rows set in the boolean mask `rows` of shape (total,) are read; all for None.
+        rows: The mask to pass to the reader.
+        paths: Paths of the examples if each has a file of its own; otherwise empty.
+    """
+
+    total: int
+    reader: Callable[[tf.Tensor | None, np.ndarray | None], tf.data.Dataset]
+    rows: np.ndarray | None = None
+    paths: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.total if self.rows is None else int(self.rows.sum())
+
+    def read(self, seed: tf.Tensor | None) -> tf.data.Dataset:
+        """Returns the examples of the split, shuffled by the seed, or in file order for None."""
+        return self.reader(seed, self.rows)
+
+    def select_rows(self, rows: np.ndarray) -> "Stream":
+        """Returns the split restricted to the rows set in a boolean mask of shape (len(self),)."""
+        file_rows = np.zeros(self.total, bool)
+        file_rows[np.arange(self.total) if self.rows is None else np.flatnonzero(self.rows)] = rows
+        return dataclasses.replace(self, rows=file_rows)
+
+
+Split = Arrays | Stream
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledSplits:
+    """The labelled splits of a data source.
+
+    Attributes:
+        version: Version of a TFDS dataset; empty for the user's files.
+        spec: Description of the data.
+        splits: The splits by name: "train", and "validation" and "test" if they exist.
+        origins: The TFDS split expression or the path of each split.
+    """
+
+    version: str
+    spec: Spec
+    splits: Mapping[str, Split]
+    origins: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """A dataset with its three splits.
+
+    Attributes:
+        name: Name or path of the dataset, as in `DataConfig.name`.
+        version: Version of a TFDS dataset; empty for the user's files.
+        spec: Description of the data.
+        train: Split for training.
+        validation: Split that is evaluated after each epoch.
+        test: Split that is evaluated once, after training.
+        splits: Description of where each split comes from, by its name.
+        note: Warning to report with every result, such as a replaced dataset; otherwise empty.
+        raw_test: The test split with texts as strings, as clients send them; None for other kinds.
+    """
+
+    name: str
+    version: str
+    spec: Spec
+    train: Split
+    validation: Split
+    test: Split
+    splits: dict[str, str]
+    note: str = ""
+    raw_test: Split | None = None
+
+
+def read_labels(split: Split) -> np.ndarray:
+    """Returns the targets of all examples, in order: int64 (n,) or float32 (n, 1)."""
+    if isinstance(split, Arrays):
+        return split.y
+    return np.stack([y for _, y in split.read(None).as_numpy_iterator()])
+
+
+def take_inputs(split: Split, count: int) -> np.ndarray:
+    """Returns the inputs of the first `count` examples, or of all if there are fewer."""
+    if isinstance(split, Arrays):
+        return split.x[:count]
+    return np.stack([x for x, _ in split.read(None).take(count).as_numpy_iterator()])
+
+
+def pick_inputs(split: Split, rows: list[int]) -> list:
+    """Returns the inputs of the given row numbers, in their order."""
+    if isinstance(split, Arrays):
+        return [split.x[row] for row in rows]
+    unique_rows = set(rows)
+    inputs: dict[int, np.ndarray] = {}
+    for row, (x, _) in enumerate(split.read(None).as_numpy_iterator()):
+        if len(inputs) == len(unique_rows):
+            break
+        if row in unique_rows:
+            inputs[row] = x
+    return [inputs[row] for row in rows]
+
+
+def draw_holdout_rows(size: int, share: float, seed: int) -> np.ndarray:
+    """Returns a boolean mask of `size` rows with a random `share` of them set.
+
+    At least one row is set and at least one is not.
+    """
+    count = min(max(1, round(size * share)), size - 1)
+    mask = np.zeros(size, bool)
+    mask[np.random.default_rng([seed, size]).choice(size, count, replace=False)] = True
+    return mask
+
+
+def iterate_raw_batches(split: Split, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields batches (x, y) in the order of the split."""
+    if isinstance(split, Arrays):
+        for start in range(0, len(split), batch_size):
+            rows = slice(start, start + batch_size)
+            yield split.x[rows], split.y[rows]
+    else:
+        examples = split.read(None).batch(batch_size)
+        yield from disable_autotuning(examples).as_numpy_iterator()
+
+
+def disable_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns the dataset in a fixed order, without tf.data's autotuning and graph rewrites."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.with_options(options)

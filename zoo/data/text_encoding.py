@@ -1,0 +1,168 @@
+"""Encodes texts as token ids, in training and in serving alike."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.console import progress_bar
+from zoo.data.spec import Spec, Tokenizer
+from zoo.data.splits import Arrays, Split
+
+RESERVED_TOKENS = ("", "[UNK]", "[SEP]")  # first tokens of word and character vocabularies
+BATCH_SIZE = 512
+
+_UNKNOWN_ID = 1
+_PARALLEL_CALLS = 2
+
+
+# cached, since tracing BERT's tokenizer takes a second
+@functools.lru_cache(maxsize=4)
+def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.layers.Layer]:
+    """Returns the function that encodes texts, and the layer that holds its vocabulary.
+
+    The function takes one string tensor of shape (batch,), or two for text pairs. It returns int32
+    ids of shape (batch, longest), padded with 0. Words and characters of a pair are joined by
+    [SEP]; wordpieces are packed as [CLS] a [SEP] or [CLS] a [SEP] b [SEP] (Devlin et al. 2018,
+    figure 2). In a pair that is too long, the longer text is truncated first. An example without
+    tokens becomes one unknown token.
+    """
+    if tokenizer.kind == "wordpiece":
+        import keras_hub
+
+        layer = keras_hub.models.BertTokenizer(
+            vocabulary=list(tokenizer.vocabulary),
+            lowercase=tokenizer.lowercase,
+            strip_accents=tokenizer.lowercase,  # as in the published uncased models
+        )
+        start, end, separator = [layer.cls_token_id], [layer.sep_token_id], layer.sep_token_id
+        look_up_ids = layer
+    else:
+        layer = keras.layers.StringLookup(
+            vocabulary=list(tokenizer.vocabulary[2:]), mask_token="", oov_token="[UNK]"
+        )
+        start, end, separator = [], [], RESERVED_TOKENS.index("[SEP]")
+
+        def look_up_ids(texts):
+            tokens = split_texts(texts, tokenizer.kind, tokenizer.lowercase)
+            return tokens.with_values(tf.cast(layer(tokens.values), tf.int32))
+
+    def encode(*texts: tf.Tensor) -> tf.Tensor:
+        max_tokens = tokenizer.length - len(start) - len(end) - (len(texts) - 1)
+        rows = tf.shape(texts[0])[0]
+        all_ids = look_up_ids(tf.concat(texts, axis=0))
+        columns = [all_ids[i * rows : (i + 1) * rows] for i in range(len(texts))]
+        columns = _truncate(columns, max_tokens)
+
+        def repeat_token(token):
+            return tf.fill([rows, 1], token)
+
+        joined = [*map(repeat_token, start), columns[0]]
+        for column in columns[1:]:
+            joined += [repeat_token(separator), column]
+        packed = tf.concat([*joined, *map(repeat_token, end)], axis=1)
+        dense = packed.to_tensor() if isinstance(packed, tf.RaggedTensor) else packed
+        dense = tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]])
+        return tf.concat([tf.maximum(dense[:, :1], _UNKNOWN_ID), dense[:, 1:]], axis=1)
+
+    # tf.functions, since KerasHub's tokenizer returns lists in eager mode
+    string = tf.TensorSpec((None,), tf.string)
+    graphs = {n: tf.function(encode, input_signature=[string] * n, autograph=False) for n in (1, 2)}
+    return lambda *texts: graphs[len(texts)](*texts), layer
+
+
+def split_texts(texts: tf.Tensor, kind: str, lowercase: bool) -> tf.RaggedTensor:
+    """Splits strings of shape (batch,) into words or characters, ragged (batch, tokens).
+
+    Words are runs of letters, digits and inner apostrophes. Bytes that are not UTF-8 become U+FFFD.
+    HTML line breaks and other white space become a space.
+    """
+    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
+    texts = tf.strings.regex_replace(texts, r"<br ?/?>", " ")
+    if kind == "words":
+        texts = tf.strings.regex_replace(texts, "\u2019", "'")
+        texts = tf.strings.regex_replace(texts, r"[^\p{L}\p{M}\p{N}']+", " ")
+        texts = tf.strings.regex_replace(texts, r"(^| )'+", " ")
+        texts = tf.strings.regex_replace(texts, r"'+( |$)", " ")
+    else:
+        texts = tf.strings.regex_replace(texts, r"[\s\x00]+", " ")
+    if lowercase:
+        # after NULs are replaced: `lower` truncates a text at the first one
+        texts = tf.strings.lower(texts, "utf-8")
+    if kind == "words":
+        return tf.strings.split(texts)
+    return tf.strings.unicode_split(tf.strings.strip(texts), "UTF-8")
+
+
+def tokenize_splits(
+    splits: dict[str, Split], spec: Spec, tokenizer: Tokenizer
+) -> tuple[dict[str, Split], Spec]:
+    """Replaces the texts of the splits by token ids of shape (tokenizer.length,).
+
+    Returns:
+        The tokenized splits and their spec.
+    """
+    encode, _ = make_encoder(tokenizer)
+    spec = dataclasses.replace(spec, shape=(tokenizer.length,), tokenizer=tokenizer)
+
+    def encode_padded(texts):
+        ids = encode(*split_columns(texts))
+        ids = tf.pad(ids, [[0, 0], [0, tokenizer.length - tf.shape(ids)[1]]])
+        return tf.ensure_shape(ids, [None, tokenizer.length])
+
+    def tokenize(split: Split) -> Split:
+        if isinstance(split, Arrays):
+            batches = [encode_padded(tf.constant(batch)).numpy() for batch in iterate_texts(split)]
+            return Arrays(np.concatenate(batches), split.y)
+
+        def read(seed, rows):
+            texts = split.reader(seed, rows).batch(BATCH_SIZE)
+            encode_batch = tf.autograph.experimental.do_not_convert(
+                lambda x, y: (encode_padded(x), y)
+            )
+            ids = texts.map(encode_batch, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
+            return ids.unbatch()
+
+        return dataclasses.replace(split, reader=read)
+
+    return {name: tokenize(split) for name, split in splits.items()}, spec
+
+
+def _truncate(columns: list[tf.RaggedTensor], max_tokens: int) -> list[tf.RaggedTensor]:
+    """Truncates texts or pairs to `max_tokens` tokens; the longer text of a pair comes first."""
+    if len(columns) == 1:
+        return [columns[0][:, :max_tokens]]
+    first_lengths, second_lengths = (tf.cast(c.row_lengths(), tf.int32) for c in columns)
+    half = (max_tokens + 1) // 2
+    first_counts = tf.minimum(first_lengths, tf.maximum(max_tokens - second_lengths, half))
+    return [
+        _keep_first(columns[0], first_counts),
+        _keep_first(columns[1], max_tokens - first_counts),
+    ]
+
+
+def _keep_first(tokens: tf.RaggedTensor, counts: tf.Tensor) -> tf.RaggedTensor:
+    """Keeps the first `counts` tokens of each row."""
+    positions = tf.ragged.range(tokens.row_lengths())
+    is_kept = tf.cast(positions.values, tf.int32) < tf.gather(counts, tokens.value_rowids())
+    return tf.ragged.boolean_mask(tokens, tokens.with_values(is_kept))
+
+
+def split_columns(texts: tf.Tensor | np.ndarray) -> tuple:
+    """Returns texts of shape (batch,) as one column, pairs of shape (batch, 2) as two."""
+    return (texts,) if len(texts.shape) == 1 else (texts[:, 0], texts[:, 1])
+
+
+def iterate_texts(split: Split, title: str = "reading texts") -> Iterable[np.ndarray]:
+    """Yields batches of raw texts, (batch,) or (batch, 2), and shows a progress bar if slow."""
+    if isinstance(split, Arrays):
+        batches = (split.x[i : i + BATCH_SIZE] for i in range(0, len(split), BATCH_SIZE))
+    else:
+        batches = (x for x, _ in split.read(None).batch(BATCH_SIZE).as_numpy_iterator())
+    with progress_bar(len(split), title) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch))

@@ -1,0 +1,1 @@
+"""Devices and workers: strategies of tf.distribute, and the cluster of TF_CONFIG."""

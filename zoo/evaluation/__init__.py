@@ -1,0 +1,1 @@
+"""Evaluation: predictions, scores, plots, metrics.json and model cards."""

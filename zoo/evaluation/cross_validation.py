@@ -1,0 +1,123 @@
+"""Cross-validation: a model is trained from scratch for each fold of the training split."""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from zoo.data.spec import Spec
+from zoo.data.splits import Data, read_labels
+from zoo.errors import UserError
+from zoo.evaluation.mistakes import score_predictions
+from zoo.evaluation.predictions import predict_split
+from zoo.recipe import Recipe
+from zoo.registry import Entry
+from zoo.training.building import prepare_model
+from zoo.training.loop import fit_model
+
+
+def score_folds(
+    entry: Entry,
+    hparams: dict[str, Any],
+    recipe: Recipe,
+    data: Data,
+    *,
+    prepare: Callable[[Data], Data],
+    count: int,
+    seed: int,
+    directory: Path,
+) -> Iterator[dict[str, Any]]:
+    """Scores each fold of the training split with a model that is trained on the other folds.
+
+    The validation split is used for early stopping as always; the test split is not read.
+
+    Args:
+        entry: The model.
+        hparams: Its hyperparameters.
+        recipe: How it is trained.
+        data: A dataset from `zoo.data.loading.read_data`.
+        prepare: Prepares the data of a fold for the model, from its training split only.
+        count: Number of folds, 2 or more.
+        seed: Seed of the folds and of the training.
+        directory: A folder for temporary files.
+
+    Returns:
+        An iterator over the scores of the folds, each of which is trained when it is requested.
+
+    Raises:
+        UserError: if there are too few examples for that many folds.
+    """
+    # not in a generator, which would only raise the error once it is iterated
+    folds = split_folds(read_labels(data.train), data.spec, count, seed)
+
+    def score(rows: np.ndarray) -> dict[str, Any]:
+        train, test = data.train.select_rows(~rows), data.train.select_rows(rows)
+        fold = dataclasses.replace(data, train=train, test=test, raw_test=None)
+        return _score_fold(entry, hparams, recipe, prepare(fold), seed, directory)
+
+    return map(score, folds)
+
+
+def split_folds(target: np.ndarray, spec: Spec, count: int, seed: int) -> list[np.ndarray]:
+    """Divides the examples into random folds, stratified by class.
+
+    Args:
+        target: Targets of the n examples.
+        spec: Spec of the data.
+        count: Number of folds.
+        seed: Seed of the folds.
+
+    Returns:
+        A boolean mask (n,) for each fold; each example is in one fold.
+
+    Raises:
+        UserError: if there are fewer examples, or fewer of a class, than folds.
+    """
+    sizes = {"examples": len(target)}
+    if spec.class_names is not None:
+        labels, counts = np.unique(target, return_counts=True)
+        rarest = labels[counts.argmin()]
+        sizes = {f"examples of class {spec.class_names[rarest]!r:.50}": int(counts.min())}
+    for what, size in sizes.items():
+        if size < count:
+            raise UserError(f"kfold={count}: there are {size} {what}: use at most {size} folds")
+    splitter = KFold if spec.class_names is None else StratifiedKFold
+    folds = splitter(count, shuffle=True, random_state=seed).split(np.zeros(len(target)), target)
+    return [np.isin(np.arange(len(target)), rows) for _, rows in folds]
+
+
+def summarize_folds(folds: list[dict], spec: Spec) -> dict[str, Any]:
+    """Returns the name of the score, its mean and its sample standard deviation over the folds."""
+    score = "mae" if spec.class_names is None else "accuracy"
+    values = np.array([fold[score] for fold in folds])
+    return {"score": score, "mean": float(values.mean()), "spread": float(values.std(ddof=1))}
+
+
+def format_fold_summary(record: dict[str, Any]) -> str:
+    """Formats the mean and standard deviation over the folds as one line."""
+    form = "{:.4g}" if record["score"] == "mae" else "{:.2%}"
+    mean, spread = form.format(record["mean"]), form.format(record["spread"])
+    title = f"{record['model']} on {record['dataset']}: {record['score']}"
+    return f"{title} {mean}, standard deviation {spread}, {len(record['folds'])} folds"
+
+
+def _score_fold(
+    entry: Entry,
+    hparams: dict[str, Any],
+    recipe: Recipe,
+    data: Data,
+    seed: int,
+    directory: Path,
+) -> dict[str, Any]:
+    """Trains a model on the training split, and returns its scores on the test split."""
+    keras.backend.clear_session()
+    model, _ = prepare_model(entry, hparams, recipe, data, seed)
+    with tempfile.TemporaryDirectory(prefix=".draft-", dir=directory) as folder:
+        fit_model(model, data, recipe, seed=seed, run_dir=Path(folder))
+    predictions = predict_split(model, data.test, data.spec, recipe.batch_size)
+    return score_predictions(predictions, data.spec)

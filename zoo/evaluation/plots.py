@@ -1,0 +1,106 @@
+"""Plots of a training and of the predictions of a model, as PNG files."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
+
+from zoo.evaluation.scores import calibration_error
+from zoo.storage.atomic import replace_file
+
+MAX_EXAMPLES = 25  # mistakes in a plot
+
+_MAX_NUMBERED_CLASSES = 30  # a larger confusion matrix has colours only
+
+
+def plot_curves(history: dict[str, list[float]], path: Path) -> None:
+    """Plots the loss and the metrics of each epoch, for training and validation."""
+    names = [name for name in history if f"val_{name}" in history]
+    figure = Figure(figsize=(5 * len(names), 4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        epochs = range(1, len(history[name]) + 1)
+        axes.plot(epochs, history[name], marker=".", label="training")
+        axes.plot(epochs, history[f"val_{name}"], marker=".", label="validation")
+        axes.set(title=name, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    axes.legend()
+    save_figure(figure, path)
+
+
+def plot_confusion(
+    target: np.ndarray, predicted: np.ndarray, class_names: tuple[str, ...], path: Path
+) -> None:
+    """Plots the confusion matrix, with numbers for up to 30 classes.
+
+    Args:
+        target: True classes, int64 (n,).
+        predicted: Predicted classes, int64 (n,).
+        class_names: Names of the classes.
+        path: The PNG file.
+    """
+    size = min(4 + 0.4 * len(class_names), 20)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    ConfusionMatrixDisplay.from_predictions(
+        target,
+        predicted,
+        labels=range(len(class_names)),
+        display_labels=class_names,
+        include_values=len(class_names) <= _MAX_NUMBERED_CLASSES,
+        xticks_rotation="vertical",
+        colorbar=False,
+        cmap="Blues",
+        ax=figure.subplots(),
+    )
+    save_figure(figure, path)
+
+
+def plot_reliability(target: np.ndarray, probabilities: np.ndarray, path: Path) -> None:
+    """Plots the accuracy and the number of examples at each confidence.
+
+    Args:
+        target: True classes, int64 (n,).
+        probabilities: Predicted probabilities, float (n, classes).
+        path: The PNG file.
+    """
+    error, counts, confidence, accuracy = calibration_error(target, probabilities)
+    figure = Figure(figsize=(5, 6), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], color="gray", linewidth=1)
+    upper.plot(confidence, accuracy, marker="o")
+    upper.set(ylabel="accuracy", title=f"Expected calibration error {error:.4f}")
+    edges = np.arange(len(counts)) / len(counts)
+    lower.bar(edges, counts, 1 / len(counts), align="edge", edgecolor="white")
+    lower.set(xlabel="confidence", ylabel="examples", xlim=(0, 1))
+    save_figure(figure, path)
+
+
+def plot_mistakes(images: list[np.ndarray], titles: list[str], heading: str, path: Path) -> None:
+    """Plots up to 25 images of shape (rows, columns, channels), each with its title."""
+    # a fixed layout: to compute one takes as long as the plot itself
+    figure = Figure(figsize=(10, 10.5))
+    figure.subplots_adjust(0.01, 0.01, 0.99, 0.92, wspace=0.1, hspace=0.15)
+    for axes in (grid := figure.subplots(5, 5)).flat:
+        axes.axis("off")
+    for axes, image, title in zip(grid.flat, images, titles, strict=False):
+        axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
+        axes.set_title(title, fontsize=8)
+    figure.suptitle(heading)
+    save_figure(figure, path)
+
+
+def plot_predictions(target: np.ndarray, output: np.ndarray, title: str, path: Path) -> None:
+    """Plots predicted against true numbers, both float (n,)."""
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(target, output, s=8, alpha=0.5)
+    axes.axline((float(target.mean()), float(target.mean())), slope=1, color="gray", linewidth=1)
+    axes.set(xlabel="target", ylabel="prediction", title=title)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes the figure as a PNG file, atomically."""
+    with replace_file(path) as draft:
+        figure.savefig(draft, format="png", dpi=100)

@@ -1,0 +1,66 @@
+"""Predictions of a model on a split."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.console import show_progress
+from zoo.data.batching import batch_order, make_evaluation_batches
+from zoo.data.spec import Spec
+from zoo.data.splits import Split
+
+
+def make_predictor(
+    model: keras.Model, output: str = "logits"
+) -> tf.types.experimental.PolymorphicFunction:
+    """Returns a function from {input name: x} to an output, traced once for all batch sizes.
+
+    Keras' own `predict` would split a batch among the replicas of a strategy.
+    """
+    (name, tensor), *_ = model.input.items()
+    signature = {name: tf.TensorSpec(tensor.shape, tensor.dtype)}
+    return tf.function(
+        lambda inputs: model(inputs, training=False)[output],
+        input_signature=[signature],
+        autograph=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """The predictions of a model on a split of n examples.
+
+    Attributes:
+        target: True classes, int64 (n,); for a regression the true numbers, float32 (n, 1).
+        output: Logits, float32 (n, classes); for a regression the numbers, float32 (n, 1).
+        rows: Row number of each example in the split, int64 (n,).
+    """
+
+    target: np.ndarray
+    output: np.ndarray
+    rows: np.ndarray
+
+
+def predict_split(model: keras.Model, split: Split, spec: Spec, batch_size: int) -> Predictions:
+    """Predicts all examples of a split, in which texts are token ids."""
+    predict = make_predictor(model)
+    batches = make_evaluation_batches(split, spec, batch_size=batch_size)
+    pairs = ((predict(inputs).numpy(), target["logits"].numpy()) for inputs, target in batches)
+    return concat_predictions(pairs, len(batches), batch_order(split, spec))
+
+
+def concat_predictions(
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]], batches: int, rows: np.ndarray
+) -> Predictions:
+    """Concatenates the predictions of batches, and shows a progress bar if that takes long.
+
+    Args:
+        pairs: Output and target of each batch.
+        batches: Number of batches.
+        rows: Row number of each example in the split.
+    """
+    outputs, targets = zip(*show_progress(pairs, batches, "testing"), strict=True)
+    return Predictions(np.concatenate(targets), np.concatenate(outputs), rows)

@@ -1,0 +1,194 @@
+"""The record of a run, metrics.json."""
+
+import dataclasses
+import os
+import platform
+import resource
+import sys
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from zoo.data.splits import Data
+from zoo.evaluation.macs import count_multiply_adds
+from zoo.recipe import Recipe
+from zoo.registry import Entry
+from zoo.storage.filenames import METRICS
+from zoo.storage.json_files import read_json
+from zoo.training.finetuning import count_parameters
+
+_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+
+
+def format_headline(model: keras.Model, data: Data, devices: str) -> str:
+    """Formats the model, the data and the devices as one line."""
+    return (
+        f"{model.name}, {model.count_params():,} parameters, on {data.name}: {len(data.train):,} "
+        f"examples to train on, {len(data.validation):,} to validate, {len(data.test):,} to test; "
+        f"devices: {devices}"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """The content of metrics.json, in the order of its keys.
+
+    Attributes:
+        model: Name of the model.
+        hyperparameters: All of its hyperparameters.
+        recipe: All settings of the training (`zoo.Recipe`).
+        dataset: Name or path of the dataset.
+        dataset_version: Version of a TFDS dataset; empty for the user's files.
+        note: A warning about the result, such as a replaced dataset; otherwise empty.
+        splits: Origin and number of examples of each split.
+        spec: Spec of the data, without the tokenizer.
+        parameters: Number of parameters.
+        multiply_adds: Multiply-adds per example; None if they cannot be counted.
+        trainable_parameters: Parameters that were trained.
+        frozen_parameters: All other parameters.
+        epochs: Number of epochs.
+        seconds: Seconds of training, with validation.
+        examples_per_second: Median over the epochs, without validation.
+        machine: Operating system, processor and number of cores.
+        peak_memory_mib: Peak memory of the process in MiB.
+        versions: Versions of Python and of the packages.
+        validation: Scores on the validation split after the last epoch.
+        test: Scores on the test split.
+        seed: Seed of the run.
+        devices: Devices that it was trained on.
+        command: The command line.
+        config: Name of the recipe file that was used; empty for none.
+        formats: Size, latency and scores of each exported format.
+        export: Path of the export; None before it is exported.
+    """
+
+    model: str
+    hyperparameters: dict[str, Any]
+    recipe: dict[str, Any]
+    dataset: str
+    dataset_version: str
+    note: str
+    splits: dict[str, dict[str, Any]]
+    spec: dict[str, Any]
+    parameters: int
+    multiply_adds: int | None
+    trainable_parameters: int
+    frozen_parameters: int
+    epochs: int
+    seconds: float
+    examples_per_second: float
+    machine: str
+    peak_memory_mib: int
+    versions: dict[str, str]
+    validation: dict[str, float]
+    test: dict[str, Any]
+    seed: int = 0
+    devices: str = ""
+    command: str = ""
+    config: str = ""
+    formats: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    export: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the record as the object in metrics.json."""
+        return dataclasses.asdict(self)
+
+
+def make_record(
+    entry: Entry,
+    hparams: dict[str, Any],
+    model: keras.Model,
+    data: Data,
+    recipe: Recipe,
+    trained: dict[str, Any],
+    test: dict[str, Any],
+) -> RunRecord:
+    """Returns the record of a run that was trained and scored, but not yet exported.
+
+    Args:
+        entry: The model's entry in the registry.
+        hparams: Hyperparameters that differ from the defaults.
+        model: The trained model.
+        data: The data.
+        recipe: How the model was trained.
+        trained: Results of `fit_model`.
+        test: Scores on the test split.
+    """
+    defaults = {name: argument.default for name, argument in entry.hyperparameters.items()}
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    history, parameters = trained["history"], count_parameters(model)
+    return RunRecord(
+        model=entry.name,
+        hyperparameters=defaults | hparams,
+        recipe=dataclasses.asdict(recipe),
+        dataset=data.name,
+        dataset_version=data.version,
+        note=data.note,
+        splits={
+            part: {"from": data.splits[part], "examples": len(split)}
+            for part, split in splits.items()
+        },
+        spec=dataclasses.asdict(dataclasses.replace(data.spec, tokenizer=None)),
+        parameters=model.count_params(),
+        multiply_adds=count_multiply_adds(model, data.spec.shape),
+        trainable_parameters=parameters["trainable_parameters"],
+        frozen_parameters=parameters["frozen_parameters"],
+        epochs=len(history["loss"]),
+        seconds=trained["seconds"],
+        examples_per_second=trained["examples_per_second"],
+        **describe_machine(),
+        validation={
+            name.removeprefix("val_"): values[-1]
+            for name, values in history.items()
+            if name.startswith("val_")
+        },
+        test=test,
+    )
+
+
+def format_scores(test: dict[str, Any], part: str = "test") -> str:
+    """Formats the scores on a split as one line."""
+    if "accuracy" in test:
+        low, high = test["accuracy_interval"]
+        return (
+            f"{part}: accuracy {test['accuracy']:.2%} (95% interval {low:.2%} to {high:.2%}), "
+            f"F1 {test['f1']:.2%}, loss {test['loss']:.4f}, {test['examples']:,} examples"
+        )
+    low, high = test["mae_interval"]
+    r2 = "" if test["r2"] is None else f"R2 {test['r2']:.4f}, "
+    return (
+        f"{part}: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
+        f"MSE {test['mse']:.4g}, {r2}{test['examples']:,} examples"
+    )
+
+
+def describe_machine() -> dict[str, Any]:
+    """Returns the machine, the versions and the peak memory of this process in MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    versions = {package: installed(package) for package in _PACKAGES}
+    # the cores that this process may use, if the system reports them
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count()
+    return {
+        "machine": f"{platform.system()} {platform.machine()}, {cores} core{'s' * (cores != 1)}",
+        "peak_memory_mib": round(peak / 2**20),
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def find_finished_record(
+    run_dir: Path, recipe: Recipe, export_dir: Path, formats: list[str]
+) -> dict[str, Any] | None:
+    """Returns the record of a run that is finished and exported in all formats, or None."""
+    try:
+        record = read_json(run_dir / METRICS)
+        format_scores(record["test"])
+        export = Path(record["export"])
+        is_same = record["recipe"]["epochs"] == recipe.epochs and export.parent == export_dir
+        exported = {"saved_model", *record["formats"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return record if is_same and export.is_dir() and set(formats) <= exported else None

@@ -1,0 +1,172 @@
+"""Scores of predictions, computed with NumPy, SciPy and scikit-learn only."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import special, stats
+from sklearn.metrics import (
+    mean_absolute_error,
+    mean_squared_error,
+    precision_recall_fscore_support,
+    r2_score,
+    roc_auc_score,
+)
+
+BINS = 15  # of the confidence, as in Guo et al. 2017
+
+
+def score_classification(
+    target: np.ndarray, logits: np.ndarray, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Returns the scores of a classification.
+
+    Args:
+        target: True classes, int64 (n,).
+        logits: Predicted logits, float (n, classes).
+        class_names: Names in the order of the classes.
+
+    Returns:
+        loss: Mean cross-entropy.
+        accuracy, accuracy_interval: Share of correct predictions, and its 95% Wilson interval.
+        f1: F1 of the second class if there are two; otherwise the macro average.
+        auc: Area under the ROC curve of the second class if there are two; otherwise the mean over
+            the classes, each against the rest. Classes that do not occur are omitted; None if none
+            remains.
+        calibration_error: Expected calibration error, see `calibration_error`.
+        macro: Means of precision, recall and F1 over the classes that occur or are predicted.
+        per_class: Name, precision, recall, F1 and number of examples of each class.
+        examples: n.
+    """
+    probabilities = special.softmax(np.asarray(logits, "float64"), axis=-1)
+    predicted, count = logits.argmax(-1), logits.shape[-1]
+    correct = int((predicted == target).sum())
+    names = ("precision", "recall", "f1", "examples")
+    columns = precision_recall_fscore_support(
+        target, predicted, labels=range(count), zero_division=0
+    )
+    occurs = np.isin(range(count), np.union1d(target, predicted))
+    macro = {
+        name: float(column[occurs].mean())
+        for name, column in zip(names[:3], columns[:3], strict=True)
+    }
+    per_class = [
+        {"class": name, **dict(zip(names, map(np.ndarray.item, row), strict=True))}
+        for name, *row in zip(class_names, *(c[:, None] for c in columns), strict=True)
+    ]
+    return {
+        "loss": float(_cross_entropy(target, logits)),
+        "accuracy": correct / len(target),
+        "accuracy_interval": wilson_interval(correct, len(target)),
+        "f1": per_class[1]["f1"] if count == 2 else macro["f1"],
+        "auc": _auc(target, probabilities),
+        "calibration_error": calibration_error(target, probabilities)[0],
+        "macro": macro,
+        "per_class": per_class,
+        "examples": len(target),
+    }
+
+
+def score_regression(target: np.ndarray, output: np.ndarray) -> dict[str, Any]:
+    """Returns the scores of a regression.
+
+    Args:
+        target: True numbers, float (n,).
+        output: Predicted numbers, float (n,).
+
+    Returns:
+        loss, mse: Mean squared error.
+        mae, mae_interval: Mean absolute error, and its 95% bootstrap interval (seeded).
+        r2: Coefficient of determination; None for a single example.
+        examples: n.
+    """
+    errors = np.abs(target - output)
+    limits = [float(errors.mean())] * 2
+    if errors.std() > 0:
+        random = np.random.default_rng(0)
+        result = stats.bootstrap((errors,), np.mean, n_resamples=2000, rng=random)
+        limits = [float(result.confidence_interval.low), float(result.confidence_interval.high)]
+    mse = float(mean_squared_error(target, output))
+    return {
+        "loss": mse,
+        "mse": mse,
+        "mae": float(mean_absolute_error(target, output)),
+        "mae_interval": limits,
+        "r2": float(r2_score(target, output)) if len(target) > 1 else None,
+        "examples": len(target),
+    }
+
+
+def wilson_interval(correct: int, count: int) -> list[float]:
+    """Returns the 95% Wilson interval of the share `correct / count`."""
+    interval = stats.binomtest(correct, count).proportion_ci(method="wilson")
+    return [float(interval.low), float(interval.high)]
+
+
+def calibration_error(
+    target: np.ndarray, probabilities: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the expected calibration error and the bins that it is computed from.
+
+    It follows Guo et al. 2017 (arXiv 1706.04599), section 2: the confidence is the largest
+    probability, in the bins (0, 1/15], (1/15, 2/15], ..., and the error is the mean over the
+    examples of the difference between accuracy and mean confidence in their bin.
+
+    Args:
+        target: True classes, int64 (n,).
+        probabilities: Predicted probabilities, float (n, classes).
+
+    Returns:
+        The error and, for each bin, (15,): the number of examples, the mean confidence and the
+        accuracy; NaN for empty bins.
+    """
+    confidence = probabilities.max(axis=-1)
+    is_correct = probabilities.argmax(-1) == target
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    counts, confidence_sums, correct_counts = (
+        np.bincount(bins, weights, BINS) for weights in (None, confidence, is_correct)
+    )
+    error = float(np.abs(correct_counts - confidence_sums).sum() / len(target))
+    with np.errstate(invalid="ignore"):
+        return error, counts, confidence_sums / counts, correct_counts / counts
+
+
+def find_worst_mistakes(
+    target: np.ndarray, logits: np.ndarray, most: int
+) -> list[tuple[int, float]]:
+    """Returns the index and the confidence of the most confident mistakes, at most `most`."""
+    predicted = logits.argmax(-1)
+    wrong = np.flatnonzero(predicted != target)
+    probabilities = special.softmax(np.asarray(logits[wrong], "float64"), axis=-1)
+    confidence = probabilities[np.arange(len(wrong)), predicted[wrong]]
+    order = np.argsort(-confidence, kind="stable")[:most]
+    return [(int(wrong[i]), float(confidence[i])) for i in order]
+
+
+def format_score_table(scores: dict[str, Any]) -> list[str]:
+    """Formats the scores of each class as a table; returns [] for a regression."""
+    if "per_class" not in scores:
+        return []
+    width = max(5, *(len(row["class"]) for row in scores["per_class"]))
+    lines = [f"{'class':{width}}  precision  recall      F1  examples"]
+    for row in [*scores["per_class"], {"class": "macro", **scores["macro"]}]:
+        numbers = f"{row['precision']:>9.2%} {row['recall']:>7.2%} {row['f1']:>7.2%}"
+        lines.append(f"{row['class']:{width}}  {numbers}  {row.get('examples', ''):>8}".rstrip())
+    auc = "none" if scores["auc"] is None else f"{scores['auc']:.4f}"
+    return [*lines, f"AUC {auc}, expected calibration error {scores['calibration_error']:.4f}"]
+
+
+def _cross_entropy(target: np.ndarray, logits: np.ndarray) -> np.floating:
+    log_probabilities = special.log_softmax(np.asarray(logits, "float64"), axis=-1)
+    return -log_probabilities[np.arange(len(target)), target].mean()
+
+
+def _auc(target: np.ndarray, probabilities: np.ndarray) -> float | None:
+    count = probabilities.shape[-1]
+    classes = [1] if count == 2 else range(count)
+    areas = [
+        roc_auc_score(target == c, probabilities[:, c])
+        for c in classes
+        if 0 < (target == c).sum() < len(target)
+    ]
+    return float(np.mean(areas)) if areas else None

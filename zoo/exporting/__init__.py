@@ -1,0 +1,1 @@
+"""Exporting models as SavedModels and other formats, verifying them, and loading models."""

@@ -1,0 +1,197 @@
+"""Converts trained models to LiteRT, LiteRT in int8, and ONNX.
+
+| format | file | runtime | examples per call |
+|---|---|---|---|
+| `litert` | model.tflite | ai-edge-litert | 1 |
+| `litert_int8` | model_int8.tflite | ai-edge-litert | 1 |
+| `onnx` | model.onnx | onnxruntime | any number |
+
+The input is the model's: `image` (uint8), `features` (float32) or `tokens` (int32, padded with 0 to
+the length of the spec). The output is `logits` (float32, examples x classes); for a regression
+these are the predictions (examples x 1). The LiteRT files use no TensorFlow operations.
+
+With `litert_int8`, the weights and most operations are int8. Attention and layer normalisation stay
+float32, because int8 is too coarse for them. So does the last layer of a regression: int8 has 256
+steps, and its range always includes 0, however far from 0 the targets are.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.console import silence_stderr
+from zoo.data.spec import Spec
+from zoo.distribution.keras_patches import disable_cudnn, freeze_signature
+from zoo.errors import UserError, one_line
+from zoo.evaluation.predictions import make_predictor
+from zoo.exporting.runtimes import load_runtime, make_interpreter
+from zoo.exporting.saved_model import write_saved_model
+from zoo.storage.filenames import FORMAT_FILES
+
+# LiteRT's operations in attention and layer normalisation: with these in int8, a transformer was no
+# better than chance
+_FLOAT_OPERATIONS = [
+    "BATCH_MATMUL",
+    "NEG",
+    "RSQRT",
+    "SELECT_V2",
+    "SOFTMAX",
+    "SQUARED_DIFFERENCE",
+    "TRANSPOSE",
+]
+_TOLERANCE = 1e-4  # relative to the largest logit
+_COMPARED_EXAMPLES = 32
+
+
+def check_convertible(model: keras.Model, formats: Sequence[str]) -> None:
+    """Checks that the model, trained or not, can be converted to these formats.
+
+    Raises:
+        UserError: if the model computes in float16 or bfloat16, or has recurrent layers and
+            `litert_int8` is one of the formats.
+    """
+    converted = [name for name in formats if name in FORMAT_FILES]
+    half_dtypes = {layer.compute_dtype for layer in model.layers} & {"float16", "bfloat16"}
+    if converted and half_dtypes:
+        raise UserError(
+            f"export_formats={converted[0]!r}: {model.name} computes in {half_dtypes.pop()}, which "
+            "cannot be converted: train with --precision=float32"
+        )
+    if "litert_int8" in converted and _has_loops(model):
+        # the converter would crash the process
+        raise UserError(
+            f"export_formats='litert_int8': {model.name} has recurrent layers, and LiteRT cannot "
+            "quantize their loops: use litert or onnx instead"
+        )
+
+
+def convert_model(
+    model: keras.Model,
+    spec: Spec,
+    directory: Path,
+    formats: Sequence[str],
+    calibration: np.ndarray,
+) -> dict[str, Path]:
+    """Converts the model to all formats except `saved_model`, and compares the logits.
+
+    Args:
+        model: A trained float32 model of the zoo.
+        spec: Spec of the data.
+        directory: Folder for the files.
+        formats: Names from `FORMATS`; "saved_model" is ignored.
+        calibration: Training inputs of shape (n, *spec.shape), which determine the ranges of
+            `litert_int8`. The first 32 are used for the comparison.
+
+    Returns:
+        The file of each format.
+
+    Raises:
+        UserError: if `check_convertible` fails, a format lacks an operation of the model, or the
+            logits of `litert` or `onnx` differ from those of the model by more than 1e-4. The
+            file of that format is deleted.
+    """
+    check_convertible(model, formats)
+    samples, files = calibration[:_COMPARED_EXAMPLES], {}
+    with disable_cudnn(model):
+        expected = make_predictor(model)({spec.input_name: samples}).numpy()
+        for name in (name for name in formats if name in FORMAT_FILES):
+            path = directory / FORMAT_FILES[name]
+            try:
+                with silence_stderr():
+                    path.write_bytes(_convert(name, model, spec, calibration))
+                outputs = np.concatenate([*map(load_runtime(name, path, spec), samples)])
+            except Exception as error:
+                path.unlink(missing_ok=True)
+                reason = one_line(error, 200)
+                raise UserError(
+                    f"export_formats={name!r}: {model.name} cannot be converted: {reason}"
+                ) from error
+            difference = np.abs(outputs - expected).max() / max(1, np.abs(expected).max())
+            # int8 rounds by design; its scores on the test split show the cost
+            if name != "litert_int8" and not difference <= _TOLERANCE:
+                path.unlink()
+                raise UserError(
+                    f"{path}: deleted, because its logits differ from those of {model.name} by "
+                    f"{difference:.2g} (relative to the largest; the tolerance is {_TOLERANCE:g}): "
+                    f"remove {name} from --export_formats"
+                )
+            files[name] = path
+    return files
+
+
+def _convert(name: str, model: keras.Model, spec: Spec, calibration: np.ndarray) -> bytes:
+    """Returns the content of the format's file."""
+    if name == "onnx" or _has_loops(model):  # LiteRT needs static sizes to convert loops
+
+        def call(inputs):
+            return model(inputs, training=False)
+
+    else:
+        # Traced for any batch size. Traced for one example, Keras adds biases as vectors, which
+        # LiteRT does not support for uint32 (fasttext).
+        predict = make_predictor(model)
+
+        def call(inputs):
+            return {"logits": predict(inputs)}
+
+    batch_size = None if name == "onnx" else 1
+    input_spec = tf.TensorSpec((batch_size, *spec.shape), spec.dtype, spec.input_name)
+    with tempfile.TemporaryDirectory() as folder:
+        write_saved_model(folder, model, {"serve": (call, {spec.input_name: input_spec})})
+        if name == "onnx":
+            return _convert_to_onnx(folder, spec)
+        return _convert_to_litert(folder, spec, calibration if name == "litert_int8" else None)
+
+
+def _convert_to_litert(folder: str, spec: Spec, calibration: np.ndarray | None) -> bytes:
+    """Converts a SavedModel to LiteRT, in int8 if there are calibration inputs.
+
+    `keras.Model.export(format="litert")` would also allow TensorFlow operations in the file.
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    if calibration is None:
+        return converter.convert()
+    float_nodes = []
+    if spec.class_names is None:
+        float_nodes = [make_interpreter(converter.convert()).get_output_details()[0]["name"]]
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([x[None]] for x in calibration)
+    options = tf.lite.experimental.QuantizationDebugOptions(
+        denylisted_ops=_FLOAT_OPERATIONS, denylisted_nodes=float_nodes
+    )
+    # only the debugger accepts lists of operations and nodes that stay float32
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
+    )
+    return debugger.get_nondebug_quantized_model()
+
+
+def _convert_to_onnx(folder: str, spec: Spec) -> bytes:
+    """Converts a SavedModel to ONNX.
+
+    `keras.Model.export(format="onnx")` would make the constants of Normalization layers inputs.
+    """
+    import tf2onnx
+
+    loaded = tf.saved_model.load(folder)
+    frozen = freeze_signature(loaded.signatures["serve"])
+    (input_tensor,), (output_tensor,) = frozen.inputs, frozen.outputs
+    converted, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(add_shapes=True),
+        input_names=[input_tensor.name],
+        output_names=[output_tensor.name],
+        tensors_to_rename={input_tensor.name: spec.input_name, output_tensor.name: "logits"},
+    )
+    return converted.SerializeToString()
+
+
+def _has_loops(model: keras.Model) -> bool:
+    """Returns whether the graph of the model has while loops, as recurrent layers do."""
+    with disable_cudnn(model):
+        graph = make_predictor(model).get_concrete_function().graph.as_graph_def()
+    functions = [graph.node, *(function.node_def for function in graph.library.function)]
+    return any("While" in node.op for nodes in functions for node in nodes)

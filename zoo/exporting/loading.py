@@ -1,0 +1,188 @@
+"""Loads models by path, from runs, exports, .keras files and shipped weights."""
+
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo.data.spec import Spec, Tokenizer, spec_from_record
+from zoo.data.tokenizers import read_tokenizer
+from zoo.errors import UserError, one_line
+from zoo.layers import regularization, transformer_encoder  # noqa: F401, Keras finds them by name
+from zoo.layers.weights import set_layer_weights, weighted_layers
+from zoo.registry import find_entry
+from zoo.storage.checksums import find_changed_files
+from zoo.storage.filenames import (
+    BEST,
+    EXPORT_RECORD,
+    EXTRA_FOLDER,
+    KERAS_MODEL,
+    LAST,
+    METRICS,
+    RECORD,
+    TOKENIZER,
+    WEIGHTS,
+)
+from zoo.storage.json_files import read_json
+from zoo.training.building import build_model
+from zoo.training.finetuning import Source
+
+_MAX_EXPANSION = 100  # unpacked size of a .keras file by its own size; Keras does not compress
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """Loads the Keras model of a run, an export, a .keras file or a folder of shipped weights.
+
+    For a run this is the model that was scored and exported; for a folder of versions, the newest
+    version. Files that contain code (Lambda layers) are rejected.
+
+    Raises:
+        UserError: if there is no model at the path, or Keras cannot load it.
+    """
+    return open_source(path).model
+
+
+def open_source(path: str | Path) -> Source:
+    """Loads the model that `load_model` returns, with its record and its tokenizer.
+
+    Raises:
+        UserError: if there is no model at the path, or one of its files cannot be read.
+    """
+    path = Path(os.path.expanduser(path))
+    file = _find_weights_file(path)
+    record, tokenizer = _read_record(file), _read_tokenizer(file)
+    if file.name == WEIGHTS:
+        model = _load_shipped_weights(file.parent, record, tokenizer)
+    else:
+        model = _load_keras_file(file)
+    return Source(path, model, record, tokenizer)
+
+
+def load_spec(path: str | Path) -> Spec:
+    """Returns the spec of a run, an export or shipped weights, without loading the model.
+
+    Raises:
+        UserError: if there is no model at the path, or its record has no spec.
+        OSError: if it has no record.
+    """
+    file = _find_weights_file(Path(os.path.expanduser(path)))
+    record_file = _find_record_file(file)
+    return spec_from_record(read_json(record_file), record_file, _read_tokenizer(file))
+
+
+def _find_weights_file(path: Path) -> Path:
+    """Returns the file that holds the weights of the model at a path.
+
+    Raises:
+        UserError: if there is no such file, or the files of shipped weights are damaged.
+    """
+    paths = [path, path / LAST, path / BEST, path / EXTRA_FOLDER / KERAS_MODEL, path / WEIGHTS]
+    paths += [version / EXTRA_FOLDER / KERAS_MODEL for version in reversed(list_versions(path))]
+    candidates = (x for x in paths if x.suffix == ".keras" or x.name == WEIGHTS)
+    file = next((x for x in candidates if x.is_file()), None)
+    if file is None:
+        raise UserError(
+            f"{path}: there is no model; expected a run folder with {LAST}, an export such as "
+            "saved_models/cnn or saved_models/cnn/1, or a .keras file"
+        )
+    if file.name == WEIGHTS:
+        _check_checksums(file.parent)
+    return file
+
+
+def _find_record_file(weights_file: Path) -> Path:
+    """Returns the path of the record next to a file of weights; of zoo.json if there is none."""
+    files = [weights_file.with_name(name) for name in (EXPORT_RECORD, RECORD, METRICS)]
+    return next((file for file in files if file.is_file()), files[0])
+
+
+def _read_record(weights_file: Path) -> dict[str, Any]:
+    """Returns the record next to a file of weights; empty if there is none."""
+    file = _find_record_file(weights_file)
+    return read_json(file) if file.is_file() else {}
+
+
+def _read_tokenizer(weights_file: Path) -> Tokenizer | None:
+    file = weights_file.with_name(TOKENIZER)
+    return read_tokenizer(file) if file.is_file() else None
+
+
+def list_versions(directory: Path) -> list[Path]:
+    """Returns the folders of the published versions in a folder, oldest first."""
+    if not directory.is_dir():
+        return []
+    versions = (path for path in directory.iterdir() if re.fullmatch("[0-9]{1,18}", path.name))
+    return sorted(versions, key=lambda path: int(path.name))
+
+
+def find_version(path: str | Path) -> Path:
+    """Returns the path itself if it is an export, or else the newest version in the folder.
+
+    Raises:
+        UserError: if there is no export at the path.
+    """
+    path = Path(os.path.expanduser(path))
+    versions = [path] if (path / "saved_model.pb").is_file() else list_versions(path)
+    if not versions:
+        raise UserError(f"{path}: there is no export; expected one such as saved_models/cnn/1")
+    return versions[-1]
+
+
+def _load_keras_file(file: Path) -> keras.Model:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{file}: not a .keras file: choose another file or the folder of a run"
+        ) from error
+    if unpacked > _MAX_EXPANSION * file.stat().st_size:
+        raise UserError(
+            f"{file}: it unpacks to {unpacked:,} bytes, more than {_MAX_EXPANSION} times its size: "
+            "choose a file that Keras wrote"
+        )
+    try:
+        model = keras.saving.load_model(file, compile=False, safe_mode=True)
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"it is a {type(model).__name__}")
+    # Keras raises exceptions of many types for a file that it did not write
+    except Exception as error:
+        raise UserError(f"{file}: Keras cannot load this model: {one_line(error)}") from error
+    return model
+
+
+def _load_shipped_weights(
+    folder: Path, record: dict[str, Any], tokenizer: Tokenizer | None
+) -> keras.Model:
+    """Builds the model that the record describes, and sets its weights.
+
+    Raises:
+        UserError: if the record or the weights do not fit a model of this version of the package.
+    """
+    try:
+        entry = find_entry(record["model"])
+        hparams = entry.check(record["hyperparameters"], entry.hyperparameters)
+        model = build_model(entry, spec_from_record(record, folder, tokenizer), hparams)
+        with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
+            for layer in weighted_layers(model):
+                set_layer_weights(layer, [arrays[w.path] for w in layer.weights])
+    # the checksums of a folder from elsewhere can match too, so its files may hold anything
+    except Exception as error:
+        raise UserError(
+            f"{folder}: its weights do not fit a model of this package: {one_line(error)}: "
+            "reinstall the package, or publish the run again"
+        ) from error
+    return model
+
+
+def _check_checksums(folder: Path) -> None:
+    optional = [TOKENIZER] if (folder / TOKENIZER).is_file() else []
+    if damaged := find_changed_files(folder, [WEIGHTS, RECORD, *optional]):
+        raise UserError(
+            f"{folder}: the weights are damaged (checksum mismatch: {', '.join(damaged)}): "
+            "reinstall the package, or restore the folder with `git checkout`"
+        )

@@ -1,0 +1,98 @@
+"""Computes the expected outputs of each signature from the Keras model and NumPy."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy import special
+
+from zoo.data.images import decode_image
+from zoo.data.spec import Spec
+from zoo.data.text_encoding import make_encoder
+from zoo.evaluation.predictions import make_predictor
+from zoo.exporting.raw_inputs import make_raw_input_specs
+from zoo.layers.outputs import HEAD
+
+Reference = Callable[[str, dict[str, np.ndarray]], dict[str, np.ndarray]]
+
+
+def make_reference(model: keras.Model, spec: Spec) -> Reference:
+    """Returns a function from a signature's name and inputs to its expected outputs.
+
+    The inputs are those that `zoo.exporting.warmup.make_signature_inputs` makes.
+    """
+    predict = make_predictor(model)
+    extract_features = None
+    head = next((layer for layer in model.layers if layer.name == HEAD), None)
+    if head is not None:
+        body = keras.Model(model.input, {"features": head.input})
+        extract_features = make_predictor(body, "features")
+    encode = make_encoder(spec.tokenizer)[0] if spec.tokenizer else None
+    names = list(make_raw_input_specs(spec))
+
+    def compute_outputs(signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        raw = _recover_raw_inputs(signature, inputs, spec)
+        model_inputs = {name: tf.constant(raw[name]) for name in names}
+        if encode:
+            model_inputs = {"tokens": encode(*model_inputs.values())}
+        if signature == "features" and extract_features:
+            return {"features": np.asarray(extract_features(model_inputs), "float32")}
+        logits = predict(model_inputs).numpy()
+        if spec.class_names is None:
+            name = "outputs" if signature == "regress" else "prediction"
+            return {name: logits[:, 0]}
+        class_names = np.array(spec.class_names, object)
+        return _compute_class_outputs(signature, inputs, logits, class_names)
+
+    return compute_outputs
+
+
+def _compute_class_outputs(
+    signature: str, inputs: dict[str, np.ndarray], logits: np.ndarray, class_names: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns the outputs of `classify`, `top_k` or `serving_default`."""
+    probabilities = special.softmax(logits, axis=-1)
+    best = np.argsort(-probabilities, axis=-1, kind="stable")
+    sorted_probabilities = np.take_along_axis(probabilities, best, axis=-1)
+    if signature == "classify":
+        return {"classes": class_names[best], "scores": sorted_probabilities}
+    if signature == "top_k":
+        k = np.clip(inputs["k"], 1, len(class_names))
+        is_within_k = np.arange(k.max()) < k[:, None]
+        best, sorted_probabilities = best[:, : k.max()], sorted_probabilities[:, : k.max()]
+        return {
+            "labels": np.where(is_within_k, class_names[best], ""),
+            "class_ids": np.where(is_within_k, best, -1),
+            "probabilities": np.where(is_within_k, sorted_probabilities, np.float32(0)),
+        }
+    return {
+        "logits": logits,
+        "probabilities": probabilities,
+        "class_id": best[:, 0],
+        "label": class_names[best[:, 0]],
+    }
+
+
+def _recover_raw_inputs(
+    signature: str, inputs: dict[str, np.ndarray], spec: Spec
+) -> dict[str, np.ndarray]:
+    """Converts the inputs of a signature to those of `serving_default`."""
+    if signature == "image_bytes":
+        images = [decode_image(tf.constant(file), spec.shape) for file in inputs["image_bytes"]]
+        return {"image": np.stack([image.numpy() for image in images])}
+    if signature not in ("classify", "regress"):
+        return inputs
+    examples = [tf.train.Example.FromString(serialized) for serialized in inputs["inputs"]]
+    return {
+        name: np.stack([_read_feature(x.features.feature[name], spec) for x in examples])
+        for name in make_raw_input_specs(spec)
+    }
+
+
+def _read_feature(feature: tf.train.Feature, spec: Spec) -> np.ndarray:
+    """Returns the string of a feature, or its numbers in the shape and dtype of the spec."""
+    if feature.bytes_list.value:
+        return np.array(feature.bytes_list.value[0], object)
+    numbers = feature.int64_list.value or feature.float_list.value
+    return np.array(numbers).reshape(spec.shape).astype(spec.dtype)

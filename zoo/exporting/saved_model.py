@@ -1,0 +1,213 @@
+"""Exports SavedModels: writes, verifies and publishes them as the next version."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from zoo.data.spec import Spec, spec_from_model
+from zoo.data.tokenizers import save_tokenizer
+from zoo.distribution.keras_patches import disable_cudnn
+from zoo.errors import UserError, attach_path
+from zoo.exporting.loading import list_versions
+from zoo.exporting.signatures import Signature, make_signatures
+from zoo.exporting.verification import VerificationError, verify_export
+from zoo.exporting.warmup import write_warmup
+from zoo.storage.atomic import DRAFT_PREFIX
+from zoo.storage.filenames import CLASS_NAMES, EXPORT_RECORD, EXTRA_FOLDER, KERAS_MODEL
+
+
+def export_model(
+    model: keras.Model,
+    directory: str | Path,
+    *,
+    class_names: tuple[str, ...] | None = None,
+    spec: Spec | None = None,
+    samples: np.ndarray | None = None,
+    record: dict[str, Any] | None = None,
+) -> Path:
+    """Writes `directory`/<next version>, which TF Serving loads as it is; see `zoo.export`.
+
+    The signature `serving_default` takes raw input: `image` (uint8), `features` (float32), `text`,
+    or `text_a` and `text_b` (strings). For classes it returns `logits` and `probabilities`
+    (float32, batch x classes), `class_id` (int64, batch) and `label` (string, batch); for a
+    regression, `prediction` (float32, batch). A BERT uses operations of TF Text: TF Serving has
+    them built in, and in Python `import tensorflow_text` registers them.
+
+    Raises:
+        UserError: if the folder cannot be written, the number of names is not the number of
+            classes, or the predictions of the SavedModel differ from those of the model.
+    """
+    spec = spec or spec_from_model(model, class_names)
+    samples = _make_samples(spec) if samples is None else samples[:32]
+    directory = Path(directory)
+    with _open_draft(directory) as draft:
+        write_saved_model(draft, model, *make_signatures(model, spec))
+        names = _set_method_names(draft)
+        _write_extra_files(draft, model, spec, record or {})
+        write_warmup(draft, spec, samples, names)
+        try:
+            verify_export(draft, model)
+        except VerificationError as error:
+            raise UserError(
+                f"the export to {directory} was not published: {error}: check the model for layers "
+                "that draw random numbers or change their weights in a prediction; the weights of "
+                "the run are kept"
+            ) from error
+        return _publish_version(draft, directory)
+
+
+def _write_extra_files(draft: Path, model: keras.Model, spec: Spec, record: dict[str, Any]) -> None:
+    """Writes the class names, the .keras file, the tokenizer and the record of an export."""
+    extra = draft / EXTRA_FOLDER
+    extra.mkdir()
+    if spec.class_names:
+        (draft / "assets").mkdir(exist_ok=True)
+        (draft / CLASS_NAMES).write_text("".join(f"{name}\n" for name in spec.class_names))
+    with attach_path(extra / KERAS_MODEL):
+        model.save(extra / KERAS_MODEL)
+    save_tokenizer(spec, extra)
+    spec_fields = dataclasses.asdict(dataclasses.replace(spec, tokenizer=None))
+    content = json.dumps({"spec": spec_fields, **record}, indent=2)
+    (extra / EXPORT_RECORD).write_text(content + "\n")
+
+
+def write_saved_model(
+    directory: str | Path,
+    model: keras.Model,
+    signatures: dict[str, Signature],
+    tables: Sequence[keras.layers.Layer] = (),
+) -> None:
+    """Writes a SavedModel with the model's weights and the signatures.
+
+    `keras.export.ExportArchive` would trace and write each function twice.
+
+    Args:
+        directory: Folder of the SavedModel.
+        model: The model that the signatures call.
+        signatures: The signatures by name.
+        tables: Layers whose lookup tables the signatures use.
+    """
+    root = tf.Module()
+    root.weights = [variable.value for variable in model.variables]
+    root.tables = list(tables)
+    functions = {
+        name: tf.function(function, input_signature=[specs], autograph=False)
+        for name, (function, specs) in signatures.items()
+    }
+    with disable_cudnn(model):
+        tf.saved_model.save(root, str(directory), signatures=functions)
+
+
+def _make_samples(spec: Spec) -> np.ndarray:
+    """Returns 8 random raw inputs, always the same ones for a spec."""
+    random = np.random.default_rng(0)
+    if spec.tokenizer:
+        columns = (8,) if spec.kind == "text" else (8, 2)
+        words = random.choice(spec.tokenizer.vocabulary, (*columns, 12))
+        return np.apply_along_axis(" ".join, -1, words).astype(object)
+    if spec.is_text:
+        return random.integers(1, 3, (8, 12), "int32")
+    if spec.kind == "image":
+        return random.integers(0, 256, (8, *spec.shape), "uint8")
+    return random.normal(size=(8, *spec.shape)).astype("float32")
+
+
+def _set_method_names(directory: Path) -> list[str]:
+    """Sets the method names that TF Serving's Classify and Regress APIs expect.
+
+    `tf.saved_model.save` gives all signatures the method name of the Predict API.
+
+    Returns:
+        The names of all signatures.
+    """
+    file = directory / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    signatures = saved_model.meta_graphs[0].signature_def
+    for name in ("classify", "regress"):
+        if name in signatures:
+            signatures[name].method_name = f"tensorflow/serving/{name}"
+    file.write_bytes(saved_model.SerializeToString())
+    return sorted(name for name in signatures if not name.startswith("__"))
+
+
+@contextlib.contextmanager
+def _open_draft(directory: Path) -> Iterator[Path]:
+    """Context manager that creates a draft folder for a version.
+
+    The draft is deleted at the end, unless it was renamed. Each export locks its draft. Drafts
+    without a lock were left behind by a SIGKILL or a power failure, and are deleted as well.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    with contextlib.ExitStack() as locks:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            # while the folder is locked, no other export can see a draft before it is locked
+            with contextlib.ExitStack() as folder_locks:
+                _lock_folder(directory, folder_locks, fcntl.LOCK_EX)
+                for path in directory.glob(f"{DRAFT_PREFIX}*"):
+                    if _lock_folder(path, folder_locks, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                        shutil.rmtree(path, ignore_errors=True)
+                # TF Serving ignores folders whose name is not a number
+                draft = Path(tempfile.mkdtemp(prefix=DRAFT_PREFIX, dir=directory))
+                _lock_folder(draft, locks, fcntl.LOCK_EX)
+        except OSError as error:
+            raise UserError(
+                f"cannot export to {directory}: {error.strerror}: choose another folder"
+            ) from error
+        try:
+            draft.chmod(0o755)
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _lock_folder(directory: Path, locks: contextlib.ExitStack, operation: int) -> bool:
+    """Locks a folder until `locks` is closed.
+
+    Args:
+        directory: The folder.
+        locks: Gets the lock.
+        operation: Operation of `flock`.
+
+    Returns:
+        Whether it is locked: another process may have the lock, and some network file systems
+        have none.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+        locks.callback(os.close, descriptor)
+        fcntl.flock(descriptor, operation)
+    except OSError:
+        return False
+    return True
+
+
+def _publish_version(draft: Path, directory: Path) -> Path:
+    """Renames the draft to the next version, and returns its new path.
+
+    If another export takes the number first, the draft gets the one after it.
+    """
+    number = max((int(version.name) for version in list_versions(directory)), default=0) + 1
+    while True:
+        try:
+            # fails if the folder exists and is not empty
+            os.rename(draft, directory / str(number))
+            return directory / str(number)
+        except OSError:
+            if not (directory / str(number)).exists():
+                raise
+            number += 1

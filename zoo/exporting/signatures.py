@@ -1,0 +1,140 @@
+"""The signatures of an export: from raw input to named outputs, for any batch size.
+
+| signature | input | output |
+|---|---|---|
+| `serving_default` | `image`; `features`; `text`; or `text_a` and `text_b` | `logits`, `probabilities`, `class_id`, `label`; or `prediction` |
+| `image_bytes` | `image_bytes`: encoded images | the same |
+| `classify` | `inputs`: serialized tf.Example | `classes` and `scores`, best first |
+| `regress` | `inputs`: serialized tf.Example | `outputs` |
+| `features` | as `serving_default` | `features`: the input of the head |
+| `top_k` | as `serving_default`, and `k` for each example | `labels`, `class_ids`, `probabilities`, best first |
+"""  # noqa: E501, a table
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from zoo.data.images import decode_image
+from zoo.data.spec import Spec
+from zoo.data.text_encoding import make_encoder
+from zoo.exporting.raw_inputs import make_raw_input_specs
+from zoo.exporting.tf_example import parse_examples
+from zoo.layers.outputs import HEAD
+
+Function = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+Signature = tuple[Function, dict[str, tf.TensorSpec]]
+
+_DECODABLE_CHANNELS = (1, 3, 4)  # numbers of channels that TensorFlow decodes images to
+
+
+def make_signatures(
+    model: keras.Model, spec: Spec
+) -> tuple[dict[str, Signature], list[keras.layers.Layer]]:
+    """Returns the signatures that are possible for the data, and the layers they look tokens up in.
+
+    A signature is a function from inputs to outputs by name, and the specs of its inputs.
+    """
+    raw_specs = make_raw_input_specs(spec)
+    tables = []
+    encode = None
+    if spec.tokenizer:
+        encode, table = make_encoder(spec.tokenizer)
+        table.build(None)
+        tables.append(table)
+
+    def prepare_inputs(inputs):
+        # TF Serving does not check shapes, and a wrong one can crash the process in an operation
+        checked = {
+            name: tf.ensure_shape(inputs[name], raw_spec.shape)
+            for name, raw_spec in raw_specs.items()
+        }
+        return {"tokens": encode(*checked.values())} if encode else checked
+
+    def predict(inputs):
+        return _make_outputs(model(prepare_inputs(inputs), training=False)["logits"], spec)
+
+    signatures: dict[str, Signature] = {"serving_default": (predict, raw_specs)}
+    if spec.kind == "image" and spec.shape[-1] in _DECODABLE_CHANNELS:
+        signatures["image_bytes"] = (
+            lambda inputs: predict({"image": _decode_images(inputs["image_bytes"], spec)}),
+            {"image_bytes": tf.TensorSpec((None,), tf.string, "image_bytes")},
+        )
+    if spec.tokenizer or not spec.is_text:
+        is_regression = spec.class_names is None
+        name, convert = ("regress", _regress) if is_regression else ("classify", _classify)
+        signatures[name] = (
+            lambda inputs: convert(predict(parse_examples(inputs["inputs"], spec)), spec),
+            {"inputs": tf.TensorSpec((None,), tf.string, "inputs")},
+        )
+    if any(layer.name == HEAD for layer in model.layers):
+        body = keras.Model(model.input, {"features": model.get_layer(HEAD).input})
+
+        def extract_features(inputs):
+            features = body(prepare_inputs(inputs), training=False)["features"]
+            return {"features": tf.cast(features, tf.float32)}
+
+        signatures["features"] = (extract_features, raw_specs)
+    if spec.class_names is not None:
+        signatures["top_k"] = (
+            lambda inputs: _select_top_k(predict(inputs), inputs["k"], spec),
+            raw_specs | {"k": tf.TensorSpec((None,), tf.int32, "k")},
+        )
+    return signatures, tables
+
+
+def _make_outputs(logits: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
+    """Returns the outputs of `serving_default`."""
+    if spec.class_names is None:
+        return {"prediction": logits[:, 0]}
+    class_id = tf.argmax(logits, axis=-1)
+    return {
+        "logits": logits,
+        "probabilities": tf.nn.softmax(logits),
+        "class_id": class_id,
+        "label": tf.gather(tf.constant(spec.class_names), class_id),
+    }
+
+
+def _classify(outputs: dict[str, tf.Tensor], spec: Spec) -> dict[str, tf.Tensor]:
+    """Returns the outputs of `classify`, which the Classify API has to have."""
+    scores, ids = tf.math.top_k(outputs["probabilities"], spec.num_classes)
+    return {"classes": tf.gather(tf.constant(spec.class_names), ids), "scores": scores}
+
+
+def _regress(outputs: dict[str, tf.Tensor], spec: Spec) -> dict[str, tf.Tensor]:
+    """Returns the output of `regress`, which the Regress API has to have."""
+    return {"outputs": outputs["prediction"]}
+
+
+def _select_top_k(outputs: dict[str, tf.Tensor], k: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
+    """Returns the k most probable classes of each example.
+
+    TF Serving may batch requests with different k. Rows with a smaller k than the largest one are
+    padded with empty labels, ids of -1 and probabilities of 0.
+    """
+    k = tf.clip_by_value(k, 1, spec.num_classes)
+    probabilities, ids = tf.math.top_k(outputs["probabilities"], tf.reduce_max(k))
+    is_within_k = tf.range(tf.shape(ids)[1]) < k[:, None]
+    return {
+        "labels": tf.where(is_within_k, tf.gather(tf.constant(spec.class_names), ids), ""),
+        "class_ids": tf.cast(tf.where(is_within_k, ids, -1), tf.int64),
+        "probabilities": tf.where(is_within_k, probabilities, 0.0),
+    }
+
+
+def _decode_images(encoded: tf.Tensor, spec: Spec) -> tf.Tensor:
+    """Decodes and resizes image files as in training.
+
+    Args:
+        encoded: Contents of the files, strings of shape (batch,).
+        spec: Spec of the data.
+
+    Returns:
+        uint8 pixels of shape (batch, rows, columns, channels).
+    """
+    return tf.map_fn(
+        lambda file: decode_image(file, spec.shape),
+        encoded,
+        fn_output_signature=tf.TensorSpec(spec.shape, tf.uint8),
+    )

@@ -1,0 +1,159 @@
+"""Parses tf.Examples in the graph of an export."""
+
+import math
+
+import tensorflow as tf
+
+from zoo.data.images import decode_image
+from zoo.data.spec import Spec
+from zoo.exporting.raw_inputs import make_raw_input_specs
+
+
+def parse_examples(serialized: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
+    """Parses tf.Examples to the inputs of `serving_default`.
+
+    An Example has one of these features: `image` (flattened pixels) or `image_bytes`; `text`, or
+    `text_a` and `text_b`; each column by its name, or all columns as `features`.
+
+    Args:
+        serialized: Serialized tf.Examples of shape (batch,).
+        spec: Spec of the data.
+    """
+    keys, values = _split_features(serialized)
+    if spec.tokenizer:
+        return {name: _parse_strings(keys, values, name) for name in make_raw_input_specs(spec)}
+    if spec.kind == "image":
+        return {"image": _parse_images(keys, values, spec)}
+    width = spec.shape[0]
+    numbers, has_all = _parse_numbers(keys, values, "features", width)
+    if not spec.feature_names:
+        _require(has_all, f"each example needs {width} numbers as 'features'")
+    columns = []
+    for name in spec.feature_names:
+        column, has_one = _parse_numbers(keys, values, name, 1)
+        _require(has_all | has_one, f"each example needs one number as the feature '{name}'")
+        columns.append(column)
+    if columns:
+        numbers = tf.where(has_all[:, None], numbers, tf.concat(columns, axis=1))
+    return {"features": tf.ensure_shape(numbers, [None, width])}
+
+
+def _parse_images(keys: tf.Tensor, values: tf.Tensor, spec: Spec) -> tf.Tensor:
+    """Returns the images of a batch as uint8 pixels (batch, rows, columns, channels)."""
+    files, has_file = _parse_bytes(keys, values, "image_bytes")
+    numbers, has_pixels = _parse_numbers(keys, values, "image", math.prod(spec.shape))
+    _require(
+        has_file | has_pixels,
+        f"each example needs one string as the feature 'image_bytes', or "
+        f"{' x '.join(map(str, spec.shape))} numbers as 'image'",
+    )
+    # all zeros where the example has a file instead
+    pixels = tf.cast(tf.round(tf.clip_by_value(numbers, 0, 255)), tf.uint8)
+    pixels = tf.reshape(pixels, [-1, *spec.shape])
+
+    def decode_row(row):
+        row_has_file, file, row_pixels = row
+        return tf.cond(row_has_file, lambda: decode_image(file, spec.shape), lambda: row_pixels)
+
+    rows = (has_file, files, pixels)
+    return tf.map_fn(decode_row, rows, fn_output_signature=tf.TensorSpec(spec.shape, tf.uint8))
+
+
+def _split_features(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the names and the serialized values of the features of each tf.Example.
+
+    `tf.io.parse_example` has to know whether a feature has integers or floats, but a client that
+    sends JSON may send either.
+
+    Returns:
+        Two string tensors of shape (batch, largest number of features), padded with "".
+    """
+    (features,) = _decode_singular(serialized, "Example", ["features"])
+    _, (entries,) = _decode_repeated(features, "Features", ["feature"])
+    pairs = _decode_singular(tf.reshape(entries, [-1]), "Features.FeatureEntry", ["key", "value"])
+    keys, values = (tf.reshape(column, tf.shape(entries)) for column in pairs)
+    return keys, values
+
+
+def _decode_repeated(
+    serialized: tf.Tensor, message: str, fields: list[str], dtype: tf.DType = tf.string
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Decodes repeated fields of n messages.
+
+    Returns:
+        The number of values, (n, number of fields), and for each field the values, (n, longest),
+        padded with zeros or "".
+    """
+    # decode_proto fails if there are no messages: add an empty one, and drop it from the results
+    sizes, values = tf.io.decode_proto(
+        tf.concat([serialized, [""]], axis=0),
+        f"tensorflow.{message}",
+        fields,
+        [dtype] * len(fields),
+    )
+    return sizes[:-1], [value[:-1] for value in values]
+
+
+def _decode_singular(serialized: tf.Tensor, message: str, fields: list[str]) -> list[tf.Tensor]:
+    """Decodes singular fields of n messages that are strings or messages themselves.
+
+    A message may be sent in several parts, which protobuf merges by concatenating them.
+
+    Returns:
+        For each field the strings, (n,), "" where the field is missing.
+    """
+    _, values = _decode_repeated(serialized, message, fields)
+    return [tf.strings.reduce_join(value, axis=1) for value in values]
+
+
+def _decode_feature(
+    keys: tf.Tensor, values: tf.Tensor, name: str, fields: list[str]
+) -> list[tf.Tensor]:
+    """Returns lists of one feature of each example, serialized, each of shape (batch,)."""
+    feature = tf.strings.reduce_join(tf.where(keys == name, values, ""), axis=1)
+    return _decode_singular(feature, "Feature", fields)
+
+
+def _parse_numbers(
+    keys: tf.Tensor, values: tf.Tensor, name: str, width: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the numbers, integers or floats, of one feature of each example.
+
+    Returns:
+        float32 (batch, width), truncated or padded with zeros; and whether each example has exactly
+        `width` numbers, bool (batch,).
+    """
+    floats, integers = _decode_feature(keys, values, name, ["float_list", "int64_list"])
+    float_counts, (floats,) = _decode_repeated(floats, "FloatList", ["value"], tf.float32)
+    integer_counts, (integers,) = _decode_repeated(integers, "Int64List", ["value"], tf.int64)
+
+    def fit_width(values):
+        return tf.pad(values, [[0, 0], [0, width]])[:, :width]
+
+    integers = tf.cast(fit_width(integers), tf.float32)
+    numbers = tf.where(float_counts > 0, fit_width(floats), integers)
+    counts = (float_counts + integer_counts)[:, 0]
+    return tf.ensure_shape(numbers, [None, width]), counts == width
+
+
+def _parse_bytes(keys: tf.Tensor, values: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the string of one feature of each example.
+
+    Returns:
+        The strings, (batch,), and whether each example has exactly one, bool (batch,).
+    """
+    (lists,) = _decode_feature(keys, values, name, ["bytes_list"])
+    counts, (strings,) = _decode_repeated(lists, "BytesList", ["value"])
+    return tf.strings.reduce_join(strings, axis=1), counts[:, 0] == 1
+
+
+def _parse_strings(keys: tf.Tensor, values: tf.Tensor, name: str) -> tf.Tensor:
+    """Returns the strings of one feature, (batch,), and requires one for each example."""
+    strings, has_one = _parse_bytes(keys, values, name)
+    _require(has_one, f"each example needs one string as the feature '{name}'")
+    return strings
+
+
+def _require(condition: tf.Tensor, message: str) -> None:
+    """Fails with INVALID_ARGUMENT and the message unless the condition holds for each example."""
+    tf.debugging.Assert(tf.reduce_all(condition), [message])

@@ -1,0 +1,158 @@
+"""Verifies an export by calling it as TF Serving does."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.exporting.loading import load_model, load_spec
+from zoo.exporting.reference import make_reference
+from zoo.exporting.warmup import read_warmup
+
+TOLERANCE = 1e-5  # relative to the largest number of an output, if that is above 1
+
+# the inputs and outputs that TF Serving's APIs require
+_METHOD_CONTRACTS = {
+    "tensorflow/serving/classify": ({"inputs"}, {"classes", "scores"}),
+    "tensorflow/serving/regress": ({"inputs"}, {"outputs"}),
+}
+
+
+class VerificationError(RuntimeError):
+    """An export does not do what it should."""
+
+
+def verify_export(version: Path, model: keras.Model | None = None) -> list[str]:
+    """Loads a version as TF Serving does, and compares the outputs with those of the Keras model.
+
+    Each signature is called with each of its warm-up records.
+
+    Args:
+        version: Folder of the version.
+        model: The Keras model; None for the one inside the export.
+
+    Returns:
+        A line with the result for each signature.
+
+    Raises:
+        VerificationError: if a signature breaks its contract, has no warm-up record, or differs
+            from the Keras model by more than 1e-5.
+    """
+    spec = load_spec(version)
+    if spec.tokenizer and spec.tokenizer.kind == "wordpiece":
+        import tensorflow_text  # noqa: F401, registers operations of the graph
+    records = read_warmup(version)
+    reference = make_reference(load_model(version) if model is None else model, spec)
+    lines = []
+    for name, calls in _call_signatures(version, records).items():
+        if not calls:
+            raise VerificationError(f"{name}: it has no warm-up record")
+        triples = [(inputs, outputs, reference(name, inputs)) for inputs, outputs in calls]
+        lines.append(compare_outputs(name, triples))
+    return lines
+
+
+def _call_signatures(
+    version: Path, records: list[tuple[str, dict[str, np.ndarray]]]
+) -> dict[str, list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]]:
+    """Calls the graph with the tag `serve` with each warm-up record.
+
+    Returns:
+        The inputs and outputs of each call, by signature.
+    """
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        try:
+            loaded = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version))
+        except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+            raise VerificationError(
+                f"TensorFlow cannot load it: {str(error).strip()[:300]}"
+            ) from error
+        signatures = {k: v for k, v in loaded.signature_def.items() if not k.startswith("__")}
+        calls: dict[str, list[tuple[dict, dict]]] = {name: [] for name in signatures}
+        for name, signature in signatures.items():
+            _check_contract(name, signature)
+        for name, inputs in records:
+            if name not in signatures:
+                raise VerificationError(
+                    f"{name}: there is a warm-up record for it, but no such signature"
+                )
+            feed = {signatures[name].inputs[key].name: value for key, value in inputs.items()}
+            fetches = {key: tensor.name for key, tensor in signatures[name].outputs.items()}
+            calls[name].append((inputs, session.run(fetches, feed)))
+    return calls
+
+
+def compare_outputs(name: str, calls: list[tuple[dict, dict, dict]]) -> str:
+    """Compares the outputs of a signature with the expected ones.
+
+    Args:
+        name: Name of the signature.
+        calls: Inputs, outputs and expected outputs of each call, arrays by name.
+
+    Returns:
+        A line with the largest difference.
+
+    Raises:
+        VerificationError: if outputs are missing, have another shape or type, or differ by more
+            than 1e-5.
+    """
+    largest = 0.0
+    for _, outputs, expected in calls:
+        if set(outputs) != set(expected):
+            raise VerificationError(
+                f"{name}: it returns {sorted(outputs)}, expected {sorted(expected)}"
+            )
+        for key, values in expected.items():
+            difference = _measure_difference(f"{name}: {key}", outputs[key], values, expected)
+            largest = max(largest, difference)
+    sizes = " and ".join(str(len(next(iter(inputs.values())))) for inputs, _, _ in calls)
+    return f"{name}: batches of {sizes} match the Keras model to {largest:.0e}"
+
+
+def _measure_difference(
+    title: str, output: np.ndarray, expected: np.ndarray, expected_outputs: dict[str, np.ndarray]
+) -> float:
+    """Returns the largest difference of floats; 0 for labels and ids, which have to be equal.
+
+    Raises:
+        VerificationError: if the shape, the type or the values are not as expected.
+    """
+    if output.shape != expected.shape:
+        raise VerificationError(f"{title} has shape {output.shape}, expected {expected.shape}")
+    if expected.dtype.kind == "f":
+        if output.dtype != np.float32:
+            raise VerificationError(f"{title} is {output.dtype}, expected float32")
+        difference = float(np.abs(output - expected).max() / max(1.0, np.abs(expected).max()))
+        if not difference <= TOLERANCE:
+            raise VerificationError(f"{title} differs from the Keras model's by {difference:.1e}")
+        return difference
+    items = [x.decode() if isinstance(x, bytes) else x for x in output.ravel().tolist()]
+    differs = np.array(items, object).reshape(output.shape) != expected
+    scores = expected_outputs["scores" if "scores" in expected_outputs else "probabilities"]
+    # where two classes are equally probable, either may come first
+    is_tied = (np.diff(np.sort(scores, axis=-1), axis=-1) < 10 * TOLERANCE).any(-1)
+    if differs.reshape(len(differs), -1).any(-1)[~is_tied].any():
+        raise VerificationError(f"{title} differs from the Keras model's")
+    return 0.0
+
+
+def _check_contract(name: str, signature: Any) -> None:
+    """Checks the names, the dtypes and the batch size of a signature's inputs and outputs."""
+    names = set(signature.inputs), set(signature.outputs)
+    if _METHOD_CONTRACTS.get(signature.method_name, names) != names:
+        raise VerificationError(
+            f"{name}: {signature.method_name} cannot have the inputs {sorted(names[0])} and the "
+            f"outputs {sorted(names[1])}"
+        )
+    supported = (tf.float32, tf.int32, tf.int64, tf.string, tf.uint8)
+    for key, tensor in (*signature.inputs.items(), *signature.outputs.items()):
+        dtype = tf.dtypes.as_dtype(tensor.dtype)
+        if dtype not in supported:
+            raise VerificationError(
+                f"{name}: {key} is {dtype.name}, expected one of "
+                f"{', '.join(x.name for x in supported)}"
+            )
+        if tensor.tensor_shape.unknown_rank or tensor.tensor_shape.dim[0].size != -1:
+            raise VerificationError(f"{name}: {key} has a fixed batch size")

@@ -1,0 +1,47 @@
+"""Predicts a whole split with a server."""
+
+from typing import Any
+
+import numpy as np
+
+from zoo.data.spec import Spec
+from zoo.data.splits import Split, iterate_raw_batches
+from zoo.evaluation.compatibility import check_same_names
+from zoo.evaluation.predictions import Predictions, concat_predictions
+from zoo.serving.client import Client
+from zoo.serving.rows import INPUTS_BY_KIND
+
+
+def predict_split_remotely(
+    client: Client, split: Split, spec: Spec, batch_size: int
+) -> Predictions:
+    """Predicts all examples of a split with a server.
+
+    Args:
+        client: Client of the model.
+        split: The examples, with texts as strings.
+        spec: Spec of the data.
+        batch_size: Number of examples per request.
+
+    Raises:
+        UserError: if a request fails, or the server has other classes than the spec.
+    """
+    names = INPUTS_BY_KIND.get(spec.kind, [spec.kind])
+
+    def name_inputs(x: np.ndarray) -> dict[str, Any]:
+        columns = [x] if len(names) == 1 else list(x.T)
+        return dict(zip(names, columns, strict=True))
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        outputs = client.predict(name_inputs(x))
+        return outputs["prediction"][:, None] if spec.class_names is None else outputs["logits"]
+
+    if spec.class_names is not None:
+        first, _ = next(iterate_raw_batches(split, 1))
+        # the names of a server's classes are only in its predictions; one class more than expected
+        # is requested, so that further classes are noticed
+        top = client.predict(name_inputs(first) | {"k": [len(spec.class_names) + 1]}, "top_k")
+        server_classes = tuple(top["labels"][0][np.argsort(top["class_ids"][0])])
+        check_same_names(client.model, "classes", server_classes, "the dataset", spec.class_names)
+    pairs = ((predict(x), y) for x, y in iterate_raw_batches(split, batch_size))
+    return concat_predictions(pairs, -(-len(split) // batch_size), np.arange(len(split)))

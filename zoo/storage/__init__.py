@@ -1,0 +1,1 @@
+"""File storage: atomic writes, JSON files, checksums and file names."""

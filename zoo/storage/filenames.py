@@ -1,0 +1,22 @@
+"""Names of the files and folders that the zoo writes."""
+
+# in the folder of a run
+BEST, LAST = "best.keras", "last.keras"  # the model after its best and after its last epoch
+METRICS, HISTORY, FLAGS_FILE = "metrics.json", "history.csv", "flags.txt"
+CARD = "card.md"
+TOKENIZER = "tokenizer.json"
+
+# in an export; of assets.extra, TF Serving reads only the warm-up requests
+EXTRA_FOLDER = "assets.extra"
+KERAS_MODEL, EXPORT_RECORD = "model.keras", "zoo.json"
+CLASS_NAMES = "assets/labels.txt"
+WARMUP = "assets.extra/tf_serving_warmup_requests"
+FORMAT_FILES = {"litert": "model.tflite", "litert_int8": "model_int8.tflite", "onnx": "model.onnx"}
+FORMATS = ("saved_model", *FORMAT_FILES)
+
+# in the folder of exported models
+MODELS_CONFIG, VERSION_LABELS = "models.config", "labels.json"
+
+# in a folder of shipped weights
+WEIGHTS, RECORD = "weights.npz", "record.json"
+CHECKSUMS = "SHA256SUMS"

@@ -1,0 +1,34 @@
+"""JSON files: size-limited reads, since a file may come from elsewhere, and atomic writes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import UserError
+from zoo.storage.atomic import write_text
+
+_MAX_BYTES = 64 << 20  # four times the size of a vocabulary of a million words
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        UserError: if the file is not a JSON object, is nested too deeply or exceeds 64 MiB.
+        OSError: if the file cannot be read.
+    """
+    size = file.stat().st_size
+    if size > _MAX_BYTES:
+        raise UserError(f"{file}: {size:,} bytes; expected at most {_MAX_BYTES:,}")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: expected a JSON object, {{...}}")
+    return content
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record as a JSON file, atomically."""
+    write_text(path, json.dumps(record, indent=2) + "\n")

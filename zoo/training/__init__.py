@@ -1,0 +1,1 @@
+"""Training: compiled models, the loop, callbacks, checkpoints and the run folder."""

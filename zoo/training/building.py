@@ -1,0 +1,244 @@
+"""Building a model for a dataset, and compiling it with a recipe."""
+
+import dataclasses
+import math
+from collections.abc import Container
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo.data.spec import Spec
+from zoo.data.splits import Arrays, Data, read_labels
+from zoo.distribution.strategy import uses_microbatches
+from zoo.errors import UserError
+from zoo.layers.outputs import HEAD
+from zoo.recipe import Recipe, parse_augmentation, parse_class_weights
+from zoo.registry import Entry, find_entry, list_names
+from zoo.training.finetuning import (
+    LayerTransfer,
+    Source,
+    freeze_layers,
+    learning_rate_multipliers,
+    load_matching_weights,
+)
+from zoo.training.metrics import ExampleLoss, ExampleMetric
+from zoo.training.optimizers import make_optimizer
+
+
+def check_recipe(recipe: Recipe, spec: Spec) -> None:
+    """Checks that the recipe fits the data, before anything is built.
+
+    Raises:
+        UserError: if the number of class weights is not that of the classes, or for augmentation
+            without images, and label smoothing or class weights without classes.
+    """
+    changes = parse_augmentation(recipe.augment)
+    if changes and spec.kind != "image":
+        raise UserError(
+            f"augment={recipe.augment!r}: the dataset has {spec.kind}, not images: omit --augment"
+        )
+    if spec.class_names is None:
+        for setting in ("label_smoothing", "class_weights"):
+            if getattr(recipe, setting):
+                raise UserError(
+                    f"{setting}={getattr(recipe, setting)}: the target is a number, there are no "
+                    f"classes: omit --{setting}"
+                )
+    elif "mixup" in changes and recipe.class_weights:
+        raise UserError(
+            f"augment={recipe.augment!r}: mixup blends classes and cannot be combined with "
+            "class_weights: omit one of them"
+        )
+    if spec.class_names is not None and recipe.class_weights not in ("", "balanced"):
+        weights = parse_class_weights(recipe.class_weights)
+        if len(weights) != spec.num_classes:
+            raise UserError(
+                f"class_weights={recipe.class_weights!r}: {len(weights)} numbers for "
+                f"{spec.num_classes} classes: expected one for each of "
+                f"{', '.join(spec.class_names)}"
+            )
+
+
+def shrink_batch_size(recipe: Recipe, examples: int, named: set[str]) -> Recipe:
+    """Returns the recipe with a smaller batch for few examples, unless the user set batch_size.
+
+    The recipes are made for tens of thousands of examples. With a hundred, one batch would be the
+    whole epoch, and the training a dozen steps. The batch is halved, down to 8, until an epoch has
+    30 steps.
+    """
+    batch_size = recipe.batch_size
+    while "batch_size" not in named and batch_size > 8 and examples / batch_size < 30:
+        batch_size //= 2
+    return dataclasses.replace(recipe, batch_size=batch_size)
+
+
+def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Model:
+    """Builds the entry's model for the data that `spec` describes.
+
+    Raises:
+        UserError: if the model cannot read that kind or shape of data.
+    """
+    if spec.kind not in entry.kinds:
+        fitting = [name for name in list_names() if spec.kind in find_entry(name).kinds]
+        raise UserError(
+            f"{entry.name} reads {' or '.join(entry.kinds)} data, but the dataset has "
+            f"{spec.kind} of shape {spec.shape}: choose one of {', '.join(fitting)}"
+            + (", or pass the column of texts with --text" if "text" in entry.kinds else "")
+        )
+    if spec.tokenizer and entry.tokenizer == "wordpiece" != spec.tokenizer.kind:
+        raise UserError(
+            f"tokenizer={spec.tokenizer.kind!r}: {entry.name} only reads wordpiece tokens: omit "
+            "--tokenizer"
+        )
+    if spec.tokenizer and "vocabulary_size" in entry.arguments:
+        hparams = {"vocabulary_size": len(spec.tokenizer.vocabulary), **hparams}
+    return entry.builder(spec.shape, spec.num_classes, **hparams)
+
+
+def prepare_model(
+    entry: Entry,
+    hparams: dict[str, Any],
+    recipe: Recipe,
+    data: Data,
+    seed: int,
+    source: Source | None = None,
+) -> tuple[keras.Model, list[LayerTransfer]]:
+    """Builds a model that is ready for `fit`.
+
+    Args:
+        entry: The model to build.
+        hparams: Its hyperparameters.
+        recipe: How it will be trained; sets Keras' global dtype policy to the recipe's precision.
+        data: The data it will be trained on.
+        seed: Seed of its weights, and of Python's, NumPy's and TensorFlow's global generators.
+        source: A trained model whose weights are copied where they fit.
+
+    Returns:
+        The compiled model, and for each layer with weights whether they were copied.
+
+    Raises:
+        UserError: if the hyperparameters don't fit the data, or no weights fit the model.
+    """
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(recipe.precision)
+    model = build_model(entry, data.spec, hparams)
+    transfers = load_matching_weights(model, source) if source else []
+    adapt_normalization(model, data, {item.name for item in transfers if not item.reason})
+    compile_model(model, data, recipe, {item.name for item in transfers if item.reason})
+    return model, transfers
+
+
+def adapt_normalization(model: keras.Model, data: Data, copied: Container[str] = ()) -> None:
+    """Sets the statistics of the model's `Normalization` layers from the training split.
+
+    Layers in `copied` keep theirs; the statistics of the targets belong to the head.
+    """
+    for name, column, owner in (
+        ("normalization", 0, "normalization"),
+        ("denormalization", 1, HEAD),
+    ):
+        layer = next((layer for layer in model.layers if layer.name == name), None)
+        if layer is None or owner in copied:
+            continue
+        if isinstance(data.train, Arrays):
+            layer.adapt((data.train.x, data.train.y)[column])
+        else:
+            values = data.train.read(None).map(lambda *pair, column=column: pair[column])
+            layer.adapt(values.batch(1024))
+
+
+def compile_model(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] = ()) -> None:
+    """Compiles the model with the recipe's loss, metrics, penalties and optimizer.
+
+    Layers that the recipe does not train are frozen, except for the `new` ones and the head.
+
+    A classification has cross-entropy as loss and accuracy as metric. The loss of a regression is
+    the MSE, divided by the variance of the training targets so that it has no unit; its metrics
+    are MAE, MSE and R2, in the unit of the target.
+    """
+    freeze_layers(model, recipe, new)
+    if recipe.l1 or recipe.l2:
+        for weight in model.trainable_weights:
+            if weight.name == "kernel":
+                weight.regularizer = keras.regularizers.L1L2(recipe.l1, recipe.l2)
+    loss, metrics = _choose_loss_and_metrics(data.spec, recipe)
+    loss_weights = None
+    if data.spec.class_names is None:
+        variance = float(model.get_layer("denormalization").variance.numpy().item())
+        loss_weights = {"logits": 1 / max(variance, 1e-12)}
+    in_microbatches = uses_microbatches(model.distribute_strategy, recipe)
+    if in_microbatches:
+        weights = compute_class_weights(data, recipe)
+        with model.distribute_strategy.scope():
+            metrics = _make_example_metrics(model, loss, loss_weights, metrics, weights)
+    steps = steps_per_epoch(data, recipe)
+    model.compile(
+        optimizer=make_optimizer(
+            recipe,
+            steps * recipe.epochs,
+            learning_rate_multipliers(model, recipe),
+            model.distribute_strategy.num_replicas_in_sync,
+        ),
+        loss={"logits": loss},
+        loss_weights=loss_weights,
+        metrics=None if in_microbatches else {"logits": metrics},
+        weighted_metrics={"logits": metrics} if in_microbatches else None,
+        jit_compile=recipe.jit_compile,
+        steps_per_execution=min(recipe.steps_per_execution, steps * recipe.accumulate_steps),
+    )
+    # otherwise the first step creates the variables, and Keras traces it a second time
+    model.optimizer.build(model.trainable_variables)
+
+
+def _choose_loss_and_metrics(
+    spec: Spec, recipe: Recipe
+) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
+    if spec.class_names is None:
+        metrics = [
+            keras.metrics.MeanAbsoluteError(name="mae"),
+            keras.metrics.MeanSquaredError(name="mse"),
+            keras.metrics.R2Score(name="r2"),
+        ]
+        return keras.losses.MeanSquaredError(), metrics
+    if needs_one_hot(recipe):
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        )
+        return loss, [keras.metrics.CategoricalAccuracy(name="accuracy")]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return loss, [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+
+def _make_example_metrics(model, loss, loss_weights, metrics: list, class_weights) -> list:
+    """Returns the loss, as it is reported, and the metrics for batches in micro-batches."""
+    scale = loss_weights["logits"] if loss_weights else 1.0
+    weights = None if class_weights is None else class_weights.tolist()
+    reported_loss = ExampleLoss(loss, scale, weights)
+    reported_loss.penalties = lambda: model.losses
+    return [reported_loss, *map(ExampleMetric, metrics)]
+
+
+def needs_one_hot(recipe: Recipe) -> bool:
+    """Returns whether the loss needs a probability for each class instead of a class."""
+    return bool(recipe.label_smoothing) or "mixup" in parse_augmentation(recipe.augment)
+
+
+def steps_per_epoch(data: Data, recipe: Recipe) -> int:
+    """Returns the number of steps in one pass over the training split."""
+    return math.ceil(len(data.train) / recipe.batch_size)
+
+
+def compute_class_weights(data: Data, recipe: Recipe) -> np.ndarray | None:
+    """Returns the weights of the classes, float32 (classes,), or None if the recipe has none.
+
+    "balanced" weights are inversely proportional to the number of examples of each class, with
+    mean 1 over the training examples.
+    """
+    if not recipe.class_weights:
+        return None
+    if recipe.class_weights != "balanced":
+        return np.array(parse_class_weights(recipe.class_weights), "float32")
+    labels = read_labels(data.train)
+    counts = np.bincount(labels, minlength=data.spec.num_classes or 0)
+    return (len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype("float32")

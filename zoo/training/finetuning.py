@@ -1,0 +1,241 @@
+"""Fine-tuning: copied weights, frozen layers, LoRA and a learning rate for each layer.
+
+A layer here is one that has weights; of a model inside the model, such as BERT's encoder, each
+layer counts.
+"""
+
+import dataclasses
+import fnmatch
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from zoo.data.spec import Spec, Tokenizer, spec_from_model, spec_from_record
+from zoo.distribution.keras_patches import flatten_layers
+from zoo.errors import UserError
+from zoo.layers.outputs import HEAD
+from zoo.layers.weights import set_layer_weights, weighted_layers
+from zoo.recipe import Recipe
+from zoo.registry import Entry
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A trained model that was loaded from a path by `zoo.exporting.loading.open_source`.
+
+    Attributes:
+        path: Path of a run, an export or a .keras file.
+        model: The Keras model, uncompiled.
+        record: Content of metrics.json, zoo.json or record.json; empty for a single .keras file.
+        tokenizer: The tokenizer that was saved with it, or None.
+    """
+
+    path: Path
+    model: keras.Model
+    record: dict[str, Any]
+    tokenizer: Tokenizer | None
+
+    @property
+    def spec(self) -> Spec:
+        """The spec of its data, from the record or else from the model's inputs and outputs.
+
+        Raises:
+            UserError: if the record's spec is invalid, or the model is not one of the zoo.
+        """
+        if "spec" in self.record:
+            return spec_from_record(self.record, self.path, self.tokenizer)
+        return spec_from_model(self.model, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerTransfer:
+    """Whether the weights of a layer were copied.
+
+    Attributes:
+        name: Name of the layer.
+        parameters: Number of its parameters.
+        reason: Why the weights are newly initialised; empty if they were copied.
+    """
+
+    name: str
+    parameters: int
+    reason: str
+
+
+def inherit_settings(
+    source: Source, entry: Entry, hparams: dict[str, Any]
+) -> tuple[dict[str, Any], Tokenizer | None]:
+    """Returns the hyperparameters and the tokenizer of a model that starts from trained weights.
+
+    Args:
+        source: The trained model.
+        entry: The model to be built.
+        hparams: The hyperparameters that the user set.
+
+    Returns:
+        The hyperparameters, with those of the source as defaults if it is the same model; and the
+        source's tokenizer.
+
+    Raises:
+        UserError: if the source's hyperparameters or tokenizer don't fit the model.
+    """
+    inherited: dict[str, Any] = {}
+    if source.record.get("model") == entry.name:
+        inherited = source.record.get("hyperparameters", {})
+        if not isinstance(inherited, dict):
+            raise UserError(
+                f"weights={source.path}: its record has invalid hyperparameters: "
+                f"{inherited!r:.50}: expected a dictionary"
+            )
+        inherited = entry.check(inherited, entry.hyperparameters)
+    kind = source.tokenizer and source.tokenizer.kind
+    if kind and entry.tokenizer == "wordpiece" != kind:
+        raise UserError(
+            f"weights={source.path}: its tokens are {kind}, but {entry.name} only reads wordpiece "
+            f"tokens: choose a run of {entry.name}"
+        )
+    return inherited | hparams, source.tokenizer
+
+
+def load_matching_weights(model: keras.Model, source: Source) -> list[LayerTransfer]:
+    """Copies the weights of every layer that has the same name and shapes in the source.
+
+    Args:
+        model: A model of the zoo; changed in place.
+        source: The trained model.
+
+    Returns:
+        What was copied, for each layer with weights in the order of the model.
+
+    Raises:
+        UserError: if no layer fits.
+    """
+    source_layers = {layer.name: layer for layer in weighted_layers(source.model)}
+    transfers = []
+    for layer in weighted_layers(model):
+        reason = _find_mismatch(layer, source_layers.get(layer.name))
+        if not reason:
+            set_layer_weights(layer, source_layers[layer.name].get_weights())
+        transfers.append(LayerTransfer(layer.name, layer.count_params(), reason))
+    if all(transfer.reason or not transfer.parameters for transfer in transfers):
+        raise UserError(
+            f"weights={source.path}: no weights fit {model.name}: they are of the layers "
+            f"{', '.join(source_layers) or 'none'}, but {model.name} has "
+            f"{', '.join(transfer.name for transfer in transfers)}: choose a run of the same model"
+        )
+    return transfers
+
+
+def format_transfers(transfers: list[LayerTransfer]) -> list[str]:
+    """Formats what was copied as a table, one layer per line."""
+    width = max(len(transfer.name) for transfer in transfers)
+    return [
+        f"  {transfer.name.ljust(width)}  {transfer.parameters:>12,}  "
+        + (f"new: {transfer.reason}" if transfer.reason else "copied")
+        for transfer in transfers
+    ]
+
+
+def freeze_layers(model: keras.Model, recipe: Recipe, new: Container[str] = ()) -> None:
+    """Freezes the layers that the recipe's `trainable` and `lora_rank` do not train.
+
+    LoRA (Hu et al. 2021, arXiv 2106.09685) is added to the query and value projections of attention
+    or, in a model without attention, to every layer that supports it except the head.
+
+    Args:
+        model: Changed in place.
+        recipe: Which layers are trained.
+        new: Names of layers that are trained in any case, as the head is.
+
+    Raises:
+        UserError: if a pattern matches no layer, or no layer supports LoRA.
+    """
+    body = [
+        layer for layer in weighted_layers(model) if layer.name != HEAD and layer.name not in new
+    ]
+    if recipe.lora_rank:
+        _enable_lora(model, body, recipe.lora_rank)
+    elif recipe.trainable != "all":
+        patterns = recipe.trainable.split(",")
+        for pattern in patterns:
+            names = [layer.name for layer in body]
+            if pattern != HEAD and not fnmatch.filter(names, pattern):
+                raise UserError(
+                    f"trainable={recipe.trainable!r}: {model.name} has no layer {pattern!r}: "
+                    f"expected all, head, or patterns of {', '.join(names)}"
+                )
+        for layer in body:
+            layer.trainable = any(fnmatch.fnmatchcase(layer.name, p) for p in patterns)
+
+
+def learning_rate_multipliers(model: keras.Model, recipe: Recipe) -> dict[str, float]:
+    """Returns the factor of the learning rate for each weight by its path; empty if all are 1.
+
+    With `layer_decay` F a layer's factor is F to the power of the number of layers above it (Howard
+    and Ruder 2018, arXiv 1801.06146, section 3.2). Layers that only shift and scale, such as
+    normalisations, have the factor of the layer below.
+    """
+    if recipe.layer_decay == 1 and recipe.head_learning_rate is None:
+        return {}
+    depths, total_depth = [], 0
+    for layer in weighted_layers(model):
+        total_depth += any(len(weight.shape) > 1 for weight in layer.weights)
+        depths.append(total_depth)
+    factors: dict[str, float] = {}
+    for layer, depth in zip(weighted_layers(model), depths, strict=True):
+        factor = recipe.layer_decay ** (total_depth - depth)
+        if layer.name == HEAD and recipe.head_learning_rate is not None:
+            factor = recipe.head_learning_rate / recipe.learning_rate
+        factors |= {weight.path: factor for weight in layer.weights}
+    return factors
+
+
+def count_parameters(model: keras.Model) -> dict[str, int]:
+    """Returns the numbers of trained and of other parameters, by their keys in metrics.json.
+
+    Frozen are also the statistics of normalisations.
+    """
+    trained = sum(weight.value.shape.num_elements() for weight in model.trainable_weights)
+    return {"trainable_parameters": trained, "frozen_parameters": model.count_params() - trained}
+
+
+def _find_mismatch(layer: keras.layers.Layer, source_layer: keras.layers.Layer | None) -> str:
+    """Returns why the weights cannot be copied, or an empty string if they can."""
+    if source_layer is None:
+        return "no layer of this name in the source"
+    shapes = [tuple(weight.shape) for weight in layer.weights]
+    source_shapes = [tuple(weight.shape) for weight in source_layer.weights]
+    if len(shapes) != len(source_shapes):
+        return f"{len(shapes)} arrays, {len(source_shapes)} in the source"
+    for shape, source_shape in zip(shapes, source_shapes, strict=True):
+        if shape != source_shape:
+            sizes = ["x".join(map(str, each)) for each in (shape, source_shape)]
+            return f"{sizes[0]}, {sizes[1]} in the source"
+    return ""
+
+
+def _enable_lora(model: keras.Model, body: list[keras.layers.Layer], rank: int) -> None:
+    """Adds LoRA to the layers in `body`, and freezes all their other weights."""
+    candidates = {
+        layer.name: [x for x in flatten_layers(layer) if hasattr(x, "enable_lora")]
+        for layer in body
+    }
+    projections = {
+        name: [sublayer for sublayer in sublayers if sublayer.name in ("query", "value")]
+        for name, sublayers in candidates.items()
+    }
+    targets = projections if any(projections.values()) else candidates
+    if not any(targets.values()):
+        raise UserError(
+            f"lora_rank={rank}: {model.name} has no layer that supports LoRA: omit --lora_rank"
+        )
+    for layer in body:
+        if not targets[layer.name]:
+            layer.trainable = False
+            continue
+        for sublayer in targets[layer.name]:
+            sublayer.enable_lora(rank)
+        for weight in layer.trainable_weights:
+            weight.trainable = weight.name.startswith("lora")

@@ -1,0 +1,157 @@
+"""The training loop."""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from zoo.data.batching import make_evaluation_batches, make_training_batches
+from zoo.data.spec import Spec
+from zoo.data.splits import Data
+from zoo.distribution.keras_patches import build_training_variables, skip_batches
+from zoo.distribution.strategy import distribute_batches, is_chief
+from zoo.recipe import Recipe, parse_augmentation
+from zoo.storage.atomic import replace_file
+from zoo.storage.filenames import LAST
+from zoo.training.building import compute_class_weights, needs_one_hot, steps_per_epoch
+from zoo.training.callbacks import BestModelCallback, CheckpointCallback, ProgressCallback
+from zoo.training.checkpoints import Checkpoint, TrainingState
+from zoo.training.signals import defer_signals
+
+
+def fit_model(
+    model: keras.Model,
+    data: Data,
+    recipe: Recipe,
+    *,
+    seed: int,
+    run_dir: Path,
+    start: Checkpoint | None = None,
+    checkpoint_every: str = "5m",
+) -> dict[str, Any]:
+    """Trains the compiled model and writes its best and last state to the folder of the run.
+
+    Args:
+        model: Gets the last weights, or the best if the recipe stops early; with ema, averages.
+        data: The data, of which the training and validation splits are used.
+        recipe: How to train.
+        seed: Seed of the order of the examples and of their augmentation.
+        run_dir: Gets history.csv, TensorBoard logs, best.keras, last.keras and checkpoints.
+        start: Checkpoint to resume from; the result equals an uninterrupted run's bit for bit.
+        checkpoint_every: Steps ("500") or minutes ("5m") between checkpoints.
+
+    Returns:
+        "history" by epoch, "seconds" with validation, median "examples_per_second" without it.
+
+    Raises:
+        UserError: if the loss is not finite, or the checkpoint is of another training.
+        Interrupted: after SIGINT or SIGTERM, with a new checkpoint.
+    """
+    state = start.state if start else TrainingState()
+    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    train, validation = _make_batches(model, data, recipe, seed, epoch)
+    if start:
+        _prepare_resume(model, train, state)
+    callbacks = _make_callbacks(model, state, epoch, data, recipe, run_dir)
+    steps = steps_per_epoch(data, recipe) * recipe.accumulate_steps
+    with defer_signals() as received_signal:
+        checkpointing = CheckpointCallback(
+            state, start, recipe, steps, run_dir, checkpoint_every, received_signal
+        )
+        model.fit(
+            train,
+            validation_data=validation,
+            initial_epoch=state.epoch,
+            epochs=recipe.epochs,
+            callbacks=[*callbacks, checkpointing],
+            verbose=0,
+            shuffle=False,
+        )
+    _save_last_model(model, run_dir)
+    return _summarize_training(state)
+
+
+def _save_last_model(model: keras.Model, run_dir: Path) -> None:
+    if is_chief(model.distribute_strategy):
+        with replace_file(run_dir / LAST) as draft:
+            model.save(draft)
+
+
+def _summarize_training(state: TrainingState) -> dict[str, Any]:
+    return {
+        "history": {name: [row[name] for row in state.history] for name in state.history[0]},
+        "seconds": round(state.seconds, 2),
+        "examples_per_second": round(statistics.median(state.rates), 1),
+    }
+
+
+def _prepare_resume(model: keras.Model, train: tf.data.Dataset, state: TrainingState) -> None:
+    """Creates the variables that a checkpoint restores, and skips its batches."""
+    strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync == 1:
+        # Keras creates these variables in its first step, which is too late to restore them
+        with strategy.scope():
+            build_training_variables(model, next(iter(train)))
+    skip_batches(model, state.step, model.steps_per_execution)
+
+
+def _make_batches(
+    model: keras.Model, data: Data, recipe: Recipe, seed: int, epoch: tf.Variable
+) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """Returns the batches of the training split, shuffled by epoch, and of the validation split."""
+    strategy = model.distribute_strategy
+    train = distribute_batches(
+        strategy,
+        recipe,
+        lambda microbatches: make_training_batches(
+            data.train,
+            data.spec,
+            batch_size=recipe.batch_size,
+            seed=seed,
+            epoch=epoch,
+            changes=parse_augmentation(recipe.augment),
+            one_hot=needs_one_hot(recipe),
+            class_weights=compute_class_weights(data, recipe),
+            microbatches=microbatches,
+        ),
+    )
+    validation = distribute_batches(
+        strategy,
+        recipe,
+        lambda microbatches: make_evaluation_batches(
+            data.validation,
+            data.spec,
+            batch_size=recipe.batch_size,
+            one_hot=needs_one_hot(recipe),
+            microbatches=microbatches,
+        ),
+    )
+    return train, validation
+
+
+def _choose_monitor(spec: Spec) -> tuple[str, str]:
+    """Returns the validation score that selects the best epoch, and "max" or "min"."""
+    return ("val_loss", "min") if spec.class_names is None else ("val_accuracy", "max")
+
+
+def _make_callbacks(
+    model: keras.Model,
+    state: TrainingState,
+    epoch: tf.Variable,
+    data: Data,
+    recipe: Recipe,
+    run_dir: Path,
+) -> list[keras.callbacks.Callback]:
+    monitor, mode = _choose_monitor(data.spec)
+    chief = is_chief(model.distribute_strategy)
+    # first, so that the other callbacks see the averaged weights
+    averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if recipe.ema else []
+    logs = [keras.callbacks.TensorBoard(run_dir / "tensorboard")] if chief else []
+    return [
+        *averaging,
+        ProgressCallback(state, epoch, len(data.train), recipe, chief),
+        BestModelCallback(state, monitor, mode, recipe.early_stopping, run_dir, chief),
+        *logs,
+    ]

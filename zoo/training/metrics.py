@@ -1,0 +1,99 @@
+"""Metrics for micro-batches (`zoo.data.microbatches`), in which each example counts once."""
+
+from collections.abc import Callable
+
+import keras
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ExampleMetric(keras.metrics.Metric):
+    """A metric that ignores the weights of the examples, and examples of weight 0.
+
+    Args:
+        metric: The metric for whole batches.
+        name: Name of the metric; by default that of `metric`.
+        dtype: Dtype of the metric.
+    """
+
+    def __init__(self, metric, name=None, dtype=None):
+        super().__init__(name=name or metric.name, dtype=dtype)
+        self.metric = metric
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds a batch; sample_weight has the shape (batch,)."""
+        return self.metric.update_state(y_true, y_pred, _example_mask(sample_weight))
+
+    def result(self):
+        """Returns the value of the metric."""
+        return self.metric.result()
+
+    def reset_state(self):
+        """Resets the metric."""
+        self.metric.reset_state()
+
+    def get_config(self):
+        """Returns the arguments of the constructor, with the metric serialized."""
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "metric": keras.saving.serialize_keras_object(self.metric),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Creates the metric from its config."""
+        return cls(**config | {"metric": keras.saving.deserialize_keras_object(config["metric"])})
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ExampleLoss(keras.metrics.Mean):
+    """The mean loss of the examples, with the penalties of the weights.
+
+    It is reported as `loss` in place of Keras' own mean, which counts the rows of padding in
+    micro-batches.
+
+    Args:
+        loss: The loss function.
+        scale: Its weight in `loss_weights`.
+        class_weights: Weights of the classes in training, or None.
+        name: Name of the metric.
+        dtype: Dtype of the metric.
+    """
+
+    def __init__(self, loss, scale=1.0, class_weights=None, name="loss", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.loss = loss
+        self.scale = scale
+        self.class_weights = class_weights and tuple(map(float, class_weights))
+        self.penalties: Callable[[], list] = list
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds a batch; sample_weight has the shape (batch,)."""
+        y_true = keras.ops.convert_to_tensor(y_true)
+        values = self.loss.call(y_true, y_pred) * self.scale
+        if self.class_weights and sample_weight is not None:
+            classes = keras.ops.argmax(y_true, -1) if len(y_true.shape) > 1 else y_true
+            weights = keras.ops.array(self.class_weights, values.dtype)
+            weights = keras.ops.take(weights, keras.ops.cast(classes, "int32"))
+            # validation has no class weights: those of the examples are 0 or 1
+            training = keras.ops.any((sample_weight != 0) & (sample_weight != 1))
+            values *= keras.ops.where(training, weights, 1.0)
+        for penalty in self.penalties():
+            values += penalty
+        return super().update_state(values, _example_mask(sample_weight))
+
+    def get_config(self):
+        """Returns the arguments of the constructor, with the loss serialized."""
+        own = {"scale": self.scale, "class_weights": self.class_weights}
+        loss = keras.saving.serialize_keras_object(self.loss)
+        return {"name": self.name, "dtype": self.dtype, "loss": loss, **own}
+
+    @classmethod
+    def from_config(cls, config):
+        """Creates the metric from its config."""
+        return cls(**config | {"loss": keras.saving.deserialize_keras_object(config["loss"])})
+
+
+def _example_mask(sample_weight):
+    """Returns 1 for each example, and 0 for each row of padding; float32 (batch,)."""
+    return None if sample_weight is None else keras.ops.cast(sample_weight > 0, "float32")

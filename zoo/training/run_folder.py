@@ -1,0 +1,172 @@
+"""The folder of a run: used by one process at a time, and for one set of flags."""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Container, Iterator
+from pathlib import Path
+
+from zoo.errors import UserError
+from zoo.storage.atomic import DRAFT_PREFIX, check_writable, write_text
+from zoo.storage.filenames import FLAGS_FILE
+
+_LOCK = "lock"
+
+
+def check_run_folder(directory: str | Path | None) -> None:
+    """Checks that a run can be written to the folder, without creating it.
+
+    Args:
+        directory: The folder; None is not checked.
+
+    Raises:
+        UserError: if it is not writable, or contains files that are not a run's.
+    """
+    if directory is None:
+        return
+    directory = Path(os.path.expanduser(directory))
+    check_writable(directory)
+    is_run = (directory / FLAGS_FILE).exists() or (directory / _LOCK).exists()
+    if directory.is_dir() and any(directory.iterdir()) and not is_run:
+        raise UserError(
+            f"{directory}: the folder contains files that are not a run's: choose a new or an "
+            "empty folder with --run_dir"
+        )
+
+
+def choose_run_folder(default: Path, flags: str, free: Container[str]) -> Path:
+    """Returns the default folder of a run: `default`, `default`-2, `default`-3, ...
+
+    It is the first that has a run with these flags or does not exist.
+
+    Args:
+        default: The preferred folder.
+        flags: The run's flags, as for `open_run`.
+        free: Names of flags that may differ.
+    """
+    folder, number = default, 1
+    while (folder / FLAGS_FILE).exists():
+        if not _compare_flags((folder / FLAGS_FILE).read_text(errors="replace"), flags, free):
+            return folder
+        number += 1
+        folder = default.with_name(f"{default.name}-{number}")
+    return folder
+
+
+@contextlib.contextmanager
+def open_run(
+    directory: str | Path, flags: str, *, free: Container[str], overwrite: bool
+) -> Iterator[Path]:
+    """Context manager that locks the folder of a run for this process.
+
+    Args:
+        directory: Folder of the run; created if it does not exist.
+        flags: The run's flags, --name=value on each line, which are written to flags.txt. An
+            existing run must have the same flags, or fewer epochs.
+        free: Names of flags that may differ.
+        overwrite: Whether to remove an existing run.
+
+    Yields:
+        The folder.
+
+    Raises:
+        UserError: if the folder cannot be used (see `check_run_folder`), another process trains in
+            it, or its run was started with other flags.
+    """
+    check_run_folder(directory)
+    directory = Path(os.path.expanduser(directory))
+    directory.mkdir(parents=True, exist_ok=True)
+    with _lock_folder(directory):
+        if overwrite:
+            for path in directory.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != _LOCK:
+                    path.unlink()
+        file = directory / FLAGS_FILE
+        before = file.read_text(errors="replace") if file.exists() else flags
+        if differences := _compare_flags(before, flags, free):
+            raise UserError(
+                f"{directory}: its run was started with other flags ({'; '.join(differences)}): "
+                "use the same flags, choose another folder with --run_dir, or start over with "
+                "--overwrite"
+            )
+        for draft in directory.glob(f"{DRAFT_PREFIX}*"):  # left by a killed process
+            draft.unlink(missing_ok=True)
+        write_text(file, flags)
+        yield directory
+
+
+def read_flags(directory: Path) -> dict[str, str]:
+    """Returns the flags of a run by name; the values of a repeated flag are sorted and joined.
+
+    Raises:
+        UserError: if the folder has no run.
+    """
+    file = directory / FLAGS_FILE
+    if not file.is_file():
+        raise UserError(f"{directory}: not a run: expected a folder with {FLAGS_FILE}")
+    return _parse_flags(file.read_text(errors="replace"))
+
+
+def parse_checkpoint_interval(text: str) -> tuple[str, float]:
+    """Reads '500' as ("steps", 500) and '5m' as ("seconds", 300).
+
+    Raises:
+        UserError: for any other text.
+    """
+    unit, number = ("seconds", text[:-1]) if text.endswith("m") else ("steps", text)
+    if not re.fullmatch("[0-9]{1,9}", number) or int(number) == 0:
+        raise UserError(
+            f"checkpoint_every={text!r}: expected a number of steps, such as 500, or minutes, "
+            "such as 5m"
+        )
+    return unit, int(number) * (60 if unit == "seconds" else 1)
+
+
+@contextlib.contextmanager
+def _lock_folder(directory: Path) -> Iterator[None]:
+    """Context manager that locks the folder; the system unlocks it if this process is killed."""
+    with open(directory / _LOCK, "a+", errors="replace") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"{directory}: process {file.read(20).strip() or 'of another machine'} is training "
+                "in this folder: wait until it ends, or choose another folder with --run_dir"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _compare_flags(old_flags: str, new_flags: str, free: Container[str]) -> list[str]:
+    """Returns the differences between two texts of flags, except for the `free` flags."""
+    old, new = _parse_flags(old_flags), _parse_flags(new_flags)
+    if _parse_count(new["epochs"]) > _parse_count(old.get("epochs", "0")):
+        # more epochs continue the run
+        old["epochs"] = new["epochs"]
+    return [
+        f"{name} was {old.get(name, 'not set')}, is {new.get(name, 'not set')}"
+        for name in dict.fromkeys([*new, *old])
+        if name not in free and old.get(name) != new.get(name)
+    ]
+
+
+def _parse_count(text: str) -> int:
+    """Returns the count in the text; an invalid count is larger than any valid one."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else 10**18
+
+
+def _parse_flags(flags: str) -> dict[str, str]:
+    """Returns the values of the flags by name; those of a repeated flag are sorted and joined."""
+    values: dict[str, list[str]] = {}
+    for line in flags.splitlines():
+        name, equals, value = line.partition("=")
+        if name.startswith("--") and equals:
+            values.setdefault(name[2:], []).append(value)
+    return {name: " ".join(sorted(repeated)) for name, repeated in values.items()}
