@@ -75,7 +75,7 @@ def test_an_evaluation_tells_its_own_scores_and_the_training_of_the_record(tmp_p
         "split": "validation",
         "from": "mine.csv",
         "scores": score_regression(np.array([1.0, 2.0]), np.array([1.0, 4.0])),
-        "command": "python -m zoo.evaluate",
+        "command": "zoo evaluate",
     }
     text = render_card(tmp_path, RECORD, evaluation)
     assert text.startswith("# lstm on csv:mine.csv\n")

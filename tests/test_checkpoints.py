@@ -77,7 +77,7 @@ def test_a_training_goes_on_to_the_last_bit(settings, tmp_path, monkeypatch):
     # in an epoch, and later in an epoch or in validation
     for calls in (5, 24):
         start, _ = find_latest_checkpoint(tmp_path / "cut")
-        assert calls == 5 or start.state.epoch == 0, "the first was not cut off"
+        assert not start or start.state.epoch == 0, "the first was not cut off"
         with monkeypatch.context() as patch, contextlib.suppress(Interrupted):
             stopped_after(patch, calls)
             begin(tmp_path / "cut", recipe, start)

@@ -41,9 +41,7 @@ def test_numbers_need_no_classes():
 
 
 def test_too_many_parts():
-    with pytest.raises(
-        UserError, match=r"kfold=4: there are 3 examples of class 'b': use at most"
-    ):
+    with pytest.raises(UserError, match=r"kfold=4: there are 3 examples of class 'b': use at most"):
         split_folds(np.repeat([0, 1], [9, 3]), CLASSES, 4, 0)
 
 

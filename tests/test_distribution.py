@@ -21,6 +21,7 @@ from zoo.distribution.keras_patches import patch_multi_worker_fit
 from zoo.distribution.strategy import adapt_recipe_to_strategy, choose_strategy
 from zoo.distribution.tf_config import Cluster, read_tf_config, wait_for_workers
 from zoo.errors import UserError, WorkerLostError
+from zoo.layers import transformer_encoder  # noqa: F401, Keras finds its layers by name
 from zoo.recipe import Recipe
 
 PROGRAM = str(ROOT / "tests" / "support" / "distribution_cases.py")
@@ -172,7 +173,9 @@ def test_another_keras_is_refused_by_name(monkeypatch):
 def test_workers_that_never_come_up_are_named():
     ports = find_free_ports(3)
     here = Cluster(tuple(f"localhost:{port}" for port in ports), 1)
-    with pytest.raises(WorkerLostError, match=rf"no response from worker 0 .*{ports[0]}.* and worker 2 "):
+    with pytest.raises(
+        WorkerLostError, match=rf"no response from worker 0 .*{ports[0]}.* and worker 2 "
+    ):
         wait_for_workers(here, patience=0.5)
     with socket.socket() as taken:
         taken.bind(("", 0))

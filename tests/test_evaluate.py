@@ -325,7 +325,11 @@ def test_mistakes(number, mistakes):
 
 def test_mistakes_about_results(run):
     none, other = run(("--out=table",), ("--out=table", "nowhere"), name="results")
-    assert none == [2, "", "zoo results: no runs: expected their folders, as in zoo results runs/*\n"]
+    assert none == [
+        2,
+        "",
+        "zoo results: no runs: expected their folders, as in zoo results runs/*\n",
+    ]
     message = "nowhere: not a finished run: expected a folder with metrics.json"
     assert other == [2, "", f"zoo results: {message}\n"]
 
@@ -343,7 +347,7 @@ def test_mistakes_about_a_server(run, double):
             "--dataset=csv:two",
             "--label=kind",
         ): "the dataset has lily, tulip: choose",
-        ("--model=none", *FLOWERS): "has no none",
+        ("--model=none", *FLOWERS): "does not serve none",
         ("--model=flower", *TEXTS): "reads features, but csv:texts has text",
     }
     done = run(*((there, *command) for command in cases))

@@ -86,7 +86,7 @@ def test_a_signal_ends_all(number, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--workers=2"], "flags of a training"),
+        (["--workers=2"], "nothing to launch: pass the flags of zoo train after --"),
         (["--workers=0", "--", "train.py"], "--workers"),
     ],
 )

@@ -24,11 +24,10 @@ _PARALLEL_CALLS = 2
 def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.layers.Layer]:
     """Returns the function that encodes texts, and the layer that holds its vocabulary.
 
-    The function takes one string tensor of shape (batch,), or two for text pairs. It returns int32
-    ids of shape (batch, longest), padded with 0. Words and characters of a pair are joined by
-    [SEP]; wordpieces are packed as [CLS] a [SEP] or [CLS] a [SEP] b [SEP] (Devlin et al. 2018,
-    figure 2). In a pair that is too long, the longer text is truncated first. An example without
-    tokens becomes one unknown token.
+    The function takes one string tensor of shape (batch,), or two for pairs, and returns int32 ids
+    of shape (batch, longest), padded with 0. Words and characters of a pair are joined by [SEP];
+    wordpieces are packed as [CLS] a [SEP] or [CLS] a [SEP] b [SEP] (Devlin et al. 2018, figure 2).
+    The longer text of a pair is truncated first. Empty examples become one unknown token.
     """
     if tokenizer.kind == "wordpiece":
         import keras_hub
@@ -54,8 +53,8 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.
         max_tokens = tokenizer.length - len(start) - len(end) - (len(texts) - 1)
         rows = tf.shape(texts[0])[0]
         all_ids = look_up_ids(tf.concat(texts, axis=0))
-        columns = [all_ids[i * rows : (i + 1) * rows] for i in range(len(texts))]
-        columns = _truncate(columns, max_tokens)
+        split_ids = [all_ids[i * rows : (i + 1) * rows] for i in range(len(texts))]
+        columns = _truncate(split_ids, max_tokens)
 
         def repeat_token(token):
             return tf.fill([rows, 1], token)

@@ -83,16 +83,15 @@ def convert_model(
         spec: Spec of the data.
         directory: Folder for the files.
         formats: Names from `FORMATS`; "saved_model" is ignored.
-        calibration: Training inputs of shape (n, *spec.shape), which determine the ranges of
-            `litert_int8`. The first 32 are used for the comparison.
+        calibration: Training inputs of shape (n, *spec.shape), for the ranges of `litert_int8`.
+            The first 32 are used for the comparison.
 
     Returns:
         The file of each format.
 
     Raises:
-        UserError: if `check_convertible` fails, a format lacks an operation of the model, or the
-            logits of `litert` or `onnx` differ from those of the model by more than 1e-4. The
-            file of that format is deleted.
+        UserError: if `check_convertible` fails, a format lacks an operation of the model, or its
+            logits (except those of `litert_int8`) differ by more than 1e-4. The file is deleted.
     """
     check_convertible(model, formats)
     samples, files = calibration[:_COMPARED_EXAMPLES], {}
@@ -115,9 +114,8 @@ def convert_model(
             if name != "litert_int8" and not difference <= _TOLERANCE:
                 path.unlink()
                 raise UserError(
-                    f"{path}: deleted, because its logits differ from those of {model.name} by "
-                    f"{difference:.2g} (relative to the largest; the tolerance is {_TOLERANCE:g}): "
-                    f"remove {name} from --export_formats"
+                    f"{path}: deleted, because its logits differ from the model's by "
+                    f"{difference:.2g} of the largest: remove {name} from --export_formats"
                 )
             files[name] = path
     return files

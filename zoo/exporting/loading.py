@@ -12,7 +12,11 @@ import numpy as np
 from zoo.data.spec import Spec, Tokenizer, spec_from_record
 from zoo.data.tokenizers import read_tokenizer
 from zoo.errors import UserError, one_line
-from zoo.layers import regularization, transformer_encoder  # noqa: F401, Keras finds them by name
+from zoo.layers import (  # noqa: F401, Keras finds their classes by name
+    logits_model,
+    regularization,
+    transformer_encoder,
+)
 from zoo.layers.weights import set_layer_weights, weighted_layers
 from zoo.registry import find_entry
 from zoo.storage.checksums import find_changed_files

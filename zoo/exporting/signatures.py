@@ -45,10 +45,7 @@ def make_signatures(
 
     def prepare_inputs(inputs):
         # TF Serving does not check shapes, and a wrong one can crash the process in an operation
-        checked = {
-            name: tf.ensure_shape(inputs[name], raw_spec.shape)
-            for name, raw_spec in raw_specs.items()
-        }
+        checked = {name: tf.ensure_shape(inputs[name], x.shape) for name, x in raw_specs.items()}
         return {"tokens": encode(*checked.values())} if encode else checked
 
     def predict(inputs):

@@ -3,12 +3,14 @@
 import keras
 from keras import layers
 
+from zoo.layers.logits_model import LogitsModel
+
 HEAD = "head"  # name of the last layer with weights of every model
 
 
 def classifier_head(
     name: str, inputs: keras.KerasTensor, x: keras.KerasTensor, num_classes: int | None
-) -> keras.Model:
+) -> LogitsModel:
     """Puts a dense head on `x` and returns the model.
 
     The head computes in float32 under mixed precision too.
@@ -27,4 +29,4 @@ def classifier_head(
     logits = layers.Dense(num_classes or 1, name=HEAD, dtype="float32")(x)
     if num_classes is None:
         logits = layers.Normalization(invert=True, name="denormalization", dtype="float32")(logits)
-    return keras.Model({inputs.name: inputs}, {"logits": logits}, name=name)
+    return LogitsModel({inputs.name: inputs}, {"logits": logits}, name=name)

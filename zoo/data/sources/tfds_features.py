@@ -37,17 +37,14 @@ def choose_features(
     text: Sequence[str],
     label: str | None,
 ) -> tuple[Spec, Callable]:
-    """Chooses the input and label columns of a dataset.
+    """Returns the spec of a prepared dataset, and a function from a serialized example to (x, y).
 
     Args:
-        builder: Builder of a prepared dataset.
+        builder: Builder of the dataset.
         name: Name of the dataset for error messages.
-        image_size: (rows, columns) to resize images to; None for their own size or the median.
-        text: Names of the text columns; empty for the default inputs.
-        label: Name of the column to predict; None for the default.
-
-    Returns:
-        The spec, and a function that decodes a serialized example as (x, y).
+        image_size: As in `DataConfig`.
+        text: As in `DataConfig`.
+        label: As in `DataConfig`.
 
     Raises:
         UserError: if a column does not exist or no model can read the data.
@@ -55,7 +52,6 @@ def choose_features(
     features = builder.info.features
     columns, label = _choose_columns(builder, name, text, label)
     class_names, read_label = _read_target(builder, label, name)
-
     if len(columns) == 1 and isinstance(features[columns[0]], tfds.features.Image):
         shape = _choose_image_shape(builder, columns[0], name, image_size)
         spec = Spec("image", shape, class_names)

@@ -1,0 +1,77 @@
+"""A functional model that is trained with plain arrays as well as with dicts of them."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("zoo")
+class LogitsModel(keras.Model):
+    """A functional model from one named input to `{"logits": ...}`.
+
+    Its input may be a dict or a plain array, and so may the targets and sample weights of `fit`
+    and `evaluate`. A loss and metrics are given for the one output, or as dicts with the key
+    "logits". Keras' own functional model warns about plain arrays where it was built with a dict.
+    """
+
+    def call(self, inputs, training=None, mask=None, **kwargs):
+        """Computes the logits.
+
+        Args:
+            inputs: {name of the input: x}, or x alone, of shape (batch, *shape of an example).
+            training: Whether dropout and batch normalisation work as in training.
+            mask: A Keras mask of the input.
+            **kwargs: Context that Keras passes on to the layers.
+
+        Returns:
+            {"logits": float32 of shape (batch, classes), or (batch, 1) for a regression}.
+        """
+        if not isinstance(inputs, dict):
+            (name,) = self.input
+            inputs = {name: inputs}
+        return super().call(inputs, training=training, mask=mask, **kwargs)
+
+    def fit(self, x=None, y=None, *args, **kwargs) -> keras.callbacks.History:
+        """Trains as `keras.Model.fit` does; `class_weight` also works with a dict of targets.
+
+        Args:
+            x: Inputs, or a dataset of (inputs, targets).
+            y: Targets, classes of shape (n,), or {"logits": targets}; None with a dataset.
+            *args: As in `keras.Model.fit`.
+            **kwargs: As in `keras.Model.fit`.
+
+        Returns:
+            The losses and metrics of each epoch.
+
+        Raises:
+            KeyError: for class weights with a dict of targets that lacks "logits".
+        """
+        if isinstance(x, tf.data.Dataset):
+            # Keras ignores its default of True for datasets, and warns about it
+            kwargs.setdefault("shuffle", False)
+        if kwargs.get("class_weight") is not None:
+            x, y = unwrap_targets(x, y)
+        return super().fit(x, y, *args, **kwargs)
+
+
+def unwrap_targets(x: Any, y: Any) -> tuple[Any, Any]:
+    """Takes the targets out of their dict, in which Keras refuses class weights.
+
+    Args:
+        x: Inputs, or a `tf.data.Dataset` of (inputs, targets).
+        y: Targets, or {"logits": targets}; None with a dataset.
+
+    Returns:
+        x and y with plain targets; without a dict of targets they are returned as they are.
+
+    Raises:
+        KeyError: for a dict of targets that lacks "logits".
+    """
+    if isinstance(y, dict):
+        return x, y["logits"]
+    if isinstance(x, tf.data.Dataset):
+        _, targets, _ = keras.utils.unpack_x_y_sample_weight(x.element_spec)
+        if isinstance(targets, dict):
+            x = x.map(lambda inputs, targets, *weights: (inputs, targets["logits"], *weights))
+    return x, y
