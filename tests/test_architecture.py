@@ -29,8 +29,8 @@ FLOORS = (
 LAZY = ("commands", "api", "__init__", "__main__")
 # third-party packages that may be imported within functions: extras, and those that take seconds
 OPTIONAL = {
-    "ai_edge_litert", "grpc", "keras_hub", "mlxtend", "onnxruntime", "tensorflow", "tensorflow_text",
-    "tf2onnx",
+    "ai_edge_litert", "grpc", "keras_hub", "mlxtend", "onnxruntime", "tensorflow",
+    "tensorflow_text", "tf2onnx",
 }  # fmt: skip
 
 MODULES = sorted(path for path in ROOT.rglob("*.py"))

@@ -80,7 +80,7 @@ def test_every_command_is_run_by_a_test_or_by_make():
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
         # the files for docker are tested in tests/serving/test_server_config.py, those for clusters
-        # in tests/test_kubernetes.py
+        # in tests/distribution/test_kubernetes.py
         elsewhere = ("(cd saved_models && docker", "curl", "kubectl", "TF_CONFIG=")
         if not line.startswith(elsewhere):
             program, target = line.split()

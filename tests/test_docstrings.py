@@ -5,6 +5,7 @@ import doctest
 import pytest
 
 import zoo
+from zoo import registry
 from zoo.serving import Client
 
 OBJECTS = {f"zoo.{name}": getattr(zoo, name) for name in zoo.__all__} | {"Client": Client}
@@ -16,6 +17,7 @@ def test_examples_hold(name, tmp_path, monkeypatch, capfd):
     finder = doctest.DocTestFinder(recurse=False)
     examples = [test for test in finder.find(OBJECTS[name], name, globs={}) if test.examples]
     assert examples
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     for test in examples:
         runner.run(test)

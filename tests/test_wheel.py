@@ -1,4 +1,4 @@
-"""The wheel works without the repository: it lists, trains, predicts, and has weights and recipes."""
+"""The wheel works without the repository, and has the weights and the recipes."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Trains every case of tests/test_distribution.py under one strategy, in a process of its own.
+"""Trains every case of tests/distribution/test_strategy.py under one strategy, in its own process.
 
 python distribution_cases.py STRATEGY FOLDER leaves FOLDER/STRATEGY/<case>-<worker>.npz with the
 losses of each epoch and the final weights, and FOLDER/STRATEGY/<case>/1, the chief's export.

@@ -16,6 +16,8 @@ import_tensorflow()
 import keras, tensorflow_datasets
 from zoo.exporting import format_scores, saved_model
 from zoo.training import loop
+import gc
+gc.freeze()  # what is imported: a fork need not look through it
 for line in sys.stdin:
     arguments, folder, environment, files = json.loads(line)
     child = os.fork()

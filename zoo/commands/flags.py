@@ -107,6 +107,10 @@ def read_model(values: flags.FlagValues) -> tuple[Entry, dict[str, Any], Recipe]
     """
     if values.plugin:
         load_plugin(values.plugin)
+    if values.recipe:  # one on the command line was replaced by its --flagfile
+        raise UserError(
+            f"--recipe={values.recipe} in a file of flags is not read: pass it on the command line"
+        )
     if values.model is None:
         raise UserError("no model: choose one with --model, such as --model=cnn (see --list)")
     entry = find_entry(values.model)

@@ -24,6 +24,11 @@ def spans_workers(strategy: tf.distribute.Strategy | None) -> bool:
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
+def is_keras_version(*versions: str) -> bool:
+    """Returns whether the installed Keras is one of these minor versions, such as "3.15"."""
+    return keras.__version__.startswith(tuple(f"{version}." for version in versions))
+
+
 def patch_multi_worker_fit() -> None:
     """Patches Keras' `fit` for training with several workers.
 
@@ -35,7 +40,7 @@ def patch_multi_worker_fit() -> None:
     Raises:
         UserError: if the patch was not tested with the installed version of Keras.
     """
-    if not keras.__version__.startswith(tuple(f"{version}." for version in TESTED_KERAS)):
+    if not is_keras_version(*TESTED_KERAS):
         raise UserError(
             f"strategy='multi_worker': Keras {keras.__version__} is installed, but training with "
             f"several workers needs Keras {' or '.join(TESTED_KERAS)}, whose fit it patches: run "

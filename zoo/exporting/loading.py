@@ -1,5 +1,6 @@
 """Loads models by path, from runs, exports, .keras files and shipped weights."""
 
+import functools
 import os
 import re
 import zipfile
@@ -9,14 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo import layers  # noqa: F401, Keras finds the zoo's classes by name
 from zoo.data.spec import Spec, Tokenizer, spec_from_record
 from zoo.data.tokenizers import read_tokenizer
 from zoo.errors import UserError, one_line
-from zoo.layers import (  # noqa: F401, Keras finds their classes by name
-    logits_model,
-    regularization,
-    transformer_encoder,
-)
 from zoo.layers.weights import set_layer_weights, weighted_layers
 from zoo.registry import find_entry
 from zoo.storage.checksums import find_changed_files
@@ -51,7 +48,7 @@ def load_model(path: str | Path) -> keras.Model:
 
 
 def open_source(path: str | Path) -> Source:
-    """Loads the model that `load_model` returns, with its record and its tokenizer.
+    """Opens the model that `load_model` loads, with its record and its tokenizer.
 
     Raises:
         UserError: if there is no model at the path, or one of its files cannot be read.
@@ -59,11 +56,10 @@ def open_source(path: str | Path) -> Source:
     path = Path(os.path.expanduser(path))
     file = _find_weights_file(path)
     record, tokenizer = _read_record(file), _read_tokenizer(file)
+    load = functools.partial(_load_keras_file, file)
     if file.name == WEIGHTS:
-        model = _load_shipped_weights(file.parent, record, tokenizer)
-    else:
-        model = _load_keras_file(file)
-    return Source(path, model, record, tokenizer)
+        load = functools.partial(_load_shipped_weights, file.parent, record, tokenizer)
+    return Source(path, load, record, tokenizer)
 
 
 def load_spec(path: str | Path) -> Spec:

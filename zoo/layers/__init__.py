@@ -1,1 +1,5 @@
-"""Layers and functions that several model families share."""
+"""Layers that several families of models share; importing it registers them with Keras."""
+
+from zoo.layers import logits_model, regularization, transformer_encoder
+
+__all__ = ["logits_model", "regularization", "transformer_encoder"]

@@ -83,13 +83,14 @@ def load_predictor(name: str, weights: str) -> PretrainedModel:
     """
     folder = find_weights(find_entry(name).name, weights)
     source = open_source(folder)
-    signatures, _ = make_signatures(source.model, source.spec)
+    model, spec = source.model, source.spec
+    signatures, _ = make_signatures(model, spec)
     graphs = {
         signature: (tf.function(function, input_signature=[specs], autograph=False), specs)
         for signature, (function, specs) in signatures.items()
         if signature in ("serving_default", "image_bytes")
     }
-    return PretrainedModel(source.model, source.spec, source.record, graphs)
+    return PretrainedModel(model, spec, source.record, graphs)
 
 
 def _split_columns(inputs: np.ndarray | Sequence, names: list[str]) -> dict[str, Any]:

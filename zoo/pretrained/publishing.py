@@ -62,7 +62,10 @@ SOURCES = {
         "in GLUE (Wang et al. 2019)",
         "TensorFlow Datasets states none; published for research",
     ),
-    "synthetic_reviews": ("made by zoo.data.synthetic_reviews", "Apache 2.0, as this package"),
+    "synthetic_reviews": (
+        "made by zoo.data.sources.synthetic_reviews",
+        "Apache 2.0, as this package",
+    ),
 }
 
 

@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 def read_rows(files: Sequence[str], spec: Spec, model: str) -> Iterator[Row]:
-    """Yields the examples in files, or in standard input if there are no files.
+    """Returns an iterator over the examples in files, or in standard input without files.
 
     Args:
         files: Paths of the files.

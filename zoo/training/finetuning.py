@@ -6,7 +6,7 @@ layer counts.
 
 import dataclasses
 import fnmatch
-from collections.abc import Container
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,24 @@ from zoo.registry import Entry
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A trained model that was loaded from a path by `zoo.exporting.loading.open_source`.
+    """A trained model that was opened by its path (`zoo.exporting.loading.open_source`).
 
     Attributes:
         path: Path of a run, an export or a .keras file.
-        model: The Keras model, uncompiled.
+        load_model: Loads the Keras model.
         record: Content of metrics.json, zoo.json or record.json; empty for a single .keras file.
         tokenizer: The tokenizer that was saved with it, or None.
     """
 
     path: Path
-    model: keras.Model
+    load_model: Callable[[], keras.Model]
     record: dict[str, Any]
     tokenizer: Tokenizer | None
+
+    @property
+    def model(self) -> keras.Model:
+        """The Keras model, uncompiled. It is loaded at each access, and not kept in memory."""
+        return self.load_model()
 
     @property
     def spec(self) -> Spec:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo.distribution.keras_patches import find_adam_slots, find_weight_path
+from zoo.distribution.keras_patches import find_adam_slots, find_weight_path, is_keras_version
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.training.schedules import AccumulatedSchedule, make_schedule
@@ -135,7 +135,7 @@ def make_optimizer(
     Raises:
         UserError: for muon with Keras 3.12 (the last for Python 3.10), where it fails.
     """
-    if recipe.optimizer == "muon" and keras.__version__.startswith("3.12."):
+    if recipe.optimizer == "muon" and is_keras_version("3.12"):
         raise UserError(
             "optimizer='muon': it fails in Keras 3.12, the last version for Python 3.10: use "
             "Python 3.11 or later, or choose another optimizer"

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf import wrappers_pb2 as wrappers
+from support.paths import ROOT
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from zoo.errors import UserError
 from zoo.serving.exports import list_exports
 from zoo.serving.labels import read_labels, set_label
 from zoo.serving.server_config import write_server_files
-
-ROOT = Path(__file__).parent.parent
 
 
 def message(name, **fields):

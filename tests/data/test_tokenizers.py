@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from support.batches import training
 from support.paths import ROOT
-from test_pipeline import training
 
 from zoo.data.batching import batch_order, make_evaluation_batches
 from zoo.data.config import DataConfig

@@ -9,12 +9,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 from support.serving_double import Double
 
 import zoo
 from zoo.data.spec import Spec, Tokenizer
 
-ROOT = Path(__file__).parent.parent
 NEEDED = ("numpy", "requests", "grpcio", "protobuf")
 ABSENT = ("tensorflow", "tensorflow_serving", "keras", "absl", "docstring_parser", "etils", "tqdm")
 

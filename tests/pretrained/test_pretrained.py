@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -415,27 +414,10 @@ def test_the_command_explains_itself():
     done = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "zoo publish runs/" in done.stdout
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.endswith(
-        "expected RUN, got nothing (see --help)\n"
-    )
+    assert done.returncode == 2 and done.stderr.endswith("expected RUN, got nothing (see --help)\n")
 
 
 def test_every_source_of_data_is_a_data_set_or_a_default():
     defaults = {find_entry(name).dataset for name in zoo.list_models()}
     assert defaults <= SOURCES.keys()
     assert all(source and licence for source, licence in SOURCES.values())
-
-
-def test_a_wheel_carries_the_weights(tmp_path):
-    source = tmp_path / "source"
-    shutil.copytree(ROOT / "zoo", source / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
-    command = [sys.executable, "-m", "pip", "wheel", ".", *options, "--wheel-dir", tmp_path]
-    subprocess.run(command, cwd=source, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        inside = {name for name in archive.namelist() if name.startswith("zoo/weights/")}
-    files = (path for path in FOLDER.rglob("*") if path.is_file())
-    assert inside == {f"zoo/weights/{path.relative_to(FOLDER)}" for path in files}

@@ -112,10 +112,8 @@ def test_weights_of_classes_and_examples(name):
         (plain, (x, LABELS), by_class),
         (plain, (dataset(x, LABELS),), by_class),
         (plain, (x, LABELS), {"sample_weight": WEIGHTS}),
-        (plain, (dataset(x, LABELS, WEIGHTS),), {}),
         (dicts, (named, targets), by_class),
         (dicts, (dataset(named, targets),), by_class),
-        (dicts, (named, targets), {"sample_weight": WEIGHTS}),
         (dicts, (named, targets), {"sample_weight": {"logits": WEIGHTS}}),
     ]:
         for variable, value in zip(model.variables, state, strict=True):
@@ -131,7 +129,7 @@ def test_weights_of_classes_and_examples(name):
 def test_regression(name):
     model, key, x = build(name, num_classes=None)
     prices = np.arange(len(LABELS), dtype="float32")
-    model.compile("adam", "mse", metrics=["mae"], run_eagerly=True)
+    model.compile("sgd", "mse", metrics=["mae"], run_eagerly=True)
     named, targets = {key: x}, {"logits": prices}
     fitted = model.fit(x, prices, validation_data=(named, targets), verbose=0)
     assert sorted(fitted.history) == ["loss", "mae", "val_loss", "val_mae"]
@@ -194,7 +192,7 @@ def test_a_step_is_traced_once(named, monkeypatch):
     assert use(epochs=5) == 0
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["perceptron", "cnn", "transformer", "bert"])
 def test_files_of_plain_functional_models_still_load(name, tmp_path):
     """As `.keras` files were before the class of the model was the zoo's own."""
     model, key, x = build(name)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.batches import training
 
 from zoo.data.augmentation import augment_batch
-from zoo.data.batching import make_evaluation_batches, make_training_batches
+from zoo.data.batching import make_evaluation_batches
 from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.data.spec import Spec
@@ -20,49 +21,29 @@ def numbered(count=10):
     return Arrays(x, np.arange(count) % 3)
 
 
-def training(split, spec=SPEC, *, batch_size=4, seed=0, changes=None, one_hot=False, weights=None):
-    epoch = tf.Variable(0, dtype=tf.int64)
-    batches = make_training_batches(
-        split,
-        spec,
-        batch_size=batch_size,
-        seed=seed,
-        epoch=epoch,
-        changes=changes or {},
-        one_hot=one_hot,
-        class_weights=weights,
-    )
-
-    def of(number):
-        epoch.assign(number)
-        return list(batches.as_numpy_iterator())
-
-    return of
-
-
 def order(batches):
     return np.concatenate([x["image"][:, 0, 0, 0] for x, *_ in batches]).tolist()
 
 
 def test_each_epoch_is_a_permutation_of_its_own():
-    of = training(numbered())
+    of = training(numbered(), SPEC)
     epochs = [order(of(e)) for e in range(3)]
     assert all(sorted(e) == list(range(10)) for e in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
     assert order(of(0)) == epochs[0]
-    assert order(training(numbered())(1)) == epochs[1]
-    assert order(training(numbered(), seed=1)(0)) != epochs[0]
+    assert order(training(numbered(), SPEC)(1)) == epochs[1]
+    assert order(training(numbered(), SPEC, seed=1)(0)) != epochs[0]
 
 
 def test_labels_stay_with_their_images_and_no_example_is_lost():
-    batches = training(numbered())(5)
+    batches = training(numbered(), SPEC)(5)
     assert [len(y["logits"]) for _, y in batches] == [4, 4, 2]
     for x, y in batches:
         assert (x["image"][:, 0, 0, 0] % 3 == y["logits"]).all()
 
 
 def test_one_hot_labels_and_class_weights():
-    for x, y, w in training(numbered(), one_hot=True, weights=np.array([1.0, 2.0, 4.0]))(0):
+    for x, y, w in training(numbered(), SPEC, one_hot=True, weights=np.array([1.0, 2.0, 4.0]))(0):
         label = x["image"][:, 0, 0, 0] % 3
         assert (y["logits"] == np.eye(3)[label]).all()
         assert (w["logits"] == 2.0**label).all()
