@@ -14,7 +14,13 @@ from zoo.layers.logits_model import LogitsModel
 from zoo.registry import find_entry
 
 # Keras' own, of NumPy, are not shown to users
-pytestmark = pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "error",
+    "ignore::DeprecationWarning",
+    # about objects of other tests, which are collected while this one runs
+    "ignore::ResourceWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
 MODELS = zoo.list_models()
 SMALL = {
     "cnn": {"filters": (4,), "dense": 8},

@@ -27,20 +27,20 @@ class Source:
 
     Attributes:
         path: Path of a run, an export or a .keras file.
-        load_model: Loads the Keras model.
+        load: Loads the Keras model.
         record: Content of metrics.json, zoo.json or record.json; empty for a single .keras file.
         tokenizer: The tokenizer that was saved with it, or None.
     """
 
     path: Path
-    load_model: Callable[[], keras.Model]
+    load: Callable[[], keras.Model]
     record: dict[str, Any]
     tokenizer: Tokenizer | None
 
     @property
     def model(self) -> keras.Model:
         """The Keras model, uncompiled. It is loaded at each access, and not kept in memory."""
-        return self.load_model()
+        return self.load()
 
     @property
     def spec(self) -> Spec:
