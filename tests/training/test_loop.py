@@ -4,12 +4,13 @@ import json
 import keras
 import numpy as np
 import pytest
+from support.blobs import blobs, dataset, trained
 
 import zoo
 from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, Data, Stream
+from zoo.data.splits import Stream
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
@@ -19,31 +20,7 @@ from zoo.training.building import (
     check_recipe,
     compile_model,
     compute_class_weights,
-    prepare_model,
 )
-from zoo.training.loop import fit_model
-
-
-def blobs(classes=3, count=300, seed=0, spread=0.5, kinds=(0, 1, 2)):
-    """Points about the corners of a simplex, in units that need normalising."""
-    random = np.random.default_rng(seed)
-    labels = random.choice(kinds, count)
-    x = (np.eye(classes, 4)[labels] + random.normal(0, spread, (count, 4))) * [1, 10, 100, 1] + 50
-    return Arrays(x.astype("float32"), labels.astype("int64"))
-
-
-def dataset(train=None, **changes):
-    spec = Spec("features", (4,), ("a", "b", "c"), tuple("wxyz"))
-    parts = {"train": train or blobs(), "validation": blobs(seed=1), "test": blobs(seed=2)}
-    return Data("blobs", "", **{"spec": spec, "splits": {}, **parts, **changes})
-
-
-def trained(tmp_path, recipe, data=None, name="mlp", seed=0, **hparams):
-    data = data or dataset()
-    hparams = {"dropout": 0.0, **hparams}
-    model, _ = prepare_model(find_entry(name), hparams, recipe, data, seed)
-    tmp_path.mkdir(exist_ok=True)
-    return model, fit_model(model, data, recipe, seed=seed, run_dir=tmp_path)
 
 
 def test_normalisation_is_adapted_on_the_training_split_alone(tmp_path):
