@@ -28,8 +28,11 @@ flags.DEFINE_integer("calls", 200, "Calls of each that count.", 1, **BENCHMARK)
 VOCABULARY = ("", "[UNK]", "[SEP]", *(f"word{i}" for i in range(1000)))
 
 
-def contenders(name: str, batch: int) -> dict:
-    """Functions without arguments: the Keras model on ready tensors, and each signature."""
+def contenders(name: str, batches: tuple[int, ...]) -> dict[int, dict]:
+    """Functions without arguments: the Keras model on ready tensors, and each signature.
+
+    By the number of examples in a request, and the name.
+    """
     import tensorflow as tf
 
     import zoo
@@ -44,35 +47,38 @@ def contenders(name: str, batch: int) -> dict:
     kind = entry.kinds[0]
     if kind == "image":
         spec = Spec("image", (28, 28, 1), tuple("0123456789"))
-        samples = random.integers(0, 256, (batch, *spec.shape), "uint8")
+        samples = random.integers(0, 256, (max(batches), *spec.shape), "uint8")
     elif kind == "features":
         spec = Spec("features", (20,), ("a", "b"), tuple(f"f{i}" for i in range(20)))
-        samples = random.normal(size=(batch, 20)).astype("float32")
+        samples = random.normal(size=(max(batches), 20)).astype("float32")
     else:
         if entry.tokenizer != "words":
             raise zoo.UserError(f"model={name!r}: expected one of images, numbers or words")
         spec = Spec("text", (200,), ("neg", "pos"), tokenizer=Tokenizer("words", VOCABULARY, 200))
-        drawn = random.choice(VOCABULARY[3:], (batch, 150))
+        drawn = random.choice(VOCABULARY[3:], (max(batches), 150))
         samples = np.array([" ".join(row) for row in drawn], object)
     model = build_model(entry, spec, {})
     with tempfile.TemporaryDirectory() as folder:
         version = zoo.export(model, Path(folder, name), spec=spec, samples=samples)
         served = tf.saved_model.load(str(version)).signatures
 
-    def bound(signature):
-        inputs = make_signature_inputs(spec, samples, signature)
+    def bound(signature, batch):
+        inputs = make_signature_inputs(spec, samples[:batch], signature)
         given = {key: tf.constant(value) for key, value in inputs.items()}
-        return lambda: signature_of(signature, given)
+        return lambda: next(iter(served[signature](**given).values())).numpy()
 
-    def signature_of(signature, given):
-        return next(iter(served[signature](**given).values())).numpy()
+    def bound_keras(batch):
+        raw = make_signature_inputs(spec, samples[:batch], "serving_default")
+        if spec.tokenizer:
+            raw = {"tokens": make_encoder(spec.tokenizer)[0](*map(tf.constant, raw.values()))}
+        ready = {key: tf.constant(value) for key, value in raw.items()}
+        return lambda: predict(ready).numpy()
 
-    raw = make_signature_inputs(spec, samples, "serving_default")
-    if spec.tokenizer:
-        raw = {"tokens": make_encoder(spec.tokenizer)[0](*map(tf.constant, raw.values()))}
-    ready = {key: tf.constant(value) for key, value in raw.items()}
     predict = make_predictor(model)
-    return {"keras": lambda: predict(ready).numpy()} | {name: bound(name) for name in served}
+    return {
+        batch: {"keras": bound_keras(batch)} | {name: bound(name, batch) for name in served}
+        for batch in batches
+    }
 
 
 def main() -> None:
@@ -80,8 +86,7 @@ def main() -> None:
     import_tensorflow()
     print(f"{FLAGS.model}: median of {FLAGS.calls} calls, one process, all in turns")
     medians = {}
-    for batch in (1, 32):
-        calls = contenders(FLAGS.model, batch)
+    for batch, calls in contenders(FLAGS.model, (1, 32)).items():
         seconds = {name: [] for name in calls}
         for turn in range(FLAGS.calls + 5):
             for name, call in calls.items():

@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 from absl.testing import flagsaver
 from sklearn.datasets import load_iris
-from support.files import fill_once, write_image
+from support.files import fill_once, share_folder, write_image
 from support.paths import MINILM, REAL_DATA
 from support.processes import PythonServer
 
 from zoo.commands import train as train_command
 from zoo.commands.runner import import_tensorflow, run_command
 
-# half a minute and more each
-LONGEST = ("test_killed_over_and_over", "test_a_worker_is_killed", "test_evaluate_commands")
+# half a minute and more
+LONGEST = ("test_every_strategy_gives_what_one_process_does", "test_a_worker_is_killed")
 
 import_tensorflow()
 # Keras' graphs are millions of objects: at Python's own threshold a third of the time went into
@@ -48,6 +48,7 @@ def minilm():
 @pytest.fixture(scope="session", autouse=True)
 def temporary_files(tmp_path_factory):
     """What TFDS and others leave behind goes where pytest removes it."""
+    share_folder(tmp_path_factory)
     tempfile.tempdir = str(tmp_path_factory.mktemp("tmp"))
     os.environ["TMPDIR"] = tempfile.tempdir
 
@@ -63,7 +64,7 @@ def memory():
 
 
 @pytest.fixture(scope="session")
-def tfds_dir(tmp_path_factory):
+def tfds_dir(temporary_files):
     """A folder for TFDS with the two datasets that need no download."""
     import tensorflow_datasets as tfds
 
@@ -73,7 +74,7 @@ def tfds_dir(tmp_path_factory):
         for name in ("mnist_5k", "synthetic_reviews"):
             tfds.builder(name, data_dir=folder).download_and_prepare()
 
-    return fill_once(tmp_path_factory, "tfds", prepare)
+    return fill_once("tfds", prepare)
 
 
 @pytest.fixture
@@ -96,6 +97,22 @@ def train(tmp_path, monkeypatch, capfd):
         return code, *capfd.readouterr()
 
     return run
+
+
+@pytest.fixture
+def without_export(monkeypatch):
+    """Runs end without a drawing and without an export, which take longer than a small training."""
+    from zoo.evaluation import plots
+    from zoo.exporting import saved_model
+    from zoo.exporting.loading import list_versions
+
+    def export_nothing(model, folder, **_):
+        version = folder / str(1 + len(list_versions(folder)))
+        version.mkdir(parents=True)
+        return version
+
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: None)
+    monkeypatch.setattr(saved_model, "export_model", export_nothing)
 
 
 @pytest.fixture(scope="session")

@@ -27,9 +27,10 @@ FLOORS = (
 )
 # they import within functions, so that `import zoo` and --help do without TensorFlow
 LAZY = ("commands", "api", "__init__", "__main__")
-# third-party packages that may be imported within functions: extras, and those that take seconds
+# third-party packages that may be imported within functions: extras, those that take seconds, and
+# those that the client does without
 OPTIONAL = {
-    "ai_edge_litert", "grpc", "keras_hub", "mlxtend", "onnxruntime", "tensorflow",
+    "PIL", "ai_edge_litert", "grpc", "keras_hub", "mlxtend", "onnxruntime", "tensorflow",
     "tensorflow_text", "tf2onnx",
 }  # fmt: skip
 

@@ -9,9 +9,7 @@ import json
 import os
 import pkgutil
 import re
-import resource
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -314,11 +312,22 @@ RUN = Path("runs/perceptron-mnist_5k")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, tfds_dir):
+def finished(tmp_path_factory, python, tfds_dir):
     """A folder with a run that has ended, and its export."""
     folder = tmp_path_factory.mktemp("finished")
-    command = [sys.executable, TRAIN, *flags_of(tfds_dir), "--epochs=1"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    done = python(TRAIN, *flags_of(tfds_dir), "--epochs=1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(finished, tmp_path_factory, python, tfds_dir):
+    """The same, after a second epoch that was not yet scored."""
+    folder = shutil.copytree(finished, tmp_path_factory.mktemp("trained") / "runs")
+    code = "from zoo.evaluation import mistakes; mistakes.evaluate_model = exit\n"
+    code += f"import runpy; runpy.run_path({TRAIN!r}, run_name='__main__')"
+    done = python("-c", code, *flags_of(tfds_dir), "--epochs=2", cwd=folder)
+    assert done.returncode and "epoch 2/2" in done.stdout, done.stderr
     return folder
 
 
@@ -330,8 +339,14 @@ def flags_of(tfds_dir):
 @pytest.fixture
 def again(finished, tfds_dir, train, tmp_path):
     """Goes on with a copy of the finished run for another epoch: (exit code, stdout, stderr)."""
-    for name in ("runs", "saved_models"):
-        shutil.copytree(finished / name, tmp_path / name)
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return lambda *flags: train(*flags_of(tfds_dir), "--epochs=2", *flags)
+
+
+@pytest.fixture
+def score_again(trained, tfds_dir, train, tmp_path):
+    """Goes on with a copy of the trained run, which is scored and exported."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     return lambda *flags: train(*flags_of(tfds_dir), "--epochs=2", *flags)
 
 
@@ -383,8 +398,13 @@ WRITING = {
 }
 
 
+# as they come after the training
+LATE = list(WRITING)[list(WRITING).index("curves.png") :]
+
+
 @pytest.mark.parametrize("place", WRITING)
-def test_a_full_disk(place, again, monkeypatch):
+def test_a_full_disk(place, request, monkeypatch):
+    again = request.getfixturevalue("score_again" if place in LATE else "again")
     name, patched = WRITING[place]
     before = snapshot(EXPORT)
     weights = zoo.load(RUN).get_weights()
@@ -434,14 +454,14 @@ def test_too_little_memory(error, message, again, monkeypatch):
     assert snapshot(EXPORT) == before
 
 
-def test_what_nobody_foresaw_shows_where_it_is(again, monkeypatch):
+def test_what_nobody_foresaw_shows_where_it_is(score_again, monkeypatch):
     before = snapshot(EXPORT)
     for error in (KeyError("x"), RuntimeError("x"), tf.errors.InternalError(None, None, "x")):
         monkeypatch.setattr(
             saved_model, "write_saved_model", fails(lambda error=error: error)(None)
         )
         with pytest.raises(type(error)):
-            again("--overwrite")
+            score_again()
         assert snapshot(EXPORT) == before
 
 
@@ -472,30 +492,25 @@ def test_folders_that_cannot_be_written(number, again, monkeypatch):
     assert snapshot(Path(".")) == before
 
 
-def limited(kibibytes):
-    """The limit on the size of files, as a full disk: writing fails instead of ending the process."""
-
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (kibibytes << 10, kibibytes << 10))
-
-    return limit
+# the limit on the size of files, as a full disk: writing fails instead of ending the process
+LIMITED = """
+import resource, runpy, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+program, limit = sys.argv.pop(1), int(sys.argv.pop(1)) << 10
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+runpy.run_path(program, run_name="__main__")
+"""
 
 
 @pytest.mark.parametrize("kibibytes", [2, 40, 116])
-def test_a_limit_on_files(kibibytes, finished, tfds_dir, tmp_path):
+def test_a_limit_on_files(kibibytes, finished, python, tfds_dir, tmp_path):
     """In TensorBoard's log, in best.keras, and in the graph of the export."""
     shutil.copytree(finished / "saved_models", tmp_path / "saved_models")
     before = snapshot(tmp_path)
-    done = subprocess.run(
-        [sys.executable, TRAIN, *flags_of(tfds_dir), "--epochs=1"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        preexec_fn=limited(kibibytes),
-    )
+    arguments = (TRAIN, kibibytes, *flags_of(tfds_dir), "--epochs=1")
+    done = python("-c", LIMITED, *arguments, cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    assert re.match(r"train\.py: \S+/\S+: File too large: ", done.stderr), done.stderr
+    assert re.match(r"\S+: \S+/\S+: File too large: ", done.stderr), done.stderr
     assert before.items() <= snapshot(tmp_path).items()
     assert [path.name for path in (tmp_path / EXPORT).iterdir()] == ["1"]
 
@@ -511,15 +526,11 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_that_fills(small_disk, finished, tfds_dir, tmp_path):
+def test_a_disk_that_fills(small_disk, finished, python, tfds_dir, tmp_path):
     shutil.copytree(finished / "saved_models", tmp_path / "saved_models")
     before = snapshot(tmp_path / "saved_models")
-    done = subprocess.run(
-        [sys.executable, TRAIN, *flags_of(tfds_dir), "--epochs=3", "--run_dir=disk/run", "--checkpoint_every=1"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )  # fmt: skip
+    flags = (*flags_of(tfds_dir), "--epochs=3", "--run_dir=disk/run", "--checkpoint_every=1")
+    done = python(TRAIN, *flags, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert re.fullmatch(r"train\.py: disk/run/\S+: No space left on device: .*\n", done.stderr)
     assert not find_latest_checkpoint(small_disk / "run")[1]

@@ -6,8 +6,6 @@ golden/README.md tells how they and their answers were made.
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +45,16 @@ def copied(folder):
     return Path(shutil.copytree(GOLDEN, folder / "golden"))
 
 
-def train(folder, *flags):
-    """Runs train.py there: what it printed."""
-    command = [sys.executable, ROOT / "train.py", *flags]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture
+def train_there(python):
+    """Runs train.py in a folder: what it printed."""
+
+    def run(folder, *flags):
+        done = python(ROOT / "train.py", *flags, cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -156,10 +158,10 @@ def test_texts_are_exported_again_on_token_ids(golden, tmp_path):
     np.testing.assert_allclose(given["logits"], expected["logits"], atol=1e-6)
 
 
-def test_an_unfinished_run_goes_on(tmp_path):
+def test_an_unfinished_run_goes_on(train_there, tmp_path):
     """To the weights of the version that began it; its export stands beside that version's."""
     folder = copied(tmp_path)
-    out = train(folder, "--flagfile=run/flags.txt", "--run_dir=run")
+    out = train_there(folder, "--flagfile=run/flags.txt", "--run_dir=run")
     assert "epoch 17 after step 3" in out
     assert "epoch 1/20" not in out and "epoch 16/20" not in out and "epoch 20/20" in out
     same(history_of(folder / "run"), answers("run/history"))
@@ -173,13 +175,13 @@ def test_an_unfinished_run_goes_on(tmp_path):
     serves(client, "cnn")
 
 
-def test_texts_are_exported_again_with_their_vocabulary(tmp_path):
+def test_texts_are_exported_again_with_their_vocabulary(train_there, tmp_path):
     """They go on as good as without learning."""
     folder = copied(tmp_path)
     flags = ["--model=transformer", "--weights=export/transformer", "--dataset=csv:reviews.csv"]
     flags += ["--text=review", "--label=stars", "--holdout=0.2", "--strategy=cpu", "--epochs=1"]
     flags += ["--learning_rate=1e-12", "--run_dir=tuned", "--export_dir=again"]
-    train(folder, *flags)
+    train_there(folder, *flags)
     serves(Client("transformer", export_dir=folder / "again"), "transformer")
     scores = [
         json.loads((folder / run / "metrics.json").read_text())["test"]

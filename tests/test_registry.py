@@ -1,11 +1,13 @@
+import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import zoo
 from zoo.recipe import Recipe
-from zoo.registry import _ENTRIES, find_entry, load_plugin
+from zoo.registry import _ENTRIES, find_entry, find_plugin, load_plugin
 
 
 def test_listing_is_quick_and_does_not_import_tensorflow():
@@ -34,6 +36,28 @@ def test_get_works_with_defaults_and_with_all_arguments():
     model = zoo.get("cnn", num_classes=100, input_shape=(32, 32, 3), filters=(64, 128))
     assert model.input["image"].shape == (None, 32, 32, 3)
     assert model.output["logits"].shape == (None, 100)
+
+
+def test_get_takes_numbers_and_shapes_of_numpy():
+    labels, images = np.array([0, 2, 1]), np.zeros((5, 12, 12, 1), "uint8")
+    model = zoo.get("perceptron", num_classes=labels.max() + 1, input_shape=images.shape[1:])
+    assert model.output["logits"].shape == (None, 3)
+
+
+def test_keras_on_another_backend_is_told():
+    code = """
+import zoo
+print(zoo.list_models("cnn"))
+try:
+    zoo.get("cnn")
+except zoo.UserError as error:
+    print(error)
+"""
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True, env=environment)
+    assert printed.startswith(
+        "['cnn']\nKeras runs on torch, but the zoo needs TensorFlow: set KERAS"
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,8 +158,11 @@ def {name}(input_shape=(8, 8, 1), num_classes=2): ...
     (tmp_path / "mine.py").write_text(source.format(name="by_path"))
     (tmp_path / "my_models.py").write_text(source.format(name="by_name"))
     monkeypatch.chdir(tmp_path)
-    load_plugin(str(tmp_path / "mine.py"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    load_plugin("~/mine.py")
     load_plugin("my_models")
+    assert find_plugin("~/mine.py") == str((tmp_path / "mine.py").resolve())
+    assert not find_entry("by_path").is_builtin and find_entry("cnn").is_builtin
     assert {"by_path", "by_name"} <= set(zoo.list_models())
     with pytest.raises(ValueError, match="no_such_module"):
         load_plugin("no_such_module")

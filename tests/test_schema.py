@@ -1,6 +1,8 @@
 from typing import Literal
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from zoo.errors import UserError
 from zoo.schema import (
@@ -9,6 +11,7 @@ from zoo.schema import (
     Counts,
     Positive,
     Rate,
+    Shape,
     check_value,
     parse_literal,
     suggest_closest,
@@ -49,6 +52,34 @@ def test_literal(text, value):
 def test_check_converts_only_what_loses_nothing(value, annotation, expected):
     checked = check_value("x", value, annotation)
     assert checked == expected and type(checked) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "expected"),
+    [
+        (np.int64(3), Count, 3),
+        (np.array([0, 2, 1]).max() + 1, Classes, 3),
+        (tf.reduce_max(tf.constant([1, 2])) + 1, Classes, 3),
+        (np.float32(0.5), Rate, 0.5),
+        (np.bool_(True), bool, True),
+        (np.str_("a"), Literal["a", "b"], "a"),
+        (np.zeros((2, 28, 28, 1)).shape[1:], Shape, (28, 28, 1)),
+        (np.array([32, 64]), Counts, (32, 64)),
+        (tf.zeros((2, 9, 9, 3)).shape[1:], Shape, (9, 9, 3)),
+        ([np.int32(4), tf.constant(5)], Counts, (4, 5)),
+    ],
+)
+def test_numbers_arrays_and_shapes_of_numpy_and_tensorflow(value, annotation, expected):
+    checked = check_value("x", value, annotation)
+    assert checked == expected and type(checked) is type(expected)
+    assert all(type(item) is int for item in (checked if isinstance(checked, tuple) else ()))
+
+
+def test_messages_show_plain_numbers():
+    with pytest.raises(UserError, match=r"^n=0: expected a whole number"):
+        check_value("n", np.int64(0), Count)
+    with pytest.raises(UserError, match="expected one or more"):
+        check_value("shape", tf.TensorShape(None), Shape)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,10 @@ TensorFlow.
 """
 
 import importlib
+import os
+
+# before Keras is imported, which else reads ~/.keras/keras.json
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 _PUBLIC = {
     "describe": "zoo.api",

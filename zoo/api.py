@@ -1,19 +1,25 @@
 """The public functions: list, describe, build, load and export models."""
 
 import dataclasses
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import models  # noqa: F401, registers the built-in models
+from zoo.errors import UserError
 from zoo.pretrained.store import ShippedWeights, describe_weights, list_weights, resolve_weights
 from zoo.registry import Argument, describe_hyperparameters, find_entry, list_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import keras
     import numpy as np
 
-    from zoo.data.spec import Spec
+    from zoo.data.spec import Spec, Tokenizer
     from zoo.pretrained.predictor import PretrainedModel
+    from zoo.training.finetuning import Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +99,7 @@ def describe(name: str) -> Description:
         61706
     """
     entry = find_entry(name)
+    _check_keras_backend()
     return Description(
         name=name,
         summary=entry.summary,
@@ -134,23 +141,33 @@ def get(name: str, *, weights: str | Path | None = None, **kwargs: Any) -> "kera
     """
     entry = find_entry(name)
     values = entry.check(kwargs, entry.arguments)
+    _check_keras_backend()
     if weights is None:
         return entry.builder(**values)
     from zoo.exporting.loading import open_source
-    from zoo.training.finetuning import inherit_settings, load_matching_weights
+    from zoo.training.finetuning import inherit_settings, replace_preset
+    from zoo.training.transfer import load_matching_weights
 
     source = open_source(resolve_weights(name, weights))
     hparams = {name: value for name, value in values.items() if name in entry.hyperparameters}
     inherited, tokenizer = inherit_settings(source, entry, hparams)
+    sizes = _read_sizes(source, tokenizer, name)
+    model = entry.builder(**replace_preset(inherited, source) | sizes | values)
+    load_matching_weights(model, source)
+    return model
+
+
+def _read_sizes(source: "Source", tokenizer: "Tokenizer | None", name: str) -> dict[str, Any]:
+    """Returns the arguments of the builder that the data of the source determines."""
     sizes: dict[str, Any] = {}
     if source.record.get("model") == name and "spec" in source.record:
         sizes = {"input_shape": source.spec.shape, "num_classes": source.spec.num_classes}
+        if source.spec.cardinalities:
+            sizes["cardinalities"] = source.spec.cardinalities
     if tokenizer:
         sizes["input_shape"] = (tokenizer.length,)
         sizes["vocabulary_size"] = len(tokenizer.vocabulary)
-    model = entry.builder(**inherited | sizes | values)
-    load_matching_weights(model, source)
-    return model
+    return sizes
 
 
 def load(path: str | Path) -> "keras.Model":
@@ -172,6 +189,7 @@ def load(path: str | Path) -> "keras.Model":
         >>> zoo.load("lenet5.keras").count_params()
         61706
     """
+    _check_keras_backend()
     from zoo.exporting.loading import load_model
 
     return load_model(path)
@@ -197,6 +215,7 @@ def load_pretrained(name: str, weights: str) -> "PretrainedModel":
         >>> reviews(["a fine film", "a dull waste of time"])["label"].tolist()
         ['pos', 'neg']
     """
+    _check_keras_backend()
     from zoo.pretrained.predictor import load_predictor
 
     return load_predictor(name, weights)
@@ -206,7 +225,7 @@ def export(
     model: "keras.Model",
     directory: str | Path,
     *,
-    class_names: tuple[str, ...] | None = None,
+    class_names: "Iterable[Any] | None" = None,
     spec: "Spec | None" = None,
     samples: "np.ndarray | None" = None,
     record: dict[str, Any] | None = None,
@@ -218,7 +237,8 @@ def export(
     Args:
         model: A trained model from `zoo.get`.
         directory: Folder of the model's versions; its name is the model's name in TF Serving.
-        class_names: Names of the classes; by default their numbers, from 0.
+        class_names: Names of the classes, such as a list or an array; by default their numbers,
+            from 0.
         spec: Description of the data, instead of `class_names`. If a text model's spec has no
             tokenizer, the export reads token ids (the input `tokens`).
         samples: Raw inputs for the comparison, of shape (n, *input_shape), or strings of shape
@@ -239,8 +259,24 @@ def export(
         >>> version.name
         '1'
     """
+    _check_keras_backend()
     from zoo.exporting.saved_model import export_model
 
     return export_model(
         model, directory, class_names=class_names, spec=spec, samples=samples, record=record
     )
+
+
+def _check_keras_backend() -> None:
+    """Checks that Keras runs, or will run, on TensorFlow.
+
+    Raises:
+        UserError: if it runs on another backend.
+    """
+    loaded = sys.modules.get("keras")
+    backend = loaded.config.backend() if loaded else os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise UserError(
+            f"Keras runs on {backend}, but the zoo needs TensorFlow: set KERAS_BACKEND=tensorflow "
+            "in the environment, before Keras is imported"
+        )

@@ -19,6 +19,7 @@ OPTIMIZERS = Literal[
     "sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon"
 ]
 SCHEDULES = Literal["constant", "cosine", "one_cycle", "step"]
+MONITORS = Literal["loss", "accuracy", "mae", "mse", "r2"]
 PRECISIONS = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
@@ -36,10 +37,11 @@ class Recipe:
         optimizer: Keras optimizer; momentum and nesterov are SGD with momentum 0.9.
         learning_rate: Peak learning rate, which the schedule starts from or rises to. Training
             diverges if it is too high and is slow if it is too low.
-        schedule: Course of the learning rate over the run. constant: the same for all steps;
+        schedule: Course of the learning rate over all epochs. constant: the same for all steps;
             cosine: falls to zero along half a cosine; one_cycle: rises during the first 30% of
             the steps, then falls to zero along half a cosine; step: divided by 10 after 50% and
-            again after 75% of the steps.
+            again after 75% of the steps. If a run goes on with more epochs, its further steps
+            follow the course over all of them.
         warmup: Fraction of all steps in which the learning rate rises linearly to its peak, which
             helps against divergence in the first steps. With one_cycle it replaces the 30%.
         weight_decay: Decoupled weight decay: each step also shrinks the weights by learning_rate *
@@ -54,15 +56,20 @@ class Recipe:
         ema: Decay of an exponential moving average of the weights, such as 0.99. The averaged
             weights are the ones that are evaluated and exported. 0 disables it.
         early_stopping: Stops after this many epochs without a better validation score, and
-            restores the weights of the best epoch. 0 disables it.
+            restores the weights of the best epoch. Of equal scores the one with the lower
+            validation loss is better. 0 disables it.
+        monitor: Validation score that selects the best epoch. None uses accuracy, and for a
+            regression the loss.
         augment: Random changes to training images, separated by commas, as in
             'shift=0.1,rotation=10,zoom=0.1,flip,crop=4,cutout=8,mixup=0.2'. shift and zoom are
             fractions of the image size; rotation is in degrees; crop (largest shift by whole
             pixels) and cutout (side of a black square) are in pixels; flip mirrors half of the
-            images left to right; mixup is the alpha of its Beta(alpha, alpha) distribution.
+            images left to right, vertical_flip upside down; brightness, contrast and saturation
+            are scaled by up to this fraction more or less; mixup and cutmix are the alpha of
+            their Beta(alpha, alpha) distribution.
         class_weights: Weight of each class in the loss: 'balanced' for weights inversely
-            proportional to the class frequencies, or numbers in the order of the classes, as in
-            '1,2.5'.
+            proportional to the class frequencies, numbers in the order of the classes, as in
+            '1,2.5', or numbers by name, as in 'no=1,yes=2.5', where other classes have weight 1.
         trainable: Layers to train: all; head (only the last layer); or patterns of layer names,
             separated by commas, as in 'transformer_layer_[45],pooled_dense'. The head and
             newly initialised layers are always trained.
@@ -108,6 +115,7 @@ class Recipe:
     clip_norm: NotNegative = 0.0
     ema: Rate = 0.0
     early_stopping: Annotated[int, Range(low=0)] = 0
+    monitor: MONITORS | None = None
     augment: str = ""
     class_weights: str = ""
     trainable: str = "all"
@@ -152,14 +160,20 @@ class Recipe:
 
 
 _Fraction = Annotated[float, Range(above=0, below=1)]
+BLENDING = {"mixup", "cutmix"}  # augmentations that blend examples, and their labels
 _AUGMENTATIONS = {
     "shift": _Fraction,
     "rotation": Annotated[float, Range(above=0, high=180)],
     "zoom": _Fraction,
     "flip": bool,
+    "vertical_flip": bool,
+    "brightness": _Fraction,
+    "contrast": _Fraction,
+    "saturation": _Fraction,
     "crop": Count,
     "cutout": Count,
     "mixup": Positive,
+    "cutmix": Positive,
 }
 
 
@@ -182,16 +196,22 @@ def parse_augmentation(text: str) -> dict[str, float]:
     return augmentations
 
 
-def parse_class_weights(text: str) -> tuple[float, ...]:
-    """Reads '1,2.5' as the weights of classes 0 and 1.
+def parse_class_weights(text: str) -> tuple[float, ...] | dict[str, float]:
+    """Reads '1,2.5' as (1.0, 2.5), and 'no=1,yes=2.5' as {"no": 1.0, "yes": 2.5}.
 
     Raises:
-        UserError: if an item is not a positive number.
+        UserError: if a weight is not a positive number, or only some have names, or a name
+            is repeated.
     """
+    items = [item.rpartition("=") for item in text.split(",")]
+    names = [name.strip() for name, equals, _ in items if equals]
     try:
-        return tuple(check_value("weight", float(item), Positive) for item in text.split(","))
+        weights = tuple(check_value("weight", float(number), Positive) for *_, number in items)
+        if len(set(names)) not in (0, len(items)):
+            raise ValueError
     except ValueError:
         raise UserError(
             f"class_weights={text!r}: expected 'balanced', or positive numbers separated by "
-            "commas, one per class"
+            "commas: one per class, as in 1,2.5, or by name, as in no=1,yes=2.5"
         ) from None
+    return dict(zip(names, weights, strict=True)) if names else weights

@@ -11,6 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import docstring_parser
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _ENTRIES: dict[str, "Entry"] = {}
+_PACKAGE = "zoo.models"  # of the models that are not plug-ins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Entry:
     tokenizer: str
 
     @property
+    def is_builtin(self) -> bool:
+        """Whether the builder is part of the package, not of a plug-in."""
+        return self.builder.__module__.startswith(f"{_PACKAGE}.")
+
+    @property
     def summary(self) -> str:
         """The first line of the builder's docstring."""
         return (inspect.getdoc(self.builder) or "").partition("\n")[0]
@@ -77,7 +84,7 @@ class Entry:
     @property
     def hyperparameters(self) -> dict[str, Argument]:
         """The arguments that the data does not determine, by name."""
-        from_data = ("input_shape", "num_classes", "vocabulary_size")
+        from_data = ("input_shape", "num_classes", "vocabulary_size", "cardinalities")
         return {name: arg for name, arg in self.arguments.items() if name not in from_data}
 
     def check(self, values: dict[str, Any], known: dict[str, Argument]) -> dict[str, Any]:
@@ -117,7 +124,7 @@ def register(
     dataset: str = "mnist",
     source: str = "",
     recipe: Recipe | None = None,
-    tokenizer: str = "words",
+    tokenizer: str = "auto",
 ) -> Callable[[Callable[..., "keras.Model"]], Callable[..., "keras.Model"]]:
     """Registers the decorated builder as a model, under the name of the function.
 
@@ -132,7 +139,8 @@ def register(
         dataset: Default dataset.
         source: The paper or page that the model follows.
         recipe: Default training settings; None for those of `zoo.Recipe()`.
-        tokenizer: Default tokenizer of texts: "words", "characters" or "wordpiece".
+        tokenizer: Default tokenizer of texts: "words", "characters", "wordpiece", or "auto" for
+            words or characters, by what the training texts look like.
 
     Raises:
         ValueError: if the name is taken, the first two arguments are not input_shape and
@@ -189,7 +197,7 @@ def load_plugin(plugin: str) -> None:
     """
     try:
         if plugin.endswith(".py"):
-            path = Path(plugin).resolve()
+            path = Path(find_plugin(plugin))
             spec = importlib.util.spec_from_file_location(path.stem, path)
             assert spec is not None and spec.loader is not None  # .py files have a loader
             module = importlib.util.module_from_spec(spec)
@@ -204,6 +212,17 @@ def load_plugin(plugin: str) -> None:
             f"--plugin={plugin}: {type(error).__name__}: {error}. Expected the name of a module, "
             "or the path of a .py file, that registers models with @zoo.register"
         ) from error
+
+
+def find_plugin(plugin: str) -> str:
+    """Returns the argument of `load_plugin` for use in any folder: the path of a file in full."""
+    return str(Path(plugin).expanduser().resolve()) if plugin.endswith(".py") else plugin
+
+
+def list_plugin_modules() -> list[ModuleType]:
+    """Returns the modules of the builders that plug-ins and the user's own code registered."""
+    names = {entry.builder.__module__ for entry in _ENTRIES.values() if not entry.is_builtin}
+    return [sys.modules[name] for name in sorted(names) if name in sys.modules]
 
 
 def _check_builder(builder: Callable[..., "keras.Model"]) -> None:

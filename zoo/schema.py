@@ -51,6 +51,7 @@ class Range:
 
 Count = Annotated[int, Range(low=1)]
 Counts = tuple[Count, ...]
+Cardinalities = tuple[Annotated[int, Range(low=0)], ...]
 Shape = tuple[Count, ...]
 Classes = Annotated[int, Range(low=2)] | None
 Rate = Annotated[float, Range(low=0, below=1)]
@@ -73,7 +74,8 @@ def parse_literal(text: str) -> Any:
 def check_value(name: str, value: Any, annotation: Any) -> Any:
     """Returns `value` converted to the annotation's type.
 
-    An int is accepted for a float, and a single item for a tuple; nothing else is converted.
+    An int is accepted for a float, a single item for a tuple, and what NumPy and TensorFlow have
+    for them: numbers, arrays, tensors and shapes. Nothing else is converted.
 
     Args:
         name: Name of the value in the error message.
@@ -83,6 +85,7 @@ def check_value(name: str, value: Any, annotation: Any) -> Any:
     Raises:
         UserError: if the value has another type or is out of range.
     """
+    value = to_python(value)
     converted = _convert(value, annotation)
     if converted is _MISMATCH:
         too_large = isinstance(value, int) and value >= _INT_LIMIT
@@ -91,6 +94,23 @@ def check_value(name: str, value: Any, annotation: Any) -> Any:
             f"{name}={_shorten_repr(value)}: expected {describe_type(annotation)}{limit}"
         )
     return converted
+
+
+def to_python(value: Any) -> Any:
+    """Returns numbers, arrays, tensors and shapes of NumPy and TensorFlow as plain Python values.
+
+    Sequences become tuples; other values are returned as they are.
+    """
+    if isinstance(value, tuple | list):
+        return tuple(map(to_python, value))
+    # known by their methods, since this module imports neither of the libraries
+    for method in ("numpy", "tolist", "as_list"):
+        if callable(getattr(value, method, None)):
+            try:
+                return to_python(getattr(value, method)())
+            except (TypeError, ValueError, NotImplementedError):  # such as a shape without a rank
+                return value
+    return value
 
 
 def describe_type(annotation: Any) -> str:

@@ -35,8 +35,9 @@ def launch(*words, folder):
 def test_the_command_of_the_docs_trains_as_one_process_does(tfds_dir, tmp_path):
     """Two workers on a default recipe: one run folder, one export, each test example once."""
     words = shlex.split(DOCUMENTED[0])
-    extra = ["--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=2", "--hparam=filters=4"]
-    started = launch(*words, *extra, "--train_split=train[:25%]", folder=tmp_path)
+    extra = ["--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1", "--hparam=filters=4"]
+    extra += ["--hparam=dense=8", "--train_split=train[:2%]"]
+    started = launch(*words, *extra, folder=tmp_path)
     out, err = started.communicate()
     assert started.returncode == 0, err
     assert err == ""

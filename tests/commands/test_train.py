@@ -69,7 +69,7 @@ def test_cnn_from_the_default_command(train, tfds_dir, monkeypatch):
     assert low < metrics["test"]["accuracy"] < high
     assert metrics["seconds"] > 0 and metrics["examples_per_second"] > 100
     assert metrics["peak_memory_mib"] > 100 and metrics["versions"]["keras"] == keras.__version__
-    assert "mnist was replaced" in metrics["note"]
+    assert "mnist was replaced" in metrics["notes"][0]
     assert metrics["export"] == str(export)
     with open(run / "history.csv") as file:
         assert len(list(csv.DictReader(file))) == metrics["epochs"] == 10
@@ -82,11 +82,11 @@ def test_cnn_from_the_default_command(train, tfds_dir, monkeypatch):
     np.testing.assert_allclose(served(image=tf.constant(images))["logits"], expected, atol=1e-5)
 
 
+@pytest.mark.usefixtures("without_export")
 def test_the_flagfile_repeats_the_run_to_the_last_bit(train, tfds_dir):
     flags = ("--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=2")
     flags += ("--hparam=hidden=32,16", "--augment=shift=0.1,mixup=0.2", "--seed=3", "--ema=0.9")
-    flags += ("--train_split=train[:20%]", "--nojit_compile")
-    flags += ("--nojit_compile",)
+    flags += ("--train_split=train[:10%]", "--nojit_compile")
     assert train(*flags, "--run_dir=first")[0] == 0
     assert train("--flagfile=first/flags.txt", "--run_dir=second")[0] == 0
     first, second = zoo.load("first"), zoo.load("second")
@@ -96,10 +96,10 @@ def test_the_flagfile_repeats_the_run_to_the_last_bit(train, tfds_dir):
     assert metrics_of("second")["hyperparameters"]["hidden"] == [32, 16]
 
 
+@pytest.mark.usefixtures("without_export")
 def test_a_dataset_that_is_streamed(train, tfds_dir):
     flags = ("--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=3")
-    flags += ("--hparam=hidden=64",)
-    flags += ("--nojit_compile",)
+    flags += ("--hparam=hidden=64", "--train_split=train[:50%]", "--nojit_compile")
     assert train(*flags, "--memory_budget=0", "--run_dir=stream")[0] == 0
     assert train(*flags, "--run_dir=memory")[0] == 0
     streamed, held = metrics_of("stream"), metrics_of("memory")
@@ -108,7 +108,8 @@ def test_a_dataset_that_is_streamed(train, tfds_dir):
 
 
 def test_classes_from_a_csv_file(train, iris_csv):
-    code, out, err = train("--model=mlp", f"--dataset=csv:{iris_csv}", "--label=species")
+    flags = ("--model=mlp", f"--dataset=csv:{iris_csv}", "--label=species", "--nojit_compile")
+    code, out, err = train(*flags)
     assert code == 0, err
     metrics = metrics_of("runs/mlp-iris")
     assert metrics["recipe"]["batch_size"] == 8, "few examples, small batches"
@@ -120,7 +121,7 @@ def test_classes_from_a_csv_file(train, iris_csv):
 
 def test_a_number_from_a_csv_file(train, price_csv):
     flags = ("--model=mlp", f"--dataset=csv:{price_csv}", "--label=price")
-    code, out, err = train(*flags, "--hparam=dropout=0", "--hparam=hidden=64,64")
+    code, out, err = train(*flags, "--hparam=dropout=0", "--hparam=hidden=64,64", "--nojit_compile")
     assert code == 0, err
     test = metrics_of("runs/mlp-price")["test"]
     assert test["r2"] > 0.98 and test["mae_interval"][0] < test["mae"] < test["mae_interval"][1]
@@ -131,9 +132,11 @@ def test_a_number_from_a_csv_file(train, price_csv):
     assert price == pytest.approx(100_280, abs=30)
 
 
+@pytest.mark.usefixtures("without_export")
 @pytest.mark.parametrize("budget", [[], ["--memory_budget=0"]])
 def test_images_from_a_folder(train, photo_folder, budget):
     flags = ("--model=cnn", f"--dataset=folder:{photo_folder}", "--image_size=24,32", *budget)
+    flags += ("--hparam=filters=16,16", "--hparam=dense=16", "--nojit_compile")
     code, _, err = train(*flags, "--batch_size=8", "--epochs=8", "--holdout=0.2")
     assert code == 0, err
     metrics = metrics_of(f"runs/cnn-{photo_folder.name}")
@@ -162,7 +165,7 @@ def centre(input_shape=(28, 28, 1), num_classes=10, *, size: int = 8):
     )
     flags = ("--plugin=mine.py", "--model=centre", "--dataset=mnist_5k", f"--data_dir={tfds_dir}")
     try:
-        code, out, err = train(*flags, "--hparam=size=10")
+        code, out, err = train(*flags, "--hparam=size=10", "--train_split=train[:5%]")
         assert code == 0, err
         assert out.splitlines()[-1] == "saved_models/centre/1"
         flags = ("--plugin=mine.py", "--model=centre", "--help")
@@ -250,12 +253,12 @@ for more in ["--strategy=mirrored"], ["--strategy=mirrored", "--jit_compile"]:
 @pytest.mark.realdata
 def test_real_mnist(train):
     folder = os.environ["TFDS_DATA_DIR"]
-    flags = ("--epochs=1", "--run_dir=run", f"--data_dir={folder}", "--train_split=train[:40%]")
+    flags = ("--epochs=1", "--run_dir=run", f"--data_dir={folder}", "--train_split=train[:20%]")
     code, _, err = train("--model=cnn", *flags)
     assert code == 0, err
     metrics = metrics_of("run")
-    assert metrics["dataset"] == "mnist" and metrics["note"] == ""
-    assert metrics["test"]["accuracy"] >= 0.97
+    assert metrics["dataset"] == "mnist" and metrics["notes"] == []
+    assert metrics["test"]["accuracy"] >= 0.95
 
 
 def test_other_formats_are_written_and_measured(train, tfds_dir, monkeypatch):
@@ -263,6 +266,7 @@ def test_other_formats_are_written_and_measured(train, tfds_dir, monkeypatch):
     pytest.importorskip("tf2onnx")
     flags = ("--model=perceptron", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1")
     flags += ("--nojit_compile", "--export_formats=saved_model,litert,litert_int8,onnx")
+    flags += ("--train_split=train[:10%]",)
     monkeypatch.setattr(loading, "read_data", read_few(read_data))
     code, out, err = train(*flags)
     assert code == 0, err

@@ -1,4 +1,6 @@
+import dataclasses
 import functools
+import json
 import math
 import os
 import subprocess
@@ -19,7 +21,13 @@ from zoo.data.loading import load_data
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays, Stream, pick_inputs
 from zoo.data.text_encoding import make_encoder, split_texts
-from zoo.data.tokenizers import learn_tokenizer, read_tokenizer, save_tokenizer
+from zoo.data.tokenizers import (
+    check_saved_tokenizer,
+    format_tokenizer,
+    learn_tokenizer,
+    read_tokenizer,
+    save_tokenizer,
+)
 from zoo.errors import UserError
 
 KNOWN = ("the", "film", "was", "good", "bad", "a", "b")
@@ -32,7 +40,7 @@ TEXTS = ["", "the film", "a bad bad film, was it?", "café film!", "good " * 30]
 
 
 def split(given, kind="words"):
-    tokens = split_texts(tf.constant([given]), kind, lowercase=True)
+    tokens = split_texts(tf.constant([given]), Tokenizer(kind, (), 0))
     return [token.decode() for token in tokens.to_list()[0]]
 
 
@@ -108,14 +116,13 @@ def test_a_text_has_the_same_ids_alone_and_in_any_batch(kind, columns):
 def test_the_most_frequent_tokens_are_kept_and_ties_are_alphabetical():
     texts = ["c B b", "a b d", "e d", "C, a"]
     for order in (texts, texts[::-1]):
-        whole = learn_tokenizer(arrays(order), "words", vocabulary_size=99, length=None)
+        whole = learn_tokenizer(arrays(order), "words", vocabulary_size=99)
         assert whole.vocabulary == ("", "[UNK]", "[SEP]", "b", "a", "c", "d", "e")
-        cut = learn_tokenizer(arrays(order), "words", vocabulary_size=5, length=None)
+        cut = learn_tokenizer(arrays(order), "words", vocabulary_size=5)
         assert cut.vocabulary == whole.vocabulary[:5]
-    characters = learn_tokenizer(
-        arrays(["ba", "ab b"]), "characters", vocabulary_size=5, length=None
-    )
+    characters = learn_tokenizer(arrays(["ba", "ab b"]), "characters", vocabulary_size=5)
     assert characters.vocabulary == ("", "[UNK]", "[SEP]", "b", "a")
+    characters = dataclasses.replace(characters, length=8)
     assert ids_of(characters, ["ab c"]) == [[4, 3, 1, 1]]
 
 
@@ -154,7 +161,8 @@ def test_the_vocabulary_is_that_of_the_training_split_alone(folder, tmp_path):
     assert data.spec.tokenizer.vocabulary == ("", "[UNK]", "[SEP]", "more", "train")
     rows = [f"word{i},{'no' if i % 2 else 'yes'}\n" for i in range(50)]
     (tmp_path / "t.csv").write_text("text,y\n" + "".join(rows))
-    data = load_data(DataConfig(f"csv:{tmp_path / 't.csv'}", text=("text",), label="y"))
+    config = DataConfig(f"csv:{tmp_path / 't.csv'}", text=("text",), label="y", tokenizer="words")
+    data = load_data(config)
     assert len(data.spec.tokenizer.vocabulary) == 3 + len(data.train)
     for split in (data.validation, data.test):
         assert len(split) and (split.x[:, 0] == 1).all()
@@ -185,9 +193,10 @@ def test_of_a_pair_the_longer_text_is_cut_first_and_the_room_is_used(kind, lengt
 
 def test_wordpieces_from_scratch():
     train = arrays(["The film was good.", "The film was bad!", "a café at night"] * 30)
-    tokenizer = learn_tokenizer(train, "wordpiece", vocabulary_size=80, length=None)
+    tokenizer = learn_tokenizer(train, "wordpiece", vocabulary_size=80)
+    tokenizer = dataclasses.replace(tokenizer, length=8)
     assert tokenizer.vocabulary[:5] == ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-    assert len(tokenizer.vocabulary) <= 80 and tokenizer.length == 8
+    assert len(tokenizer.vocabulary) <= 80
 
     def tokens(*texts):
         (ids,) = ids_of(tokenizer, *([t] for t in texts))
@@ -202,17 +211,44 @@ def test_wordpieces_from_scratch():
 @pytest.mark.parametrize("kind", ["words", "wordpiece"])
 def test_training_texts_without_a_token_are_a_mistake(kind):
     with pytest.raises(UserError, match="the training texts are empty"):
-        learn_tokenizer(arrays(["", " "]), kind, vocabulary_size=50, length=None)
+        learn_tokenizer(arrays(["", " "]), kind, vocabulary_size=50)
+
+
+def test_a_tokenizer_in_one_line():
+    assert format_tokenizer(TOKENIZERS["words"]) == (
+        "texts: words, lowercased, a vocabulary of 10, at most 12 tokens in a text"
+    )
+
+
+def test_a_tokenizer_of_version_01_keeps_its_meaning(tmp_path):
+    """HTML, a letter with an accent of its own and spaces are tokens as they were."""
+    content = {"kind": "words", "vocabulary": TOKENIZERS["words"].vocabulary, "length": 12}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content | {"lowercase": True}))
+    tokenizer = read_tokenizer(tmp_path / "tokenizer.json")
+    assert tokenizer == TOKENIZERS["words"] and not tokenizer.normalization
+    assert split("&amp;nai\u0308ve \u200ba <p> 😡 日本") == ["amp", "nai\u0308ve", "a", "p", "日本"]
 
 
 def test_tokenizer_json_holds_all_of_it(tmp_path):
     vocabulary = ("", "[UNK]", "[SEP]", "日", 'a"b', "it's", "é", "\\")
-    tokenizer = Tokenizer("characters", vocabulary, 40, lowercase=False)
+    tokenizer = Tokenizer("characters", vocabulary, 40, lowercase=False, normalization="nfkc")
     save_tokenizer(Spec("text", (40,), ("a", "b"), tokenizer=tokenizer), tmp_path)
     assert read_tokenizer(tmp_path / "tokenizer.json") == tokenizer
     (tmp_path / "tokenizer.json").unlink()
     save_tokenizer(Spec("features", (2,), None), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_that_goes_on_keeps_its_tokens(tmp_path):
+    spec = Spec("text", (12,), ("a", "b"), tokenizer=TOKENIZERS["words"])
+    check_saved_tokenizer(spec, tmp_path)
+    save_tokenizer(spec, tmp_path)
+    check_saved_tokenizer(spec, tmp_path)
+    other = dataclasses.replace(TOKENIZERS["words"], normalization="nfkc")
+    with pytest.raises(
+        UserError, match=r"another tokenizer\.json than the training texts give now"
+    ):
+        check_saved_tokenizer(dataclasses.replace(spec, tokenizer=other), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +257,8 @@ def test_tokenizer_json_holds_all_of_it(tmp_path):
         *(b"", b"{", b"[]", b"\xff", b'{"kind": "words", "length": 8}', b'{"vocabulary": ["a"]}'),
         b'{"kind": "words", "vocabulary": 5, "length": 8}',
         b'{"kind": "words", "vocabulary": ["a"], "length": 8, "size": 1}',
+        b'{"kind": "words", "vocabulary": ["", "[UNK]", "[SEP]"], "length": 8, "lowercase": true, '
+        b'"normalization": "bert"}',
     ],
 )
 def test_a_broken_tokenizer_json_is_named(content, tmp_path):
@@ -344,7 +382,8 @@ def test_real_mrpc():
 
 
 def test_a_small_training_says_nothing_on_stderr(tmp_path):
-    (tmp_path / "t.csv").write_text("text,y\n" + "it was dull,no\nit was fun,yes\n" * 20)
+    rows = [f"it was dull {i},no\nit was fun {i},yes\n" for i in range(20)]
+    (tmp_path / "t.csv").write_text("text,y\n" + "".join(rows))
     flags = "--model=fasttext --hparam=buckets=9 --dataset=csv:t.csv --text=text --label=y"
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     command = [sys.executable, ROOT / "train.py", *flags.split(), "--epochs=1"]

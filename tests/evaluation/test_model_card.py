@@ -15,7 +15,7 @@ RECORD = {
     "config": "small",
     "dataset": "imdb_reviews",
     "dataset_version": "1.0.0",
-    "note": "a part of it",
+    "notes": ["a part of it", "2 files were skipped"],
     "splits": {"train": {"from": "train[:9%]", "examples": 2250}, "test": {"from": "test"}},
     "spec": {"kind": "text", "shape": [60], "class_names": ["neg|ative", "positive"]},
     "parameters": 12345,
@@ -48,7 +48,7 @@ def test_a_run(tmp_path):
         "| parameters | 12,345 |",
         "| multiply-adds | 6,789,012 per example |",
         "| train | 2,250 examples: train[:9%] |",
-        "| note | a part of it |",
+        "| notes | a part of it; 2 files were skipped |",
         "https://www.tensorflow.org/datasets/catalog/imdb_reviews |",
         "| config | small |",
         "| recipe | epochs=3, batch_size=8, optimizer=adam, ema=0.9 |",
@@ -65,6 +65,12 @@ def test_a_run(tmp_path):
         assert line in text, line
     assert re.findall(r"!\[.*\]\((.*)\)", text) == ["curves.png", "confusion.png"]
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_the_note_of_a_record_of_version_0_1(tmp_path):
+    record = RECORD | {"notes": None, "note": "the default dataset was replaced"}
+    assert "| notes | the default dataset was replaced |" in render_card(tmp_path, record)
+    assert "| notes |" not in render_card(tmp_path, record | {"note": ""})
 
 
 def test_an_evaluation_tells_its_own_scores_and_the_training_of_the_record(tmp_path):

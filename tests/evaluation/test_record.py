@@ -9,7 +9,7 @@ from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data
 from zoo.evaluation import mistakes
 from zoo.evaluation.mistakes import evaluate_model, score_and_plot
-from zoo.evaluation.plots import plot_confusion, plot_curves
+from zoo.evaluation.plots import plot_confusion, plot_curves, plot_mistakes
 from zoo.evaluation.predictions import Predictions
 from zoo.evaluation.record import format_scores
 from zoo.evaluation.scores import score_regression
@@ -52,6 +52,16 @@ def test_the_worst_mistake_is_drawn_first(tmp_path, monkeypatch):
     ((images, titles, heading, _),) = drawn
     assert [int(image.item()) for image in images] == [9, 8]
     assert titles[0] == "low, predicted as high (100%)" and heading.endswith("on the test split")
+
+
+def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path):
+    """matplotlib reads what is between two as a formula, which these are not."""
+    names = ("< $5", "$5_to_$10", r"$\frac$")
+    plot_confusion(np.array([0, 1, 2]), np.array([0, 2, 1]), names, tmp_path / "confusion.png")
+    images = [np.zeros((2, 2, 3), "uint8")]
+    title = f"{names[1]}, predicted as {names[2]}"
+    plot_mistakes(images, [title], "all", tmp_path / "examples.png")
+    assert {path.name for path in tmp_path.iterdir()} == {"confusion.png", "examples.png"}
 
 
 def test_mistakes_on_texts_name_their_rows(tmp_path):

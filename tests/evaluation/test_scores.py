@@ -2,6 +2,7 @@
 
 import warnings
 
+import keras
 import numpy as np
 import pytest
 from scipy import special
@@ -155,3 +156,36 @@ def test_nothing_is_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         score_classification(*drawn(3), NAMES)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6, -3e7])
+def test_regression_far_from_zero_against_scikit_learn(offset):
+    random = np.random.default_rng(0)
+    target = (offset + random.normal(size=(301, 1)) * 5).astype("float32")
+    output = (target + random.normal(size=(301, 1))).astype("float32")
+    found = score_regression(target[:, 0], output[:, 0])
+    truth, given = target.astype("float64"), output.astype("float64")
+    assert found["r2"] == pytest.approx(metrics.r2_score(truth, given), rel=1e-9)
+    assert found["mse"] == pytest.approx(metrics.mean_squared_error(truth, given), rel=1e-9)
+    assert found["mae"] == pytest.approx(metrics.mean_absolute_error(truth, given), rel=1e-9)
+
+
+def test_constant_targets_have_the_r2_of_scikit_learn():
+    target = np.full(50, 7.3, "float32")
+    assert score_regression(target, target)["r2"] == 1
+    assert score_regression(target, target + 1)["r2"] == 0
+
+
+def test_scores_are_those_of_keras_in_uneven_batches():
+    """37 examples in batches of 16: the last of 5 does not count more."""
+    target, logits = drawn(37)
+    model = keras.Sequential([keras.layers.Identity()])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(loss=loss, metrics=["accuracy"])
+    theirs = model.evaluate(logits, target, batch_size=16, verbose=0, return_dict=True)
+    found = score_classification(target, logits, NAMES)
+    assert found["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    assert found["accuracy"] == pytest.approx(theirs["accuracy"])
+    assert found["loss"] == pytest.approx(
+        metrics.log_loss(target, special.softmax(logits.astype("f8"), axis=-1)), rel=1e-6
+    )

@@ -15,12 +15,13 @@ from zoo.data.tokenizers import read_tokenizer
 from zoo.errors import UserError
 from zoo.exporting import signatures
 from zoo.exporting.saved_model import _publish_version
+from zoo.exporting.verification import VerificationError, compare_outputs, find_tolerance
 from zoo.registry import find_entry
 
 ALL = [(name, kind) for name in zoo.list_models() for kind in find_entry(name).kinds]
 CASES = [(name, kind) for name, kind in ALL if kind in ("image", "features")]
 TEXT_CASES = [(name, "text", 3) for name, kind in ALL if kind == "text"]
-TEXT_CASES += [("lstm", "text_pair", 3), ("bert", "text_pair", 3), ("gru", "text", None)]
+TEXT_CASES += [("fasttext", "text_pair", 3), ("bert", "text_pair", 3), ("fasttext", "text", None)]
 BERT_WORDS = (
     "[PAD]",
     "[UNK]",
@@ -141,8 +142,8 @@ def test_texts_are_served_as_strings(name, kind, num_classes, tmp_path):
 
 
 def test_texts_that_are_not_utf8_are_unknown_words_to_the_server(tmp_path):
-    model, spec = build("lstm", "text"), spec_of("lstm", "text")
-    version = zoo.export(model, tmp_path / "lstm", spec=spec)
+    model, spec = build("fasttext", "text"), spec_of("fasttext", "text")
+    version = zoo.export(model, tmp_path / "fasttext", spec=spec)
     served = tf.saved_model.load(str(version)).signatures["serving_default"]
     given, unknown = (
         served(text=tf.constant([x]))["logits"] for x in (b"good \xff\xfe film", b"good film")
@@ -151,8 +152,8 @@ def test_texts_that_are_not_utf8_are_unknown_words_to_the_server(tmp_path):
 
 
 def test_without_a_vocabulary_a_model_of_texts_is_served_on_token_ids(tmp_path):
-    model = build("gru", "text")
-    version = zoo.export(model, tmp_path / "gru", class_names=("x", "y", "z"))
+    model = build("textcnn", "text")
+    version = zoo.export(model, tmp_path / "textcnn", class_names=("x", "y", "z"))
     served = tf.saved_model.load(str(version)).signatures["serving_default"]
     ids = np.array([[1, 3, 4, 0, 0]], "int32")
     given = served(tokens=tf.constant(ids))["logits"]
@@ -174,10 +175,10 @@ def test_a_fresh_process_gives_the_same(tmp_path):
     """The vocabulary is inside; BERT's operations come with tensorflow_text."""
     x = inputs("image", 3)
     np.save(tmp_path / "x.npy", x)
-    model = zoo.get("cnn")
-    zoo.export(model, tmp_path / "cnn")
-    expected = {"cnn": model({"image": x})["logits"]}
-    for name in ("lstm", "bert"):
+    model = zoo.get("perceptron")
+    zoo.export(model, tmp_path / "perceptron")
+    expected = {"perceptron": model({"image": x})["logits"]}
+    for name in ("fasttext", "bert"):
         model, spec = build(name, "text"), spec_of(name, "text")
         version = zoo.export(model, tmp_path / name, spec=spec, samples=TEXTS)
         (version / "assets.extra" / "tokenizer.json").unlink()
@@ -189,8 +190,8 @@ def save(name, **given):
     served = tf.saved_model.load(name + "/1").signatures["serving_default"]
     np.save(name + ".npy", served(**given)["logits"].numpy())
 texts = tf.constant({list(TEXTS)!r})
-save("cnn", image=tf.constant(np.load("x.npy")))
-save("lstm", text=texts)
+save("perceptron", image=tf.constant(np.load("x.npy")))
+save("fasttext", text=texts)
 import tensorflow_text
 save("bert", text=texts)
 assert not {{"zoo", "keras_hub"}} & sys.modules.keys()
@@ -201,9 +202,10 @@ assert not {{"zoo", "keras_hub"}} & sys.modules.keys()
 
 
 def test_load_gives_back_a_model_that_predicts_the_same(tmp_path):
-    model, x = zoo.get("cnn"), inputs("image", 3)
+    small = {"filters": (4,), "dense": 8}
+    model, x = zoo.get("cnn", **small), inputs("image", 3)
     first = zoo.export(model, tmp_path / "cnn", record={"model": "cnn"})
-    other = zoo.get("cnn")
+    other = zoo.get("cnn", **small)
     second = zoo.export(other, tmp_path / "cnn")
     other.save(tmp_path / "last.keras")
     expected = np.asarray(other({"image": x})["logits"])
@@ -279,3 +281,25 @@ def test_exports_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot export to"):
         zoo.export(zoo.get("perceptron"), tmp_path / "file" / "p")
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_is_published_within_its_rounding(precision, tmp_path):
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = zoo.get("mlp", input_shape=(5,), num_classes=3, hidden=(64, 64))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    version = zoo.export(model, tmp_path / "m", class_names=np.array(["a", "b", "c"]))
+    assert (version / "assets" / "labels.txt").read_text() == "a\nb\nc\n"
+    unit = {"mixed_float16": 2**-11, "mixed_bfloat16": 2**-8}[precision]
+    assert find_tolerance(model) == find_tolerance(zoo.load(version)) == 8 * unit
+    assert find_tolerance(build("mlp", "features")) == 1e-5
+
+
+def test_the_tolerance_is_one_of_the_largest_number():
+    outputs = {"logits": np.array([[100.0, -3.0]], "float32")}
+    calls = [({"x": np.zeros(1)}, {"logits": outputs["logits"] + np.float32(0.5)}, outputs)]
+    assert "to 5e-03" in compare_outputs("serving_default", calls, 0.01)
+    with pytest.raises(VerificationError, match=r"differs from the Keras model's by 5\.0e-03"):
+        compare_outputs("serving_default", calls)

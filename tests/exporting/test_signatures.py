@@ -5,12 +5,16 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
 from PIL import Image
+from support.images import draw_image_files, read_by_pillow
 
 import zoo
-from zoo.data.images import decode_image
+from zoo.data.image_files import make_decodable
+from zoo.data.images import decode_image, resize_image
 from zoo.data.spec import Spec
 from zoo.exporting.tensors import make_example
+from zoo.serving.client import Client
 
 NAMES = ("red", "green", "blue")
 
@@ -21,9 +25,12 @@ def served_by(version):
 
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory):
-    """Signatures of a small model of 20x24 RGB images."""
+    """Signatures of a small model of 20x24 RGB images, to which others are cropped."""
     model = zoo.get("cnn", input_shape=(20, 24, 3), num_classes=3, filters=(4,), dense=8)
-    return served_by(zoo.export(model, tmp_path_factory.mktemp("e") / "colours", class_names=NAMES))
+    spec = Spec("image", (20, 24, 3), NAMES, resize="crop")
+    version = zoo.export(model, tmp_path_factory.mktemp("e") / "colours", spec=spec)
+    assert Client("colours", export_dir=version.parent.parent).spec() == spec
+    return served_by(version)
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +62,21 @@ def classify(signatures, *examples):
 @pytest.mark.parametrize("size", [(20, 24), (33, 50)])
 def test_encoded_images_of_any_kind_size_and_colour(colours, kind, mode, size):
     files = [encoded(image, kind, mode) for image in pixels(2, (*size, 3))]
-    as_in_training = np.stack([decode_image(tf.constant(f), (20, 24, 3)) for f in files])
+    as_in_training = np.stack([decode_image(tf.constant(f), (20, 24, 3), "crop") for f in files])
     given = colours["image_bytes"](image_bytes=tf.constant(files))
     expected = colours["serving_default"](image=tf.constant(as_in_training))
     assert set(given) == set(expected)
     np.testing.assert_allclose(given["logits"], expected["logits"], atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(draw_image_files())
+def test_any_image_that_pillow_writes_is_answered_as_its_pixels(colours, content):
+    """What the client sends is seen by the graph as by Pillow."""
+    expected = resize_image(tf.constant(read_by_pillow(content)), (20, 24, 3), "crop")
+    given = colours["image_bytes"](image_bytes=tf.constant([make_decodable(content)]))
+    pixels = colours["serving_default"](image=expected[None])
+    np.testing.assert_array_equal(given["logits"], pixels["logits"])
 
 
 def test_examples_with_integers_floats_or_bytes_are_one(colours):

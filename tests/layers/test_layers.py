@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 import zoo
+from zoo.layers.regularization import BatchNormalization
 
 RANDOM = np.random.default_rng(0)
 
@@ -130,3 +131,28 @@ def test_gradient_of_a_two_layer_network_by_backpropagation():
     expected = [x.T @ delta1, delta1.sum(0), active.T @ delta2, delta2.sum(0)]
     for g, e in zip(given, expected, strict=True):
         np.testing.assert_allclose(g, e, atol=1e-6)
+
+
+def test_batch_normalisation_of_one_example_uses_the_moving_statistics():
+    x = numbers(64, 3) * [1, 5, 20] + 10
+    ours, theirs = BatchNormalization(momentum=0.5), layers.BatchNormalization(momentum=0.5)
+    for _ in range(6):
+        # more than one example: as in Keras, to the last bit
+        np.testing.assert_array_equal(ours(x, training=True), theirs(x, training=True))
+    before = [np.array(weight) for weight in ours.weights]
+    one = ours(x[:1], training=True)
+    np.testing.assert_array_equal(one, ours(x[:1], training=False))
+    assert np.abs(np.asarray(one)).max() > 0.1, "one example is not its own mean"
+    for weight, value in zip(ours.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_a_last_batch_of_one_example_does_not_spoil_the_training():
+    keras.utils.set_random_seed(0)
+    model = zoo.get("mlp", input_shape=(4,), num_classes=2, hidden=(16,), batch_norm=True)
+    x = numbers(33, 4)
+    y = (x[:, 0] > 0).astype("int64")
+    model.compile(keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(True))
+    model.fit(x, y, batch_size=32, epochs=30, verbose=0)
+    assert model.get_layer("norm_1").moving_variance.numpy().min() > 0.01
+    assert (model.predict(x, verbose=0)["logits"].argmax(-1) == y).mean() > 0.9

@@ -251,10 +251,11 @@ REFUSED = [
     ("cnn", lambda c: c.predict({"image": [[1], [1, 2]]}), "image: expected uint8 n x 10 x 8 x 3"),
     ("cnn", lambda c: c.predict({"image": np.zeros((0, 10, 8, 3))}), "got 0 x 10 x 8 x 3"),
     ("cnn", lambda c: c.predict({"imgae": [1]}), "cnn: serving_default takes image (uint8 n x 10 x 8 x 3); got imgae"),
-    ("cnn", lambda c: c.predict({"image_bytes": [b"x"]}, "image_bytes"), "image file format"),
+    ("cnn", lambda c: c.predict({"image_bytes": [b"x"]}, "image_bytes"), "image_bytes: not a readable image"),
     ("cnn", lambda c: c.classify([{"image": [1]}]), "each example needs one string as the feature 'image_bytes'"),
     ("cnn", lambda c: c.classify([{"image": None}]), "feature image: expected a string or numbers; got None"),
     ("cnn", lambda c: c.classify([]), "classify: got no examples"),
+    ("cnn", lambda c: c.classify(["a text"]), "classify: expected a list of dicts, the features of each example by name; got 'a text'"),
     ("gru", lambda c: c.predict({"text": ["a", 1]}), "text: expected string n; got values of another type"),
     ("gru", lambda c: c.predict({"text": "a"}), "text: expected string n; got one value"),
     ("gru", lambda c: c.predict({"text": ["\ud800"]}), "surrogates not allowed"),
@@ -301,6 +302,12 @@ def test_broken_exports(exports, tmp_path):
         Client("price", export_dir=tmp_path).spec()
     (tmp_path / "price/1/assets.extra/zoo.json").unlink()
     assert Client("price", export_dir=tmp_path).spec().kind == "features"
+    variables = tmp_path / "price/1/variables/variables.data-00000-of-00001"
+    variables.write_bytes(variables.read_bytes()[:100])
+    with pytest.raises(
+        UserError, match=r"price/1: .* TensorFlow can load: .*: copy or export it again"
+    ):
+        Client("price", export_dir=tmp_path).predict({"size": [1.0]})
     (tmp_path / "price/1/saved_model.pb").write_bytes(b"broken")
     with pytest.raises(
         UserError, match="price/1: this is not a SavedModel that TensorFlow can load"
@@ -313,9 +320,14 @@ def test_tensorflow_text_is_imported_where_the_graph_needs_it(exports, tmp_path,
     tokenizer = tmp_path / "gru/1/assets.extra/tokenizer.json"
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)  # to import it fails
     Client("gru", export_dir=tmp_path).predict({"text": ["a"]})
-    tokenizer.write_text(tokenizer.read_text().replace('"words"', '"wordpiece"'))
-    with pytest.raises(ImportError, match="tensorflow_text"):
-        Client("gru", export_dir=tmp_path).predict({"text": ["a"]})
+    content = tokenizer.read_text()
+    for known, other in (
+        ('"words"', '"wordpiece"'),
+        ('"normalization":""', '"normalization":"nfkc"'),
+    ):
+        tokenizer.write_text(content.replace(known, other))
+        with pytest.raises(ImportError, match="tensorflow_text"):
+            Client("gru", export_dir=tmp_path).predict({"text": ["a"]})
 
 
 def test_rest_does_without_tensorflow(double):
@@ -361,7 +373,7 @@ def test_what_was_refused_is_not_sent_again(remote, double):
     client.metadata  # noqa: B018
     double.asked = 0
     with pytest.raises(InputRefusedError):
-        client.predict({"image_bytes": [b"no image"]}, "image_bytes")
+        client.predict({"image_bytes": [b"\x89PNG\r\n\x1a\n, and no more"]}, "image_bytes")
     assert double.asked == 1
     with pytest.raises(UserError, match="does not serve cnm"):
         Client("cnm", **remote).versions()

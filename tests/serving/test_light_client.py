@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
-from support.serving_double import Double
-
-import zoo
-from zoo.data.spec import Spec, Tokenizer
+from support.serving_double import Double, small_models
 
 NEEDED = ("numpy", "requests", "grpcio", "protobuf")
 ABSENT = ("tensorflow", "tensorflow_serving", "keras", "absl", "docstring_parser", "etils", "tqdm")
@@ -75,35 +72,20 @@ def installed(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def exports(tmp_path_factory):
-    """A folder with a model of pairs of texts, and one of numbers."""
-    folder = tmp_path_factory.mktemp("exports")
-    words = Tokenizer("words", ("", "[UNK]", "[SEP]", "the", "film", "is", "good"), 12)
-    pairs = Spec("text_pair", (12,), ("no", "h\u00e9"), tokenizer=words)
-    hparams = {"vocabulary_size": len(words.vocabulary), "buckets": 100}
-    model = zoo.get("fasttext", input_shape=pairs.shape, num_classes=2, **hparams)
-    zoo.export(model, folder / "pairs", spec=pairs)
-    price = Spec("features", (2,), None, ("size", "age"))
-    model = zoo.get("mlp", input_shape=price.shape, num_classes=None, hidden=(8,))
-    zoo.export(model, folder / "price", spec=price)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def double(exports):
-    double = Double(exports)
+def double():
+    double = Double(small_models())
     yield double
     double.stop()
 
 
 @pytest.mark.parametrize("way", ["server", "grpc"])
-def test_both_apis_do_without_tensorflow(way, double, exports, installed):
+def test_both_apis_do_without_tensorflow(way, double, installed):
     address = double.rest if way == "server" else double.grpc
     # -I and -S: neither the environment's packages nor its variables
     command = [sys.executable, "-I", "-S", "-c", CODE, str(installed), way, address]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     numbers, others = json.loads(done.stdout)
-    right_numbers, right_others = ask(export_dir=exports)
+    right_numbers, right_others = ask(export_dir=small_models())
     assert numbers == pytest.approx(right_numbers, abs=1e-5)
     assert others == right_others

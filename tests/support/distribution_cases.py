@@ -1,40 +1,52 @@
-"""Trains every case of tests/distribution/test_strategy.py under one strategy, in its own process.
+"""Trains every case of tests/distribution/test_strategy.py under every strategy.
 
-python distribution_cases.py STRATEGY FOLDER leaves FOLDER/STRATEGY/<case>-<worker>.npz with the
-losses of each epoch and the final weights, and FOLDER/STRATEGY/<case>/1, the chief's export.
+python distribution_cases.py FOLDER leaves FOLDER/STRATEGY/<case>-<worker>.npz with the losses of
+each epoch and the final weights, FOLDER/STRATEGY/<case>/1, the chief's export, and
+FOLDER/multi_worker/keras-<worker>.json: which parts of Keras' fit fail without their patch. Each
+strategy, and each worker, has a process of its own: a fork, which need not import TensorFlow.
 """
 
 import dataclasses
+import json
+import multiprocessing
+import os
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 import zoo
 from zoo import models  # noqa: F401, registers the built-in models
+from zoo.commands.launch import find_free_ports
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays, Data, Stream
-from zoo.distribution.keras_patches import spans_workers
+from zoo.distribution import keras_patches
+from zoo.distribution.keras_patches import spans_workers, trainer
 from zoo.distribution.strategy import (
     adapt_recipe_to_strategy,
     choose_strategy,
     is_chief,
     wait_for_all,
 )
+from zoo.distribution.tf_config import Cluster
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
 from zoo.training.building import prepare_model
 from zoo.training.loop import fit_model
 
 CASES = {
-    "mlp": ("mlp", {"hidden": (16,), "dropout": 0.0}, {}),
     "cnn": (
         "cnn",
         {"filters": (4, 4), "dense": 8, "dropout": 0.0},
         {"augment": "shift=0.1,flip,cutout=3"},
     ),
-    "lstm": ("lstm", {"width": 6, "embedding": 8, "dropout": 0.0}, {"optimizer": "adamw"}),
+    "lstm": (
+        "lstm",
+        {"width": 6, "embedding": 8, "bidirectional": False, "dropout": 0.0},
+        {"optimizer": "adamw"},
+    ),
     "transformer": (
         "transformer",
         {"width": 8, "heads": 2, "feed_forward": 8, "dropout": 0.0},
@@ -54,9 +66,11 @@ CASES = {
     ),
     "float16": ("mlp", {"hidden": (16,), "dropout": 0.0}, {"precision": "mixed_float16"}),
 }
-TABLE = ("mlp", "cnn", "lstm", "transformer")
-MIRRORED, WORKERS = (*TABLE, "float16"), (*TABLE, "stream", "settings")
+# the two ways through the data (arrays and a stream) and the two kinds of models of texts are
+# divided among the strategies that have several parts of a batch at once
+MIRRORED, WORKERS = ("cnn", "transformer", "float16"), ("stream", "lstm", "settings")
 ACCUMULATED = ("cnn", "transformer", "regression")
+EXPORTED = {"mirrored": "cnn", "multi_worker": "settings"}
 # no batch can be halved, and the last ones have one example for two parts
 TRAIN, VALIDATION, TEST, BATCH = 76, 16, 9, 15
 
@@ -118,23 +132,73 @@ def train(case: str, strategy: tf.distribute.Strategy, folder: Path, **changes) 
     weights = {f"weight_{i:02}": value for i, value in enumerate(model.get_weights())}
     worker = strategy.cluster_resolver.task_id if spans_workers(strategy) else 0
     np.savez(folder / f"{case}-{worker}.npz", **history["history"], **weights)
-    if chief and case in TABLE and strategy.num_replicas_in_sync > 1:
+    if chief and EXPORTED.get(folder.name) == case:
         zoo.export(model, folder / case, spec=found.spec)
     wait_for_all(strategy)
 
 
-def main(name: str, folder: str) -> None:
-    """Trains what the strategy is tested with."""
+def fit_plain_model(strategy: tf.distribute.Strategy) -> None:
+    """Keras' own `fit`, of a model that is not of the zoo."""
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile("sgd", "mse")
+    batches = tf.data.Dataset.from_tensor_slices(([[1.0] * 3] * 8, [[0.0] * 2] * 8)).batch(4)
+    model.fit(strategy.experimental_distribute_dataset(batches), verbose=0)
+
+
+def find_needed_patches(strategy: tf.distribute.Strategy) -> list[str]:
+    """Which parts of Keras' `fit` fail when they are not patched, one by one."""
+    needed = []
+    for owner, name, plain in (
+        (trainer, "reduce_per_replica", keras_patches._keras_reduce_per_replica),
+        (
+            trainer.TensorFlowTrainer,
+            "_maybe_symbolic_build",
+            keras_patches._keras_maybe_symbolic_build,
+        ),
+    ):
+        patched = getattr(owner, name)
+        setattr(owner, name, plain)
+        try:
+            fit_plain_model(strategy)
+        except Exception:
+            needed.append(name)
+        setattr(owner, name, patched)
+    fit_plain_model(strategy)
+    return needed
+
+
+def run_cases(name: str, folder: Path, config: str) -> None:
+    """Trains what the strategy is tested with, in this process."""
+    os.environ["TF_CONFIG"] = config
     if name == "mirrored":
         cpu = tf.config.list_physical_devices("CPU")[0]
         both = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, both)
     strategy, _ = choose_strategy(name)
-    folder = Path(folder)
     for case in {"mirrored": MIRRORED, "multi_worker": WORKERS}.get(name, CASES):
         train(case, strategy, folder / name)
     for case in ACCUMULATED if name == "cpu" else ():
         train(case, strategy, folder / "accumulate", accumulate_steps=3)
+    if name == "multi_worker":
+        file = folder / name / f"keras-{strategy.cluster_resolver.task_id}.json"
+        file.write_text(json.dumps(find_needed_patches(strategy)))
+
+
+def main(folder: str) -> None:
+    """Trains all cases under all strategies, at the same time."""
+    addresses = tuple(f"localhost:{port}" for port in find_free_ports(2))
+    configs = [("multi_worker", Cluster(addresses, i).config()) for i in range(2)]
+    fork = multiprocessing.get_context("fork")
+    processes = [
+        fork.Process(target=run_cases, args=(name, Path(folder), config))
+        for name, config in [*configs, ("mirrored", "{}"), ("cpu", "{}")]
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(any(process.exitcode for process in processes))
 
 
 if __name__ == "__main__":

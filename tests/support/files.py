@@ -15,11 +15,16 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def fill_once(tmp_path_factory, name, fill):
-    """The folder `name`, which `fill` fills once for all processes of the tests."""
+def share_folder(tmp_path_factory):
+    """Sets where `fill_once` makes its folders: beside those of all processes of the tests."""
+    global base
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
+
+
+def fill_once(name, fill):
+    """The folder `name`, which `fill` fills once for all processes of the tests."""
     folder, done = base / name, base / f"{name}.done"
     with open(base / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -6,14 +6,12 @@ and status. It does not prove that TF Serving loads an export or has its operati
 its batching, its own reading of JSON, its polling for versions, or its speed.
 """
 
-import atexit
 import base64
 import contextlib
 import functools
 import json
 import re
 import shutil
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +34,7 @@ from tensorflow_serving.apis import (
 )
 
 import zoo
+from support.files import fill_once
 from zoo.data.spec import Spec, Tokenizer
 
 PATH = re.compile(
@@ -44,11 +43,13 @@ PATH = re.compile(
 CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 503: "UNAVAILABLE"}
 
 
-@functools.cache
 def small_models():
     """A folder with an untrained model of each kind of data, and two versions of the first."""
-    folder = Path(tempfile.mkdtemp(prefix="exports-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return fill_once("small_models", export_small_models)
+
+
+def export_small_models(folder):
+    """Fills the folder of `small_models`."""
     names = ("no", "yes", "h\u00e9")
     words = Tokenizer("words", ("", "[UNK]", "[SEP]", "the", "film", "is", "good"), 12)
     size = len(words.vocabulary)
@@ -59,12 +60,11 @@ def small_models():
 
     add("cnn", "cnn", Spec("image", (10, 8, 3), names), filters=(4,), dense=8)
     shutil.copytree(folder / "cnn/1", folder / "cnn/2")
-    add("gru", "gru", Spec("text", (12,), names, tokenizer=words), vocabulary_size=size)
+    add("gru", "gru", Spec("text", (12,), names, tokenizer=words), vocabulary_size=size, width=4)
     hparams = {"vocabulary_size": size, "buckets": 100}
     add("pairs", "fasttext", Spec("text_pair", (12,), names, tokenizer=words), **hparams)
     add("flower", "mlp", Spec("features", (3,), names, ("a", "b", "c d")), hidden=(8,))
     add("price", "mlp", Spec("features", (2,), None, ("size", "age")), hidden=(8,))
-    return folder
 
 
 class Problem(Exception):

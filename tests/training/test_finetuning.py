@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import keras
@@ -11,23 +12,28 @@ from support.blobs import blobs, dataset, trained
 from support.small_models import SMALL
 
 import zoo
+from zoo.data.spec import Spec
 from zoo.data.splits import Arrays
 from zoo.data.text_encoding import make_encoder
-from zoo.data.tokenizers import read_preset_tokenizer
+from zoo.data.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.loading import open_source
 from zoo.layers.weights import weighted_layers
+from zoo.models.bert_preset import read_vocabulary
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
 from zoo.training.building import adapt_normalization, build_model
 from zoo.training.finetuning import (
+    Source,
+    check_source,
     count_parameters,
-    format_transfers,
+    describe_random_weights,
     freeze_layers,
+    inherit_settings,
     learning_rate_multipliers,
-    load_matching_weights,
 )
 from zoo.training.optimizers import make_optimizer
+from zoo.training.transfer import format_transfers, load_matching_weights
 
 
 def weights_of(model):
@@ -47,7 +53,8 @@ def fitted(model, recipe, epochs=1, count=16):
     before = weights_of(model)
     optimizer = make_optimizer(recipe, epochs, learning_rate_multipliers(model, recipe))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, {"logits": loss})
+    # eagerly, since a graph takes longer than a few steps
+    model.compile(optimizer, {"logits": loss}, run_eagerly=True)
     labels = {"logits": np.arange(count) % 3}
     model.fit(inputs_of(model, count), labels, epochs=epochs, batch_size=count, verbose=0)
     return before
@@ -89,7 +96,7 @@ def test_weights_are_taken_over_and_a_head_of_another_size_is_new(name, tmp_path
     assert all("copied" in line for line in shown[:-1])
 
 
-def test_a_run_an_export_and_a_file_will_do(train, tfds_dir):
+def test_a_run_an_export_and_a_file_will_do(train, tfds_dir, request):
     flags = ["--model=cnn", "--dataset=mnist_5k", "--hparam=filters=4,8", "--hparam=dense=8"]
     flags += ["--train_split=train[:5%]", "--epochs=1", f"--data_dir={tfds_dir}"]
     assert train(*flags, "--run_dir=first")[0] == 0
@@ -99,6 +106,7 @@ def test_a_run_an_export_and_a_file_will_do(train, tfds_dir):
         assert all((w == first[p]).all() for p, w in weights_of(model).items())
     # the hyperparameters come with a run or an export
     assert zoo.get("cnn", weights="first").count_params() == model.count_params()
+    request.getfixturevalue("without_export")
     code, out, err = train(*flags[:2], *flags[4:], "--weights=first", "--trainable=head")
     assert code == 0, err
     assert "weights from first:" in out and out.count("copied") == 4
@@ -111,6 +119,7 @@ def test_a_run_an_export_and_a_file_will_do(train, tfds_dir):
     assert {p for p, w in after.items() if (w != first[p]).any()} == {"head/kernel", "head/bias"}
 
 
+@pytest.mark.usefixtures("without_export")
 def test_texts_go_on_with_the_vocabulary_of_their_weights(train, tmp_path):
     rows = "".join(f"{'good film' if i % 2 else 'bad play'} {i},{i % 2}\n" for i in range(60))
     (tmp_path / "one.csv").write_text("review,stars\n" + rows)
@@ -126,6 +135,106 @@ def test_texts_go_on_with_the_vocabulary_of_their_weights(train, tmp_path):
     assert first == second and "film" in first["vocabulary"] and "novel" not in first["vocabulary"]
     model = zoo.get("gru", weights="one")
     assert model.count_params() == zoo.load("one").count_params()
+
+
+def source_of(model, **spec):
+    """A model as the source of weights, with the record of a run on such data."""
+    fields = {"kind": "features", "shape": (4,), "class_names": None, "feature_names": ()}
+    record = {"model": "mlp", "hyperparameters": {}, "spec": fields | spec} if spec else {}
+    return Source(Path("run"), lambda: model, record, None)
+
+
+def mlp(classes, seed):
+    keras.utils.set_random_seed(seed)
+    return zoo.get("mlp", input_shape=(4,), num_classes=classes, hidden=(5,))
+
+
+@pytest.mark.parametrize(
+    ("names", "source_names", "columns", "shown"),
+    [
+        ("abc", "abc", {0: 0, 1: 1, 2: 2}, "copied"),
+        ("abc", "cab", {0: 1, 1: 2, 2: 0}, "copied"),
+        ("ab", "cab", {0: 1, 1: 2}, "copied"),
+        ("abcd", "cab", {0: 1, 1: 2, 2: 0}, "new: for d; copied for a, b, c"),
+        ("xbz", "abc", {1: 1}, "new: for x, z; copied for b"),
+        ("xyz", "abc", {}, "new: for x, y, z, a, b, c in the source"),
+    ],
+)
+def test_the_head_is_copied_by_the_names_of_the_classes(names, source_names, columns, shown):
+    source, model = mlp(len(source_names), 0), mlp(len(names), 1)
+    theirs, before = source.get_layer("head").get_weights(), model.get_layer("head").get_weights()
+    spec = dataset(spec=dataclasses.replace(dataset().spec, class_names=tuple(names))).spec
+    table = load_matching_weights(model, source_of(source, class_names=tuple(source_names)), spec)
+    assert format_transfers(table)[-1].endswith(shown)
+    for kernel, old, their in zip(
+        model.get_layer("head").get_weights(), before, theirs, strict=True
+    ):
+        for column in range(len(names)):
+            is_known = column in columns
+            expected = their[..., columns[column]] if is_known else old[..., column]
+            np.testing.assert_array_equal(kernel[..., column], expected)
+    np.testing.assert_array_equal(
+        model.get_layer("dense_1").get_weights()[0], source.get_layer("dense_1").get_weights()[0]
+    )
+
+
+def test_a_file_without_names_is_copied_by_position_and_says_so():
+    table = load_matching_weights(mlp(3, 1), source_of(mlp(3, 0)), dataset().spec)
+    notes = {transfer.name: transfer.note for transfer in table if transfer.note}
+    assert notes == {
+        "normalization": "by position: the source has no column names",
+        "head": "by position: the source has no class names",
+    }
+
+
+def test_the_unit_of_the_target_is_that_of_the_new_data():
+    """A head that was trained for targets about 100,000 serves targets about 3."""
+    targets = np.random.default_rng(0).normal(3, 2, (300, 1)).astype("float32")
+    spec = dataclasses.replace(dataset().spec, class_names=None)
+    data = dataset(train=Arrays(blobs().x, targets), spec=spec)
+    source, model = mlp(None, 0), mlp(None, 1)
+    source.get_layer("denormalization").adapt(targets * 1000 + 100_000)
+    table = load_matching_weights(model, source_of(source, class_names=None), spec)
+    assert [t.name for t in table if t.reason] == ["denormalization"]
+    adapt_normalization(model, data, {t.name for t in table if not t.reason})
+    layer = model.get_layer("denormalization")
+    assert np.ravel(layer.mean) == pytest.approx(targets.mean(), rel=1e-5)
+    assert np.ravel(layer.variance) == pytest.approx(targets.var(), rel=1e-5)
+    np.testing.assert_array_equal(
+        model.get_layer("head").get_weights()[0], source.get_layer("head").get_weights()[0]
+    )
+
+
+def test_columns_of_other_names_or_another_order_are_refused():
+    classes = {"class_names": ("a", "b", "c")}
+    check_source(source_of(None, feature_names=tuple("wxyz"), **classes), dataset())
+    for names in ("wxzy", "wxy", "abcd"):
+        source = source_of(None, feature_names=tuple(names), **classes)
+        with pytest.raises(UserError, match=f"its columns are {', '.join(names)}, but blobs has w"):
+            check_source(source, dataset())
+
+
+def test_a_file_alone_for_texts_is_refused():
+    texts = dataset(spec=Spec("text", (8,), ("a", "b", "c")))
+    with pytest.raises(UserError, match=r"no tokenizer\.json next to it.*pass a run or an export"):
+        check_source(source_of(zoo.get("fasttext", **SMALL["fasttext"])), texts)
+    # images have no words: that no weights fit is told instead
+    check_source(source_of(mlp(3, 0)), texts)
+
+
+def test_two_origins_of_the_weights_are_refused():
+    with pytest.raises(UserError, match=r"weights=run and preset='x': .*omit one of them"):
+        inherit_settings(source_of(None), find_entry("bert"), {"preset": "x"})
+
+
+def test_frozen_layers_that_were_never_trained_are_told():
+    for settings in ({"lora_rank": 2}, {"trainable": "head"}):
+        (name,) = settings
+        message = describe_random_weights(Recipe(**settings), None, {})
+        assert name in message and "pass --weights" in message
+        assert not describe_random_weights(Recipe(**settings), "run", {})
+        assert not describe_random_weights(Recipe(**settings), None, {"preset": "x"})
+    assert not describe_random_weights(Recipe(), None, {})
 
 
 def test_nothing_that_fits_is_an_error(tmp_path):
@@ -179,7 +288,7 @@ def test_lora_leaves_the_weights_and_learns(name, tmp_path):
     np.testing.assert_allclose(model(x)["logits"], start, atol=1e-5)
     before = weights_of(model)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.02), {"logits": loss})
+    model.compile(keras.optimizers.Adam(0.02), {"logits": loss}, run_eagerly=True)
     model.fit(x, {"logits": np.arange(16) % 3}, epochs=3, verbose=0)
     after = weights_of(model)
     changed = {p for p, w in after.items() if (w != before[p]).any()}
@@ -255,12 +364,16 @@ def test_bert_starts_from_a_preset(bert_preset, pooling):
         zoo.get("bert", preset=bert_preset, input_shape=(33,))
 
 
+@pytest.mark.usefixtures("without_export")
 def test_fine_tuning_a_preset_from_flags_to_a_run_that_goes_on(train, bert_preset, tmp_path):
     rows = "".join(f"the film,{('bad', 'good')[i % 2]},{i % 2}\n" for i in range(40))
     (tmp_path / "pairs.csv").write_text("a,b,same\n" + rows)
     flags = ["--model=bert", "--dataset=csv:pairs.csv", "--text=a,b", "--label=same", "--epochs=1"]
-    code, _, err = train(*flags, f"--preset={bert_preset}", "--run_dir=one", "--lora_rank=1")
+    shutil.copytree(bert_preset, tmp_path / "preset")
+    code, _, err = train(*flags, "--preset=preset", "--run_dir=one", "--lora_rank=1")
     assert code == 0, err
+    # the run is enough to start from
+    shutil.rmtree(tmp_path / "preset")
     record = json.loads((tmp_path / "one" / "metrics.json").read_text())
     assert record["trainable_parameters"] < record["frozen_parameters"]
     assert json.loads((tmp_path / "one/tokenizer.json").read_text())["kind"] == "wordpiece"
@@ -282,7 +395,7 @@ def test_minilm_gives_the_published_similarities(minilm):
         "He drove to the stadium.",
     ]
     sentences = np.array(sentences, object)
-    tokenizer = read_preset_tokenizer(minilm, Arrays(sentences, np.zeros(5, "int64")), 128)
+    tokenizer = dataclasses.replace(make_preset_tokenizer(read_vocabulary(minilm)), length=128)
     encode, _ = make_encoder(tokenizer)
     model = zoo.get("bert", preset=minilm, input_shape=(128,), dropout=0.0)
     vectors = keras.Model(model.input, model.get_layer("head").input)

@@ -1,5 +1,7 @@
 import csv
+import dataclasses
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,7 +12,7 @@ import zoo
 from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.data.spec import Spec
-from zoo.data.splits import Stream
+from zoo.data.splits import Arrays, Stream
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
@@ -20,7 +22,12 @@ from zoo.training.building import (
     check_recipe,
     compile_model,
     compute_class_weights,
+    order_class_weights,
+    prepare_model,
 )
+from zoo.training.callbacks import BestModelCallback
+from zoo.training.checkpoints import Checkpoint, TrainingState, find_latest_checkpoint
+from zoo.training.loop import describe_raised_epochs, fit_model
 
 
 def test_normalisation_is_adapted_on_the_training_split_alone(tmp_path):
@@ -29,6 +36,27 @@ def test_normalisation_is_adapted_on_the_training_split_alone(tmp_path):
     layer = model.get_layer("normalization")
     np.testing.assert_allclose(np.ravel(layer.mean), data.train.x.mean(0), rtol=1e-4)
     np.testing.assert_allclose(np.ravel(layer.variance), data.train.x.var(0), rtol=1e-3)
+
+
+def test_columns_are_normalised_in_float32_whatever_their_size():
+    """Years, salaries above the largest float16, and a constant column."""
+    x = blobs().x
+    x = np.stack([x[:, 0] + 2000, x[:, 1] * 1e6, np.full(300, 7.5), x[:, 3] * 1e-6], 1)
+    data = dataset(train=Arrays(x.astype("float32"), blobs().y))
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = build_model(find_entry("mlp"), data.spec, {})
+    finally:
+        keras.config.set_dtype_policy("float32")
+    adapt_normalization(model, data)
+    layer = model.get_layer("normalization")
+    z = np.asarray(layer(data.train.x))
+    assert z.dtype == "float32" and model.get_layer("dense_1").compute_dtype == "float16"
+    spread = [1, 1, 0, 1]
+    np.testing.assert_allclose(z.mean(0), 0, atol=2e-3)
+    np.testing.assert_allclose(z.std(0), spread, rtol=1e-3)
+    # another value of the constant column is not 1e7 standard deviations away
+    assert np.abs(np.asarray(layer(data.train.x + np.array([0, 0, 1, 0])))).max() < 10
 
 
 def test_streams_are_adapted_alike():
@@ -89,6 +117,90 @@ def test_early_stopping_gives_back_the_best_weights(tmp_path):
     assert (logits.argmax(1) == data.validation.y).mean() == pytest.approx(max(scores), abs=1e-6)
 
 
+class Saved:
+    """Stands for a model; the file that it saves holds the number of saves."""
+
+    count = 0
+    stop_training = False
+
+    def save(self, path):
+        self.count += 1
+        path.write_text(str(self.count))
+
+
+@pytest.mark.parametrize(
+    ("score", "mode", "epochs", "best", "stopped"),
+    [
+        # (score, validation loss) of each epoch; the score ties, the loss decides
+        (
+            "val_accuracy",
+            "max",
+            [(0.9, 0.5), (1.0, 0.4), (1.0, 0.2), (1.0, 0.3), (0.9, 0.1)],
+            2,
+            True,
+        ),
+        ("val_accuracy", "max", [(1.0, 0.5), (1.0, 0.5), (1.0, 0.4)], 2, False),
+        ("val_mae", "min", [(2.0, 0.5), (2.0, 0.4), (3.0, 0.1)], 1, False),
+        ("val_loss", "min", [(0.5, 0.5), (0.4, 0.4), (0.6, 0.6), (0.4, 0.4)], 1, True),
+    ],
+)
+def test_of_equal_scores_the_lower_loss_is_best(score, mode, epochs, best, stopped, tmp_path):
+    state = TrainingState()
+    callback = BestModelCallback(state, score, mode, 2, tmp_path, chief=True)
+    callback.set_model(Saved())
+    best_epochs = []
+    for epoch, (value, loss) in enumerate(epochs):
+        saves = callback.model.count
+        callback.on_epoch_end(epoch, {"val_loss": loss, score: value})
+        best_epochs += [epoch] * (callback.model.count > saves)
+    assert best_epochs[-1] == best and callback.model.stop_training is stopped
+    assert (state.best, state.best_loss) == epochs[best]
+
+
+def test_a_run_that_was_stopped_early_goes_on_with_more_epochs(tmp_path):
+    """The weights stay what they are, so that no epoch is better than the first."""
+    settings = {"optimizer": "sgd", "learning_rate": 1e-30, "schedule": "constant"}
+    settings |= {"early_stopping": 2, "monitor": "loss", "batch_size": 64}
+    data = dataset()
+
+    def go_on(epochs):
+        recipe = Recipe(epochs=epochs, **settings)
+        model, _ = prepare_model(find_entry("perceptron"), {}, recipe, data, 0)
+        start, _ = find_latest_checkpoint(tmp_path)
+        return len(
+            fit_model(model, data, recipe, seed=0, run_dir=tmp_path, start=start)["history"]["loss"]
+        )
+
+    assert go_on(10) == 3
+    assert go_on(10) == 3, "the same number of epochs repeats nothing"
+    assert go_on(20) == 5
+    start, _ = find_latest_checkpoint(tmp_path)
+    assert start.state.planned == [[10, 0], [20, 2]]
+
+
+def test_raised_epochs_are_told_with_the_learning_rates():
+    data = dataset()
+    recipe = Recipe(epochs=4, batch_size=100, schedule="cosine", learning_rate=0.1)
+    state = TrainingState(epoch=1, step=3, planned=[[2, 0]])
+    (line,) = describe_raised_epochs(Checkpoint(Path(), state), recipe, data)
+    # after 6 of 12 steps: half of the peak, where the schedule over 6 steps had ended
+    assert line.startswith("epochs raised from 2 to 4 in epoch 2: the cosine schedule now spans 4")
+    assert "goes on at 0.05 after 0;" in line
+    state = TrainingState(epoch=3, step=3, planned=[[2, 0], [4, 1]])
+    recipe = dataclasses.replace(recipe, epochs=8)
+    lines = describe_raised_epochs(Checkpoint(Path(), state), recipe, data)
+    assert [line[:40] for line in lines] == [
+        "epochs raised from 2 to 4 in epoch 2: th",
+        "epochs raised from 4 to 8 in epoch 4: th",
+    ]
+    recipe = dataclasses.replace(recipe, schedule="constant")
+    lines = describe_raised_epochs(Checkpoint(Path(), state), recipe, data)
+    assert lines[-1].endswith("the learning rate stays 0.1")
+    recipe = dataclasses.replace(recipe, epochs=2)
+    state = TrainingState(epoch=1, step=3, planned=[[2, 0]])
+    assert describe_raised_epochs(Checkpoint(Path(), state), recipe, data) == []
+
+
 @pytest.mark.parametrize("early_stopping", [0, 1])
 def test_the_moving_average_is_what_is_kept(tmp_path, early_stopping):
     recipe = Recipe(
@@ -127,6 +239,29 @@ def test_class_weights_move_the_balance(tmp_path):
     weights = compute_class_weights(dataset(train=train), Recipe(class_weights="balanced"))
     counts = np.bincount(train.y)
     np.testing.assert_allclose(weights * counts, counts.sum() / 3, rtol=1e-5)
+
+
+def test_class_weights_by_name_or_in_the_order_of_the_classes():
+    names = ("no", "yes", "a=b")
+    assert order_class_weights("1,2.5,3", names) == (1, 2.5, 3)
+    assert order_class_weights("yes=2.5, a=b=4", names) == (1, 2.5, 4)
+    with pytest.raises(
+        UserError, match=r"no class 'yess'\. Did you mean 'yes'\? Known: no, yes, a=b"
+    ):
+        order_class_weights("no=1,yess=3", names)
+    for text in ("1,yes=3", "yes=1,yes=2", "yes=0", "yes=", "yes"):
+        with pytest.raises(UserError, match=f"class_weights='{text}': expected 'balanced'"):
+            Recipe(class_weights=text)
+    by_name = compute_class_weights(dataset(), Recipe(class_weights="c=5"))
+    np.testing.assert_array_equal(by_name, [1, 1, 5])
+
+
+def test_balanced_weights_with_an_absent_class():
+    weights = compute_class_weights(
+        dataset(train=blobs(kinds=(0, 0, 0, 2))), Recipe(class_weights="balanced")
+    )
+    counts = np.bincount(blobs(kinds=(0, 0, 0, 2)).y, minlength=3)
+    np.testing.assert_allclose(weights, [150 / counts[0], 1, 150 / counts[2]], rtol=1e-6)
 
 
 def test_penalties_are_added_to_the_loss():
@@ -199,6 +334,8 @@ def test_regression_learns_in_the_units_of_the_target(price_csv, tmp_path):
             Spec("features", (4,), ("a", "b")),
             "3 numbers for 2 classes",
         ),
+        (Recipe(monitor="r2"), Spec("features", (4,), ("a", "b")), "one of loss, accuracy"),
+        (Recipe(monitor="accuracy"), Spec("features", (4,), None), "one of loss, mae, mse, r2"),
         (Recipe(label_smoothing=0.1), Spec("features", (4,), None), "there are no classes"),
         (Recipe(class_weights="balanced"), Spec("features", (4,), None), "there are no classes"),
         (

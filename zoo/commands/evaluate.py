@@ -28,7 +28,7 @@ from zoo.commands.flags import (
     under_heading,
 )
 from zoo.commands.help import format_help
-from zoo.commands.runner import command_line, import_tensorflow, print_warning
+from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
 from zoo.errors import UserError
 from zoo.pretrained.store import resolve_weights
 from zoo.registry import load_plugin
@@ -37,7 +37,6 @@ from zoo.storage.filenames import METRICS
 
 if TYPE_CHECKING:
     from zoo.data.config import DataConfig
-    from zoo.data.spec import Spec
     from zoo.data.splits import Data, Split
     from zoo.evaluation.predictions import Predictions
     from zoo.training.finetuning import Source
@@ -54,8 +53,9 @@ flags.DEFINE_string("server", None, "HOST:PORT of TF Serving's REST API, to scor
                     **EVALUATION)
 flags.DEFINE_string("grpc", None, "HOST:PORT of TF Serving's gRPC API, for the same.",
                     **EVALUATION)
-flags.DEFINE_enum("split", "test", ("test", "validation", "train"), "Split to score, as "
-                  "`zoo train` divides the dataset.", **EVALUATION)
+flags.DEFINE_enum("split", None, ("test", "validation", "train", "all"), "Split to score, as "
+                  "`zoo train` divides the dataset, or all labelled examples. By default the test "
+                  "split or, of another dataset without one, all.", **EVALUATION)
 flags.DEFINE_string("out", None, "Folder for metrics.json, card.md and plots. By default "
                     "evaluations/<model>-<dataset>-<split>.", **EVALUATION)
 flags.DEFINE_integer("seed", None, "Seed of the held-out rows, the folds and, with --kfold, the "
@@ -106,10 +106,9 @@ def format_help_text() -> str:
 
 def _evaluate_weights(config: "DataConfig") -> None:
     """Scores the model of --weights in this process."""
-    from zoo.data.loading import read_data
-    from zoo.data.memory import default_memory_budget, load_into_memory, report_unreadable_files
-    from zoo.data.text_encoding import tokenize_splits
+    from zoo.data.memory import report_unreadable_files
     from zoo.evaluation.compatibility import check_compatibility, describe_leak
+    from zoo.evaluation.datasets import encode_split, read_scored_split, select_split
     from zoo.evaluation.macs import count_multiply_adds
     from zoo.evaluation.predictions import predict_split
 
@@ -120,26 +119,24 @@ def _evaluate_weights(config: "DataConfig") -> None:
             f"weights={FLAGS.weights}: this model reads texts, but there is no tokenizer.json next "
             "to it: pass a run or an export instead"
         )
-    data = read_data(_complete_config(config, source))
-    check_compatibility(FLAGS.weights, spec, data, named="spec" in record)
-    print_warning(describe_leak(record, data, FLAGS.split))
+    config = _complete_config(config, source)
+    own = config.name == record.get("dataset")
+    data, split_name = read_scored_split(config, FLAGS.split, own)
     name = str(record.get("model", model.name))
-    out, raw = _make_folder(name, data), getattr(data, FLAGS.split)
-    with report_unreadable_files(data.spec, raw):
-        splits, spec = {"": raw}, data.spec
-        if source.tokenizer:
-            splits, spec = tokenize_splits(splits, spec, source.tokenizer)
+    with report_unreadable_files(select_split(data, split_name)):
         budget = config.memory_budget
-        budget = default_memory_budget() if budget is None else budget
-        split = load_into_memory(splits, spec, budget)[""]
-        predictions = predict_split(model, split, spec, FLAGS.batch_size or _BATCH_SIZE)
+        data, split, raw = encode_split(data, split_name, spec, source.tokenizer, budget)
+        print_notes(data.notes)
+        check_compatibility(FLAGS.weights, spec, data, named="spec" in record)
+        print_warning(describe_leak(record, data, split_name))
+        out = _make_folder(name, data, split_name)
+        predictions = predict_split(model, split, data.spec, FLAGS.batch_size or _BATCH_SIZE)
         facts = {
             "weights": FLAGS.weights,
             "parameters": model.count_params(),
-            "multiply_adds": count_multiply_adds(model, spec.shape),
+            "multiply_adds": count_multiply_adds(model, data.spec.shape),
         }
-        examples = raw if spec.is_text else split
-        _write_evaluation(name, data, predictions, examples, out, facts, record)
+        _write_evaluation(name, data, split_name, predictions, raw, out, facts, record)
 
 
 def _open_weights() -> "Source":
@@ -166,44 +163,47 @@ def _open_weights() -> "Source":
 
 
 def _complete_config(config: "DataConfig", source: "Source") -> "DataConfig":
-    """Returns the config with defaults from the source: dataset, image size and seed."""
-    name = config.name or source.record.get("dataset")
-    if not isinstance(name, str):
+    """Returns the config with defaults from the source: dataset, columns, image size and seed."""
+    from zoo.evaluation.datasets import adopt_data_settings
+
+    config = adopt_data_settings(config, source.record, source.spec)
+    if config.name is None:
         raise UserError(_NO_DATA)
     seed = source.record.get("seed") if FLAGS.seed is None else FLAGS.seed
-    return dataclasses.replace(
-        config,
-        name=name,
-        image_size=config.image_size or _find_image_size(source.spec),
-        seed=seed if isinstance(seed, int) else 0,
-    )
-
-
-def _find_image_size(spec: "Spec") -> tuple[int, int] | None:
-    """Returns the (rows, columns) of the images that a model reads; None for other data."""
-    return (spec.shape[0], spec.shape[1]) if spec.kind == "image" else None
+    return dataclasses.replace(config, seed=seed if isinstance(seed, int) else 0)
 
 
 def _evaluate_server(config: "DataConfig") -> None:
     """Scores the model of --model on the server of --server or --grpc."""
-    from zoo.data.loading import read_data
     from zoo.data.memory import report_unreadable_files
     from zoo.evaluation.compatibility import check_compatibility
+    from zoo.evaluation.datasets import (
+        adopt_data_settings,
+        encode_split,
+        read_scored_split,
+        select_split,
+    )
     from zoo.serving.client import Client
     from zoo.serving.remote_split import predict_split_remotely
 
     client = Client(FLAGS.model, server=FLAGS.server, grpc=FLAGS.grpc)
     spec = client.spec()
-    size = config.image_size or _find_image_size(spec)
-    data = read_data(dataclasses.replace(config, image_size=size))
+    config = adopt_data_settings(config, {}, spec)
+    data, split_name = read_scored_split(config, FLAGS.split, own=True)
+    split = select_split(data, split_name)
     address = FLAGS.server or FLAGS.grpc
-    check_compatibility(f"{FLAGS.model} of {address}", spec, data, named=False)
-    out, split = _make_folder(FLAGS.model, data), getattr(data, FLAGS.split)
-    with report_unreadable_files(data.spec, split):
+    with report_unreadable_files(split):
+        if spec.kind == data.spec.kind == "features":
+            data, _, split = encode_split(data, split_name, spec, None, None)
+            spec = dataclasses.replace(spec, shape=data.spec.shape if spec.columns else spec.shape)
+        print_notes(data.notes)
+        check_compatibility(f"{FLAGS.model} of {address}", spec, data, named=False)
+        out = _make_folder(FLAGS.model, data, split_name)
         predictions = predict_split_remotely(
             client, split, data.spec, FLAGS.batch_size or _BATCH_SIZE
         )
-        _write_evaluation(FLAGS.model, data, predictions, split, out, {"server": address}, {})
+        facts = {"server": address}
+        _write_evaluation(FLAGS.model, data, split_name, predictions, split, out, facts, {})
 
 
 def _cross_validate() -> None:
@@ -219,7 +219,7 @@ def _cross_validate() -> None:
     from zoo.training.building import check_recipe, shrink_batch_size
 
     data = read_data(config)
-    print_warning(data.note)
+    print_notes(data.notes)
     check_recipe(recipe, data.spec)
     slug = dataset_slug(data.name)
     out = make_output_folder(FLAGS.out or f"evaluations/{entry.name}-{slug}-kfold")
@@ -239,7 +239,7 @@ def _cross_validate() -> None:
         "recipe": dataclasses.asdict(recipe),
         "dataset": data.name,
         "dataset_version": data.version,
-        "note": data.note,
+        "notes": data.notes,
         "seed": seed,
         **summarize_folds(folds, data.spec),
         "folds": folds,
@@ -251,17 +251,18 @@ def _cross_validate() -> None:
     print(f"cross-validation: {out / METRICS}")
 
 
-def _make_folder(model: str, data: "Data") -> Path:
+def _make_folder(model: str, data: "Data", split_name: str) -> Path:
     """Creates the folder of --out, or the default one, and returns it."""
     from zoo.data.loading import dataset_slug
 
-    default = f"evaluations/{model}-{dataset_slug(data.name)}-{FLAGS.split}"
+    default = f"evaluations/{model}-{dataset_slug(data.name)}-{split_name}"
     return make_output_folder(FLAGS.out or default)
 
 
 def _write_evaluation(
     model: str,
     data: "Data",
+    split_name: str,
     predictions: "Predictions",
     split: "Split",
     out: Path,
@@ -283,15 +284,16 @@ def _write_evaluation(
         **facts,
         "dataset": data.name,
         "dataset_version": data.version,
-        "split": FLAGS.split,
-        "from": data.splits[FLAGS.split],
-        "scores": score_and_plot(predictions, split, data.spec, FLAGS.split, out),
+        "split": split_name,
+        "from": data.splits["test" if split_name == "all" else split_name],
+        "notes": data.notes,
+        "scores": score_and_plot(predictions, split, data.spec, split_name, out),
         **describe_machine(),
         "command": command_line(),
     }
     write_json(out / METRICS, evaluation)
     write_card(out, training_record, evaluation)
-    print(f"{model} on {data.name}, {FLAGS.split} split ({evaluation['from']})")
+    print(f"{model} on {data.name}, {split_name} split ({evaluation['from']})")
     print(*format_score_table(evaluation["scores"]), sep="\n")
-    print(format_scores(evaluation["scores"], FLAGS.split))
+    print(format_scores(evaluation["scores"], split_name))
     print(f"evaluation: {out}  (card.md, metrics.json, ...)")

@@ -12,7 +12,14 @@ import docstring_parser
 from absl import flags
 
 from zoo import models  # noqa: F401, registers the built-in models
-from zoo.data.config import DataConfig, parse_image_size, parse_text_columns
+from zoo.data.config import (
+    TASKS,
+    DataConfig,
+    parse_column_kinds,
+    parse_image_size,
+    parse_separator,
+    parse_text_columns,
+)
 from zoo.errors import UserError, one_line
 from zoo.recipe import Recipe
 from zoo.registry import Entry, find_entry, load_plugin
@@ -59,26 +66,48 @@ def define_data_flags(values: flags.FlagValues) -> None:
     # fmt: off
     flags.DEFINE_string("dataset", None, "Name in TensorFlow Datasets (mnist, imdb_reviews, "
                         "glue/mrpc, ...), folder:PATH with one folder of images per class, "
-                        "csv:PATH or jsonl:PATH. By default the model's own dataset.", **data)
+                        "csv:PATH, tsv:PATH, jsonl:PATH or parquet:PATH. By default the model's "
+                        "own dataset.", **data)
     flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets. By default "
                         "$TFDS_DATA_DIR, or else ~/tensorflow_datasets.", **data)
     flags.DEFINE_string("train_split", None, "TFDS split to train on, such as 'train[:90%]'.",
                         **data)
-    flags.DEFINE_string("label", None, "Column to predict. Numbers with decimals make a "
-                        "regression, anything else makes classes.", **data)
+    flags.DEFINE_string("label", None, "Column to predict.", **data)
+    flags.DEFINE_enum("task", None, TASKS, "What to predict. By default numbers make a regression "
+                      "unless they are a few whole numbers; anything else makes classes.", **data)
     flags.DEFINE_string("text", None, "Column of texts, or two columns A,B of text pairs. By "
-                        "default all columns but the label are numbers.", **data)
-    flags.DEFINE_enum("tokenizer", None, ("words", "characters", "wordpiece"), "How texts are "
-                      "split into tokens. By default words; wordpiece for bert.", **data)
+                        "default all columns but the label are numbers, categories or dates.",
+                        **data)
+    flags.DEFINE_string("columns", None, "NAME:KIND of columns, separated by commas, where the "
+                        "kind that was found is not wanted: number, category, date or drop.",
+                        **data)
+    flags.DEFINE_string("separator", None, "What separates the fields of a CSV file. By default "
+                        "commas, semicolons, tabs or bars, whichever the file has.", **data)
+    flags.DEFINE_enum("tokenizer", None, ("auto", "words", "characters", "wordpiece"), "How texts "
+                      "are split into tokens. By default auto: words, or characters where words do "
+                      "not carry the training texts; wordpiece for bert.", **data)
+    flags.DEFINE_bool("lowercase", None, "Whether texts are lowercased. By default true; a preset "
+                      "and --weights have their own setting.", **data)
     flags.DEFINE_integer("vocabulary_size", 20_000, "Largest vocabulary, counted in the training "
                          "texts.", 10, **data)
     flags.DEFINE_integer("length", None, "Most tokens of a text; longer texts are cut. By default "
                          "the length that 95% of the training texts have at most.", 4, **data)
     flags.DEFINE_string("image_size", None, "ROWS,COLUMNS that all images are resized to, such as "
                         "64,64. By default the median size, at most 224.", **data)
+    flags.DEFINE_enum("resize", None, ("stretch", "crop", "pad"), "How images of other proportions "
+                      "are fitted: stretched, cropped to the middle, or padded with black. By "
+                      "default stretch.", **data)
+    flags.DEFINE_enum("color", None, ("auto", "rgb", "gray"), "Colours of the images of a folder. "
+                      "By default auto: gray if all images are, otherwise rgb.", **data)
+    # None, so that runs of versions without the flag have the same flags
+    flags.DEFINE_bool("skip_broken", None, "Leaves out images of a folder that cannot be read.",
+                      **data)
     flags.DEFINE_float("holdout", 0.1, "Share of the training split that is held out as the "
                        "validation split, and as the test split, where the dataset has none.",
                        0.001, 0.5, **data)
+    # None, so that runs of versions without the flag have the same flags
+    flags.DEFINE_bool("stratify", None, "Holds out a share of each class of your own data. By "
+                      "default true, but for runs and weights that were trained without.", **data)
     flags.DEFINE_integer("memory_budget", None, "MiB of decoded data to load into memory; larger "
                          "data are streamed. By default a quarter of the memory.", 0, **data)
     # fmt: on
@@ -147,12 +176,20 @@ def read_data_config(
         train_split=values.train_split,
         text=parse_text_columns(values.text),
         label=values.label,
+        task=values.task,
+        columns=parse_column_kinds(values.columns),
+        separator=parse_separator(values.separator),
         image_size=parse_image_size(values.image_size),
+        resize=values.resize,
+        color=values.color,
+        skip_broken=bool(values.skip_broken),
         holdout=values.holdout,
+        stratify=values.stratify is not False,
         seed=seed,
-        tokenizer=values.tokenizer or (entry.tokenizer if entry else "words"),
+        tokenizer=values.tokenizer or (entry.tokenizer if entry else "auto"),
         preset=preset,
         vocabulary_size=values.vocabulary_size,
+        lowercase=values.lowercase,
         length=values.length,
         memory_budget=None if budget is None else budget << 20,
     )

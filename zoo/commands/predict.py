@@ -1,13 +1,14 @@
 """Predicts with an exported model, in this process or by asking TF Serving.
 
-zoo predict --model=cnn photos/*.png
+zoo predict --model=cnn photos/*.png more_photos
 zoo predict --model=lstm reviews.txt --top=3
 zoo predict --model=mlp cars.csv --server=localhost:8501 --json
 echo "a fine film" | zoo predict --model=lstm
 
-Image models read PNG, JPEG, BMP and GIF files. Text models read .txt files and standard input, one
-text per line or two texts separated by a tab, and .csv and .jsonl files with the columns text,
-or text_a and text_b. Models of tables read .csv and .jsonl files with the columns of the training.
+Image models read files of all formats that Pillow reads, and folders of them. Text models read .txt
+files and standard input, one text per line or two texts separated by a tab, and .csv and .jsonl
+files with the columns text, or text_a and text_b. Models of tables read .csv and .jsonl files with
+the columns of the training.
 """
 
 import itertools
@@ -22,11 +23,12 @@ from absl import flags
 
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
-from zoo.commands.runner import import_tensorflow
+from zoo.commands.runner import import_tensorflow, print_notes
+from zoo.data.config import parse_text_columns
 from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.serving.client import Client
-from zoo.serving.rows import Row, predict_rows, read_rows
+from zoo.serving.rows import Row, expand_folders, predict_rows, read_rows
 
 FLAGS = flags.FlagValues()
 WORDS = "FILE..."
@@ -44,6 +46,8 @@ flags.DEFINE_string("label", None, "Label of the version, such as stable; only w
                     **MODEL)
 flags.DEFINE_float("timeout", 10.0, "Seconds to wait for the server, for each attempt.", 0.001,
                    **MODEL)
+flags.DEFINE_string("text", None, "Column of texts in tables, or two columns A,B of pairs. By "
+                    "default those of the training.", **MODEL)
 flags.DEFINE_integer("batch_size", 32, "Examples per request.", 1, **MODEL)
 flags.DEFINE_integer("top", None, "Number of classes to show, the most probable one first.", 1,
                      **OUTPUT)
@@ -56,7 +60,7 @@ def main(*files: str) -> None:
     if FLAGS.model is None:
         raise UserError("no model: choose one with --model, such as --model=cnn")
     for file in files:
-        if not Path(file).is_file():
+        if not Path(file).exists():
             raise UserError(f"{file}: there is no such file")
     if FLAGS.grpc:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
@@ -72,7 +76,9 @@ def main(*files: str) -> None:
     spec = client.spec()
     if FLAGS.top and spec.class_names is None:
         raise UserError(f"--top={FLAGS.top}: {FLAGS.model} predicts a number, not classes")
-    rows = read_rows(files, spec, FLAGS.model)
+    paths, notes = expand_folders(files, spec, FLAGS.model)
+    print_notes(notes)
+    rows = read_rows(paths, spec, FLAGS.model, parse_text_columns(FLAGS.text))
     is_interactive = not files and sys.stdin.isatty()
     try:
         # typed lines are answered immediately

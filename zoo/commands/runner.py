@@ -1,6 +1,7 @@
 """Runs a command: parses its flags, prints its help, and reports errors in one line."""
 
 import contextlib
+import gc
 import importlib
 import io
 import logging
@@ -8,6 +9,7 @@ import math
 import os
 import shlex
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 
 import absl.logging
@@ -36,7 +38,9 @@ def run_command(command: ModuleType, argv: list[str]) -> None:
         argv: The command line after the name of the command.
     """
     raise_on_signals()
+    _write_any_text()
     try:
+        _choose_keras_backend()
         help_flags = [word for word in argv if word in _HELP]
         words = parse_flags(command, [word for word in argv if word not in _HELP])
         if help_flags:
@@ -61,6 +65,21 @@ def run_command(command: ModuleType, argv: list[str]) -> None:
         if fault is None:
             raise
         exit_with_error(*fault)
+
+
+def _write_any_text() -> None:
+    """Makes standard output show \\u escapes for what its encoding, such as ASCII, lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _choose_keras_backend() -> None:
+    """Makes Keras run on TensorFlow, whatever ~/.keras/keras.json and KERAS_BACKEND ask for."""
+    wanted = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if wanted != "tensorflow":
+        print_warning(f"KERAS_BACKEND={wanted} is not used: the zoo runs on TensorFlow")
 
 
 def parse_flags(command: ModuleType, argv: list[str]) -> list[str]:
@@ -89,6 +108,9 @@ def parse_flags(command: ModuleType, argv: list[str]) -> list[str]:
 
 def import_tensorflow() -> None:
     """Imports TensorFlow without its start-up messages, unless TF_CPP_MIN_LOG_LEVEL is set."""
+    # TensorFlow and the graphs of Keras are more than a million objects. With Python's own
+    # threshold a fifth of the time of a short training went into looking for garbage among them.
+    gc.set_threshold(50_000, 20, 100)
     absl.logging.set_verbosity(absl.logging.ERROR)
     # the user cannot change what these warnings are about
     logging.getLogger("tensorflow").setLevel("ERROR")
@@ -96,6 +118,7 @@ def import_tensorflow() -> None:
         return
     with silence_stderr():
         importlib.import_module("tensorflow")
+    gc.freeze()  # what was imported stays, and is not looked through again
 
 
 def exit_with_error(message: str, code: int = 2) -> None:
@@ -109,6 +132,12 @@ def print_warning(message: str) -> None:
     if message:
         line = _shorten_message(message)
         print(f"{program_name()}: warning: {line}", file=sys.stderr, flush=True)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Prints each of the notes on the data as a warning, see `zoo.data.splits.Data.notes`."""
+    for note in notes:
+        print_warning(note)
 
 
 def program_name() -> str:

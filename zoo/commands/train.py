@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from zoo.commands.announcement import announce_training, print_weights
 from zoo.commands.flags import (
     define_model_flags,
     find_config_name,
@@ -35,16 +36,19 @@ from zoo.commands.flags import (
     under_heading,
 )
 from zoo.commands.help import format_help, format_model_table
-from zoo.commands.runner import command_line, import_tensorflow, print_warning
+from zoo.commands.runner import command_line, import_tensorflow
+from zoo.commands.weights import open_weights
+from zoo.data.config import DataConfig
 from zoo.exporting.formats import check_formats
 from zoo.pretrained.store import resolve_weights
 from zoo.recipe import Recipe
-from zoo.registry import Entry, find_entry, load_plugin
+from zoo.registry import Entry, find_entry, find_plugin, load_plugin
 from zoo.storage.atomic import check_writable
 from zoo.storage.filenames import METRICS
 from zoo.training.run_folder import (
     check_run_folder,
     choose_run_folder,
+    lacks_flag,
     open_run,
     parse_checkpoint_interval,
 )
@@ -56,8 +60,7 @@ if TYPE_CHECKING:
 
     from zoo.data.splits import Data
     from zoo.evaluation.record import RunRecord
-    from zoo.training.checkpoints import Checkpoint
-    from zoo.training.finetuning import LayerTransfer, Source
+    from zoo.training.finetuning import Source
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -113,27 +116,39 @@ def main() -> None:
     from zoo.data.loading import load_data
     from zoo.data.memory import report_unreadable_files
     from zoo.distribution.multi_worker import report_lost_workers
-    from zoo.distribution.strategy import choose_strategy, is_chief, run_chief_first
-    from zoo.exporting.loading import open_source
+    from zoo.distribution.strategy import choose_strategy, run_chief_first
     from zoo.training.building import check_recipe
-    from zoo.training.finetuning import inherit_settings
+    from zoo.training.finetuning import check_source
 
     # workers can only be connected before TensorFlow does anything else
     strategy, devices = choose_strategy(FLAGS.strategy, FLAGS.tpu)
-    source = open_source(weights) if weights else None
-    if source:
-        hparams, tokenizer = inherit_settings(source, entry, hparams)
-        config = dataclasses.replace(config, tokenizer=tokenizer or config.tokenizer)
-    config = dataclasses.replace(config, preset=hparams.get("preset", ""))
+    source, hparams, config = open_weights(FLAGS, weights, entry, hparams, config)
+    if FLAGS["stratify"].value is None:
+        FLAGS["stratify"].value = _choose_stratify(source, config)
+    config = dataclasses.replace(config, stratify=bool(FLAGS["stratify"].value))
     with report_lost_workers(strategy):
         # the chief prepares the dataset, and the other workers read it
         with run_chief_first(strategy):
             data = load_data(config)
-        if is_chief(strategy):
-            print_warning(data.note)
         check_recipe(recipe, data.spec)
-        with report_unreadable_files(data.spec, data.train, data.validation, data.test):
+        if source:
+            check_source(source, data)
+        with report_unreadable_files(data.train, data.validation, data.test):
             train_model(entry, hparams, recipe, source, data, export_dir, strategy, devices)
+
+
+def _choose_stratify(source: "Source | None", config: DataConfig) -> bool | None:
+    """Returns whether rows are held out by class: as they were, where that is known.
+
+    Returns None for a run of a version before 0.2, which did not, and has no such flag.
+    """
+    from zoo.data.loading import dataset_slug
+    from zoo.evaluation.datasets import adopt_data_settings
+
+    if source and source.record.get("dataset") == config.name:
+        return adopt_data_settings(config, source.record, source.spec).stratify
+    default = Path("runs", f"{FLAGS.model}-{dataset_slug(config.name or config.default)}")
+    return None if lacks_flag(FLAGS.run_dir or default, "stratify") else True
 
 
 def train_model(
@@ -171,17 +186,18 @@ def train_model(
             return
         start, damaged = find_latest_checkpoint(run_dir)
         if is_chief(strategy):
-            _announce(model, data, run_dir, devices, transfers, start, damaged)
+            print_weights(FLAGS.weights, [] if start else transfers, recipe, hparams)
+            announce_training(model, data, recipe, run_dir, devices, start, damaged)
         options = {"seed": FLAGS.seed, "checkpoint_every": FLAGS.checkpoint_every}
         trained = fit_model(model, data, recipe, run_dir=run_dir, start=start, **options)
         if is_chief(strategy):
             test = evaluate_model(model, data, recipe.batch_size, run_dir)
-            record = make_record(entry, hparams, model, data, recipe, trained, test)
             record = dataclasses.replace(
-                record,
+                make_record(entry, hparams, model, data, recipe, trained, test),
                 seed=FLAGS.seed,
                 devices=devices,
                 command=command_line(),
+                plugin=find_plugin(FLAGS.plugin) if FLAGS.plugin else "",
                 config=find_config_name(sys.argv),
             )
             publish(model, data, record, trained["history"], run_dir, export_dir)
@@ -267,27 +283,3 @@ def _report_finished(run_dir: Path, recipe: Recipe, export_dir: Path, chief: boo
         )
         print(format_scores(record["test"]), record["export"], sep="\n")
     return record is not None
-
-
-def _announce(
-    model: "keras.Model",
-    data: "Data",
-    run_dir: Path,
-    devices: str,
-    transfers: "list[LayerTransfer]",
-    start: "Checkpoint | None",
-    damaged: list[Path],
-) -> None:
-    """Saves the tokenizer, and prints the model, the data and where the training starts."""
-    from zoo.data.tokenizers import save_tokenizer
-    from zoo.evaluation.record import format_headline
-    from zoo.training.finetuning import format_transfers
-
-    save_tokenizer(data.spec, run_dir)
-    for path in damaged:
-        print_warning(f"{path}: this checkpoint is damaged and was skipped")
-    if transfers and not start:
-        print(f"weights from {FLAGS.weights}:", *format_transfers(transfers), sep="\n")
-    print(format_headline(model, data, devices), flush=True)
-    if start:
-        print(f"resumes in epoch {start.state.epoch + 1} after step {start.state.step}")

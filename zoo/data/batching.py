@@ -16,6 +16,7 @@ from zoo.data.augmentation import augment_batch
 from zoo.data.microbatches import MicroBatch, MicroBatches, assign_rows, separate_microbatches
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split, Stream, disable_autotuning
+from zoo.recipe import BLENDING
 
 _PREFETCHED_BATCHES = 4
 _WIDTH_STEPS = 16  # number of widths that batches of texts are trimmed to
@@ -56,8 +57,9 @@ def make_training_batches(
     def get_epoch_seed():
         return tf.random.fold_in(root_seed, epoch.read_value())
 
-    # mixup blends neighbours, which may be in different micro-batches: select its rows afterwards
-    before, after = (None, microbatches) if "mixup" in changes else (microbatches, None)
+    # neighbours that are blended may be in different micro-batches: select their rows afterwards
+    blends = changes.keys() & BLENDING
+    before, after = (None, microbatches) if blends else (microbatches, None)
     shuffle = _make_shuffler(split, spec, batch_size, before)
     select_rows = _make_row_selector(spec, after, batch_size) if after else None
     finish_batch = _make_finisher(

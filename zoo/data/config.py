@@ -1,10 +1,15 @@
 """`DataConfig`: the settings that select, split and tokenize a dataset."""
 
+import csv
 import dataclasses
+from typing import Any, Literal
 
-from zoo.data.spec import Tokenizer
+from zoo.data.columns import Column
+from zoo.data.spec import ResizeMode, Spec, Tokenizer
 from zoo.errors import UserError
 from zoo.schema import Shape, check_value, parse_literal
+
+TASKS = ("classification", "regression")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,24 +18,37 @@ class DataConfig:
 
     Attributes:
         name: A TFDS name, with a config if needed (`mnist`, `glue/mrpc`), `folder:PATH`,
-            `csv:PATH` or `jsonl:PATH`; None for the default.
+            `csv:PATH`, `tsv:PATH`, `jsonl:PATH` or `parquet:PATH`; None for the default.
         default: The TFDS name that None stands for. If it cannot be downloaded, a small dataset
-            that needs no network replaces it and `Data.note` reports this. A dataset given by
+            that needs no network replaces it and `Data.notes` reports this. A dataset given by
             `name` is never replaced.
         data_dir: Folder of prepared TFDS datasets; None for the default folder of TFDS.
         train_split: TFDS split expression of the training data, such as 'train[:90%]'.
         text: Name of the text column, or of the two columns of text pairs. Empty for the
             supervised keys of a TFDS dataset, and for files of numeric columns.
         label: Name of the column to predict; None for the supervised key of a TFDS dataset.
+        task: "classification" or "regression"; None to decide by the labels of a table.
+        columns: Kinds of columns of a table by name: "number", "category", "date" or "drop". The
+            others are inferred from the training split.
+        separator: What separates the fields of CSV files; None to find out.
+        known_columns: Columns of a trained model, whose encoding is used instead of one that is
+            learned from the training split.
+        known_classes: Class names of a trained model, used instead of those of the training split.
         image_size: (rows, columns) that images are resized to; None for their own size or, if
             sizes differ, the median size.
+        resize: How images of other sizes are fitted, as in `Spec`; None for "stretch".
+        color: "rgb", "gray", or "auto" for gray if all images of a folder are; None for "auto".
+        skip_broken: Whether images of a folder that cannot be read are left out.
         holdout: Fraction of the training split that becomes the validation or test split if the
             dataset has none.
+        stratify: Whether the held-out rows of the user's own data are a share of each class.
         seed: Seed for choosing the held-out rows.
         tokenizer: A tokenizer, or the kind of tokenizer to learn from the training texts: "words",
-            "characters" or "wordpiece".
+            "characters", "wordpiece", or "auto" for words or, where these do not carry the texts,
+            characters.
         preset: Pretrained BERT preset whose tokenizer is used instead.
         vocabulary_size: Maximum number of tokens of a learned tokenizer.
+        lowercase: Whether a learned tokenizer lowercases texts; None for True.
         length: Maximum number of tokens per text; None for the length of the given tokenizer or,
             for a learned one, the 95th percentile of the training texts.
         memory_budget: Maximum bytes of decoded data to load into memory; larger datasets are
@@ -43,14 +61,70 @@ class DataConfig:
     train_split: str | None = None
     text: tuple[str, ...] = ()
     label: str | None = None
+    task: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    separator: str | None = None
+    known_columns: tuple[Column, ...] = ()
+    known_classes: tuple[str, ...] | None = None
     image_size: tuple[int, int] | None = None
+    resize: ResizeMode | None = None
+    color: Literal["auto", "rgb", "gray"] | None = None
+    skip_broken: bool = False
     holdout: float = 0.1
+    stratify: bool = True
     seed: int = 0
-    tokenizer: str | Tokenizer = "words"
+    tokenizer: str | Tokenizer = "auto"
     preset: str = ""
     vocabulary_size: int = 20_000
+    lowercase: bool | None = None
     length: int | None = None
     memory_budget: int | None = None
+
+    def to_settings(self) -> dict[str, Any]:
+        """Returns the settings that read the same columns and splits again, for a record."""
+        return {
+            name: value
+            for name in _RECORDED
+            if (value := getattr(self, name)) != DataConfig.__dataclass_fields__[name].default
+        }
+
+    def adopt_settings(self, settings: Any, *, same_data: bool) -> "DataConfig":
+        """Returns the config with settings from a record, where it has the default.
+
+        Args:
+            settings: What `to_settings` returned.
+            same_data: Whether the dataset is that of the record; otherwise only the names of
+                columns and the task are adopted.
+        """
+        if not isinstance(settings, dict):
+            return self
+        names = _RECORDED if same_data else ("label", "text", "task")
+        adopted: dict[str, Any] = {
+            name: tuple(map(_to_tuple, value)) if isinstance(value, list) else value
+            for name, value in settings.items()
+            if name in names and name not in self.to_settings()
+        }
+        return dataclasses.replace(self, **adopted)
+
+
+# what metrics.json records
+_RECORDED = ("label", "text", "task", "columns", "separator", "holdout", "stratify", "train_split")
+
+
+def _to_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def adopt_image_settings(config: DataConfig, spec: Spec) -> DataConfig:
+    """Returns the config with the size, proportions and colours of the images a model reads."""
+    if spec.kind != "image":
+        return config
+    return dataclasses.replace(
+        config,
+        image_size=config.image_size or (spec.shape[0], spec.shape[1]),
+        resize=config.resize or spec.resize,
+        color=config.color or ("gray" if spec.shape[-1] == 1 else "rgb"),
+    )
 
 
 def parse_image_size(text: str | None) -> tuple[int, int] | None:
@@ -68,5 +142,38 @@ def parse_image_size(text: str | None) -> tuple[int, int] | None:
 
 
 def parse_text_columns(text: str | None) -> tuple[str, ...]:
-    """Reads 'a' or 'a,b' as a tuple of column names; None or '' as ()."""
-    return tuple(text.split(",")) if text else ()
+    """Reads 'a' or 'a,b' as a tuple of column names; None or '' as ().
+
+    A name with a comma is put in double quotes, as in a CSV file: '"a, b",c'.
+    """
+    return tuple(next(csv.reader([text], skipinitialspace=True))) if text else ()
+
+
+def parse_column_kinds(text: str | None) -> tuple[tuple[str, str], ...]:
+    """Reads 'age:number,zip:category,id:drop' as pairs of a column and its kind; None as ().
+
+    Raises:
+        UserError: if an item has no colon.
+    """
+    pairs = []
+    for item in parse_text_columns(text):
+        name, colon, kind = item.rpartition(":")
+        if not colon:
+            raise UserError(
+                f"--columns={text}: expected NAME:KIND, separated by commas, such as "
+                "zip:category,id:drop"
+            )
+        pairs.append((name, kind))
+    return tuple(pairs)
+
+
+def parse_separator(text: str | None) -> str | None:
+    """Reads a separator of CSV files: one character, or 'tab' or '\\t'.
+
+    Raises:
+        UserError: if the text is longer.
+    """
+    separator = {"tab": "\t", "\\t": "\t"}.get(text or "", text)
+    if separator is not None and len(separator) != 1:
+        raise UserError(f"--separator={text}: expected one character, such as ';', or tab")
+    return separator

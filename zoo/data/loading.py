@@ -1,31 +1,49 @@
 """Loads a dataset, given by name or path, as `Data`: train, validation and test splits."""
 
 import dataclasses
+import os
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from zoo.data.config import DataConfig
+from zoo.data.fingerprint import compute_fingerprint
 from zoo.data.memory import default_memory_budget, load_into_memory
 from zoo.data.sources.image_folder import load_image_folder
 from zoo.data.sources.table import load_table
+from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.sources.tfds import DatasetUnavailableError, load_tfds
-from zoo.data.spec import Tokenizer
-from zoo.data.splits import Data, LabelledSplits, Split, draw_holdout_rows
+from zoo.data.split_checks import describe_missing_classes, describe_repeated_rows
+from zoo.data.splits import (
+    Arrays,
+    Data,
+    LabelledSplits,
+    draw_holdout_rows,
+    has_known_labels,
+    read_labels,
+)
+from zoo.data.table_splits import encode_table, is_table
 from zoo.data.text_encoding import tokenize_splits
-from zoo.data.tokenizers import choose_length, learn_tokenizer, read_preset_tokenizer
+from zoo.data.tokenizer_choice import make_tokenizer
 from zoo.errors import UserError
 
 # Small datasets that replace a default dataset that cannot be downloaded.
 _OFFLINE_DEFAULTS = {"mnist": "mnist_5k", "imdb_reviews": "synthetic_reviews"}
-_FILE_KINDS = ("folder", "csv", "jsonl")  # prefixes of paths to the user's files
+_FILE_KINDS = ("folder", *TABLE_KINDS)  # prefixes of paths to the user's files
 
 
 def load_data(config: DataConfig) -> Data:
     """Reads, splits and prepares a dataset: `read_data` followed by `prepare_data`.
 
+    The result has a fingerprint, which the others do not compute.
+
     Raises:
         UserError: as in `read_data` and `prepare_data`.
     """
-    return prepare_data(read_data(config), config)
+    raw = read_data(config)
+    data = prepare_data(raw, config)
+    return dataclasses.replace(data, fingerprint=compute_fingerprint(raw, data.spec))
 
 
 def read_data(config: DataConfig) -> Data:
@@ -34,103 +52,36 @@ def read_data(config: DataConfig) -> Data:
     Raises:
         UserError: if the name, path or a file is invalid, or the download fails.
     """
-    name, note = config.name or config.default, ""
+    name, source = read_source(config)
+    return complete_splits(name, source, config)
+
+
+def read_source(config: DataConfig) -> tuple[str, LabelledSplits]:
+    """Returns the name and the labelled splits of a dataset.
+
+    Raises:
+        UserError: as in `read_data`.
+    """
+    name = config.name or config.default
     try:
-        source = _read_source(name, config)
+        return name, _read_named_source(name, config)
     except DatasetUnavailableError as error:
         if config.name is not None or name not in _OFFLINE_DEFAULTS:
             raise
         name = _OFFLINE_DEFAULTS[name]
         note = f"the default dataset {config.default} was replaced by the small {name}: {error}"
-        source = _read_source(name, config)
-    splits, origins = _complete_splits(source, config.holdout, config.seed)
-    return Data(
-        name=name, version=source.version, spec=source.spec, splits=origins, note=note, **splits
-    )
+        source = _read_named_source(name, config)
+        return name, dataclasses.replace(source, notes=(note, *source.notes))
 
 
-def prepare_data(data: Data, config: DataConfig) -> Data:
-    """Tokenizes the texts of `data` and loads the splits into memory if they fit.
-
-    Args:
-        data: Result of `read_data`.
-        config: Settings of the tokenizer and the memory budget.
-
-    Raises:
-        UserError: if a length or preset is set for a dataset without texts, or the preset cannot
-            be loaded.
-    """
-    spec = data.spec
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    if spec.is_text:
-        splits, spec = tokenize_splits(splits, spec, _make_tokenizer(data.train, config))
-    elif config.length is not None or config.preset:
-        option = "preset" if config.preset else "length"
-        raise UserError(
-            f"{option}={config.preset or config.length}: {data.name} has no texts: omit --{option}"
-        )
-    budget = config.memory_budget
-    splits = load_into_memory(splits, spec, default_memory_budget() if budget is None else budget)
-    return dataclasses.replace(
-        data,
-        spec=spec,
-        train=splits["train"],
-        validation=splits["validation"],
-        test=splits["test"],
-        raw_test=data.test if spec.is_text else None,
-    )
-
-
-def dataset_slug(dataset: str) -> str:
-    """Returns a dataset name for use in file names: 'csv:data/iris.csv' gives 'iris'."""
-    kind, colon, path = dataset.partition(":")
-    if colon and kind in _FILE_KINDS:
-        return Path(path).resolve().stem
-    return dataset.replace("/", "-").replace(":", "-")
-
-
-def _make_tokenizer(train: Split, config: DataConfig) -> Tokenizer:
-    """Returns the preset's tokenizer, the given one, or one learned from the training texts."""
-    if config.preset:
-        return read_preset_tokenizer(config.preset, train, config.length)
-    if isinstance(config.tokenizer, str):
-        return learn_tokenizer(
-            train,
-            config.tokenizer,
-            vocabulary_size=config.vocabulary_size,
-            length=config.length,
-        )
-    if config.length is not None:
-        return choose_length(config.tokenizer, train, config.length)
-    return config.tokenizer
-
-
-def _read_source(name: str, config: DataConfig) -> LabelledSplits:
-    """Reads the labelled splits of a TFDS dataset, an image folder or a table."""
-    kind, colon, path = name.partition(":")
-    if not colon or kind not in _FILE_KINDS:
-        return load_tfds(name, config)
-    if config.train_split is not None:
-        raise UserError(
-            f"train_split={config.train_split!r}: only TFDS datasets have split expressions; "
-            f"{name} is split by subfolders or files named train and test, or by --holdout"
-        )
-    if kind == "folder":
-        if config.text or config.label:
-            raise UserError(f"{name} has no columns: omit --text and --label")
-        return load_image_folder(path, config.image_size)
-    if config.image_size is not None:
-        raise UserError(f"image_size={config.image_size}: {name} has no images to resize")
-    return load_table(kind, path, config.text, config.label)
-
-
-def _complete_splits(
-    source: LabelledSplits, holdout: float, seed: int
-) -> tuple[dict[str, Split], dict[str, str]]:
-    """Returns the train, validation and test splits, and a description of where each comes from.
+def complete_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
+    """Returns the data with a train, a validation and a test split.
 
     If there is no labelled test split, the validation split becomes the test split. Splits that
     are then missing are held out from the training split.
+
+    Raises:
+        UserError: if the training split is too small to hold some out.
     """
     splits, origins = dict(source.splits), dict(source.origins)
     if "test" not in splits and "validation" in splits:
@@ -144,7 +95,135 @@ def _complete_splits(
                 f"the training split has {len(train)} examples: too few to hold some out for "
                 f"{split_name}"
             )
-        rows = draw_holdout_rows(len(train), holdout, seed)
+        is_stratified = config.stratify and source.spec.class_names and has_known_labels(train)
+        classes = read_labels(train) if is_stratified else None
+        rows = draw_holdout_rows(len(train), config.holdout, config.seed, classes)
         splits[split_name], splits["train"] = train.select_rows(rows), train.select_rows(~rows)
-        origins[split_name] = f"a seeded {holdout:.0%} of {origins['train']}"
-    return splits, origins
+        share = f"{config.holdout:.0%}" + " of each class" * (classes is not None)
+        origins[split_name] = f"a seeded {share} of {origins['train']}"
+    notes = (
+        *source.notes,
+        *describe_missing_classes(splits, source.spec),
+        *describe_repeated_rows(splits),
+    )
+    settings = config.to_settings()
+    return Data(
+        name, source.version, source.spec, **splits, splits=origins, notes=notes, settings=settings
+    )
+
+
+def merge_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
+    """Returns the data with all labelled examples in the test split, and none in the others.
+
+    Raises:
+        UserError: if several splits are streamed.
+    """
+    splits = list(source.splits.values())
+    arrays = [split for split in splits if isinstance(split, Arrays)]
+    if len(splits) == 1:
+        merged = splits[0]
+    elif len(arrays) == len(splits):
+        x = [split.x for split in arrays]
+        join = pd.concat if isinstance(x[0], pd.DataFrame) else np.concatenate
+        merged = Arrays(join(x), np.concatenate([split.y for split in arrays]))
+    else:
+        raise UserError(
+            f"split=all: {name} has the splits {', '.join(source.splits)}: choose one of them"
+        )
+    nothing = merged.select_rows(np.zeros(len(merged), bool))
+    origins = {"train": "", "validation": "", "test": " and ".join(source.origins.values())}
+    return Data(
+        name,
+        source.version,
+        source.spec,
+        nothing,
+        nothing,
+        merged,
+        origins,
+        source.notes,
+        settings=config.to_settings(),
+    )
+
+
+def prepare_data(data: Data, config: DataConfig) -> Data:
+    """Encodes the columns or texts of `data`, and loads the splits into memory if they fit.
+
+    What was decided about them is added to the notes.
+
+    Args:
+        data: Result of `read_data`.
+        config: Settings of the tokenizer and the memory budget.
+
+    Raises:
+        UserError: if a length or preset is set for a dataset without texts, or the preset cannot
+            be loaded.
+    """
+    spec = data.spec
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    raw_test = data.test if spec.is_text else None
+    if is_table(data.train):
+        kinds = dict(config.columns)
+        splits, records, spec, notes = encode_table(splits, spec, config.known_columns, kinds)
+        raw_test = records["test"]
+        data = dataclasses.replace(data, notes=(*data.notes, *notes))
+    if spec.is_text:
+        tokenizer, notes = make_tokenizer(data.train, data.validation, config)
+        splits, spec = tokenize_splits(splits, spec, tokenizer)
+        data = dataclasses.replace(data, notes=(*data.notes, *notes))
+    elif config.length is not None or config.preset:
+        option = "preset" if config.preset else "length"
+        raise UserError(
+            f"{option}={config.preset or config.length}: {data.name} has no texts: omit --{option}"
+        )
+    budget = config.memory_budget
+    splits = load_into_memory(splits, spec, default_memory_budget() if budget is None else budget)
+    return dataclasses.replace(
+        data,
+        spec=spec,
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits["test"],
+        raw_test=raw_test,
+    )
+
+
+def dataset_slug(dataset: str) -> str:
+    """Returns a dataset name for use in file names: 'csv:data/iris.csv' gives 'iris'."""
+    kind, colon, path = dataset.partition(":")
+    if colon and kind in _FILE_KINDS:
+        return Path(path).resolve().stem
+    return dataset.replace("/", "-").replace(":", "-")
+
+
+def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
+    """Reads the labelled splits of a TFDS dataset, an image folder or a table."""
+    kind, colon, path = name.partition(":")
+    if not colon or kind not in _FILE_KINDS:
+        _reject_path(name)
+        if config.skip_broken:
+            raise UserError(f"skip_broken: {name} has no image files: omit --skip_broken")
+        return load_tfds(name, config)
+    if config.train_split is not None:
+        raise UserError(
+            f"train_split={config.train_split!r}: only TFDS datasets have split expressions; "
+            f"{name} is split by subfolders or files named train and test, or by --holdout"
+        )
+    if kind == "folder":
+        if config.text or config.label:
+            raise UserError(f"{name} has no columns: omit --text and --label")
+        return load_image_folder(path, config)
+    for setting in ("image_size", "resize", "color", "skip_broken"):
+        if value := getattr(config, setting):
+            raise UserError(f"{setting}={value}: {name} has no images to resize")
+    return load_table(kind, path, config)
+
+
+def _reject_path(name: str) -> None:
+    """Raises a UserError if the name of a dataset is a path."""
+    path = Path(os.path.expanduser(name))
+    suffixes = {suffix.lower().removeprefix(".") for suffix in path.suffixes}
+    kind = next((kind for kind in TABLE_KINDS if kind in suffixes), "")
+    if path.is_dir() and (name.startswith((".", "~", "/")) or name.endswith("/")):
+        kind = next((kind for kind in TABLE_KINDS if any(path.glob(f"*.{kind}*"))), "folder")
+    if kind:
+        raise UserError(f"dataset={name}: this is a path: write {kind}:{name}")

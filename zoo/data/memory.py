@@ -23,12 +23,12 @@ def load_into_memory(splits: dict[str, Split], spec: Spec, budget: int) -> dict[
     example_size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
     if sum(map(len, splits.values())) * example_size > budget:
         return splits
-    with report_unreadable_files(spec, *splits.values()):
+    with report_unreadable_files(*splits.values()):
         return {name: _decode_split(split, spec, name) for name, split in splits.items()}
 
 
 @contextlib.contextmanager
-def report_unreadable_files(spec: Spec, *splits: Split) -> Iterator[None]:
+def report_unreadable_files(*splits: Split) -> Iterator[None]:
     """Context manager that raises a UserError naming the streamed file that cannot be decoded."""
     try:
         yield
@@ -37,7 +37,7 @@ def report_unreadable_files(spec: Spec, *splits: Split) -> Iterator[None]:
         if not streams:
             raise
         paths = dict.fromkeys(path for stream in streams for path in stream.paths)
-        raise unreadable_file_error(list(paths), spec.shape, error) from error
+        raise unreadable_file_error(list(paths), error) from error
 
 
 def default_memory_budget() -> int:

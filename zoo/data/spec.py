@@ -1,15 +1,18 @@
 """`Spec`: the description of a dataset that models, training and export share."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.errors import UserError
-from zoo.schema import Count, check_value, is_line
+from zoo.data.columns import Column, columns_from_record
+from zoo.errors import UserError, one_line
+from zoo.schema import Count, check_value, is_line, to_python
 
 if TYPE_CHECKING:
     import keras
 
+ResizeMode = Literal["stretch", "crop", "pad"]
 _SPEC_FIELDS = {
     "kind": Literal["image", "features", "text", "text_pair"],
     "shape": tuple[Count | None, ...] | None,
@@ -27,12 +30,27 @@ class Tokenizer:
         vocabulary: The tokens in the order of their ids; id 0 is padding.
         length: Maximum number of tokens per example; longer examples are truncated.
         lowercase: Whether texts are lowercased.
+        normalization: "nfkc" for words and characters (Unicode NFKC, without HTML and invisible
+            characters), "bert" for wordpieces as those of Hugging Face. Empty for tokenizers of
+            version 0.1, which only replace what is no letter by spaces.
+        punctuation: Whether punctuation marks are words too.
+        strip_accents: Whether wordpieces have no accents; None for the value of `lowercase`.
+        split_chinese: Whether each Chinese character is a word of its own before wordpieces.
     """
 
     kind: str
     vocabulary: tuple[str, ...]
     length: int
     lowercase: bool = True
+    normalization: str = ""
+    punctuation: bool = False
+    strip_accents: bool | None = None
+    split_chinese: bool = True
+
+    @property
+    def needs_tensorflow_text(self) -> bool:
+        """Whether the exported graph has operations of `tensorflow_text`."""
+        return self.kind == "wordpiece" or bool(self.normalization)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +62,10 @@ class Spec:
             token ids, padded with 0).
         shape: Shape of one example: (rows, columns, channels), (features,) or (tokens,).
         class_names: Class names in the order of the labels; None for a regression.
-        feature_names: Names of the features; empty for other kinds.
+        feature_names: Names of the features, or of the columns of a table that are read.
         tokenizer: Tokenizer of the texts; None for other kinds.
+        columns: The columns of a table, whose encoding is the features; empty for other data.
+        resize: How images of other sizes are fitted to the shape: "stretch", "crop" or "pad".
     """
 
     kind: str
@@ -53,6 +73,8 @@ class Spec:
     class_names: tuple[str, ...] | None
     feature_names: tuple[str, ...] = ()
     tokenizer: Tokenizer | None = None
+    columns: tuple[Column, ...] = ()
+    resize: ResizeMode = "stretch"
 
     def __post_init__(self):
         # labels.txt has one name per line, and TensorFlow's strings are UTF-8
@@ -76,9 +98,33 @@ class Spec:
         return "int32" if self.is_text else "uint8" if self.kind == "image" else "float32"
 
     @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """Number of codes of each feature of a table that is a category; 0 for numbers."""
+        return tuple(size for column in self.columns for size in column.cardinalities)
+
+    @property
     def is_text(self) -> bool:
         """Whether the examples are texts or text pairs."""
         return self.kind in ("text", "text_pair")
+
+
+def check_class_names(names: Iterable[Any]) -> tuple[str, ...]:
+    """Returns class names as strings: of a list or an array of strings or whole numbers.
+
+    Raises:
+        UserError: if they are a single string, of another type, or not different.
+    """
+    if not isinstance(names, str | bytes) and hasattr(names, "__iter__"):
+        values = [to_python(name) for name in names]
+        values = [x.decode("utf-8", "replace") if isinstance(x, bytes) else x for x in values]
+        if all(isinstance(value, str | int) for value in values):
+            texts = tuple(map(str, values))
+            if len(set(texts)) == len(texts):
+                return texts
+    raise UserError(
+        f"class_names={one_line(repr(names), 100)}: expected one name per class, all different, "
+        "as in ('cat', 'dog')"
+    )
 
 
 def spec_from_record(
@@ -103,20 +149,22 @@ def spec_from_record(
             name: check_value(name, fields[name] or None, kind)
             for name, kind in _SPEC_FIELDS.items()
         }
+        columns = columns_from_record(fields.get("columns", []))
+        resize = check_value("resize", fields.get("resize", "stretch"), ResizeMode)
     except UserError as error:
         raise UserError(f"{source} does not describe the data: {error}") from error
     defaults = {name: checked[name] or () for name in ("shape", "feature_names")}
-    return Spec(**checked | defaults, tokenizer=tokenizer)
+    return Spec(**checked | defaults, tokenizer=tokenizer, columns=columns, resize=resize)
 
 
-def spec_from_model(model: "keras.Model", class_names: tuple[str, ...] | None) -> Spec:
+def spec_from_model(model: "keras.Model", class_names: Iterable[Any] | None) -> Spec:
     """Infers the spec of the data that a model of the zoo was built for.
 
     Text pairs cannot be told from texts: the kind is "text" for both.
 
     Args:
         model: A model built by `zoo.get`.
-        class_names: Names of the classes; None for their numbers.
+        class_names: Names of the classes, see `check_class_names`; None for their numbers.
 
     Raises:
         UserError: if the model has other inputs or outputs than those of `zoo.get`, or the number
@@ -137,9 +185,11 @@ def spec_from_model(model: "keras.Model", class_names: tuple[str, ...] | None) -
     is_regression = any(layer.name == "denormalization" for layer in model.layers)
     width = outputs["logits"].shape[-1]
     if class_names is None:
-        class_names = None if is_regression else tuple(map(str, range(width)))
-    elif is_regression or len(class_names) != width:
-        raise UserError(
-            f"class_names: {len(class_names)} names for {0 if is_regression else width} classes"
-        )
-    return Spec(kind, tuple(tensor.shape[1:]), class_names and tuple(class_names))
+        names = None if is_regression else tuple(map(str, range(width)))
+    else:
+        names = check_class_names(class_names)
+        if is_regression or len(names) != width:
+            raise UserError(
+                f"class_names: {len(names)} names for {0 if is_regression else width} classes"
+            )
+    return Spec(kind, tuple(tensor.shape[1:]), names)

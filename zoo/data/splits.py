@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,11 +16,12 @@ class Arrays:
 
     Attributes:
         x: Inputs of shape (n, *spec.shape). Texts that are not tokenized yet are an object array
-            of strings, (n,) or (n, 2) for pairs.
+            of strings, (n,) or (n, 2) for pairs. The rows of a table are a DataFrame of strings
+            before they are encoded, or records (`zoo.data.column_encoding`).
         y: Targets: int64 class indices of shape (n,), or float32 numbers of shape (n, 1).
     """
 
-    x: np.ndarray
+    x: Any
     y: np.ndarray
 
     def __len__(self) -> int:
@@ -41,12 +43,16 @@ class Stream:
             Only rows set in the boolean mask `rows` of shape (total,) are read; all for None.
         rows: The mask to pass to the reader.
         paths: Paths of the examples if each has a file of its own; otherwise empty.
+        labels: Targets of all examples in file order, if they are known without reading them.
+        files: Paths of the files that the examples are in, if these have none of their own.
     """
 
     total: int
     reader: Callable[[tf.Tensor | None, np.ndarray | None], tf.data.Dataset]
     rows: np.ndarray | None = None
     paths: tuple[str, ...] = ()
+    labels: np.ndarray | None = None
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.total if self.rows is None else int(self.rows.sum())
@@ -74,12 +80,14 @@ class LabelledSplits:
         spec: Description of the data.
         splits: The splits by name: "train", and "validation" and "test" if they exist.
         origins: The TFDS split expression or the path of each split.
+        notes: As in `Data.notes`.
     """
 
     version: str
     spec: Spec
     splits: Mapping[str, Split]
     origins: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +102,13 @@ class Data:
         validation: Split that is evaluated after each epoch.
         test: Split that is evaluated once, after training.
         splits: Description of where each split comes from, by its name.
-        note: Warning to report with every result, such as a replaced dataset; otherwise empty.
-        raw_test: The test split with texts as strings, as clients send them; None for other kinds.
+        notes: Sentences for the user on what was decided while the data was read, such as a
+            replaced dataset or skipped files. They are printed and recorded.
+        raw_test: The test split as clients send it, with texts as strings and rows of tables as
+            records; None for other kinds.
+        settings: The settings that it was read with, from `DataConfig.to_settings`.
+        fingerprint: What identifies the data, from `zoo.data.fingerprint.compute_fingerprint`;
+            empty if it was not loaded by `load_data`.
     """
 
     name: str
@@ -105,15 +118,24 @@ class Data:
     validation: Split
     test: Split
     splits: dict[str, str]
-    note: str = ""
+    notes: tuple[str, ...] = ()
     raw_test: Split | None = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def read_labels(split: Split) -> np.ndarray:
     """Returns the targets of all examples, in order: int64 (n,) or float32 (n, 1)."""
     if isinstance(split, Arrays):
         return split.y
+    if split.labels is not None:
+        return split.labels if split.rows is None else split.labels[split.rows]
     return np.stack([y for _, y in split.read(None).as_numpy_iterator()])
+
+
+def has_known_labels(split: Split) -> bool:
+    """Whether `read_labels` does not have to read the examples."""
+    return isinstance(split, Arrays) or split.labels is not None
 
 
 def take_inputs(split: Split, count: int) -> np.ndarray:
@@ -137,14 +159,37 @@ def pick_inputs(split: Split, rows: list[int]) -> list:
     return [inputs[row] for row in rows]
 
 
-def draw_holdout_rows(size: int, share: float, seed: int) -> np.ndarray:
+def draw_holdout_rows(
+    size: int, share: float, seed: int, classes: np.ndarray | None = None
+) -> np.ndarray:
     """Returns a boolean mask of `size` rows with a random `share` of them set.
 
     At least one row is set and at least one is not.
+
+    Args:
+        size: Number of rows.
+        share: Share of the rows to set.
+        seed: Seed of the choice.
+        classes: Class of each row, int64 (size,). The share is then one of each class: at least
+            one row of a class with two rows or more, and none of a class with one.
     """
+    if classes is not None:
+        return _draw_rows_of_classes(share, seed, classes)
     count = min(max(1, round(size * share)), size - 1)
     mask = np.zeros(size, bool)
     mask[np.random.default_rng([seed, size]).choice(size, count, replace=False)] = True
+    return mask
+
+
+def _draw_rows_of_classes(share: float, seed: int, classes: np.ndarray) -> np.ndarray:
+    """As `draw_holdout_rows`, with the share of each class."""
+    mask = np.zeros(len(classes), bool)
+    order = np.random.default_rng([seed, len(classes)]).permutation(len(classes))
+    for label in np.unique(classes):
+        rows = order[classes[order] == label]
+        mask[rows[: min(max(1, round(len(rows) * share)), len(rows) - 1)]] = True
+    if not mask.any():
+        mask[order[0]] = True
     return mask
 
 

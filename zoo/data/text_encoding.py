@@ -11,9 +11,14 @@ import tensorflow as tf
 from zoo.console import progress_bar
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays, Split
+from zoo.data.text_normalization import UNSPACED_LETTER, normalize_for_bert, normalize_text
 
 RESERVED_TOKENS = ("", "[UNK]", "[SEP]")  # first tokens of word and character vocabularies
 BATCH_SIZE = 512
+
+_FLAG = r"[\x{1F1E6}-\x{1F1FF}]{2}"  # two letters of a country
+_EMOJI = r"[\p{So}\x{1F3FB}-\x{1F3FF}]"  # and other symbols; skin tones
+_PUNCTUATION = r"\p{S}|[^\P{P}']"  # without the apostrophe, which belongs to words
 
 _UNKNOWN_ID = 1
 _PARALLEL_CALLS = 2
@@ -29,25 +34,10 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.
     wordpieces are packed as [CLS] a [SEP] or [CLS] a [SEP] b [SEP] (Devlin et al. 2018, figure 2).
     The longer text of a pair is truncated first. Empty examples become one unknown token.
     """
+    layer, look_up_ids = _make_lookup(tokenizer)
+    start, end, separator = [], [], RESERVED_TOKENS.index("[SEP]")
     if tokenizer.kind == "wordpiece":
-        import keras_hub
-
-        layer = keras_hub.models.BertTokenizer(
-            vocabulary=list(tokenizer.vocabulary),
-            lowercase=tokenizer.lowercase,
-            strip_accents=tokenizer.lowercase,  # as in the published uncased models
-        )
         start, end, separator = [layer.cls_token_id], [layer.sep_token_id], layer.sep_token_id
-        look_up_ids = layer
-    else:
-        layer = keras.layers.StringLookup(
-            vocabulary=list(tokenizer.vocabulary[2:]), mask_token="", oov_token="[UNK]"
-        )
-        start, end, separator = [], [], RESERVED_TOKENS.index("[SEP]")
-
-        def look_up_ids(texts):
-            tokens = split_texts(texts, tokenizer.kind, tokenizer.lowercase)
-            return tokens.with_values(tf.cast(layer(tokens.values), tf.int32))
 
     def encode(*texts: tf.Tensor) -> tf.Tensor:
         max_tokens = tokenizer.length - len(start) - len(end) - (len(texts) - 1)
@@ -73,27 +63,86 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.
     return lambda *texts: graphs[len(texts)](*texts), layer
 
 
-def split_texts(texts: tf.Tensor, kind: str, lowercase: bool) -> tf.RaggedTensor:
+def _make_lookup(
+    tokenizer: Tokenizer,
+) -> tuple[keras.layers.Layer, Callable[[tf.Tensor], tf.RaggedTensor]]:
+    """Returns the layer that holds the vocabulary, and a function from texts to ragged ids."""
+    if tokenizer.kind != "wordpiece":
+        layer = keras.layers.StringLookup(
+            vocabulary=list(tokenizer.vocabulary[2:]), mask_token="", oov_token="[UNK]"
+        )
+
+        def look_up_tokens(texts):
+            tokens = split_texts(texts, tokenizer)
+            return tokens.with_values(tf.cast(layer(tokens.values), tf.int32))
+
+        return layer, look_up_tokens
+    import keras_hub
+
+    strip_accents = tokenizer.lowercase  # as in the published uncased models
+    if tokenizer.strip_accents is not None:
+        strip_accents = tokenizer.strip_accents
+    is_normalized = tokenizer.normalization == "bert"
+    layer = keras_hub.models.BertTokenizer(
+        vocabulary=list(tokenizer.vocabulary),
+        lowercase=tokenizer.lowercase and not is_normalized,
+        strip_accents=strip_accents and not is_normalized,
+        split_on_cjk=tokenizer.split_chinese,
+    )
+
+    def look_up_pieces(texts):
+        if is_normalized:
+            texts = normalize_for_bert(texts, tokenizer.lowercase, strip_accents)
+        return layer(texts)
+
+    return layer, look_up_pieces
+
+
+def split_texts(texts: tf.Tensor, tokenizer: Tokenizer) -> tf.RaggedTensor:
     """Splits strings of shape (batch,) into words or characters, ragged (batch, tokens).
 
-    Words are runs of letters, digits and inner apostrophes. Bytes that are not UTF-8 become U+FFFD.
-    HTML line breaks and other white space become a space.
+    Words are runs of letters, digits and inner apostrophes. If the tokenizer normalises, so are
+    emoji and other symbols, letters of scripts without spaces one by one, and punctuation marks if
+    the tokenizer has them. Bytes that are not UTF-8 become U+FFFD. HTML line breaks and other white
+    space become a space.
+
+    Args:
+        texts: The texts.
+        tokenizer: Tokenizer of kind "words" or "characters"; its vocabulary is not used.
     """
-    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
-    texts = tf.strings.regex_replace(texts, r"<br ?/?>", " ")
-    if kind == "words":
-        texts = tf.strings.regex_replace(texts, "\u2019", "'")
-        texts = tf.strings.regex_replace(texts, r"[^\p{L}\p{M}\p{N}']+", " ")
-        texts = tf.strings.regex_replace(texts, r"(^| )'+", " ")
-        texts = tf.strings.regex_replace(texts, r"'+( |$)", " ")
+    if tokenizer.normalization:
+        texts = normalize_text(texts)
+    else:
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
+        texts = tf.strings.regex_replace(texts, r"<br ?/?>", " ")
+    if tokenizer.kind == "words":
+        texts = _space_words(texts, tokenizer)
     else:
         texts = tf.strings.regex_replace(texts, r"[\s\x00]+", " ")
-    if lowercase:
+    if tokenizer.lowercase:
         # after NULs are replaced: `lower` truncates a text at the first one
         texts = tf.strings.lower(texts, "utf-8")
-    if kind == "words":
+    if tokenizer.kind == "words":
         return tf.strings.split(texts)
     return tf.strings.unicode_split(tf.strings.strip(texts), "UTF-8")
+
+
+def _space_words(texts: tf.Tensor, tokenizer: Tokenizer) -> tf.Tensor:
+    """Puts spaces between the words of texts, in place of what is no word."""
+    kept = r"\p{L}\p{M}\p{N}'"
+    if tokenizer.normalization:
+        symbols = _PUNCTUATION if tokenizer.punctuation else _EMOJI
+        alone = rf"{_FLAG}|{symbols}|{UNSPACED_LETTER}"
+        texts = tf.strings.regex_replace(texts, alone, r" \0 ")
+        kept += r"\p{P}\p{S}" if tokenizer.punctuation else _EMOJI.strip("[]")
+    else:
+        texts = tf.strings.regex_replace(texts, "\u2019", "'")
+    texts = tf.strings.regex_replace(texts, rf"[^{kept}]+", " ")
+    texts = tf.strings.regex_replace(texts, r"(^| )'+", " ")
+    texts = tf.strings.regex_replace(texts, r"'+( |$)", " ")
+    if tokenizer.normalization:
+        texts = tf.strings.regex_replace(texts, r"(^| )\p{M}+", " ")  # of a letter that is missing
+    return texts
 
 
 def tokenize_splits(

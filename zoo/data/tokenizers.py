@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import itertools
 import json
-import math
 from pathlib import Path
 from typing import Literal
 
@@ -13,23 +12,16 @@ import tensorflow as tf
 
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Split
-from zoo.data.text_encoding import (
-    BATCH_SIZE,
-    RESERVED_TOKENS,
-    iterate_texts,
-    make_encoder,
-    split_columns,
-    split_texts,
-)
+from zoo.data.text_encoding import BATCH_SIZE, RESERVED_TOKENS, iterate_texts, split_texts
+from zoo.data.text_normalization import normalize_for_bert
 from zoo.errors import UserError
-from zoo.models.bert import explain_preset_errors
+from zoo.models.bert_preset import PresetVocabulary
 from zoo.schema import Count, check_value
 from zoo.storage.atomic import write_text
 from zoo.storage.filenames import TOKENIZER
 from zoo.storage.json_files import read_json
 
 _BERT_RESERVED_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_BERT_POSITIONS = 512  # maximum length of the published models
 _WORDPIECE_SAMPLE = 5_120  # training texts for a wordpiece vocabulary, 30 s of computation
 _FIELDS = {
     "kind": Literal["words", "characters", "wordpiece"],
@@ -37,11 +29,25 @@ _FIELDS = {
     "length": Count,
     "lowercase": bool,
 }
+# in files since version 0.2; the default values of `Tokenizer` are the behaviour of 0.1
+_NEW_FIELDS = {
+    "normalization": Literal["", "nfkc", "bert"],
+    "punctuation": bool,
+    "strip_accents": bool | None,
+    "split_chinese": bool,
+}
+_EMPTY = "the training texts are empty: there is nothing to learn from"
 _INVALID_FILE = "not a tokenizer written by the zoo"
+_NORMALIZATIONS = {"words": "nfkc", "characters": "nfkc", "wordpiece": "bert"}
 
 
 def learn_tokenizer(
-    train: Split, kind: str, *, vocabulary_size: int, length: int | None
+    train: Split,
+    kind: str,
+    *,
+    vocabulary_size: int,
+    lowercase: bool = True,
+    punctuation: bool = False,
 ) -> Tokenizer:
     """Learns a tokenizer from training texts.
 
@@ -50,75 +56,75 @@ def learn_tokenizer(
         kind: "words", "characters" or "wordpiece".
         vocabulary_size: Maximum number of tokens, including the reserved ones. The most frequent
             tokens are kept. A wordpiece vocabulary is computed from the first 5,120 texts.
-        length: Maximum number of tokens per example; None for the 95th percentile of the training
-            texts, as in `choose_length`.
+        lowercase: Whether texts are lowercased; wordpieces then have no accents either.
+        punctuation: Whether punctuation marks are words too.
+
+    Returns:
+        The tokenizer; its length is 0.
 
     Raises:
-        UserError: if no training text has a word.
+        UserError: if the training texts are empty.
     """
-    if not any(
-        len(split_texts(batch.ravel(), "words", False).values) for batch in iterate_texts(train)
-    ):
-        raise UserError("the training texts are empty: there is nothing to learn from")
+    settings = Tokenizer(kind, (), 0, lowercase, _NORMALIZATIONS[kind], punctuation)
     if kind == "wordpiece":
-        import keras_hub
+        tokens = _learn_wordpieces(train, settings, vocabulary_size)
+    else:
+        tokens = _find_frequent_tokens(train, settings, vocabulary_size)
+    return dataclasses.replace(settings, vocabulary=tuple(tokens))
 
-        sample = itertools.islice(iterate_texts(train), _WORDPIECE_SAMPLE // BATCH_SIZE)
-        vocabulary = keras_hub.tokenizers.compute_word_piece_vocabulary(
-            tf.data.Dataset.from_tensor_slices(np.concatenate([batch.ravel() for batch in sample])),
-            vocabulary_size,
-            lowercase=True,
-            strip_accents=True,
-            reserved_tokens=list(_BERT_RESERVED_TOKENS),
-        )
-        return choose_length(Tokenizer(kind, tuple(vocabulary), 0), train, length)
+
+def make_preset_tokenizer(preset: PresetVocabulary) -> Tokenizer:
+    """Returns the tokenizer of a pretrained BERT; its length is 0."""
+    return Tokenizer(
+        "wordpiece",
+        preset.tokens,
+        0,
+        preset.lowercase,
+        _NORMALIZATIONS["wordpiece"],
+        strip_accents=preset.strip_accents,
+        split_chinese=preset.split_chinese,
+    )
+
+
+def _find_frequent_tokens(train: Split, settings: Tokenizer, vocabulary_size: int) -> list[str]:
+    """Returns the reserved tokens and the most frequent words or characters of the texts."""
     counts: collections.Counter[bytes] = collections.Counter()
     for batch in iterate_texts(train):
-        counts.update(split_texts(batch.ravel(), kind, lowercase=True).values.numpy().tolist())
+        counts.update(split_texts(batch.ravel(), settings).values.numpy().tolist())
+    if not counts:
+        raise UserError(_EMPTY)
     # ties in alphabetical order, so that the order of the examples does not matter
     by_frequency = sorted(counts, key=lambda token: (-counts[token], token))
-    kept = [token.decode() for token in by_frequency[: vocabulary_size - len(RESERVED_TOKENS)]]
-    return choose_length(Tokenizer(kind, (*RESERVED_TOKENS, *kept), 0), train, length)
+    kept = by_frequency[: vocabulary_size - len(RESERVED_TOKENS)]
+    return [*RESERVED_TOKENS, *(token.decode() for token in kept)]
 
 
-def read_preset_tokenizer(preset: str, train: Split, length: int | None) -> Tokenizer:
-    """Loads the tokenizer of a pretrained BERT.
-
-    Args:
-        preset: Name or folder of a preset, as in `zoo.get("bert", preset=...)`.
-        train: Split of texts, not tokenized yet.
-        length: Maximum number of tokens per example, as in `choose_length`.
-
-    Raises:
-        UserError: if the preset cannot be loaded or is not a BERT.
-    """
+def _learn_wordpieces(train: Split, settings: Tokenizer, vocabulary_size: int) -> list[str]:
+    """Computes a wordpiece vocabulary of the first texts."""
     import keras_hub
 
-    with explain_preset_errors(preset):
-        layer = keras_hub.models.BertTokenizer.from_preset(preset)
-    tokenizer = Tokenizer("wordpiece", tuple(layer.get_vocabulary()), 0, layer.lowercase)
-    return choose_length(tokenizer, train, length)
+    sample = itertools.islice(iterate_texts(train), _WORDPIECE_SAMPLE // BATCH_SIZE)
+    texts = tf.constant(np.concatenate([batch.ravel() for batch in sample]))
+    texts = normalize_for_bert(texts, settings.lowercase, strip_accents=settings.lowercase)
+    if not tf.reduce_any(tf.strings.regex_full_match(texts, r"(?s).*\S.*")):
+        raise UserError(_EMPTY)
+    return keras_hub.tokenizers.compute_word_piece_vocabulary(
+        tf.data.Dataset.from_tensor_slices(texts),
+        vocabulary_size,
+        lowercase=False,
+        strip_accents=False,
+        reserved_tokens=list(_BERT_RESERVED_TOKENS),
+    )
 
 
-def choose_length(tokenizer: Tokenizer, train: Split, length: int | None) -> Tokenizer:
-    """Returns the tokenizer with its length set.
-
-    Args:
-        tokenizer: Tokenizer of any length.
-        train: Split of texts, not tokenized yet.
-        length: Maximum number of tokens per example. None for the 95th percentile of the training
-            texts, rounded up to a multiple of 8 and, for wordpieces, at most 512.
-    """
-    if length is None:
-        encode, _ = make_encoder(dataclasses.replace(tokenizer, length=2**30))
-        lengths = [
-            np.count_nonzero(encode(*split_columns(batch)), axis=1)
-            for batch in iterate_texts(train, "counting tokens")
-        ]
-        length = 8 * math.ceil(np.percentile(np.concatenate(lengths), 95) / 8)
-        if tokenizer.kind == "wordpiece":
-            length = min(length, _BERT_POSITIONS)
-    return dataclasses.replace(tokenizer, length=length)
+def format_tokenizer(tokenizer: Tokenizer) -> str:
+    """Describes a tokenizer in one line."""
+    kind = "wordpieces" if tokenizer.kind == "wordpiece" else tokenizer.kind
+    return (
+        f"texts: {kind}{' and punctuation marks' * tokenizer.punctuation}"
+        f"{', lowercased' * tokenizer.lowercase}, a vocabulary of {len(tokenizer.vocabulary):,}, "
+        f"at most {tokenizer.length:,} tokens in a text"
+    )
 
 
 def save_tokenizer(spec: Spec, directory: Path) -> None:
@@ -131,6 +137,25 @@ def save_tokenizer(spec: Spec, directory: Path) -> None:
     write_text(directory / TOKENIZER, content + "\n")
 
 
+def check_saved_tokenizer(spec: Spec, directory: Path) -> None:
+    """Checks that a training that goes on has the token ids it began with.
+
+    Args:
+        spec: Spec of the data.
+        directory: Folder of the run.
+
+    Raises:
+        UserError: if `directory`/tokenizer.json is another tokenizer than that of the spec.
+    """
+    file = directory / TOKENIZER
+    if spec.tokenizer and file.is_file() and read_tokenizer(file) != spec.tokenizer:
+        raise UserError(
+            f"{directory}: the run was started with another {TOKENIZER} than the training texts "
+            "give now, since the texts or the version of the zoo have changed: start over with "
+            "--overwrite, or choose another folder with --run_dir"
+        )
+
+
 def read_tokenizer(file: Path) -> Tokenizer:
     """Reads a file written by `save_tokenizer`.
 
@@ -139,9 +164,12 @@ def read_tokenizer(file: Path) -> Tokenizer:
     """
     try:
         content = read_json(file)
+        known = _FIELDS | {name: kind for name, kind in _NEW_FIELDS.items() if name in content}
         tokenizer = Tokenizer(
-            **{name: check_value(name, content[name], kind) for name, kind in _FIELDS.items()}
+            **{name: check_value(name, content[name], kind) for name, kind in known.items()}
         )
+        if tokenizer.normalization not in ("", _NORMALIZATIONS[tokenizer.kind]):
+            raise UserError(f"normalization={tokenizer.normalization!r} of {tokenizer.kind}")
         if (
             tokenizer.kind != "wordpiece"
             and tokenizer.vocabulary[: len(RESERVED_TOKENS)] != RESERVED_TOKENS

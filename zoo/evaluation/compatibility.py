@@ -44,8 +44,9 @@ def check_compatibility(subject: str, spec: Spec, data: Data, *, named: bool) ->
     if named:
         classes = spec.class_names or (), other.class_names or ()
         check_same_names(subject, "classes", classes[0], data.name, classes[1])
-        features = spec.feature_names, other.feature_names
-        check_same_names(subject, "features", features[0], data.name, features[1])
+        if spec.kind == "features":  # columns of texts may have other names
+            features = spec.feature_names, other.feature_names
+            check_same_names(subject, "features", features[0], data.name, features[1])
     elif spec.class_names and spec.num_classes != other.num_classes:
         raise UserError(
             f"{subject} has {spec.num_classes} classes, but {data.name} has {other.num_classes}: "
@@ -63,6 +64,8 @@ def describe_leak(record: dict[str, Any], data: Data, part: str) -> str:
     """
     if record.get("dataset") != data.name or part == "train":
         return ""
+    if part == "all":
+        return "all examples are scored, those of the training too"
     splits = record.get("splits")
     split = splits.get(part) if isinstance(splits, dict) else None
     trained_origin = split.get("from") if isinstance(split, dict) else None

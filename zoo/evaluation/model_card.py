@@ -109,9 +109,15 @@ def _render_data(record: dict[str, Any]) -> list[str]:
             rows[part] = f"{examples} examples: {split.get('from')}"
     rows |= {
         "licence": _get_dict(record, "data").get("licence") or _describe_licence(dataset),
-        "note": record.get("note"),
+        "notes": _format_notes(record),
     }
     return ["## Training data", _format_facts(rows)]
+
+
+def _format_notes(record: dict[str, Any]) -> str:
+    """Returns the notes on the data; records of version 0.1 have one `note`."""
+    notes = record.get("notes") or [record.get("note") or ""]
+    return "; ".join(map(str, notes)) if isinstance(notes, list | tuple) else str(notes)
 
 
 def _render_training(record: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
@@ -12,6 +13,7 @@ from zoo.storage.atomic import replace_file
 MAX_EXAMPLES = 25  # mistakes in a plot
 
 _MAX_NUMBERED_CLASSES = 30  # a larger confusion matrix has colours only
+_without_formulas = rc_context({"text.parse_math": False})  # names may have dollar signs
 
 
 def plot_curves(history: dict[str, list[float]], path: Path) -> None:
@@ -29,6 +31,7 @@ def plot_curves(history: dict[str, list[float]], path: Path) -> None:
     save_figure(figure, path)
 
 
+@_without_formulas
 def plot_confusion(
     target: np.ndarray, predicted: np.ndarray, class_names: tuple[str, ...], path: Path
 ) -> None:
@@ -76,6 +79,7 @@ def plot_reliability(target: np.ndarray, probabilities: np.ndarray, path: Path) 
     save_figure(figure, path)
 
 
+@_without_formulas
 def plot_mistakes(images: list[np.ndarray], titles: list[str], heading: str, path: Path) -> None:
     """Plots up to 25 images of shape (rows, columns, channels), each with its title."""
     # a fixed layout: to compute one takes as long as the plot itself
@@ -90,6 +94,7 @@ def plot_mistakes(images: list[np.ndarray], titles: list[str], heading: str, pat
     save_figure(figure, path)
 
 
+@_without_formulas
 def plot_predictions(target: np.ndarray, output: np.ndarray, title: str, path: Path) -> None:
     """Plots predicted against true numbers, both float (n,)."""
     figure = Figure(figsize=(5, 5), layout="constrained")

@@ -1,7 +1,7 @@
 """Predictions of a model on a split."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -11,22 +11,28 @@ from zoo.console import show_progress
 from zoo.data.batching import batch_order, make_evaluation_batches
 from zoo.data.spec import Spec
 from zoo.data.splits import Split
+from zoo.layers.outputs import expose_features
 
 
-def make_predictor(
-    model: keras.Model, output: str = "logits"
-) -> tf.types.experimental.PolymorphicFunction:
-    """Returns a function from {input name: x} to an output, traced once for all batch sizes.
+def make_predictor(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
+    """Returns a function from {input name: x} to the logits, traced once for all batch sizes.
 
     Keras' own `predict` would split a batch among the replicas of a strategy.
     """
+    return _trace_once(model, lambda inputs: model(inputs, training=False)["logits"])
+
+
+def make_feature_predictor(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
+    """Returns what `make_predictor` does, but to all outputs of `expose_features` by name."""
+    return _trace_once(model, expose_features(model))
+
+
+def _trace_once(
+    model: keras.Model, function: Callable
+) -> tf.types.experimental.PolymorphicFunction:
     (name, tensor), *_ = model.input.items()
     signature = {name: tf.TensorSpec(tensor.shape, tensor.dtype)}
-    return tf.function(
-        lambda inputs: model(inputs, training=False)[output],
-        input_signature=[signature],
-        autograph=False,
-    )
+    return tf.function(function, input_signature=[signature], autograph=False)
 
 
 @dataclasses.dataclass(frozen=True)

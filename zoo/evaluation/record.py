@@ -41,7 +41,8 @@ class RunRecord:
         recipe: All settings of the training (`zoo.Recipe`).
         dataset: Name or path of the dataset.
         dataset_version: Version of a TFDS dataset; empty for the user's files.
-        note: A warning about the result, such as a replaced dataset; otherwise empty.
+        notes: What was decided while the data was read, such as a replaced dataset.
+        data_settings: Settings that the data was read with, where they are not the defaults.
         splits: Origin and number of examples of each split.
         spec: Spec of the data, without the tokenizer.
         parameters: Number of parameters.
@@ -59,6 +60,7 @@ class RunRecord:
         seed: Seed of the run.
         devices: Devices that it was trained on.
         command: The command line.
+        plugin: Module or file of --plugin, which the model's classes are loaded from; may be empty.
         config: Name of the recipe file that was used; empty for none.
         formats: Size, latency and scores of each exported format.
         export: Path of the export; None before it is exported.
@@ -69,7 +71,8 @@ class RunRecord:
     recipe: dict[str, Any]
     dataset: str
     dataset_version: str
-    note: str
+    notes: tuple[str, ...]
+    data_settings: dict[str, Any]
     splits: dict[str, dict[str, Any]]
     spec: dict[str, Any]
     parameters: int
@@ -87,6 +90,7 @@ class RunRecord:
     seed: int = 0
     devices: str = ""
     command: str = ""
+    plugin: str = ""
     config: str = ""
     formats: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     export: str | None = None
@@ -125,11 +129,9 @@ def make_record(
         recipe=dataclasses.asdict(recipe),
         dataset=data.name,
         dataset_version=data.version,
-        note=data.note,
-        splits={
-            part: {"from": data.splits[part], "examples": len(split)}
-            for part, split in splits.items()
-        },
+        notes=data.notes,
+        data_settings=dict(data.settings),
+        splits={k: {"from": data.splits[k], "examples": len(x)} for k, x in splits.items()},
         spec=dataclasses.asdict(dataclasses.replace(data.spec, tokenizer=None)),
         parameters=model.count_params(),
         multiply_adds=count_multiply_adds(model, data.spec.shape),

@@ -80,6 +80,8 @@ def score_regression(target: np.ndarray, output: np.ndarray) -> dict[str, Any]:
         r2: Coefficient of determination; None for a single example.
         examples: n.
     """
+    # float32 loses the variance of targets far from zero
+    target, output = np.asarray(target, "float64"), np.asarray(output, "float64")
     errors = np.abs(target - output)
     limits = [float(errors.mean())] * 2
     if errors.std() > 0:
@@ -92,7 +94,8 @@ def score_regression(target: np.ndarray, output: np.ndarray) -> dict[str, Any]:
         "mse": mse,
         "mae": float(mean_absolute_error(target, output)),
         "mae_interval": limits,
-        "r2": float(r2_score(target, output)) if len(target) > 1 else None,
+        # as distances from one of them, since rounding would make constant targets differ
+        "r2": float(r2_score(target - target[0], output - target[0])) if len(target) > 1 else None,
         "examples": len(target),
     }
 

@@ -61,7 +61,9 @@ def check_convertible(model: keras.Model, formats: Sequence[str]) -> None:
             f"export_formats={converted[0]!r}: {model.name} computes in {half_dtypes.pop()}, which "
             "cannot be converted: train with --precision=float32"
         )
-    if "litert_int8" in converted and _has_loops(model):
+    with disable_cudnn(model):
+        loops = "litert_int8" in converted and _has_loops(make_predictor(model))
+    if loops:
         # the converter would crash the process
         raise UserError(
             f"export_formats='litert_int8': {model.name} has recurrent layers, and LiteRT cannot "
@@ -95,20 +97,20 @@ def convert_model(
     """
     check_convertible(model, formats)
     samples, files = calibration[:_COMPARED_EXAMPLES], {}
-    with disable_cudnn(model):
-        expected = make_predictor(model)({spec.input_name: samples}).numpy()
+    with disable_cudnn(model), tempfile.TemporaryDirectory() as folder:
+        predict = make_predictor(model)
+        expected = predict({spec.input_name: samples}).numpy()
         for name in (name for name in formats if name in FORMAT_FILES):
             path = directory / FORMAT_FILES[name]
             try:
                 with silence_stderr():
-                    path.write_bytes(_convert(name, model, spec, calibration))
+                    saved_model = _write_plain_saved_model(name, model, predict, spec, Path(folder))
+                    path.write_bytes(_convert(name, saved_model, spec, calibration))
                 outputs = np.concatenate([*map(load_runtime(name, path, spec), samples)])
             except Exception as error:
                 path.unlink(missing_ok=True)
-                reason = one_line(error, 200)
-                raise UserError(
-                    f"export_formats={name!r}: {model.name} cannot be converted: {reason}"
-                ) from error
+                reason = f"{model.name} cannot be converted: {one_line(error, 200)}"
+                raise UserError(f"export_formats={name!r}: {reason}") from error
             difference = np.abs(outputs - expected).max() / max(1, np.abs(expected).max())
             # int8 rounds by design; its scores on the test split show the cost
             if name != "litert_int8" and not difference <= _TOLERANCE:
@@ -121,28 +123,46 @@ def convert_model(
     return files
 
 
-def _convert(name: str, model: keras.Model, spec: Spec, calibration: np.ndarray) -> bytes:
-    """Returns the content of the format's file."""
-    if name == "onnx" or _has_loops(model):  # LiteRT needs static sizes to convert loops
+def _write_plain_saved_model(
+    name: str,
+    model: keras.Model,
+    predict: tf.types.experimental.PolymorphicFunction,
+    spec: Spec,
+    directory: Path,
+) -> str:
+    """Writes the SavedModel that a format is converted from, if another format has not done so.
 
-        def call(inputs):
-            return model(inputs, training=False)
+    Args:
+        name: Name of the format.
+        model: The model.
+        predict: What `make_predictor` returns for it.
+        spec: Spec of the data.
+        directory: Folder for the folders of the SavedModels.
 
-    else:
-        # Traced for any batch size. Traced for one example, Keras adds biases as vectors, which
-        # LiteRT does not support for uint32 (fasttext).
-        predict = make_predictor(model)
-
-        def call(inputs):
-            return {"logits": predict(inputs)}
-
-    batch_size = None if name == "onnx" else 1
+    Returns:
+        Its folder.
+    """
+    folder, batch_size = (directory / "onnx", None) if name == "onnx" else (directory / "litert", 1)
+    if folder.exists():
+        return str(folder)
     input_spec = tf.TensorSpec((batch_size, *spec.shape), spec.dtype, spec.input_name)
-    with tempfile.TemporaryDirectory() as folder:
-        write_saved_model(folder, model, {"serve": (call, {spec.input_name: input_spec})})
-        if name == "onnx":
-            return _convert_to_onnx(folder, spec)
-        return _convert_to_litert(folder, spec, calibration if name == "litert_int8" else None)
+    # Traced for any batch size. Traced for one example, Keras adds biases as vectors, which LiteRT
+    # does not support for uint32 (fasttext). But to convert loops it needs static sizes, and
+    # tf2onnx needs them outside a function.
+    retrace = _has_loops(predict)
+
+    def call(inputs):
+        return {"logits": model(inputs, training=False)["logits"] if retrace else predict(inputs)}
+
+    write_saved_model(folder, model, {"serve": (call, {spec.input_name: input_spec})})
+    return str(folder)
+
+
+def _convert(name: str, folder: str, spec: Spec, calibration: np.ndarray) -> bytes:
+    """Converts a SavedModel, and returns the content of the format's file."""
+    if name == "onnx":
+        return _convert_to_onnx(folder, spec)
+    return _convert_to_litert(folder, spec, calibration if name == "litert_int8" else None)
 
 
 def _convert_to_litert(folder: str, spec: Spec, calibration: np.ndarray | None) -> bytes:
@@ -187,9 +207,8 @@ def _convert_to_onnx(folder: str, spec: Spec) -> bytes:
     return converted.SerializeToString()
 
 
-def _has_loops(model: keras.Model) -> bool:
-    """Returns whether the graph of the model has while loops, as recurrent layers do."""
-    with disable_cudnn(model):
-        graph = make_predictor(model).get_concrete_function().graph.as_graph_def()
+def _has_loops(predict: tf.types.experimental.PolymorphicFunction) -> bool:
+    """Returns whether a graph has while loops, as those of recurrent layers do."""
+    graph = predict.get_concrete_function().graph.as_graph_def()
     functions = [graph.node, *(function.node_def for function in graph.library.function)]
     return any("While" in node.op for nodes in functions for node in nodes)

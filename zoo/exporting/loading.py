@@ -1,8 +1,8 @@
 """Loads models by path, from runs, exports, .keras files and shipped weights."""
 
 import functools
+import json
 import os
-import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from zoo import layers  # noqa: F401, Keras finds the zoo's classes by name
 from zoo.data.spec import Spec, Tokenizer, spec_from_record
 from zoo.data.tokenizers import read_tokenizer
 from zoo.errors import UserError, one_line
+from zoo.exporting.versions import index_versions
 from zoo.layers.weights import set_layer_weights, weighted_layers
 from zoo.registry import find_entry
 from zoo.storage.checksums import find_changed_files
@@ -31,6 +32,7 @@ from zoo.storage.filenames import (
 from zoo.storage.json_files import read_json
 from zoo.training.building import build_model
 from zoo.training.finetuning import Source
+from zoo.training.model_checks import explain_load_error, find_custom_objects
 
 _MAX_EXPANSION = 100  # unpacked size of a .keras file by its own size; Keras does not compress
 
@@ -56,10 +58,10 @@ def open_source(path: str | Path) -> Source:
     path = Path(os.path.expanduser(path))
     file = _find_weights_file(path)
     record, tokenizer = _read_record(file), _read_tokenizer(file)
-    load = functools.partial(_load_keras_file, file)
+    load = functools.partial(_load_keras_file, file, record)
     if file.name == WEIGHTS:
         load = functools.partial(_load_shipped_weights, file.parent, record, tokenizer)
-    return Source(path, load, record, tokenizer)
+    return Source(path, load, record, tokenizer, file)
 
 
 def load_spec(path: str | Path) -> Spec:
@@ -81,7 +83,9 @@ def _find_weights_file(path: Path) -> Path:
         UserError: if there is no such file, or the files of shipped weights are damaged.
     """
     paths = [path, path / LAST, path / BEST, path / EXTRA_FOLDER / KERAS_MODEL, path / WEIGHTS]
-    paths += [version / EXTRA_FOLDER / KERAS_MODEL for version in reversed(list_versions(path))]
+    paths += [
+        version / EXTRA_FOLDER / KERAS_MODEL for version in reversed(index_versions(path).values())
+    ]
     candidates = (x for x in paths if x.suffix == ".keras" or x.name == WEIGHTS)
     file = next((x for x in candidates if x.is_file()), None)
     if file is None:
@@ -111,31 +115,11 @@ def _read_tokenizer(weights_file: Path) -> Tokenizer | None:
     return read_tokenizer(file) if file.is_file() else None
 
 
-def list_versions(directory: Path) -> list[Path]:
-    """Returns the folders of the published versions in a folder, oldest first."""
-    if not directory.is_dir():
-        return []
-    versions = (path for path in directory.iterdir() if re.fullmatch("[0-9]{1,18}", path.name))
-    return sorted(versions, key=lambda path: int(path.name))
-
-
-def find_version(path: str | Path) -> Path:
-    """Returns the path itself if it is an export, or else the newest version in the folder.
-
-    Raises:
-        UserError: if there is no export at the path.
-    """
-    path = Path(os.path.expanduser(path))
-    versions = [path] if (path / "saved_model.pb").is_file() else list_versions(path)
-    if not versions:
-        raise UserError(f"{path}: there is no export; expected one such as saved_models/cnn/1")
-    return versions[-1]
-
-
-def _load_keras_file(file: Path) -> keras.Model:
+def _load_keras_file(file: Path, record: dict[str, Any]) -> keras.Model:
     try:
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
+            config, metadata = _read_member(archive, "config"), _read_member(archive, "metadata")
     except (ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{file}: not a .keras file: choose another file or the folder of a run"
@@ -146,13 +130,39 @@ def _load_keras_file(file: Path) -> keras.Model:
             "choose a file that Keras wrote"
         )
     try:
-        model = keras.saving.load_model(file, compile=False, safe_mode=True)
+        classes = find_custom_objects(config)
+        model = keras.saving.load_model(file, classes, compile=False, safe_mode=True)
         if not isinstance(model, keras.Model):
             raise TypeError(f"it is a {type(model).__name__}")
     # Keras raises exceptions of many types for a file that it did not write
     except Exception as error:
-        raise UserError(f"{file}: Keras cannot load this model: {one_line(error)}") from error
+        raise UserError(
+            f"{file}: Keras cannot load this model: {explain_load_error(error)}"
+            + _advise_on_loading(metadata, record)
+        ) from error
     return model
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> Any:
+    """Returns the content of a JSON file in a .keras file; {} if there is none."""
+    member = f"{name}.json"
+    return json.loads(archive.read(member)) if member in archive.namelist() else {}
+
+
+def _advise_on_loading(metadata: Any, record: dict[str, Any]) -> str:
+    """Returns what may help to load a .keras file: its version of Keras, and its plug-in."""
+    advice = ""
+    written = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    if isinstance(written, str) and written != keras.__version__:
+        advice += (
+            f": it was written by Keras {written:.20}, and this is Keras {keras.__version__}: "
+            "install the version that wrote it"
+        )
+    if plugin := record.get("plugin"):
+        advice += (
+            f": pass --plugin={plugin!s:.300}, with which it was trained (in Python: import it)"
+        )
+    return advice
 
 
 def _load_shipped_weights(

@@ -9,10 +9,9 @@ from scipy import special
 
 from zoo.data.images import decode_image
 from zoo.data.spec import Spec
-from zoo.data.text_encoding import make_encoder
-from zoo.evaluation.predictions import make_predictor
-from zoo.exporting.raw_inputs import make_raw_input_specs
-from zoo.layers.outputs import HEAD
+from zoo.evaluation.predictions import make_feature_predictor
+from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
+from zoo.layers.outputs import FEATURES
 
 Reference = Callable[[str, dict[str, np.ndarray]], dict[str, np.ndarray]]
 
@@ -22,23 +21,17 @@ def make_reference(model: keras.Model, spec: Spec) -> Reference:
 
     The inputs are those that `zoo.exporting.warmup.make_signature_inputs` makes.
     """
-    predict = make_predictor(model)
-    extract_features = None
-    head = next((layer for layer in model.layers if layer.name == HEAD), None)
-    if head is not None:
-        body = keras.Model(model.input, {"features": head.input})
-        extract_features = make_predictor(body, "features")
-    encode = make_encoder(spec.tokenizer)[0] if spec.tokenizer else None
+    predict = make_feature_predictor(model)
+    encode, _ = make_input_encoder(spec)
     names = list(make_raw_input_specs(spec))
 
     def compute_outputs(signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         raw = _recover_raw_inputs(signature, inputs, spec)
-        model_inputs = {name: tf.constant(raw[name]) for name in names}
-        if encode:
-            model_inputs = {"tokens": encode(*model_inputs.values())}
-        if signature == "features" and extract_features:
-            return {"features": np.asarray(extract_features(model_inputs), "float32")}
-        logits = predict(model_inputs).numpy()
+        model_inputs = encode({name: tf.constant(raw[name]) for name in names})
+        outputs = predict(model_inputs)
+        if signature == "features" and FEATURES in outputs:
+            return {"features": np.asarray(outputs[FEATURES], "float32")}
+        logits = outputs["logits"].numpy()
         if spec.class_names is None:
             name = "outputs" if signature == "regress" else "prediction"
             return {name: logits[:, 0]}
@@ -79,20 +72,24 @@ def _recover_raw_inputs(
 ) -> dict[str, np.ndarray]:
     """Converts the inputs of a signature to those of `serving_default`."""
     if signature == "image_bytes":
-        images = [decode_image(tf.constant(file), spec.shape) for file in inputs["image_bytes"]]
+        images = [
+            decode_image(tf.constant(file), spec.shape, spec.resize)
+            for file in inputs["image_bytes"]
+        ]
         return {"image": np.stack([image.numpy() for image in images])}
     if signature not in ("classify", "regress"):
         return inputs
     examples = [tf.train.Example.FromString(serialized) for serialized in inputs["inputs"]]
+    shape, dtype = ((), "float64") if spec.columns else (spec.shape, spec.dtype)
     return {
-        name: np.stack([_read_feature(x.features.feature[name], spec) for x in examples])
+        name: np.stack([_read_feature(x.features.feature[name], shape, dtype) for x in examples])
         for name in make_raw_input_specs(spec)
     }
 
 
-def _read_feature(feature: tf.train.Feature, spec: Spec) -> np.ndarray:
-    """Returns the string of a feature, or its numbers in the shape and dtype of the spec."""
+def _read_feature(feature: tf.train.Feature, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Returns the string of a feature, or its numbers in the given shape and dtype."""
     if feature.bytes_list.value:
         return np.array(feature.bytes_list.value[0], object)
     numbers = feature.int64_list.value or feature.float_list.value
-    return np.array(numbers).reshape(spec.shape).astype(spec.dtype)
+    return np.array(numbers).reshape(shape).astype(dtype)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,17 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from zoo.data.column_encoding import make_random_records
 from zoo.data.spec import Spec, spec_from_model
 from zoo.data.tokenizers import save_tokenizer
 from zoo.distribution.keras_patches import disable_cudnn
 from zoo.errors import UserError, attach_path
 from zoo.exporting.loading import list_versions
+from zoo.exporting.raw_inputs import make_raw_input_specs
 from zoo.exporting.signatures import Signature, make_signatures
 from zoo.exporting.verification import VerificationError, verify_export
 from zoo.exporting.warmup import write_warmup
+from zoo.schema import to_python
 from zoo.storage.atomic import DRAFT_PREFIX
 from zoo.storage.filenames import CLASS_NAMES, EXPORT_RECORD, EXTRA_FOLDER, KERAS_MODEL
 
@@ -32,7 +35,7 @@ def export_model(
     model: keras.Model,
     directory: str | Path,
     *,
-    class_names: tuple[str, ...] | None = None,
+    class_names: Iterable[Any] | None = None,
     spec: Spec | None = None,
     samples: np.ndarray | None = None,
     record: dict[str, Any] | None = None,
@@ -50,11 +53,11 @@ def export_model(
             classes, or the predictions of the SavedModel differ from those of the model.
     """
     spec = spec or spec_from_model(model, class_names)
-    samples = _make_samples(spec) if samples is None else samples[:32]
-    directory = Path(directory)
+    samples = _make_samples(spec) if samples is None else np.asarray(samples)[:32]
+    directory = Path(os.path.expanduser(directory))
     with _open_draft(directory) as draft:
         write_saved_model(draft, model, *make_signatures(model, spec))
-        names = _set_method_names(draft)
+        names = _complete_signatures(draft, spec)
         _write_extra_files(draft, model, spec, record or {})
         write_warmup(draft, spec, samples, names)
         try:
@@ -74,12 +77,13 @@ def _write_extra_files(draft: Path, model: keras.Model, spec: Spec, record: dict
     extra.mkdir()
     if spec.class_names:
         (draft / "assets").mkdir(exist_ok=True)
-        (draft / CLASS_NAMES).write_text("".join(f"{name}\n" for name in spec.class_names))
+        names = "".join(f"{name}\n" for name in spec.class_names)
+        (draft / CLASS_NAMES).write_text(names, encoding="utf-8")
     with attach_path(extra / KERAS_MODEL):
         model.save(extra / KERAS_MODEL)
     save_tokenizer(spec, extra)
     spec_fields = dataclasses.asdict(dataclasses.replace(spec, tokenizer=None))
-    content = json.dumps({"spec": spec_fields, **record}, indent=2)
+    content = json.dumps({"spec": spec_fields, **record}, indent=2, default=to_python)
     (extra / EXPORT_RECORD).write_text(content + "\n")
 
 
@@ -121,13 +125,16 @@ def _make_samples(spec: Spec) -> np.ndarray:
         return random.integers(1, 3, (8, 12), "int32")
     if spec.kind == "image":
         return random.integers(0, 256, (8, *spec.shape), "uint8")
+    if spec.columns:
+        return make_random_records(spec.columns, 8, random)
     return random.normal(size=(8, *spec.shape)).astype("float32")
 
 
-def _set_method_names(directory: Path) -> list[str]:
-    """Sets the method names that TF Serving's Classify and Regress APIs expect.
+def _complete_signatures(directory: Path, spec: Spec) -> list[str]:
+    """Sets what `tf.saved_model.save` cannot: names of methods, and of inputs that are columns.
 
-    `tf.saved_model.save` gives all signatures the method name of the Predict API.
+    TF Serving's Classify and Regress APIs expect a method name. The arguments of a `tf.function`
+    cannot have the names of all columns.
 
     Returns:
         The names of all signatures.
@@ -135,9 +142,15 @@ def _set_method_names(directory: Path) -> list[str]:
     file = directory / "saved_model.pb"
     saved_model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     signatures = saved_model.meta_graphs[0].signature_def
-    for name in ("classify", "regress"):
-        if name in signatures:
-            signatures[name].method_name = f"tensorflow/serving/{name}"
+    columns = {x.name: name for name, x in make_raw_input_specs(spec).items()}
+    for name, signature in signatures.items():
+        if name in ("classify", "regress"):
+            signature.method_name = f"tensorflow/serving/{name}"
+        infos = [(columns.get(key, key), info) for key, info in signature.inputs.items()]
+        serialized = {key: info.SerializeToString() for key, info in infos}
+        signature.inputs.clear()
+        for key, info in serialized.items():
+            signature.inputs[key].ParseFromString(info)
     file.write_bytes(saved_model.SerializeToString())
     return sorted(name for name in signatures if not name.startswith("__"))
 

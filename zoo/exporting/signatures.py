@@ -2,7 +2,7 @@
 
 | signature | input | output |
 |---|---|---|
-| `serving_default` | `image`; `features`; `text`; or `text_a` and `text_b` | `logits`, `probabilities`, `class_id`, `label`; or `prediction` |
+| `serving_default` | `image`; `features` or the columns of a table; `text`; or `text_a` and `text_b` | `logits`, `probabilities`, `class_id`, `label`; or `prediction` |
 | `image_bytes` | `image_bytes`: encoded images | the same |
 | `classify` | `inputs`: serialized tf.Example | `classes` and `scores`, best first |
 | `regress` | `inputs`: serialized tf.Example | `outputs` |
@@ -11,16 +11,16 @@
 """  # noqa: E501, a table
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from zoo.data.images import decode_image
 from zoo.data.spec import Spec
-from zoo.data.text_encoding import make_encoder
-from zoo.exporting.raw_inputs import make_raw_input_specs
+from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
 from zoo.exporting.tf_example import parse_examples
-from zoo.layers.outputs import HEAD
+from zoo.layers.outputs import FEATURES, HEAD, expose_features
 
 Function = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 Signature = tuple[Function, dict[str, tf.TensorSpec]]
@@ -28,28 +28,28 @@ Signature = tuple[Function, dict[str, tf.TensorSpec]]
 _DECODABLE_CHANNELS = (1, 3, 4)  # numbers of channels that TensorFlow decodes images to
 
 
-def make_signatures(
-    model: keras.Model, spec: Spec
-) -> tuple[dict[str, Signature], list[keras.layers.Layer]]:
-    """Returns the signatures that are possible for the data, and the layers they look tokens up in.
+def make_signatures(model: keras.Model, spec: Spec) -> tuple[dict[str, Signature], list[Any]]:
+    """Returns the signatures that are possible for the data, and the lookup tables that they use.
 
     A signature is a function from inputs to outputs by name, and the specs of its inputs.
     """
     raw_specs = make_raw_input_specs(spec)
-    tables = []
-    encode = None
-    if spec.tokenizer:
-        encode, table = make_encoder(spec.tokenizer)
-        table.build(None)
-        tables.append(table)
+    encode, tables = make_input_encoder(spec)
+    predict_all = expose_features(model)
 
-    def prepare_inputs(inputs):
+    # traced once for all signatures: a trace takes much longer than a prediction
+    @tf.function(autograph=False)
+    def call_checked(inputs):
+        return predict_all(encode(inputs))
+
+    def call_model(inputs):
         # TF Serving does not check shapes, and a wrong one can crash the process in an operation
-        checked = {name: tf.ensure_shape(inputs[name], x.shape) for name, x in raw_specs.items()}
-        return {"tokens": encode(*checked.values())} if encode else checked
+        return call_checked(
+            {name: tf.ensure_shape(inputs[name], x.shape) for name, x in raw_specs.items()}
+        )
 
     def predict(inputs):
-        return _make_outputs(model(prepare_inputs(inputs), training=False)["logits"], spec)
+        return _make_outputs(call_model(inputs)["logits"], spec)
 
     signatures: dict[str, Signature] = {"serving_default": (predict, raw_specs)}
     if spec.kind == "image" and spec.shape[-1] in _DECODABLE_CHANNELS:
@@ -65,14 +65,11 @@ def make_signatures(
             {"inputs": tf.TensorSpec((None,), tf.string, "inputs")},
         )
     if any(layer.name == HEAD for layer in model.layers):
-        body = keras.Model(model.input, {"features": model.get_layer(HEAD).input})
-
-        def extract_features(inputs):
-            features = body(prepare_inputs(inputs), training=False)["features"]
-            return {"features": tf.cast(features, tf.float32)}
-
-        signatures["features"] = (extract_features, raw_specs)
-    if spec.class_names is not None:
+        signatures["features"] = (
+            lambda inputs: {"features": tf.cast(call_model(inputs)[FEATURES], tf.float32)},
+            raw_specs,
+        )
+    if spec.class_names is not None and "k" not in raw_specs:
         signatures["top_k"] = (
             lambda inputs: _select_top_k(predict(inputs), inputs["k"], spec),
             raw_specs | {"k": tf.TensorSpec((None,), tf.int32, "k")},
@@ -131,7 +128,7 @@ def _decode_images(encoded: tf.Tensor, spec: Spec) -> tf.Tensor:
         uint8 pixels of shape (batch, rows, columns, channels).
     """
     return tf.map_fn(
-        lambda file: decode_image(file, spec.shape),
+        lambda file: decode_image(file, spec.shape, spec.resize),
         encoded,
         fn_output_signature=tf.TensorSpec(spec.shape, tf.uint8),
     )

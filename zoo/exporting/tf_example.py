@@ -1,9 +1,12 @@
 """Parses tf.Examples in the graph of an export."""
 
+import functools
 import math
 
 import tensorflow as tf
 
+from zoo.data.column_encoding import parse_number_strings
+from zoo.data.columns import Column
 from zoo.data.images import decode_image
 from zoo.data.spec import Spec
 from zoo.exporting.raw_inputs import make_raw_input_specs
@@ -13,7 +16,9 @@ def parse_examples(serialized: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
     """Parses tf.Examples to the inputs of `serving_default`.
 
     An Example has one of these features: `image` (flattened pixels) or `image_bytes`; `text`, or
-    `text_a` and `text_b`; each column by its name, or all columns as `features`.
+    `text_a` and `text_b`; each feature by its name, or all as `features`; the cells of a table by
+    the names of the columns, as numbers or strings. Columns that lacked cells in the training split
+    may be missing.
 
     Args:
         serialized: Serialized tf.Examples of shape (batch,).
@@ -24,6 +29,8 @@ def parse_examples(serialized: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
         return {name: _parse_strings(keys, values, name) for name in make_raw_input_specs(spec)}
     if spec.kind == "image":
         return {"image": _parse_images(keys, values, spec)}
+    if spec.columns:
+        return {column.name: _parse_cells(keys, values, column) for column in spec.columns}
     width = spec.shape[0]
     numbers, has_all = _parse_numbers(keys, values, "features", width)
     if not spec.feature_names:
@@ -36,6 +43,22 @@ def parse_examples(serialized: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
     if columns:
         numbers = tf.where(has_all[:, None], numbers, tf.concat(columns, axis=1))
     return {"features": tf.ensure_shape(numbers, [None, width])}
+
+
+def _parse_cells(keys: tf.Tensor, values: tf.Tensor, column: Column) -> tf.Tensor:
+    """Returns the cells of a column, float64 for a number and strings for others, (batch,)."""
+    numbers, has_number = _parse_numbers(keys, values, column.name, 1, tf.float64)
+    numbers = numbers[:, 0]
+    strings, has_string = _parse_bytes(keys, values, column.name)
+    if not (column.has_missing or "" in column.values):
+        message = f"each example needs a number or a string as the feature '{column.name}'"
+        _require(has_number | has_string, message)
+    if column.kind == "number":
+        return tf.where(has_number, numbers, parse_number_strings(strings))
+    is_whole = numbers == tf.round(numbers)
+    whole = tf.strings.as_string(tf.cast(numbers, tf.int64))
+    shortest = tf.strings.as_string(tf.cast(numbers, tf.float32), shortest=True)
+    return tf.where(has_number, tf.where(is_whole, whole, shortest), strings)
 
 
 def _parse_images(keys: tf.Tensor, values: tf.Tensor, spec: Spec) -> tf.Tensor:
@@ -53,7 +76,8 @@ def _parse_images(keys: tf.Tensor, values: tf.Tensor, spec: Spec) -> tf.Tensor:
 
     def decode_row(row):
         row_has_file, file, row_pixels = row
-        return tf.cond(row_has_file, lambda: decode_image(file, spec.shape), lambda: row_pixels)
+        decoded = functools.partial(decode_image, file, spec.shape, spec.resize)
+        return tf.cond(row_has_file, decoded, lambda: row_pixels)
 
     rows = (has_file, files, pixels)
     return tf.map_fn(decode_row, rows, fn_output_signature=tf.TensorSpec(spec.shape, tf.uint8))
@@ -115,13 +139,13 @@ def _decode_feature(
 
 
 def _parse_numbers(
-    keys: tf.Tensor, values: tf.Tensor, name: str, width: int
+    keys: tf.Tensor, values: tf.Tensor, name: str, width: int, dtype: tf.DType = tf.float32
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the numbers, integers or floats, of one feature of each example.
 
     Returns:
-        float32 (batch, width), truncated or padded with zeros; and whether each example has exactly
-        `width` numbers, bool (batch,).
+        Numbers of `dtype` (batch, width), truncated or padded with zeros; and whether each example
+        has exactly `width` numbers, bool (batch,).
     """
     floats, integers = _decode_feature(keys, values, name, ["float_list", "int64_list"])
     float_counts, (floats,) = _decode_repeated(floats, "FloatList", ["value"], tf.float32)
@@ -130,8 +154,8 @@ def _parse_numbers(
     def fit_width(values):
         return tf.pad(values, [[0, 0], [0, width]])[:, :width]
 
-    integers = tf.cast(fit_width(integers), tf.float32)
-    numbers = tf.where(float_counts > 0, fit_width(floats), integers)
+    integers = tf.cast(fit_width(integers), dtype)
+    numbers = tf.where(float_counts > 0, tf.cast(fit_width(floats), dtype), integers)
     counts = (float_counts + integer_counts)[:, 0]
     return tf.ensure_shape(numbers, [None, width]), counts == width
 

@@ -21,12 +21,16 @@ def make_signature_inputs(spec: Spec, samples: np.ndarray, signature: str) -> di
 
     Args:
         spec: Spec of the data.
-        samples: Raw inputs of shape (n, *shape); for texts strings of shape (n,) or (n, 2).
+        samples: Raw inputs of shape (n, *shape); for texts strings of shape (n,) or (n, 2), for
+            tables records of shape (n,).
         signature: Name of the signature.
     """
     names = list(make_raw_input_specs(spec))
-    columns = [samples] if len(names) == 1 else [samples[:, i] for i in range(len(names))]
-    raw = dict(zip(names, columns, strict=True))
+    if spec.columns:
+        raw = {name: samples[name] for name in names}
+    else:
+        columns = [samples] if len(names) == 1 else [samples[:, i] for i in range(len(names))]
+        raw = dict(zip(names, columns, strict=True))
     if signature in ("classify", "regress"):
         rows = range(len(samples))
         examples = [make_example({name: raw[name][row] for name in names}) for row in rows]

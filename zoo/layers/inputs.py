@@ -5,6 +5,8 @@ from keras import layers, ops
 
 from zoo.errors import UserError
 
+_LARGEST_ONE_HOT = 8  # codes of a category
+
 
 def image_input(
     model: str,
@@ -45,27 +47,100 @@ def image_input(
 
 
 def vector_input(
-    model: str, input_shape: tuple[int, ...]
+    model: str,
+    input_shape: tuple[int, ...],
+    cardinalities: tuple[int, ...] = (),
+    *,
+    embeds: bool = True,
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Creates the input `features` or `image` of a model that reads flat vectors.
 
     Args:
         model: Name of the model in error messages.
         input_shape: (n,) for features, (rows, columns, channels) for images.
+        cardinalities: Of the encoded columns of a table, the number of codes of each feature that
+            is a category, and 0 for numbers. Empty for numbers that are not standardised.
+        embeds: Whether categories of more than 8 codes have an embedding, and not a one-hot code.
 
     Returns:
-        The input, and a float tensor of shape (batch, n): normalised features, or the flattened
-        pixels in the range 0 to 1. The `Normalization` layer of the features has mean 0 and
-        variance 1 until it is adapted to the training split.
+        The input, and a float tensor of shape (batch, width): normalised features, the encoded
+        columns, or the flattened pixels in the range 0 to 1. The `Normalization` layer of the
+        features has mean 0 and variance 1 until it is adapted to the training split.
 
     Raises:
-        UserError: if `input_shape` has neither one size nor three.
+        UserError: if `input_shape` has neither one size nor three, or another than that of the
+            cardinalities.
     """
+    if cardinalities:
+        _check_cardinalities(model, input_shape, cardinalities)
+        features = keras.Input(input_shape, dtype="float32", name="features")
+        return features, _expand_categories(features, cardinalities, embeds)
     if len(input_shape) == 1:
         features = keras.Input(input_shape, dtype="float32", name="features")
-        return features, layers.Normalization(name="normalization")(features)
+        # under mixed precision too: float16 ends at 65,504, and bfloat16 has three digits
+        normalization = layers.Normalization(name="normalization", dtype="float32")
+        return features, normalization(features)
     image, pixels = image_input(model, input_shape)
     return image, layers.Flatten(name="flatten")(pixels)
+
+
+def split_features(
+    features: keras.KerasTensor, cardinalities: tuple[int, ...]
+) -> tuple[keras.KerasTensor | None, list[keras.KerasTensor]]:
+    """Splits the encoded columns of a table.
+
+    Args:
+        features: Tensor of shape (batch, n).
+        cardinalities: As in `vector_input`.
+
+    Returns:
+        The numbers, of shape (batch, count), or None if there are none; and the codes of each
+        category, int32 of shape (batch,).
+    """
+    indices = [i for i, size in enumerate(cardinalities) if not size]
+    numbers = ops.take(features, indices, axis=1) if indices else None
+    codes = [ops.cast(features[:, i], "int32") for i, size in enumerate(cardinalities) if size]
+    return numbers, codes
+
+
+def _expand_categories(
+    features: keras.KerasTensor, cardinalities: tuple[int, ...], embeds: bool
+) -> keras.KerasTensor:
+    """Returns the numbers, and a one-hot code or embedding of each category, joined.
+
+    Code 0, which no value of the training split has, becomes zeros.
+    """
+    numbers, codes = split_features(features, cardinalities)
+    parts = [] if numbers is None else [numbers]
+    sizes = [size for size in cardinalities if size]
+    for number, (code, size) in enumerate(zip(codes, sizes, strict=True), 1):
+        if embeds and size > _LARGEST_ONE_HOT:
+            embedding = layers.Embedding(
+                size, choose_embedding_width(size), name=f"embedding_{number}"
+            )
+            is_known = ops.cast(ops.expand_dims(code, 1) > 0, embedding.compute_dtype)
+            parts.append(embedding(code) * is_known)
+        else:
+            parts.append(ops.one_hot(code, size)[:, 1:])
+    return ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def choose_embedding_width(cardinality: int) -> int:
+    """Returns the width of a category's embedding, by the rule of thumb of fastai's tabular models.
+
+    Source: Howard and Gugger 2020, 'fastai: A Layered API for Deep Learning', Information 11(2).
+    """
+    return min(50, round(1.6 * cardinality**0.56))
+
+
+def _check_cardinalities(
+    model: str, input_shape: tuple[int, ...], cardinalities: tuple[int, ...]
+) -> None:
+    if input_shape != (len(cardinalities),):
+        raise UserError(
+            f"{model}: {len(cardinalities)} cardinalities, but input_shape={input_shape}: expected "
+            "one for each feature"
+        )
 
 
 def text_input(

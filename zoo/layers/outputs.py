@@ -1,11 +1,15 @@
 """The output layer that all models share."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import layers
 
 from zoo.layers.logits_model import LogitsModel
 
 HEAD = "head"  # name of the last layer with weights of every model
+FEATURES = "features"  # name of the head's input as an output
 
 
 def classifier_head(
@@ -30,3 +34,23 @@ def classifier_head(
     if num_classes is None:
         logits = layers.Normalization(invert=True, name="denormalization", dtype="float32")(logits)
     return LogitsModel({inputs.name: inputs}, {"logits": logits}, name=name)
+
+
+def expose_features(model: keras.Model) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Returns a function that calls the model as in a prediction, for one trace of all outputs.
+
+    Args:
+        model: A functional model with named inputs and outputs.
+
+    Returns:
+        A function from {name of the input: x} to the outputs of the model, and, if it has a layer
+        "head", also to "features", the input of that layer.
+    """
+    head = next((layer for layer in model.layers if layer.name == HEAD), None)
+    if head is None:
+        return lambda inputs: model(inputs, training=False)
+    whole = keras.Model(model.input, {**model.output, FEATURES: head.input})
+    if type(model).call in (LogitsModel.call, type(whole).call):
+        return lambda inputs: whole(inputs, training=False)
+    # a class of the user's, whose `call` may do more than the layers
+    return lambda inputs: {**whole(inputs, training=False), **model(inputs, training=False)}

@@ -1,4 +1,4 @@
-"""Dropout of units and of whole tokens."""
+"""Dropout of units and of whole tokens, and batch normalisation."""
 
 import keras
 import tensorflow as tf
@@ -29,6 +29,27 @@ class Dropout(layers.Dropout):
         random_bytes = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:num_units]
         mask = tf.cast(tf.reshape(random_bytes, noise_shape) < keep_threshold, inputs.dtype)
         return inputs * (mask * (256 / keep_threshold))
+
+
+@keras.saving.register_keras_serializable("zoo")
+class BatchNormalization(layers.BatchNormalization):
+    """Keras' batch normalisation, with the moving statistics where a batch has none.
+
+    A last batch of one example has a single value for each unit. Its variance of 0 would make all
+    outputs equal, and move the moving variance towards 0.
+    """
+
+    def _moments(self, inputs, mask):
+        """Returns mean and variance of each channel, of the batch or else the moving ones."""
+        mean, variance = super()._moments(inputs, mask)
+        has_variance = tf.size(inputs) > inputs.shape[self.axis]
+        moving_mean, moving_variance = (
+            tf.cast(x, mean.dtype) for x in (self.moving_mean, self.moving_variance)
+        )
+        return (
+            tf.where(has_variance, mean, moving_mean),
+            tf.where(has_variance, variance, moving_variance),
+        )
 
 
 def apply_dropout(x, rate: float, name: str):

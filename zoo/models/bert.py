@@ -1,7 +1,7 @@
 """BERT, pretrained or trained from scratch."""
 
-import contextlib
-from collections.abc import Iterator
+import json
+import zipfile
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,8 @@ from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import register
 from zoo.schema import Classes, Count, Rate, Shape
+from zoo.storage.filenames import TOKENIZER
+from zoo.storage.json_files import read_json
 
 with epy.lazy_imports():
     import keras
@@ -18,6 +20,7 @@ with epy.lazy_imports():
     from keras import ops
 
     from zoo.layers import inputs, masking, outputs, regularization
+    from zoo.models import bert_preset
 
 
 # (layers, width) of Turc et al. 2019 (arXiv 1908.08962), table 1
@@ -67,7 +70,7 @@ def bert(
         vocabulary_size: Number of token ids, determined by the data. A preset has its own.
         preset: Pretrained weights: the name of a KerasHub preset such as bert_tiny_en_uncased, the
             folder of a KerasHub preset, or a Hugging Face folder with config.json, vocab.txt and
-            model.safetensors.
+            model.safetensors. Of a run's .keras file only the sizes are read.
         size: Number of layers and width if there is no preset, from 2 x 128 (tiny) to 12 x 768
             (base).
         pooling: How the token vectors become one vector per text: their mean, or the vector of
@@ -75,7 +78,7 @@ def bert(
         dropout: Dropout rate before the head. The encoder uses 0.1, or the rate of the preset.
     """
     if preset:
-        backbone, separator_id = _load_preset(preset)
+        backbone, separator_id = _load_preset(preset, pooling)
     else:
         backbone, separator_id = _build_backbone(size, vocabulary_size), _SEPARATOR_ID
     if input_shape[0] > backbone.max_sequence_length:
@@ -99,12 +102,35 @@ def bert(
     return outputs.classifier_head("bert", tokens, x, num_classes)
 
 
-def _load_preset(preset: str) -> "tuple[keras.Model, int]":
+def _load_preset(preset: str, pooling: str) -> "tuple[keras.Model, int]":
     """Loads the backbone of a preset, and the id of [SEP] in its vocabulary."""
-    with explain_preset_errors(preset):
-        backbone = keras_hub.models.BertBackbone.from_preset(preset)
-        tokenizer = keras_hub.models.BertTokenizer.from_preset(preset)
-    return backbone, tokenizer.sep_token_id
+    file = Path(preset)
+    if file.suffix == ".keras" and file.is_file():
+        vocabulary = read_json(file.with_name(TOKENIZER))["vocabulary"]
+        return _build_backbone_like(file), vocabulary.index("[SEP]")
+    # first, since it tells what a folder lacks before the weights are loaded
+    vocabulary = bert_preset.read_vocabulary(preset).tokens
+    backbone = bert_preset.load_backbone(preset, needs_pooler=pooling == "first")
+    return backbone, vocabulary.index("[SEP]")
+
+
+def _build_backbone_like(file: Path) -> "keras.Model":
+    """Builds a backbone with the sizes of the encoder in a .keras file, and random weights."""
+    with zipfile.ZipFile(file) as archive:
+        config = json.loads(archive.read("config.json"))["config"]
+    by_name = {layer["config"]["name"]: layer["config"] for layer in config["layers"]}
+    encoder = {x["config"]["name"]: x["config"] for x in by_name["encoder"]["layers"]}
+    embedding, block = encoder["token_embedding"], encoder["transformer_layer_0"]
+    return keras_hub.models.BertBackbone(
+        vocabulary_size=embedding["input_dim"],
+        num_layers=sum(name.startswith("transformer_layer_") for name in encoder),
+        num_heads=block["num_heads"],
+        hidden_dim=embedding["output_dim"],
+        intermediate_dim=block["intermediate_dim"],
+        dropout=block["dropout"],
+        max_sequence_length=encoder["position_embedding"]["sequence_length"],
+        num_segments=encoder["segment_embedding"]["input_dim"],
+    )
 
 
 def _build_backbone(size: str, vocabulary_size: int) -> "keras.Model":
@@ -118,23 +144,3 @@ def _build_backbone(size: str, vocabulary_size: int) -> "keras.Model":
         dropout=0.1,
         max_sequence_length=_POSITIONS,
     )
-
-
-@contextlib.contextmanager
-def explain_preset_errors(preset: str) -> Iterator[None]:
-    """Context manager that turns errors of loading a preset into a UserError with advice."""
-    try:
-        yield
-    except Exception as error:
-        reason = type(error).__name__
-        if Path(preset).is_dir():
-            problem = f"KerasHub cannot load a BERT model from this folder ({reason})"
-        elif isinstance(error, OSError):  # the base class of requests' errors
-            problem = f"not an existing folder, and it cannot be downloaded ({reason})"
-        else:
-            problem = f"neither an existing folder nor a known preset ({reason})"
-        raise UserError(
-            f"preset={preset!r}: {problem}. Expected a BERT preset of KerasHub such as "
-            "bert_tiny_en_uncased, which is downloaded, or a folder that KerasHub saved or that "
-            "contains config.json, vocab.txt and model.safetensors"
-        ) from error

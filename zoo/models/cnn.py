@@ -42,7 +42,7 @@ def cnn(
             x = layers.MaxPooling2D(2, name=f"pool_{i - 1}")(x)
         x = layers.Conv2D(channels, 3, use_bias=not batch_norm, name=f"conv_{i}")(x)
         if batch_norm:
-            x = layers.BatchNormalization(momentum=0.9, name=f"norm_{i}")(x)
+            x = regularization.BatchNormalization(momentum=0.9, name=f"norm_{i}")(x)
         x = layers.Activation("relu", name=f"relu_{i}")(x)
     x = layers.Flatten(name="flatten")(x)
     x = regularization.apply_dropout(x, dropout, "dropout_1")

@@ -6,7 +6,7 @@ from etils import epy
 
 from zoo.recipe import Recipe
 from zoo.registry import register
-from zoo.schema import Classes, Counts, Rate, Shape
+from zoo.schema import Cardinalities, Classes, Counts, Rate, Shape
 
 with epy.lazy_imports():
     import keras
@@ -20,14 +20,20 @@ with epy.lazy_imports():
     source="Rosenblatt 1958, 'The perceptron', Psychological Review 65(6)",
     recipe=Recipe(jit_compile=True, steps_per_execution=32),
 )
-def perceptron(input_shape: Shape = (28, 28, 1), num_classes: Classes = 10) -> "keras.Model":
+def perceptron(
+    input_shape: Shape = (28, 28, 1),
+    num_classes: Classes = 10,
+    *,
+    cardinalities: Cardinalities = (),
+) -> "keras.Model":
     """One dense layer: softmax regression, or linear regression.
 
     Args:
         input_shape: (rows, columns, channels) of an image, or (n,) of a feature vector.
         num_classes: Number of classes; None for a regression.
+        cardinalities: Codes of each feature that is a category, 0 for numbers; set by the data.
     """
-    raw, x = inputs.vector_input("perceptron", input_shape)
+    raw, x = inputs.vector_input("perceptron", input_shape, cardinalities, embeds=False)
     return outputs.classifier_head("perceptron", raw, x, num_classes)
 
 
@@ -44,6 +50,7 @@ def mlp(
     activation: Literal["relu", "gelu", "tanh", "sigmoid"] = "relu",
     dropout: Rate = 0.2,
     batch_norm: bool = False,
+    cardinalities: Cardinalities = (),
 ) -> "keras.Model":
     """Dense layers with dropout between them.
 
@@ -54,12 +61,13 @@ def mlp(
         activation: Activation of the hidden layers.
         dropout: Dropout rate after each hidden layer.
         batch_norm: Adds batch normalisation between each hidden layer and its activation.
+        cardinalities: Codes of each feature that is a category, 0 for numbers; set by the data.
     """
-    raw, x = inputs.vector_input("mlp", input_shape)
+    raw, x = inputs.vector_input("mlp", input_shape, cardinalities)
     for i, width in enumerate(hidden, 1):
         x = layers.Dense(width, use_bias=not batch_norm, name=f"dense_{i}")(x)
         if batch_norm:
-            x = layers.BatchNormalization(momentum=0.9, name=f"norm_{i}")(x)
+            x = regularization.BatchNormalization(momentum=0.9, name=f"norm_{i}")(x)
         x = layers.Activation(activation, name=f"{activation}_{i}")(x)
         x = regularization.apply_dropout(x, dropout, f"dropout_{i}")
     return outputs.classifier_head("mlp", raw, x, num_classes)

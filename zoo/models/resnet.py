@@ -10,7 +10,7 @@ with epy.lazy_imports():
     import keras
     from keras import layers, ops
 
-    from zoo.layers import inputs, outputs
+    from zoo.layers import inputs, outputs, regularization
 
 
 @register(
@@ -55,7 +55,7 @@ def _convolution(x, channels: int, stride: int, name: str):
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
+    return regularization.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
 
 
 def _residual_block(x, channels: int, stride: int, name: str):

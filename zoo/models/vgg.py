@@ -48,7 +48,7 @@ def vgg11(
                 name=f"conv_{name}",
             )(x)
             if batch_norm:
-                x = layers.BatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
+                x = regularization.BatchNormalization(momentum=0.9, name=f"norm_{name}")(x)
             x = layers.Activation("relu", name=f"relu_{name}")(x)
         # "same" rounds up, so that a 28x28 image is large enough for five pools
         x = layers.MaxPooling2D(2, padding="same", name=f"pool_{stage}")(x)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.data.image_files import make_decodable
 from zoo.data.spec import Spec
 from zoo.errors import UserError, one_line
 from zoo.exporting.loading import open_source
@@ -41,7 +42,7 @@ class PretrainedModel:
 
         Args:
             inputs: n examples: uint8 pixels of shape (n, rows, columns, channels), the bytes of n
-                PNG, JPEG, BMP or GIF files of any size, n texts, or n pairs of texts.
+                image files of any format and size, n texts, or n pairs of texts.
 
         Returns:
             `logits` and `probabilities`, float32 (n, classes); `class_id`, int64 (n,); and `label`,
@@ -53,6 +54,8 @@ class PretrainedModel:
         are_bytes = len(inputs) and all(isinstance(x, bytes) for x in inputs)
         are_files = "image_bytes" in self.signatures and are_bytes
         function, input_specs = self.signatures["image_bytes" if are_files else "serving_default"]
+        if are_files:
+            inputs = [make_decodable(content) for content in inputs]
         columns = _split_columns(inputs, list(input_specs))
         arrays = {
             name: check_array(name, columns[name], x.dtype.name, tuple(x.shape))

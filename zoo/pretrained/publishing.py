@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from zoo.data.config import DataConfig, parse_image_size, parse_text_columns
+from zoo.data.config import DataConfig, adopt_image_settings, parse_image_size, parse_text_columns
 from zoo.data.loading import dataset_slug, load_data
 from zoo.data.spec import Spec
 from zoo.data.splits import Data, take_inputs
@@ -28,8 +28,9 @@ from zoo.storage.checksums import write_checksums
 from zoo.storage.filenames import METRICS, RECORD, TOKENIZER, WEIGHTS
 from zoo.storage.json_files import read_json, write_json
 from zoo.training.building import build_model
-from zoo.training.finetuning import Source, load_matching_weights
+from zoo.training.finetuning import Source
 from zoo.training.run_folder import read_flags
+from zoo.training.transfer import load_matching_weights
 
 MAX_BYTES_EACH, MAX_BYTES_TOTAL = 3_500_000, 15_000_000  # including the plots
 
@@ -147,11 +148,12 @@ def _load_run_data(run_dir: Path, source: Source) -> Data:
         text=parse_text_columns(flags.get("text")),
         label=flags.get("label"),
         image_size=parse_image_size(flags.get("image_size")),
+        skip_broken=flags.get("skip_broken") == "true",
         tokenizer=source.tokenizer or "words",
         holdout=float(flags["holdout"]),
         seed=source.record["seed"],
     )
-    return load_data(config)
+    return load_data(adopt_image_settings(config, source.spec))
 
 
 def _rebuild_model(source: Source, spec: Spec) -> keras.Model:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from zoo.data.columns import Column
+from zoo.data.image_files import make_decodable
 from zoo.data.spec import Spec, spec_from_record
-from zoo.errors import UserError
+from zoo.errors import UserError, one_line
 from zoo.exporting.validation import (
     InputRefusedError,
     check_array,
@@ -25,6 +27,8 @@ from zoo.serving.local import LocalTransport
 from zoo.serving.transports import GrpcTransport, RestTransport, SignatureInfo, Transport
 from zoo.storage.filenames import EXPORT_RECORD
 from zoo.storage.json_files import read_json
+
+_IMAGE_FILES = "image_bytes"  # the input and the feature that holds image files
 
 
 class Client:
@@ -109,6 +113,9 @@ class Client:
                 f"{self.model}: {signature} takes {expected}; got {', '.join(inputs)}"
             )
         arrays = {name: check_array(name, x, *takes[name]) for name, x in inputs.items()}
+        if _IMAGE_FILES in arrays:
+            files = [_convert_file(_IMAGE_FILES, content) for content in arrays[_IMAGE_FILES]]
+            arrays[_IMAGE_FILES] = np.array(files, object)
         try:
             outputs = self._transport.predict(arrays, signature, list(returns))
         except InputRefusedError as error:
@@ -142,8 +149,9 @@ class Client:
     def spec(self) -> Spec:
         """Returns what the model reads.
 
-        A server does not report the names of classes and features. For a server `class_names` is
-        (), or None for a regression, and `feature_names` is ().
+        A server does not report the names of classes, and of features without columns. For a
+        server `class_names` is (), or None for a regression; the columns of a table have a name and
+        whether they are numbers, but not what was learned about them.
         """
         if (
             isinstance(self._transport, LocalTransport)
@@ -151,9 +159,15 @@ class Client:
         ):
             return spec_from_record(read_json(record), record)
         takes, returns = self._find_signature("serving_default")
+        names = None if "prediction" in returns else ()
+        if not takes.keys() & {"image", "features", "tokens", "text", "text_a"}:
+            columns = tuple(
+                Column(name, "category" if dtype == "string" else "number")
+                for name, (dtype, _) in sorted(takes.items())
+            )
+            return Spec("features", (len(columns),), names, tuple(takes), columns=columns)
         name, (_, shape) = next(iter(takes.items()))
         kind = "text_pair" if len(takes) == 2 else {"tokens": "text"}.get(name, name)
-        names = None if "prediction" in returns else ()
         return Spec(kind, shape[1:], names)  # type: ignore[arg-type]  # None: texts of any length
 
     def versions(self) -> dict[int, str]:
@@ -172,6 +186,30 @@ class Client:
         self._find_signature(api)
         if not examples:
             raise InputRefusedError(f"{api}: got no examples")
+        for example in examples:
+            if not isinstance(example, dict):
+                raise InputRefusedError(
+                    f"{api}: expected a list of dicts, the features of each example by name; got "
+                    f"{one_line(repr(example), 100)}"
+                )
         return self._transport.classify_or_regress(
-            api, [{name: check_feature(name, x) for name, x in e.items()} for e in examples]
+            api,
+            [
+                {name: _convert_file(name, check_feature(name, x)) for name, x in e.items()}
+                for e in examples
+            ],
         )
+
+
+def _convert_file(name: str, value: Any) -> Any:
+    """Returns an image file as one that the export decodes; other values unchanged.
+
+    Raises:
+        InputRefusedError: if the file cannot be read.
+    """
+    if name != _IMAGE_FILES or not isinstance(value, bytes):
+        return value
+    try:
+        return make_decodable(value)
+    except UserError as error:
+        raise InputRefusedError(f"{name}: {error}") from error

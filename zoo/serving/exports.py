@@ -33,7 +33,7 @@ def list_served_versions(directory: Path, model: str) -> list[int]:
     The list is empty if TF Serving serves the newest versions, or the file cannot be read.
     """
     try:
-        text = (directory / MODELS_CONFIG).read_text()
+        text = (directory / MODELS_CONFIG).read_text("utf-8")
         # the user may have added fields that `zoo.exporting.messages` omits
         config = text_format.Parse(text, ModelServerConfig(), allow_unknown_field=True)
     except (OSError, ValueError, RecursionError, text_format.ParseError):

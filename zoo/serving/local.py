@@ -42,8 +42,9 @@ class LocalTransport(Transport):
         """As `Transport.predict`."""
         import tensorflow as tf
 
+        arguments = self._arguments[signature]
         try:
-            tensors = {name: tf.constant(array) for name, array in arrays.items()}
+            tensors = {arguments[name]: tf.constant(array) for name, array in arrays.items()}
             results = self._signatures[signature](**tensors)
         except (tf.errors.OpError, ValueError, TypeError) as error:
             raise InputRefusedError(
@@ -67,13 +68,15 @@ class LocalTransport(Transport):
         def describe_tensors(specs):
             return {name: (spec.dtype.name, tuple(spec.shape)) for name, spec in specs.items()}
 
-        return {
-            name: (
-                describe_tensors(function.structured_input_signature[1]),
+        metadata = {}
+        for name, function in self._signatures.items():
+            specs = function.structured_input_signature[1]
+            inputs = {key: specs[argument] for key, argument in self._arguments[name].items()}
+            metadata[name] = (
+                describe_tensors(inputs),
                 describe_tensors(function.structured_outputs),
             )
-            for name, function in self._signatures.items()
-        }
+        return metadata
 
     def get_versions(self):
         """As `Transport.get_versions`."""
@@ -84,15 +87,37 @@ class LocalTransport(Transport):
         return self.path / EXTRA_FOLDER / name
 
     @functools.cached_property
+    def _arguments(self) -> dict[str, dict[str, str]]:
+        """The arguments of each signature's function by the names of the inputs.
+
+        They differ for columns whose names `tf.function` does not take: the tensor of an argument
+        is "<signature>_<argument>:0".
+        """
+        from tensorflow.core.protobuf import saved_model_pb2
+
+        content = (self.path / "saved_model.pb").read_bytes()
+        signatures = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0].signature_def
+        return {
+            name: {
+                key: info.name.removeprefix(f"{name}_").removesuffix(":0")
+                for key, info in signature.inputs.items()
+            }
+            for name, signature in signatures.items()
+        }
+
+    @functools.cached_property
     def _signatures(self):
         import tensorflow as tf
 
         tokenizer = self.find_extra(TOKENIZER)
-        if tokenizer.is_file() and read_json(tokenizer).get("kind") == "wordpiece":
+        settings = read_json(tokenizer) if tokenizer.is_file() else {}
+        if settings.get("kind") == "wordpiece" or settings.get("normalization"):
             import tensorflow_text  # noqa: F401, registers operations of the graph
         try:
             return tf.saved_model.load(str(self.path), tags=["serve"]).signatures
-        except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        # for damaged files TensorFlow raises exceptions of many types
+        except Exception as error:
             raise UserError(
-                f"{self.path}: this is not a SavedModel that TensorFlow can load: {one_line(error)}"
+                f"{self.path}: this is not a SavedModel that TensorFlow can load: "
+                f"{one_line(error)}: copy or export it again"
             ) from error

@@ -29,6 +29,8 @@ def predict_split_remotely(
     names = INPUTS_BY_KIND.get(spec.kind, [spec.kind])
 
     def name_inputs(x: np.ndarray) -> dict[str, Any]:
+        if x.dtype.names:  # records of a table
+            return {name: x[name] for name in x.dtype.names}
         columns = [x] if len(names) == 1 else list(x.T)
         return dict(zip(names, columns, strict=True))
 

@@ -5,6 +5,7 @@ BEST, LAST = "best.keras", "last.keras"  # the model after its best and after it
 METRICS, HISTORY, FLAGS_FILE = "metrics.json", "history.csv", "flags.txt"
 CARD = "card.md"
 TOKENIZER = "tokenizer.json"
+FINGERPRINT = "fingerprint.json"  # of the data, with the versions that train on it
 
 # in an export; of assets.extra, TF Serving reads only the warm-up requests
 EXTRA_FOLDER = "assets.extra"
@@ -13,6 +14,8 @@ CLASS_NAMES = "assets/labels.txt"
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 FORMAT_FILES = {"litert": "model.tflite", "litert_int8": "model_int8.tflite", "onnx": "model.onnx"}
 FORMATS = ("saved_model", *FORMAT_FILES)
+
+CONTRACT = "contract.json"  # in the folder of a model's versions
 
 # in the folder of exported models
 MODELS_CONFIG, VERSION_LABELS = "models.config", "labels.json"

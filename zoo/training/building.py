@@ -2,42 +2,42 @@
 
 import dataclasses
 import math
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from zoo.data.augmentation import check_augmentation
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, read_labels
 from zoo.distribution.strategy import uses_microbatches
 from zoo.errors import UserError
-from zoo.layers.outputs import HEAD
-from zoo.recipe import Recipe, parse_augmentation, parse_class_weights
+from zoo.layers.weights import set_layer_weights
+from zoo.recipe import BLENDING, Recipe, parse_augmentation, parse_class_weights
 from zoo.registry import Entry, find_entry, list_names
+from zoo.schema import suggest_closest
 from zoo.training.finetuning import (
-    LayerTransfer,
     Source,
     freeze_layers,
     learning_rate_multipliers,
-    load_matching_weights,
+    replace_preset,
 )
-from zoo.training.metrics import ExampleLoss, ExampleMetric
+from zoo.training.metrics import ExampleLoss, ExampleMetric, R2Score
+from zoo.training.model_checks import check_labels, check_model
 from zoo.training.optimizers import make_optimizer
+from zoo.training.transfer import LayerTransfer, load_matching_weights
 
 
 def check_recipe(recipe: Recipe, spec: Spec) -> None:
     """Checks that the recipe fits the data, before anything is built.
 
     Raises:
-        UserError: if the number of class weights is not that of the classes, or for augmentation
-            without images, and label smoothing or class weights without classes.
+        UserError: if the class weights are not of the classes, the monitored score is not of the
+            task, or for augmentation without images, and label smoothing or class weights without
+            classes.
     """
-    changes = parse_augmentation(recipe.augment)
-    if changes and spec.kind != "image":
-        raise UserError(
-            f"augment={recipe.augment!r}: the dataset has {spec.kind}, not images: omit --augment"
-        )
+    check_augmentation(recipe, spec)
     if spec.class_names is None:
         for setting in ("label_smoothing", "class_weights"):
             if getattr(recipe, setting):
@@ -45,19 +45,40 @@ def check_recipe(recipe: Recipe, spec: Spec) -> None:
                     f"{setting}={getattr(recipe, setting)}: the target is a number, there are no "
                     f"classes: omit --{setting}"
                 )
-    elif "mixup" in changes and recipe.class_weights:
-        raise UserError(
-            f"augment={recipe.augment!r}: mixup blends classes and cannot be combined with "
-            "class_weights: omit one of them"
-        )
     if spec.class_names is not None and recipe.class_weights not in ("", "balanced"):
-        weights = parse_class_weights(recipe.class_weights)
-        if len(weights) != spec.num_classes:
-            raise UserError(
-                f"class_weights={recipe.class_weights!r}: {len(weights)} numbers for "
-                f"{spec.num_classes} classes: expected one for each of "
-                f"{', '.join(spec.class_names)}"
-            )
+        order_class_weights(recipe.class_weights, spec.class_names)
+    scores = ("loss", "mae", "mse", "r2") if spec.class_names is None else ("loss", "accuracy")
+    if recipe.monitor not in (None, *scores):
+        task = "regression" if spec.class_names is None else "classification"
+        raise UserError(
+            f"monitor={recipe.monitor!r}: a {task} has no such score: expected one of "
+            f"{', '.join(scores)}"
+        )
+
+
+def order_class_weights(text: str, class_names: Sequence[str]) -> tuple[float, ...]:
+    """Returns class weights, by name or by position, in the order of the classes.
+
+    Classes that are not named have weight 1.
+
+    Raises:
+        UserError: if a name is not a class, or there is another number of weights than of classes.
+    """
+    weights = parse_class_weights(text)
+    if isinstance(weights, dict):
+        for name in weights:
+            if name not in class_names:
+                raise UserError(
+                    f"class_weights={text!r}: there is no class {name!r}."
+                    f"{suggest_closest(name, class_names)} Known: {', '.join(class_names)}"
+                )
+        return tuple(weights.get(name, 1.0) for name in class_names)
+    if len(weights) != len(class_names):
+        raise UserError(
+            f"class_weights={text!r}: {len(weights)} numbers for {len(class_names)} classes: "
+            f"expected one for each of {', '.join(class_names)}"
+        )
+    return weights
 
 
 def shrink_batch_size(recipe: Recipe, examples: int, named: set[str]) -> Recipe:
@@ -93,6 +114,8 @@ def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Mode
         )
     if spec.tokenizer and "vocabulary_size" in entry.arguments:
         hparams = {"vocabulary_size": len(spec.tokenizer.vocabulary), **hparams}
+    if spec.columns and "cardinalities" in entry.arguments:
+        hparams = {"cardinalities": spec.cardinalities, **hparams}
     return entry.builder(spec.shape, spec.num_classes, **hparams)
 
 
@@ -118,12 +141,16 @@ def prepare_model(
         The compiled model, and for each layer with weights whether they were copied.
 
     Raises:
-        UserError: if the hyperparameters don't fit the data, or no weights fit the model.
+        UserError: if the hyperparameters don't fit the data, no weights fit the model, a label is
+            not of the spec, or the builder of a plug-in breaks its contract.
     """
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(recipe.precision)
+    check_labels(data)
+    hparams = replace_preset(hparams, source) if source else hparams
     model = build_model(entry, data.spec, hparams)
-    transfers = load_matching_weights(model, source) if source else []
+    check_model(entry, model, data.spec)
+    transfers = load_matching_weights(model, source, data.spec) if source else []
     adapt_normalization(model, data, {item.name for item in transfers if not item.reason})
     compile_model(model, data, recipe, {item.name for item in transfers if item.reason})
     return model, transfers
@@ -132,20 +159,22 @@ def prepare_model(
 def adapt_normalization(model: keras.Model, data: Data, copied: Container[str] = ()) -> None:
     """Sets the statistics of the model's `Normalization` layers from the training split.
 
-    Layers in `copied` keep theirs; the statistics of the targets belong to the head.
+    Layers in `copied` keep theirs.
     """
-    for name, column, owner in (
-        ("normalization", 0, "normalization"),
-        ("denormalization", 1, HEAD),
-    ):
+    for name, column in (("normalization", 0), ("denormalization", 1)):
         layer = next((layer for layer in model.layers if layer.name == name), None)
-        if layer is None or owner in copied:
+        if layer is None or name in copied:
             continue
         if isinstance(data.train, Arrays):
-            layer.adapt((data.train.x, data.train.y)[column])
+            # NumPy adds up the rows one by one, for which float32 is too short
+            layer.adapt((data.train.x, data.train.y)[column].astype("float64"))
         else:
             values = data.train.read(None).map(lambda *pair, column=column: pair[column])
             layer.adapt(values.batch(1024))
+        if name == "normalization":
+            mean, variance, *rest = layer.get_weights()
+            # a constant column gets scale 1, so that another value of it later is not infinite
+            set_layer_weights(layer, [mean, np.where(variance == 0, 1, variance), *rest])
 
 
 def compile_model(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] = ()) -> None:
@@ -162,11 +191,9 @@ def compile_model(model: keras.Model, data: Data, recipe: Recipe, new: Container
         for weight in model.trainable_weights:
             if weight.name == "kernel":
                 weight.regularizer = keras.regularizers.L1L2(recipe.l1, recipe.l2)
-    loss, metrics = _choose_loss_and_metrics(data.spec, recipe)
-    loss_weights = None
-    if data.spec.class_names is None:
-        variance = float(model.get_layer("denormalization").variance.numpy().item())
-        loss_weights = {"logits": 1 / max(variance, 1e-12)}
+    mean, variance = _measure_targets(model, data)
+    loss, metrics = _choose_loss_and_metrics(data.spec, recipe, mean)
+    loss_weights = {"logits": 1 / variance} if data.spec.class_names is None else None
     in_microbatches = uses_microbatches(model.distribute_strategy, recipe)
     if in_microbatches:
         weights = compute_class_weights(data, recipe)
@@ -191,14 +218,28 @@ def compile_model(model: keras.Model, data: Data, recipe: Recipe, new: Container
     model.optimizer.build(model.trainable_variables)
 
 
+def _measure_targets(model: keras.Model, data: Data) -> tuple[float, float]:
+    """Returns the mean and the variance of the training targets; (0, 1) for classes.
+
+    The variance of a constant target is 1. A plug-in need not have a layer that knows them.
+    """
+    if data.spec.class_names is not None:
+        return 0.0, 1.0
+    layer = next((layer for layer in model.layers if layer.name == "denormalization"), None)
+    if layer is not None:
+        return layer.mean.numpy().item(), layer.variance.numpy().item() or 1.0
+    targets = read_labels(data.train).astype("float64")
+    return float(targets.mean()), float(targets.var()) or 1.0
+
+
 def _choose_loss_and_metrics(
-    spec: Spec, recipe: Recipe
+    spec: Spec, recipe: Recipe, mean: float
 ) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
     if spec.class_names is None:
         metrics = [
             keras.metrics.MeanAbsoluteError(name="mae"),
             keras.metrics.MeanSquaredError(name="mse"),
-            keras.metrics.R2Score(name="r2"),
+            R2Score(mean),
         ]
         return keras.losses.MeanSquaredError(), metrics
     if needs_one_hot(recipe):
@@ -221,7 +262,8 @@ def _make_example_metrics(model, loss, loss_weights, metrics: list, class_weight
 
 def needs_one_hot(recipe: Recipe) -> bool:
     """Returns whether the loss needs a probability for each class instead of a class."""
-    return bool(recipe.label_smoothing) or "mixup" in parse_augmentation(recipe.augment)
+    changes = parse_augmentation(recipe.augment)
+    return bool(recipe.label_smoothing or changes.keys() & BLENDING)
 
 
 def steps_per_epoch(data: Data, recipe: Recipe) -> int:
@@ -233,12 +275,14 @@ def compute_class_weights(data: Data, recipe: Recipe) -> np.ndarray | None:
     """Returns the weights of the classes, float32 (classes,), or None if the recipe has none.
 
     "balanced" weights are inversely proportional to the number of examples of each class, with
-    mean 1 over the training examples.
+    mean 1 over the training examples; a class without examples has weight 1.
     """
     if not recipe.class_weights:
         return None
+    class_names = data.spec.class_names or ()
     if recipe.class_weights != "balanced":
-        return np.array(parse_class_weights(recipe.class_weights), "float32")
+        return np.array(order_class_weights(recipe.class_weights, class_names), "float32")
     labels = read_labels(data.train)
-    counts = np.bincount(labels, minlength=data.spec.num_classes or 0)
-    return (len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype("float32")
+    counts = np.bincount(labels, minlength=len(class_names))
+    mean = len(labels) / np.count_nonzero(counts)
+    return np.where(counts, mean / np.maximum(counts, 1), 1.0).astype("float32")

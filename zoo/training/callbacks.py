@@ -87,8 +87,11 @@ class ProgressCallback(keras.callbacks.Callback):
 class BestModelCallback(keras.callbacks.Callback):
     """Saves the model of the best epoch as best.keras, and stops the training early.
 
+    Of two epochs with the same score, such as an accuracy of 100%, the one with the lower
+    validation loss is better.
+
     Args:
-        state: Where the training is; gets the best score.
+        state: Where the training is; gets the best score and its loss.
         score: Key of the validation score in the logs.
         mode: "max" or "min", the best value of the score.
         patience: Epochs without a better score after which training stops; 0 for no limit.
@@ -102,28 +105,35 @@ class BestModelCallback(keras.callbacks.Callback):
         super().__init__()
         self._state = state
         self._score = score
-        self._is_better = {"max": float.__gt__, "min": float.__lt__}[mode]
+        self._sign = {"max": -1, "min": 1}[mode]
         self._patience = patience
         self._path = run_dir / BEST
         self._chief = chief
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves the model if it is the best so far."""
-        score = float(logs[self._score])
-        if self._state.best is None or self._is_better(score, self._state.best):
-            self._state.best, self._state.waited = score, 0
+        state, score, loss = self._state, float(logs[self._score]), float(logs["val_loss"])
+        if self._is_best(score, loss):
+            state.best, state.best_loss, state.waited = score, loss, 0
             if self._chief:
                 with replace_file(self._path) as draft:
                     self.model.save(draft)
         else:
-            self._state.waited += 1
-            if self._patience and self._state.waited >= self._patience:
+            state.waited += 1
+            if self._patience and state.waited >= self._patience:
                 self.model.stop_training = True
 
     def on_train_end(self, logs=None):
         """Loads the weights of the best epoch, if the recipe stops early."""
         if self._patience and self._chief:
             self.model.load_weights(self._path)
+
+    def _is_best(self, score: float, loss: float) -> bool:
+        state = self._state
+        if state.best is None or score == state.best:
+            # checkpoints of earlier versions have no loss of the best epoch
+            return state.best is None or (state.best_loss is not None and loss < state.best_loss)
+        return self._sign * score < self._sign * state.best
 
 
 class CheckpointCallback(keras.callbacks.Callback):

@@ -33,6 +33,9 @@ class TrainingState:
         history: Logs of each epoch before it.
         best: The best validation score of the epochs before it.
         waited: Number of epochs since the best one.
+        best_loss: The validation loss of the best epoch.
+        planned: [number of epochs, first epoch trained under it] for each number of epochs that the
+            training was started or continued with; empty in checkpoints of earlier versions.
     """
 
     epoch: int = 0
@@ -43,6 +46,8 @@ class TrainingState:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best: float | None = None
     waited: int = 0
+    best_loss: float | None = None
+    planned: list[list[int]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,17 +6,18 @@ layer counts.
 
 import dataclasses
 import fnmatch
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from zoo.data.spec import Spec, Tokenizer, spec_from_model, spec_from_record
+from zoo.data.splits import Data
 from zoo.distribution.keras_patches import flatten_layers
 from zoo.errors import UserError
 from zoo.layers.outputs import HEAD
-from zoo.layers.weights import set_layer_weights, weighted_layers
+from zoo.layers.weights import weighted_layers
 from zoo.recipe import Recipe
 from zoo.registry import Entry
 
@@ -30,12 +31,14 @@ class Source:
         load: Loads the Keras model.
         record: Content of metrics.json, zoo.json or record.json; empty for a single .keras file.
         tokenizer: The tokenizer that was saved with it, or None.
+        file: The file of its weights.
     """
 
     path: Path
     load: Callable[[], keras.Model]
     record: dict[str, Any]
     tokenizer: Tokenizer | None
+    file: Path | None = None
 
     @property
     def model(self) -> keras.Model:
@@ -54,21 +57,6 @@ class Source:
         return spec_from_model(self.model, None)
 
 
-@dataclasses.dataclass(frozen=True)
-class LayerTransfer:
-    """Whether the weights of a layer were copied.
-
-    Attributes:
-        name: Name of the layer.
-        parameters: Number of its parameters.
-        reason: Why the weights are newly initialised; empty if they were copied.
-    """
-
-    name: str
-    parameters: int
-    reason: str
-
-
 def inherit_settings(
     source: Source, entry: Entry, hparams: dict[str, Any]
 ) -> tuple[dict[str, Any], Tokenizer | None]:
@@ -84,8 +72,14 @@ def inherit_settings(
         source's tokenizer.
 
     Raises:
-        UserError: if the source's hyperparameters or tokenizer don't fit the model.
+        UserError: if the source's hyperparameters or tokenizer don't fit the model, or the user
+            set a preset, which has weights of its own.
     """
+    if preset := hparams.get("preset"):
+        raise UserError(
+            f"weights={source.path} and preset={preset!r}: each has all weights of the model to "
+            "start from: omit one of them"
+        )
     inherited: dict[str, Any] = {}
     if source.record.get("model") == entry.name:
         inherited = source.record.get("hyperparameters", {})
@@ -104,43 +98,53 @@ def inherit_settings(
     return inherited | hparams, source.tokenizer
 
 
-def load_matching_weights(model: keras.Model, source: Source) -> list[LayerTransfer]:
-    """Copies the weights of every layer that has the same name and shapes in the source.
+def replace_preset(hparams: dict[str, Any], source: Source) -> dict[str, Any]:
+    """Returns the hyperparameters with the source's own file in place of its preset.
 
-    Args:
-        model: A model of the zoo; changed in place.
-        source: The trained model.
+    The file has the sizes and the weights of the preset, which may have been moved since.
+    """
+    if not hparams.get("preset") or source.file is None or source.file.suffix != ".keras":
+        return hparams
+    return hparams | {"preset": str(source.file)}
 
-    Returns:
-        What was copied, for each layer with weights in the order of the model.
+
+def check_source(source: Source, data: Data) -> None:
+    """Checks that a model can be trained further on the data, before it is built.
 
     Raises:
-        UserError: if no layer fits.
+        UserError: if the words of a text model are not known, or its columns are others than
+            those of the data.
     """
-    source_layers = {layer.name: layer for layer in weighted_layers(source.model)}
-    transfers = []
-    for layer in weighted_layers(model):
-        reason = _find_mismatch(layer, source_layers.get(layer.name))
-        if not reason:
-            set_layer_weights(layer, source_layers[layer.name].get_weights())
-        transfers.append(LayerTransfer(layer.name, layer.count_params(), reason))
-    if all(transfer.reason or not transfer.parameters for transfer in transfers):
+    if data.spec.is_text and source.tokenizer is None and source.spec.is_text:
         raise UserError(
-            f"weights={source.path}: no weights fit {model.name}: they are of the layers "
-            f"{', '.join(source_layers) or 'none'}, but {model.name} has "
-            f"{', '.join(transfer.name for transfer in transfers)}: choose a run of the same model"
+            f"weights={source.path}: there is no tokenizer.json next to it, so the words of its "
+            "embeddings are not known: pass a run or an export instead"
         )
-    return transfers
+    if data.spec.kind != "features" or "spec" not in source.record:
+        return
+    names, others = source.spec.feature_names, data.spec.feature_names
+    if source.spec.kind == "features" and names != others:
+        raise UserError(
+            f"weights={source.path}: its columns are {shorten_names(names)}, but {data.name} has "
+            f"{shorten_names(others)}: choose data with the same columns in the same order, or "
+            "omit --weights"
+        )
 
 
-def format_transfers(transfers: list[LayerTransfer]) -> list[str]:
-    """Formats what was copied as a table, one layer per line."""
-    width = max(len(transfer.name) for transfer in transfers)
-    return [
-        f"  {transfer.name.ljust(width)}  {transfer.parameters:>12,}  "
-        + (f"new: {transfer.reason}" if transfer.reason else "copied")
-        for transfer in transfers
-    ]
+def describe_random_weights(recipe: Recipe, weights: str | None, hparams: dict[str, Any]) -> str:
+    """Returns a warning if layers are frozen that were never trained, or ""."""
+    if weights or hparams.get("preset") or not (recipe.lora_rank or recipe.trainable != "all"):
+        return ""
+    name = "lora_rank" if recipe.lora_rank else "trainable"
+    return (
+        f"{name}={getattr(recipe, name)}: no trained weights were chosen, so the frozen layers "
+        f"keep their random initial weights: pass --weights, or omit --{name}"
+    )
+
+
+def shorten_names(names: Sequence[str], most: int = 5) -> str:
+    """Lists the names, at most `most` of them."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if names[most:] else "")
 
 
 def freeze_layers(model: keras.Model, recipe: Recipe, new: Container[str] = ()) -> None:
@@ -204,21 +208,6 @@ def count_parameters(model: keras.Model) -> dict[str, int]:
     """
     trained = sum(weight.value.shape.num_elements() for weight in model.trainable_weights)
     return {"trainable_parameters": trained, "frozen_parameters": model.count_params() - trained}
-
-
-def _find_mismatch(layer: keras.layers.Layer, source_layer: keras.layers.Layer | None) -> str:
-    """Returns why the weights cannot be copied, or an empty string if they can."""
-    if source_layer is None:
-        return "no layer of this name in the source"
-    shapes = [tuple(weight.shape) for weight in layer.weights]
-    source_shapes = [tuple(weight.shape) for weight in source_layer.weights]
-    if len(shapes) != len(source_shapes):
-        return f"{len(shapes)} arrays, {len(source_shapes)} in the source"
-    for shape, source_shape in zip(shapes, source_shapes, strict=True):
-        if shape != source_shape:
-            sizes = ["x".join(map(str, each)) for each in (shape, source_shape)]
-            return f"{sizes[0]}, {sizes[1]} in the source"
-    return ""
 
 
 def _enable_lora(model: keras.Model, body: list[keras.layers.Layer], rank: int) -> None:

@@ -1,5 +1,7 @@
 """The training loop."""
 
+import dataclasses
+import itertools
 import statistics
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from zoo.storage.filenames import LAST
 from zoo.training.building import compute_class_weights, needs_one_hot, steps_per_epoch
 from zoo.training.callbacks import BestModelCallback, CheckpointCallback, ProgressCallback
 from zoo.training.checkpoints import Checkpoint, TrainingState
+from zoo.training.schedules import make_schedule
 from zoo.training.signals import defer_signals
 
 
@@ -50,12 +53,12 @@ def fit_model(
         Interrupted: after SIGINT or SIGTERM, with a new checkpoint.
     """
     state = start.state if start else TrainingState()
+    steps = plan_epochs(state, recipe, data)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     train, validation = _make_batches(model, data, recipe, seed, epoch)
     if start:
         _prepare_resume(model, train, state)
     callbacks = _make_callbacks(model, state, epoch, data, recipe, run_dir)
-    steps = steps_per_epoch(data, recipe) * recipe.accumulate_steps
     with defer_signals() as received_signal:
         checkpointing = CheckpointCallback(
             state, start, recipe, steps, run_dir, checkpoint_every, received_signal
@@ -131,9 +134,74 @@ def _make_batches(
     return train, validation
 
 
-def _choose_monitor(spec: Spec) -> tuple[str, str]:
+def plan_epochs(state: TrainingState, recipe: Recipe, data: Data) -> int:
+    """Records the number of epochs in the state of a training that starts or goes on.
+
+    If it was stopped early and the epochs are raised, the patience starts anew.
+
+    Args:
+        state: Where the training is; changed in place.
+        recipe: How to train, with the number of epochs.
+        data: The data.
+
+    Returns:
+        Steps of an epoch, in micro-batches.
+    """
+    steps = steps_per_epoch(data, recipe) * recipe.accumulate_steps
+    before = state.planned[-1][0] if state.planned else recipe.epochs
+    if recipe.epochs > before and 0 < recipe.early_stopping <= state.waited + 1:
+        # the validation of the last epoch is repeated, and does not count
+        state.waited = -1 if state.step == steps else 0
+    if not state.planned or recipe.epochs > before:
+        state.planned.append([recipe.epochs, state.epoch])
+    return steps
+
+
+def describe_raised_epochs(start: Checkpoint, recipe: Recipe, data: Data) -> list[str]:
+    """Describes how a run goes on, or went on before, with more epochs than it was to have.
+
+    The further steps follow the recipe's schedule over all epochs, as if they had been planned from
+    the start; the steps before are not repeated.
+
+    Args:
+        start: The checkpoint to resume from.
+        recipe: How to train, with the number of epochs.
+        data: The data, for the number of steps.
+
+    Returns:
+        A line for each time that the epochs were raised; the last is about this time if the
+        recipe has more epochs than the checkpoint.
+    """
+    plans = [*start.state.planned]
+    if plans and recipe.epochs > plans[-1][0]:
+        plans.append([recipe.epochs, start.state.epoch])
+    steps = steps_per_epoch(data, recipe)
+    return [
+        f"epochs raised from {before} to {after} in epoch {epoch + 1}: "
+        + _describe_schedule(recipe, before, after, min(epoch + 1, before) * steps, steps)
+        for (before, _), (after, epoch) in itertools.pairwise(plans)
+    ]
+
+
+def _describe_schedule(recipe: Recipe, before: int, after: int, step: int, steps: int) -> str:
+    """Returns the learning rates at a step of the schedule over `before` and `after` epochs."""
+    old, new = (
+        make_schedule(dataclasses.replace(recipe, epochs=epochs), steps * epochs)
+        for epochs in (before, after)
+    )
+    if not callable(old) or not callable(new):
+        return f"the learning rate stays {recipe.learning_rate:.3g}"
+    return (
+        f"the {recipe.schedule} schedule now spans {after} epochs, and its learning rate goes on "
+        f"at {float(new(step)):.3g} after {float(old(step)):.3g}; {after} epochs in one run end "
+        "with other weights"
+    )
+
+
+def _choose_monitor(spec: Spec, recipe: Recipe) -> tuple[str, str]:
     """Returns the validation score that selects the best epoch, and "max" or "min"."""
-    return ("val_loss", "min") if spec.class_names is None else ("val_accuracy", "max")
+    score = recipe.monitor or ("loss" if spec.class_names is None else "accuracy")
+    return f"val_{score}", "max" if score in ("accuracy", "r2") else "min"
 
 
 def _make_callbacks(
@@ -144,7 +212,7 @@ def _make_callbacks(
     recipe: Recipe,
     run_dir: Path,
 ) -> list[keras.callbacks.Callback]:
-    monitor, mode = _choose_monitor(data.spec)
+    monitor, mode = _choose_monitor(data.spec, recipe)
     chief = is_chief(model.distribute_strategy)
     # first, so that the other callbacks see the averaged weights
     averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if recipe.ema else []

@@ -1,8 +1,65 @@
-"""Metrics for micro-batches (`zoo.data.microbatches`), in which each example counts once."""
+"""Metrics that Keras does not have: R2 of targets far from zero, and metrics for micro-batches.
+
+In micro-batches (`zoo.data.microbatches`) each example counts once.
+"""
 
 from collections.abc import Callable
 
 import keras
+
+
+@keras.saving.register_keras_serializable("zoo")
+class R2Score(keras.metrics.Metric):
+    """The coefficient of determination of one output, as scikit-learn's `r2_score` computes it.
+
+    Keras' own metric adds up squares of the targets in float32, where the variance of targets far
+    from zero is lost: with targets of 1,000,000 +- 1 it is 1.0 whatever is predicted. Here the sums
+    are of distances from `offset`, in float64. For constant targets the score is 1.0 if all
+    predictions are exact, and otherwise 0.0.
+
+    Args:
+        offset: A number near the targets, such as their mean in the training split.
+        name: Name of the metric.
+        dtype: Dtype of the result.
+    """
+
+    def __init__(self, offset=0.0, name="r2", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.offset = float(offset)
+        self._count, self._sum, self._squares, self._residuals = (
+            self.add_variable((), initializer="zeros", dtype="float64", name=variable)
+            for variable in ("count", "sum", "squares", "residuals")
+        )
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds a batch; y_true and y_pred have the shape (batch, 1), sample_weight (batch,)."""
+        y_true, y_pred = (keras.ops.reshape(keras.ops.cast(y, "float64"), (-1,))
+                          for y in (y_true, y_pred))  # fmt: skip
+        weights = keras.ops.ones_like(y_true)
+        if sample_weight is not None:
+            weights *= keras.ops.reshape(keras.ops.cast(sample_weight, "float64"), (-1,))
+        distance = y_true - self.offset
+        for variable, terms in (
+            (self._count, weights),
+            (self._sum, weights * distance),
+            (self._squares, weights * distance * distance),
+            (self._residuals, weights * keras.ops.square(y_true - y_pred)),
+        ):
+            variable.assign_add(keras.ops.sum(terms))
+
+    def result(self):
+        """Returns the score; 0 before the first batch."""
+        count = keras.ops.maximum(self._count, 1.0)
+        total = keras.ops.maximum(self._squares - self._sum * self._sum / count, 0.0)
+        is_constant = total <= 1e-14 * self._squares
+        score = 1.0 - self._residuals / keras.ops.where(is_constant, 1.0, total)
+        is_exact = (self._residuals == 0.0) & (self._count > 0.0)
+        constant_score = keras.ops.cast(is_exact, "float64")
+        return keras.ops.cast(keras.ops.where(is_constant, constant_score, score), self.dtype)
+
+    def get_config(self):
+        """Returns the arguments of the constructor."""
+        return {"name": self.name, "dtype": self.dtype, "offset": self.offset}
 
 
 @keras.saving.register_keras_serializable("zoo")

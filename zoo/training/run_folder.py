@@ -5,7 +5,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
 from zoo.errors import UserError
@@ -36,6 +36,12 @@ def check_run_folder(directory: str | Path | None) -> None:
         )
 
 
+def lacks_flag(directory: str | Path, name: str) -> bool:
+    """Whether the folder has a run whose flags lack one, as those of earlier versions do."""
+    file = Path(os.path.expanduser(directory)) / FLAGS_FILE
+    return file.is_file() and f"\n--{name}=" not in file.read_text("utf-8", "replace")
+
+
 def choose_run_folder(default: Path, flags: str, free: Container[str]) -> Path:
     """Returns the default folder of a run: `default`, `default`-2, `default`-3, ...
 
@@ -48,7 +54,7 @@ def choose_run_folder(default: Path, flags: str, free: Container[str]) -> Path:
     """
     folder, number = default, 1
     while (folder / FLAGS_FILE).exists():
-        if not _compare_flags((folder / FLAGS_FILE).read_text(errors="replace"), flags, free):
+        if not _compare_flags((folder / FLAGS_FILE).read_text("utf-8", "replace"), flags, free):
             return folder
         number += 1
         folder = default.with_name(f"{default.name}-{number}")
@@ -57,7 +63,12 @@ def choose_run_folder(default: Path, flags: str, free: Container[str]) -> Path:
 
 @contextlib.contextmanager
 def open_run(
-    directory: str | Path, flags: str, *, free: Container[str], overwrite: bool
+    directory: str | Path,
+    flags: str,
+    *,
+    free: Container[str],
+    overwrite: bool,
+    check: Callable[[Path], None] = lambda directory: None,
 ) -> Iterator[Path]:
     """Context manager that locks the folder of a run for this process.
 
@@ -67,13 +78,15 @@ def open_run(
             existing run must have the same flags, or fewer epochs.
         free: Names of flags that may differ.
         overwrite: Whether to remove an existing run.
+        check: Raises a UserError if the run in the folder cannot go on. It is called before
+            anything in the folder is changed.
 
     Yields:
         The folder.
 
     Raises:
         UserError: if the folder cannot be used (see `check_run_folder`), another process trains in
-            it, or its run was started with other flags.
+            it, its run was started with other flags, or `check` raises one.
     """
     check_run_folder(directory)
     directory = Path(os.path.expanduser(directory))
@@ -86,13 +99,14 @@ def open_run(
                 elif path.name != _LOCK:
                     path.unlink()
         file = directory / FLAGS_FILE
-        before = file.read_text(errors="replace") if file.exists() else flags
+        before = file.read_text("utf-8", "replace") if file.exists() else flags
         if differences := _compare_flags(before, flags, free):
             raise UserError(
                 f"{directory}: its run was started with other flags ({'; '.join(differences)}): "
                 "use the same flags, choose another folder with --run_dir, or start over with "
                 "--overwrite"
             )
+        check(directory)
         for draft in directory.glob(f"{DRAFT_PREFIX}*"):  # left by a killed process
             draft.unlink(missing_ok=True)
         write_text(file, flags)
@@ -108,7 +122,16 @@ def read_flags(directory: Path) -> dict[str, str]:
     file = directory / FLAGS_FILE
     if not file.is_file():
         raise UserError(f"{directory}: not a run: expected a folder with {FLAGS_FILE}")
-    return _parse_flags(file.read_text(errors="replace"))
+    return _parse_flags(file.read_text("utf-8", "replace"))
+
+
+def append_comments(directory: Path, lines: Iterable[str]) -> None:
+    """Appends comments to the flags of a run, for what the flags alone do not repeat."""
+    file = directory / FLAGS_FILE
+    text = file.read_text("utf-8", "replace")
+    comments = "".join(f"# {line}\n" for line in lines)
+    if comments:
+        write_text(file, text + comments)
 
 
 def parse_checkpoint_interval(text: str) -> tuple[str, float]:

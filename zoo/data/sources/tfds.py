@@ -53,7 +53,7 @@ def load_tfds(name: str, config: DataConfig) -> LabelledSplits:
     expressions |= {
         s: s for s in ("validation", "test") if s in builder.info.splits and s not in train
     }
-    spec, decode = choose_features(builder, name, config.image_size, config.text, config.label)
+    spec, decode = choose_features(builder, name, config)
     splits, origins = {}, {}
     for split_name, expression in expressions.items():
         try:
@@ -66,7 +66,8 @@ def load_tfds(name: str, config: DataConfig) -> LabelledSplits:
         records = read_records(builder, expression)
         if not has_labels(records, decode, spec):
             continue
-        splits[split_name] = Stream(size, make_reader(records, decode, spec))
+        files = tuple(map(str, builder.info.splits[expression].filepaths))
+        splits[split_name] = Stream(size, make_reader(records, decode, spec), files=files)
         origins[split_name] = expression
     if "train" not in splits:
         raise UserError(f"{name}: the split {train!r} has no labels to train on")

@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from zoo.data.images import choose_image_size, resize_image
+from zoo.data.config import DataConfig
+from zoo.data.images import choose_image_size, fit_image
 from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.schema import suggest_closest
@@ -31,35 +32,29 @@ def read_records(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Datas
 
 
 def choose_features(
-    builder: tfds.core.DatasetBuilder,
-    name: str,
-    image_size: tuple[int, int] | None,
-    text: Sequence[str],
-    label: str | None,
+    builder: tfds.core.DatasetBuilder, name: str, config: DataConfig
 ) -> tuple[Spec, Callable]:
     """Returns the spec of a prepared dataset, and a function from a serialized example to (x, y).
 
     Args:
         builder: Builder of the dataset.
         name: Name of the dataset for error messages.
-        image_size: As in `DataConfig`.
-        text: As in `DataConfig`.
-        label: As in `DataConfig`.
+        config: Columns, and the size and colours of images, whose channels "auto" keeps.
 
     Raises:
         UserError: if a column does not exist or no model can read the data.
     """
     features = builder.info.features
-    columns, label = _choose_columns(builder, name, text, label)
+    columns, label = _choose_columns(builder, name, config.text, config.label)
     class_names, read_label = _read_target(builder, label, name)
     if len(columns) == 1 and isinstance(features[columns[0]], tfds.features.Image):
-        shape = _choose_image_shape(builder, columns[0], name, image_size)
-        spec = Spec("image", shape, class_names)
+        shape = _choose_image_shape(builder, columns[0], name, config)
+        spec = Spec("image", shape, class_names, resize=config.resize or "stretch")
 
         def read_input(example):
-            return resize_image(example[columns[0]], shape)
-    elif image_size is not None:
-        raise UserError(f"image_size={image_size}: {name} has no images to resize")
+            return fit_image(example[columns[0]], shape, spec.resize)
+    elif setting := next(filter(vars(config).get, ("image_size", "resize", "color")), None):
+        raise UserError(f"{setting}={vars(config)[setting]}: {name} has no images to resize")
     elif all(isinstance(features[c], tfds.features.Text) for c in columns):
         spec = _make_text_spec(columns, class_names, name)
 
@@ -120,14 +115,14 @@ def _choose_columns(
 
 
 def _choose_image_shape(
-    builder: tfds.core.DatasetBuilder, column: str, name: str, image_size: tuple[int, int] | None
+    builder: tfds.core.DatasetBuilder, column: str, name: str, config: DataConfig
 ) -> tuple[int, int, int]:
     """Returns the image shape, with the given size, the fixed size or the median of a sample."""
     features = builder.info.features
     feature = features[column]
     if feature.np_dtype != np.uint8:
         raise UserError(f"{name}: its images are {np.dtype(feature.np_dtype)}; expected uint8")
-    size = image_size or feature.shape[:2]
+    size = config.image_size or feature.shape[:2]
     if None in size:
         sizes = (
             read_records(builder, "train")
@@ -139,7 +134,8 @@ def _choose_image_shape(
             )
         )
         size = choose_image_size([tuple(shape[:2]) for shape in sizes.as_numpy_iterator()])
-    return (*size, feature.shape[-1] or 3)
+    channels = {"gray": 1, "rgb": 3}.get(config.color or "", feature.shape[-1] or 3)
+    return (*size, channels)
 
 
 def _name_features(

@@ -1,0 +1,40 @@
+"""What every command does around its own `main`."""
+
+import io
+import os
+import sys
+import types
+
+import pytest
+from absl import flags
+
+from zoo.commands.runner import run_command
+
+
+@pytest.fixture
+def command():
+    """A command that prints a name with accents."""
+    module = types.ModuleType("greet")
+    module.FLAGS, module.WORDS = flags.FlagValues(), ""
+    module.main = lambda: print("négatif позитив")
+    return module
+
+
+def test_a_terminal_of_ascii_shows_escapes(command, monkeypatch):
+    output = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    run_command(command, [])
+    assert output.buffer.getvalue().decode("ascii").startswith(r"n\xe9gatif \u043f")
+
+
+@pytest.mark.parametrize("backend", [None, "tensorflow", "torch"])
+def test_keras_runs_on_tensorflow(command, backend, monkeypatch, capsys):
+    if backend is None:
+        monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    else:
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+    run_command(command, [])
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+    warning = "warning: KERAS_BACKEND=torch is not used: the zoo runs on TensorFlow\n"
+    error = capsys.readouterr().err
+    assert error.endswith(warning) if backend == "torch" else error == ""

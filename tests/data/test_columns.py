@@ -1,0 +1,260 @@
+"""Columns of tables: their kinds, what is learned of them, and their encoding."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.data.cells import STRING, find_number_form, parse_numbers, strip_cells
+from zoo.data.column_encoding import (
+    encode_records,
+    make_column_encoder,
+    make_random_records,
+    make_records,
+    measure_spread,
+    parse_dates,
+    parse_number_strings,
+)
+from zoo.data.column_inference import format_columns, infer_columns
+from zoo.data.columns import DATE_FORMATS, MISSING, Column, columns_from_record
+from zoo.data.spec import Spec, spec_from_record
+from zoo.errors import UserError
+
+ROWS = 200
+CITIES = ["Oslo", "Rome", "Paris", "Bonn"]
+
+
+def frame(**columns):
+    return pd.DataFrame(columns).astype(str).astype(STRING)
+
+
+def repeat(*cells):
+    return [cells[i % len(cells)] for i in range(ROWS)]
+
+
+def infer(cells, name="x", kinds=None):
+    """The column, or None if it was dropped, and the notes."""
+    table = frame(**{name: cells, "other": ["p", "q"] * (len(cells) // 2)})
+    columns, notes = infer_columns(table, kinds)
+    return next((c for c in columns if c.name == name), None), notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (repeat("1", "2.5", "-3e2"), "number"),
+        (repeat("1", "", "NaN", "2"), "number"),
+        (repeat("1,234.50", "12", "1,000"), "number"),
+        (repeat("1,5", "-2,25"), "number"),
+        (repeat("1.234,5", "12"), "number"),
+        (repeat("2019", "2020", "2021"), "number"),
+        ([*repeat("1", "2")[:-4], "?", "?", "?", "?"], "number"),
+        (repeat("true", "false"), "category"),
+        (repeat(*CITIES), "category"),
+        (repeat("01234", "00512", "99999"), "category"),
+        (repeat("1-2", "3-4", "5"), "category"),
+        (repeat("2020-01-31", "2021-12-01"), "date"),
+        (repeat("31.01.2020 07:30", "1.2.2021 12:00:59"), "date"),
+        (repeat("2020-01-31T07:30:00Z", "2021-02-01T00:00:00.123+02:00"), "date"),
+        (repeat("31/01/2020", "01/02/2020"), "date"),
+        (repeat("a", "b", ""), "category"),
+    ],
+)
+def test_kinds(cells, kind):
+    column, _ = infer(cells)
+    assert column.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "reason"),
+    [
+        ("x", repeat("5"), "all its cells are '5'"),
+        ("x", repeat(""), "all its cells are empty"),
+        ("x", range(ROWS), "it numbers the rows"),
+        ("customer_id", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
+        ("x", [f"u{i}" for i in range(ROWS)], "almost each row has a value of its own"),
+        ("x", [f"this is the text number {i}" for i in range(ROWS)], "pass --text=x"),
+    ],
+)
+def test_columns_that_are_left_out(name, cells, reason):
+    column, notes = infer(cells, name)
+    assert column is None
+    assert len(notes) == 1 and notes[0].startswith(f"column {name!r} is left out: ")
+    assert reason in notes[0]
+
+
+def test_numbers_that_happen_to_differ_stay():
+    column, notes = infer(np.random.default_rng(0).permutation(5000)[:ROWS], "price")
+    assert column.kind == "number" and not notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "thousands", "numbers"),
+    [
+        (["1,234.5", "12", "1,000,000"], ".", ",", [1234.5, 12, 1e6]),
+        (["1,5", "-,25", "3"], ",", "", [1.5, -0.25, 3]),
+        (["1.234,5", "12", "1.000.000"], ",", ".", [1234.5, 12, 1e6]),
+        (["1.5", "+2", "1e3", ".5"], ".", "", [1.5, 2, 1000, 0.5]),
+        (["1.234", "2.345"], ".", "", [1.234, 2.345]),
+    ],
+)
+def test_forms_of_numbers(cells, decimal, thousands, numbers):
+    series = pd.Series(cells, dtype=STRING)
+    form = find_number_form(series)
+    assert form[:2] == (decimal, thousands) and form[2].all()
+    assert parse_numbers(series, decimal, thousands).tolist() == numbers
+
+
+def test_what_was_learned_is_told():
+    _, notes = infer([*repeat("1", "2")[:-2], "?", "?"])
+    assert notes == ("column 'x': '?' is no number and counts as missing (2 rows)",)
+    _, notes = infer(repeat("1,5", "2,5"))
+    assert notes == ("column 'x': ',' is the decimal mark",)
+    _, notes = infer(repeat("31/01/2020", "01/02/2020"))
+    assert notes == ("column 'x': dates are read as %d/%m/%Y",)
+    _, notes = infer([*repeat("a", "b")[:-2], "c", "d"])
+    assert notes == ("column 'x': 2 rare values share one code (2 rows)",)
+
+
+def test_kinds_that_the_user_sets():
+    column, _ = infer(repeat("0150", "0151"), kinds={"x": "number"})
+    assert column.kind == "number"
+    column, _ = infer(repeat("1", "2"), kinds={"x": "category"})
+    assert column.values == ("1", "2")
+    column, notes = infer(repeat("1", "2"), kinds={"x": "drop"})
+    assert column is None and notes == ("column 'x' is left out: as --columns asks",)
+    for kinds, message in [
+        ({"y": "number"}, "columns=y:number: there is no such column. The columns are x, other"),
+        ({"x": "float"}, "columns=x:float: expected number, category, date or drop after"),
+        ({"x": "date"}, "columns=x:date: the cells are not dates of one form, such as 'a'"),
+        ({"x": "number"}, "columns=x:number: the column has no numbers"),
+        ({"x": "drop", "other": "drop"}, "no column is left to learn from"),
+    ]:
+        with pytest.raises(UserError) as error:
+            infer(repeat("a", "b"), kinds=kinds)
+        assert message in str(error.value)
+
+
+def test_the_spread_is_robust():
+    normal = np.random.default_rng(0).normal(5, 3, 100_000)
+    assert measure_spread(normal) == pytest.approx((5, 3), abs=0.05)
+    with_outliers = np.concatenate([normal, np.full(5_000, 1e12), [np.nan] * 9])
+    assert measure_spread(with_outliers) == pytest.approx((5.2, 3.3), abs=0.15)
+    mostly_zero = np.array([0.0] * 90 + [8.0] * 10)
+    assert measure_spread(mostly_zero) == (0, pytest.approx(mostly_zero.std()))
+    assert measure_spread(np.full(9, 1e9)) == (1e9, 1)
+    assert measure_spread(np.array([np.nan])) == (0, 1)
+
+
+def test_numbers_are_encoded_as_numpy_does_it():
+    values = np.array([1e9 + 0.5, 1e9 - 1, 1e9 + 100, np.nan])
+    column = Column("x", "number", 1e9, 2.0, has_missing=True)
+    records = make_records(frame(x=values), (column,))
+    features = encode_records(records, (column,))
+    expected = [0.25, -0.5, 4 + np.log(50 - 4 + 1), 0]
+    np.testing.assert_allclose(features, np.c_[expected, [0, 0, 0, 1]], rtol=1e-6)
+
+
+def test_categories_and_their_missing_rare_and_unseen_values():
+    cells = [*["a"] * 60, *["b"] * 50, *[""] * 40, *[f"rare {i}" for i in range(20)]]
+    column, _ = infer(cells)
+    assert column.values == ("a", "b", "") and column.has_rare and column.cardinality == 5
+    records = make_records(frame(x=[" a ", "b", "NA", "rare 3", "unseen"]), (column,))
+    assert encode_records(records, (column,))[:, 0].tolist() == [1, 2, 3, 4, 4]
+    column, _ = infer(repeat("a", "b"))
+    records = make_records(frame(x=["a", "", "unseen"]), (column,))
+    assert column.cardinality == 3
+    assert encode_records(records, (column,))[:, 0].tolist() == [1, 0, 0]
+
+
+def test_many_values_share_a_code_when_they_are_rare():
+    cells = [f"v{i % 3000}" for i in range(9000)]
+    columns, notes = infer_columns(frame(x=cells, other=["p", "q"] * 4500))
+    assert len(columns[0].values) == 1000 and columns[0].has_rare
+    assert "2000 rare values share one code (6000 rows)" in notes[0]
+
+
+@pytest.mark.parametrize("date_format", DATE_FORMATS)
+@pytest.mark.parametrize("time", ["", " %H:%M", "T%H:%M:%S"])
+def test_dates_are_parsed_as_pandas_does_it(date_format, time):
+    random = np.random.default_rng(0)
+    stamps = pd.to_datetime(random.integers(-5e9, 5e9, 300), unit="s")
+    texts = stamps.strftime(date_format + time)
+    expected = pd.to_datetime(texts, format=date_format + time)
+    days, month = parse_dates(tf.constant(texts.to_numpy(object)), date_format)
+    seconds = (expected - pd.Timestamp(0)).total_seconds()
+    np.testing.assert_allclose(days, seconds / 86_400, atol=1e-8)
+    np.testing.assert_array_equal(month, expected.month - 1)
+    wrong = tf.constant(["", "x", "2020-13-41", "20200101"])
+    assert np.isnan(parse_dates(wrong, date_format)[0]).all()
+
+
+def test_parts_of_dates():
+    column = Column("x", "date", 19_000.0, 10.0, date_format="%Y-%m-%d", has_time=True)
+    cells = ["2026-11-29 18:00", ""]  # a Sunday
+    features = encode_records(make_records(frame(x=cells), (column,)), (column,))
+    days = (pd.Timestamp(cells[0]) - pd.Timestamp(0)).total_seconds() / 86_400
+    cycles = 2 * np.pi * np.array([10 / 12, 6 / 7, 18 / 24])
+    waves = np.stack([np.sin(cycles), np.cos(cycles)], axis=1).ravel()
+    elapsed = 4 + np.log((days - 19_000) / 10 - 4 + 1)
+    np.testing.assert_allclose(features[0], [elapsed, *waves], atol=1e-5)
+    assert features[1].tolist() == [0] * 7
+    assert column.cardinalities == (0,) * 7
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(st.floats(), st.integers(), st.text(max_size=5)), min_size=1))
+def test_a_graph_parses_numbers_as_training_does(values):
+    texts = [str(value).encode("utf-8", "ignore").decode() for value in values]
+    cells = pd.Series(texts, dtype=STRING)
+    stripped = [text.strip(" \t\n\r") for text in texts]
+    graph = parse_number_strings(tf.constant(stripped)).numpy()
+    np.testing.assert_array_equal(graph, parse_numbers(pd.Series(stripped, dtype=STRING)))
+    assert len(strip_cells(cells)) == len(texts)
+
+
+def test_missing_marks_are_the_same_everywhere():
+    cells = [*MISSING, "", "  ", " NA "]
+    assert strip_cells(pd.Series(cells, dtype=STRING)).isna().all()
+    column = Column("x", "category", values=("",))
+    encode, _ = make_column_encoder((column,))
+    assert (encode({"x": tf.constant(cells)}).numpy() == 1).all()
+
+
+def test_columns_survive_a_record():
+    table = frame(
+        n=repeat("1", "", "2,5"),
+        c=repeat(*CITIES),
+        d=repeat("1.2.2020", "3.4.2021 12:00"),
+        q=[*repeat("1", "2")[:-1], "?"],
+    )
+    columns, _ = infer_columns(table)
+    spec = Spec("features", (14,), ("no", "yes"), tuple("ncdq"), columns=columns)
+    record = json.loads(json.dumps({"spec": dataclasses.asdict(spec)}))
+    assert spec_from_record(record, "file").columns == columns
+    assert [*map(len, (c.cardinalities for c in columns))] == [2, 1, 7, 2]
+    for wrong in ("x", ["x"], [{"name": "x"}]):
+        with pytest.raises(UserError, match="columns"):
+            columns_from_record(wrong)
+    records = make_random_records(columns, 50, np.random.default_rng(0))
+    assert np.isfinite(encode_records(records, columns)).all()
+
+
+def test_the_columns_are_shown():
+    columns, _ = infer_columns(
+        frame(
+            age=repeat("1", "", "3", "2"),
+            city=repeat(*CITIES, "Lima"),
+            day=repeat("2020-01-01", "2020-01-03"),
+        )
+    )
+    assert format_columns(columns).splitlines() == [
+        "  age   number    median 2, spread 1.483, some missing",
+        "  city  category  5 values: Bonn, Lima, Oslo, Paris, ...",
+        "  day   date      median 2020-01-02, written as %Y-%m-%d",
+    ]

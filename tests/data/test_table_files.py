@@ -1,0 +1,183 @@
+"""Files of tables, as spreadsheets, databases and other programs write them."""
+
+import gzip
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.data.sources import csv_files, table_files
+from zoo.data.sources.table_files import read_table
+from zoo.errors import UserError
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_content(content, kind="csv", **options):
+        file = tmp_path / f"t.{kind}"
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return read_table(kind, file, **options)
+
+    return read_content
+
+
+def columns(table):
+    return table.frame.to_dict("list")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a,b\n1,2\n3,4\n", {"a": ["1", "3"], "b": ["2", "4"]}),
+        ("a;b\n1,5;2\n3,5;4\n", {"a": ["1,5", "3,5"], "b": ["2", "4"]}),
+        ("a;b\n1,5;2,5\n3,5;4,5\n", {"a": ["1,5", "3,5"], "b": ["2,5", "4,5"]}),
+        ("a\tb\n1\t2\n", {"a": ["1"], "b": ["2"]}),
+        ("a|b\n1|2\n", {"a": ["1"], "b": ["2"]}),
+        ("text\none, two\nthree\n", None),  # a comma too many
+        ("text\none two\nthree\n", {"text": ["one two", "three"]}),
+        ("\ufeffa,b\r\n1,2\r\n", {"a": ["1"], "b": ["2"]}),
+        ("a,b\r1,2\r3,4\r", {"a": ["1", "3"], "b": ["2", "4"]}),
+        ("\n\na,b\n\n1,2\n\n", {"a": ["1"], "b": ["2"]}),
+        ("a,b,\n1,2,\n3,4,\n", {"a": ["1", "3"], "b": ["2", "4"]}),
+        ("a,b\n1,2,\n3,4,\n", {"a": ["1", "3"], "b": ["2", "4"]}),
+        ("a,b\nr1,1,2\nr2,3,4\n", {"unnamed_1": ["r1", "r2"], "a": ["1", "3"], "b": ["2", "4"]}),
+        (",a\n0,x\n", {"unnamed_1": ["0"], "a": ["x"]}),
+        ("a,a,a\n1,2,3\n", {"a": ["1"], "a.1": ["2"], "a.2": ["3"]}),
+        ('"a, b", c\n1, "x, y"\n', {"a, b": ["1"], "c": ["x, y"]}),
+        ('a,b\n"x\ny","say ""hi"""\n', {"a": ["x\ny"], "b": ['say "hi"']}),
+        ('a,b\n5" disk,2\n', {"a": ['5" disk'], "b": ["2"]}),
+        ("a,b\n,NA\n", {"a": [""], "b": ["NA"]}),
+        ("Größe,\u540d\n1,\u4e00\n", {"Größe": ["1"], "\u540d": ["\u4e00"]}),
+    ],
+)
+def test_csv(content, expected, read):
+    if expected is None:
+        with pytest.raises(UserError, match="line 2: 2 fields, but the first line names 1 columns"):
+            read(content)
+        return
+    assert columns(read(content)) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        ("a;b\n1;2\n", "the fields are separated by semicolons"),
+        (",a\n0,x\n", "column 1 has no name and is called unnamed_1"),
+        ("a,a\n1,2\n", "there are several columns 'a'; number 2 is 'a.1'"),
+        ("a,b\n1,caf\u00e9\n2,na\u00efve\n".encode("cp1252"), "(line 2): it was read as cp125"),
+    ],
+)
+def test_what_was_decided_is_told(content, note, read):
+    notes = read(content).notes
+    assert len(notes) == 1 and note in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "the file is empty; expected a line of column names"),
+        ("a,b\n", "no rows; expected at least one below the column names"),
+        ("a,b\n1,2\n3\n", "line 3: 1 fields, but the first line names 2 columns"),
+        ('a,b\n"x\ny",2\n1,2,3\n', "line 4: 3 fields"),
+        ('a,b\n1,2\n3,"x\n\n', "lines 3 to 4: a quote is not closed before the end of the file"),
+        (b"a,b\n1,\0\n", "line 2: a NUL byte"),
+        (b"\x1f\x8babc", "not a whole gzip file"),
+        (b"\xff\xfea\0b", "not valid UTF-16"),
+    ],
+)
+def test_what_cannot_be_read_is_named(content, message, read):
+    with pytest.raises(UserError) as error:
+        read(content)
+    assert message in str(error.value) and "t.csv" in str(error.value)
+
+
+def test_a_file_without_permission(tmp_path, monkeypatch):
+    file = tmp_path / "t.csv"
+    file.write_text("a\n1\n")
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(table_files.Path, "read_bytes", refuse)  # the tests may run as root
+    with pytest.raises(UserError, match=r"t\.csv: no permission to read this file: allow it"):
+        read_table("csv", file)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "gzip"])
+def test_encodings(encoding, read):
+    text = "a,b\n\u00e9,\u540d\n"
+    content = gzip.compress(text.encode()) if encoding == "gzip" else text.encode(encoding)
+    assert columns(read(content)) == {"a": ["\u00e9"], "b": ["\u540d"]}
+
+
+def test_a_field_longer_than_a_block(read, monkeypatch):
+    monkeypatch.setattr(csv_files, "_BLOCK_SIZE", 1000)
+    long = "x" * 200_000
+    assert columns(read(f"a,b\n{long},1\n2,3\n")) == {"a": [long, "2"], "b": ["1", "3"]}
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_separator_that_is_named(separator, read):
+    # commas are as frequent
+    table = read(f"a,x{separator}b\n1,5{separator}2\n", separator=separator)
+    assert columns(table) == {"a,x": ["1,5"], "b": ["2"]}
+
+
+def test_jsonl(read):
+    rows = [{"a": 1, "r": {"t": "x", "n": {"k": 2.5}}}, {"a": None, "r": {"t": "y"}, "b": [1]}]
+    frame = read("\n".join(map(json.dumps, rows)), "jsonl").frame
+    assert list(frame) == ["a", "r.t", "r.n.k", "b"]
+    assert frame["r.t"].tolist() == ["x", "y"]
+    assert frame["a"].tolist() == [1, None] and frame["b"].tolist() == [None, [1]]
+
+
+def test_parquet_and_its_nested_columns(tmp_path):
+    frame = pd.DataFrame(
+        {"n": [1.5, np.nan], "i": [1, 2], "s": ["x", None], "r": [{"t": "a"}, {"t": "b"}]}
+    )
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read_table("parquet", tmp_path / "t.parquet")
+    assert list(table.frame) == ["n", "i", "s", "r.t"]
+    assert table.frame.iloc[0].tolist() == ["1.5", "1", "x", "a"]
+    assert table.frame.isna().iloc[1].tolist() == [True, False, True, False]
+    assert table.find_line(1).endswith("t.parquet, row 2")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="not a readable Parquet file"):
+        read_table("parquet", tmp_path / "broken.parquet")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_lines_of_rows(kind, read):
+    csv, jsonl = 'a\n1\n\n"x\ny"\n3\n', '{"a": 1}\n\n{"a": "x"}\n\n\n{"a": 3}\n'
+    table = read(csv if kind == "csv" else jsonl, kind)
+    lines = [place.split("line ")[1] for place in table.iterate_places()]
+    assert lines == (["2", "5", "6"] if kind == "csv" else ["1", "3", "6"])
+
+
+cells = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs", "Cc"]),
+    max_size=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=12),
+    separator=st.sampled_from(",;\t|"),
+    newline=st.sampled_from(["\n", "\r\n"]),
+)
+def test_what_pandas_writes_is_read_as_pandas_reads_it(rows, separator, newline, tmp_path_factory):
+    file = tmp_path_factory.mktemp("csv") / "t.csv"
+    frame = pd.DataFrame(rows, columns=["first", "b c", "\u540d"])
+    frame.to_csv(file, sep=separator, index=False, lineterminator=newline)
+    options = {"sep": separator, "dtype": str, "na_filter": False, "skipinitialspace": True}
+    expected = pd.read_csv(io.BytesIO(file.read_bytes()), **options)
+    if expected.empty:
+        return
+    table = read_table("csv", file, separator)
+    # pandas leaves out rows of which nothing but a blank is left
+    assert [*map(list, table.frame.to_numpy())] == [*map(list, expected.to_numpy())]

@@ -1,0 +1,64 @@
+"""Cells of tables as strings and numbers, without TensorFlow."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zoo.data.columns import MISSING
+
+STRING = pd.ArrowDtype(pa.string())
+NUMBER_PATTERN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+
+# decimal mark, thousands separator, and what cells look like in numbers with them
+_NUMBER_FORMS = (
+    (".", ",", r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?"),
+    (",", "", r"[+-]?\d*(,\d+)?([eE][+-]?\d+)?"),
+    (",", ".", r"[+-]?\d{1,3}(\.\d{3})*(,\d+)?"),
+)
+
+
+def strip_cells(cells: pd.Series) -> pd.Series:
+    """Returns the cells as strings without blanks around them, null where they are missing."""
+    if cells.dtype != STRING:
+        cells = cells.map(str, na_action="ignore").astype(STRING)
+    stripped = cells.str.strip()
+    return stripped.mask(stripped.isin(["", *MISSING]))
+
+
+def parse_numbers(cells: pd.Series, decimal: str = ".", thousands: str = "") -> np.ndarray:
+    """Parses stripped cells as float64 numbers, NaN where they are missing or no numbers."""
+    strings = pa.array(cells, pa.string())
+    if thousands:
+        strings = pc.replace_substring(strings, thousands, "")
+    if decimal != ".":
+        strings = pc.replace_substring(strings, decimal, ".")
+    strings = pc.replace_substring_regex(strings, r"^\+", "")  # as in the labels +1 and -1
+    try:
+        numbers = pc.cast(strings, pa.float64())
+    except pa.ArrowInvalid:
+        is_number = pc.match_substring_regex(strings, f"^{NUMBER_PATTERN}$")
+        numbers = pc.cast(pc.if_else(is_number, strings, None), pa.float64())
+    values = numbers.to_numpy(zero_copy_only=False)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
+    """Returns the decimal mark and thousands separator that fit most cells, and which cells fit.
+
+    Args:
+        cells: Stripped cells, null where they are missing.
+
+    Returns:
+        The decimal mark, the thousands separator, and a boolean series for the cells that are not
+        missing.
+    """
+    present = cells.dropna()
+    best = (".", "", pd.Series(np.isfinite(parse_numbers(present)), present.index))
+    if best[2].all():
+        return best
+    for decimal, thousands, pattern in _NUMBER_FORMS:
+        fits = present.str.fullmatch(pattern).astype(bool)
+        if fits.sum() > best[2].sum():
+            best = (decimal, thousands, fits)
+    return best

@@ -1,0 +1,104 @@
+"""`Column`: how one column of a table becomes numbers, as the training split has taught it."""
+
+import dataclasses
+from typing import Any, Literal
+
+from zoo.errors import UserError
+from zoo.schema import check_value
+
+KINDS = ("number", "category", "date")
+DROP = "drop"  # what --columns takes beside the kinds
+
+# how a missing value is written, apart from an empty cell; blanks around it do not count
+MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "NULL", "null", "None", "none")
+
+# forms of dates that are recognised, as strptime writes them; a time of the day may follow
+DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of a table, and what was learned about it from the training split.
+
+    Attributes:
+        name: Name of the column.
+        kind: "number", "category" or "date".
+        center: Median of a number, or of a date's days since 1970-01-01.
+        scale: Spread of a number, or of a date's days; see `zoo.data.column_encoding`.
+        has_missing: Whether a number or date was missing in the training split. An indicator then
+            tells the model so; a missing category is the category "".
+        values: Known values of a category, the most frequent first.
+        has_rare: Whether there were rarer values, which share one code with unseen values.
+        decimal: Decimal mark of a number in files, "." or ",".
+        thousands: Thousands separator of a number in files, or "".
+        missing_marks: What else stood for a missing number in the training split, such as "?".
+        date_format: Form of a date: one of `DATE_FORMATS`.
+        has_time: Whether a date has a time of the day.
+    """
+
+    name: str
+    kind: str
+    center: float = 0.0
+    scale: float = 1.0
+    has_missing: bool = False
+    values: tuple[str, ...] = ()
+    has_rare: bool = False
+    decimal: str = "."
+    thousands: str = ""
+    missing_marks: tuple[str, ...] = ()
+    date_format: str = ""
+    has_time: bool = False
+
+    @property
+    def cardinality(self) -> int:
+        """Number of codes of a category, with code 0 for unseen values; 0 for other kinds."""
+        return 1 + len(self.values) + self.has_rare if self.kind == "category" else 0
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """The cardinality of each feature that the column becomes; 0 for a number.
+
+        A number becomes itself, a category its code, and a date its days and the sine and cosine
+        of its month, its weekday and its time of the day. An indicator follows if values of a
+        number or date were missing.
+        """
+        if self.kind == "category":
+            return (self.cardinality,)
+        numbers = 1 if self.kind == "number" else 7 if self.has_time else 5
+        return (0,) * (numbers + self.has_missing)
+
+
+_FIELDS: dict[str, Any] = {
+    "name": str,
+    "kind": Literal["number", "category", "date"],
+    "center": float,
+    "scale": float,
+    "has_missing": bool,
+    "values": tuple[str, ...] | None,
+    "has_rare": bool,
+    "decimal": Literal[".", ","],
+    "thousands": str,
+    "missing_marks": tuple[str, ...] | None,
+    "date_format": str,
+    "has_time": bool,
+}
+
+
+def columns_from_record(records: Any) -> tuple[Column, ...]:
+    """Returns the columns in the content of metrics.json or of an export's zoo.json.
+
+    Raises:
+        UserError: if the records are invalid.
+    """
+    if not isinstance(records, list):
+        raise UserError(f"columns: expected a list, got {str(records)[:40]}")
+    columns = []
+    for record in records:
+        if not isinstance(record, dict) or record.keys() != _FIELDS.keys():
+            raise UserError(f"columns: {str(record)[:40]} does not describe a column")
+        # a tuple has at least one item for `check_value`
+        empty = {name: () for name in ("values", "missing_marks") if not record[name]}
+        record = record | dict.fromkeys(empty)
+        checked = {name: check_value(name, record[name], kind) for name, kind in _FIELDS.items()}
+        columns.append(Column(**checked | empty))
+    return tuple(columns)

@@ -1,0 +1,132 @@
+"""Targets of tables: whether a column makes a classification or a regression, and its classes."""
+
+import collections
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+from zoo.data.cells import find_number_form, parse_numbers, strip_cells
+from zoo.data.columns import MISSING
+from zoo.data.sources.table_files import Table
+from zoo.errors import UserError
+from zoo.schema import is_line
+
+# whole numbers with at most so many different values are classes, without and with decimal points
+_MAX_WHOLE, _MAX_DECIMAL = 20, 10
+_MAX_COUNTED = 50  # of classes that are counted from 0 or 1, unless each has 5 rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What a column of labels holds.
+
+    Attributes:
+        class_names: Class names in order; None for a regression.
+        decimal: Decimal mark of the numbers of a regression.
+        thousands: Their thousands separator.
+    """
+
+    class_names: tuple[str, ...] | None
+    decimal: str = "."
+    thousands: str = ""
+
+
+def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Target:
+    """Returns what the labels of the training file are.
+
+    Texts are classes. Numbers make a regression, unless they are a few whole numbers.
+
+    Args:
+        cells: The labels from `clean_labels`, without missing ones.
+        table: The table of the cells, for error messages.
+        task: "classification" or "regression"; None to decide by the labels.
+
+    Raises:
+        UserError: if there is only one class, a class name has line breaks, or a label of a
+            regression is no number.
+    """
+    decimal, thousands, is_number = find_number_form(cells)
+    if task == "regression" or (task is None and _is_regression(cells, is_number, decimal)):
+        if not is_number.all():
+            _reject(cells, ~is_number, table, "a regression needs numbers")
+        return Target(None, decimal, thousands)
+    is_invalid = ~cells.map(is_line).astype(bool)
+    if is_invalid.any():
+        _reject(cells, is_invalid, table, "expected a class name without line breaks")
+    names = _canonical_names(cells)
+    is_whole = names.str.fullmatch(r"-?(0|[1-9]\d*)").all()
+    class_names = tuple(sorted(names.unique(), key=int if is_whole else None))
+    if len(class_names) < 2:
+        raise UserError(
+            f"{table.path}: column {cells.name!r} holds only {class_names[0]!r}; expected at least "
+            "2 classes"
+        )
+    return Target(class_names)
+
+
+def _reject(cells: pd.Series, is_invalid: pd.Series, table: Table, expected: str) -> None:
+    """Raises a UserError about the first invalid cell."""
+    row = int(cells.index[is_invalid.to_numpy(bool)][0])
+    raise UserError(
+        f"{table.find_line(row)}: column {cells.name!r} holds {cells[row][:40]!r} "
+        f"({is_invalid.sum()} such rows); {expected}: correct these rows"
+    )
+
+
+def clean_labels(cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
+    """Returns labels without blanks around them, null where they are missing, and notes on them."""
+    labels, notes, name = strip_cells(cells), [], cells.name
+    raw = cells.map(str, na_action="ignore")
+    trimmed = int((raw.str.strip() != raw).sum())
+    if trimmed:
+        notes.append(f"column {name!r}: blanks around {trimmed:,} labels were removed")
+    missing = raw[labels.isna()].dropna().str.strip().unique()
+    if labels.isna().any():
+        written = ", ".join(repr(text) for text in missing if text in MISSING)
+        notes.append(
+            f"column {name!r}: {labels.isna().sum():,} rows without a label"
+            + (f" ({written})" if written else "")
+            + " are left out"
+        )
+    by_lowercase = collections.defaultdict(list)
+    for label in sorted(labels.dropna().unique()):
+        by_lowercase[label.lower()].append(label)
+    for variants in by_lowercase.values():
+        if len(variants) > 1:
+            shown = " and ".join(map(repr, variants))
+            notes.append(f"column {name!r}: {shown} differ only in case and are different classes")
+    return labels, tuple(notes[:5])
+
+
+def encode_target(labels: pd.Series, target: Target) -> np.ndarray:
+    """Returns class indices, int64 (n,), -1 for other classes; or float32 numbers (n, 1), NaN."""
+    if target.class_names is None:
+        return parse_numbers(labels, target.decimal, target.thousands)[:, None].astype("float32")
+    codes = pd.Index(target.class_names).get_indexer(labels)
+    # labels that are written in another way, as 1.0 and +1 are for 1
+    other = codes < 0
+    codes[other] = pd.Index(target.class_names).get_indexer(_canonical_names(labels)[other])
+    return codes.astype("int64")
+
+
+def _is_regression(cells: pd.Series, is_number: pd.Series, decimal: str) -> bool:
+    if not is_number.all() or cells.str.match(r"[+-]?0\d").any():
+        return False
+    numbers = parse_numbers(cells, decimal)
+    if np.isnan(numbers).any() or (numbers % 1).any():
+        return True
+    distinct = np.unique(numbers)
+    if cells.str.contains(r"[.,eE]").any():
+        return len(distinct) > _MAX_DECIMAL
+    is_counted = distinct[0] in (0, 1) and np.all(np.diff(distinct) == 1)
+    limit = max(_MAX_COUNTED, len(cells) // 5) if is_counted else _MAX_WHOLE
+    return len(distinct) > limit
+
+
+def _canonical_names(cells: pd.Series) -> pd.Series:
+    """Returns "1" for whole numbers written as "1.0" or "+1", if all labels are whole numbers."""
+    pattern = r"[+-]?(?:0|[1-9]\d*)(?:\.0*)?"
+    if not cells.str.fullmatch(pattern).all():
+        return cells
+    return cells.str.replace(r"\.0*$", "", regex=True).str.replace(r"^\+", "", regex=True)

@@ -1,0 +1,76 @@
+"""What a user should know about the splits of a dataset."""
+
+import numpy as np
+import pandas as pd
+
+from zoo.data.column_inference import format_columns
+from zoo.data.spec import Spec
+from zoo.data.splits import Arrays, Data, Split, has_known_labels, read_labels
+from zoo.data.tokenizers import format_tokenizer
+
+_SHOWN_CLASSES = 10
+
+
+def describe_data(data: Data) -> list[str]:
+    """Returns lines for the headline of a run: the task, the classes, the columns or the tokens.
+
+    The labels of data that is streamed are not read for this.
+    """
+    lines = []
+    if has_known_labels(data.train):
+        lines.append(_describe_target(read_labels(data.train), data.spec.class_names))
+    if data.spec.columns:
+        lines.append(format_columns(data.spec.columns))
+    if data.spec.tokenizer:
+        lines.append(format_tokenizer(data.spec.tokenizer))
+    return lines
+
+
+def _describe_target(y: np.ndarray, class_names: tuple[str, ...] | None) -> str:
+    """Describes the task and the training targets in one line."""
+    if class_names is None:
+        return f"regression: {y.min():.6g} to {y.max():.6g}, mean {y.mean():.6g}"
+    counts = np.bincount(y, minlength=len(class_names))
+    shown = ", ".join(
+        f"{name} ({count:,})"
+        for name, count in zip(class_names, counts[:_SHOWN_CLASSES], strict=False)
+    )
+    more = ", ..." if len(class_names) > _SHOWN_CLASSES else ""
+    return f"classification: {len(class_names)} classes: {shown}{more}"
+
+
+def describe_missing_classes(splits: dict[str, Split], spec: Spec) -> list[str]:
+    """Returns notes on classes without an example in a split, where that is known."""
+    notes = []
+    for name, split in splits.items():
+        if name != "train" and spec.class_names and has_known_labels(split):
+            counts = np.bincount(read_labels(split), minlength=len(spec.class_names))
+            missing = [repr(spec.class_names[i]) for i in np.flatnonzero(counts == 0)]
+            if missing:
+                shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+                notes.append(f"the {name} split has no example of {shown}")
+    return notes
+
+
+def describe_repeated_rows(splits: dict[str, Split]) -> list[str]:
+    """Returns notes on rows of tables whose inputs are in the training split too."""
+    arrays = {name: split for name, split in splits.items() if isinstance(split, Arrays)}
+    if len(arrays) < len(splits):
+        return []
+    hashes = {name: _hash_inputs(split.x) for name, split in arrays.items()}
+    notes = []
+    for name in ("validation", "test"):
+        if count := int(np.isin(hashes[name], hashes["train"]).sum()):
+            notes.append(
+                f"{count:,} of {len(hashes[name]):,} rows of the {name} split have the same inputs "
+                "as rows of the training split"
+            )
+    return notes
+
+
+def _hash_inputs(inputs: pd.DataFrame | np.ndarray) -> np.ndarray:
+    """Returns a hash of the inputs of each row, uint64 (n,)."""
+    frame = pd.DataFrame(inputs)
+    texts = [name for name, dtype in frame.dtypes.items() if dtype.kind == "O"]
+    frame = frame.astype(dict.fromkeys(texts, str))
+    return pd.util.hash_pandas_object(frame, index=False).to_numpy()

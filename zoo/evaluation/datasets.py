@@ -1,0 +1,108 @@
+"""The dataset that a trained model is scored on."""
+
+import dataclasses
+from typing import Any
+
+from zoo.data.config import DataConfig, adopt_image_settings
+from zoo.data.loading import complete_splits, merge_splits, read_source
+from zoo.data.memory import default_memory_budget, load_into_memory
+from zoo.data.spec import Spec, Tokenizer
+from zoo.data.splits import Data, Split
+from zoo.data.table_splits import encode_table, is_table, parse_plain_numbers
+from zoo.data.text_encoding import tokenize_splits
+
+ALL = "all"  # name of the split that has all labelled examples
+
+
+def adopt_data_settings(config: DataConfig, record: dict[str, Any], spec: Spec) -> DataConfig:
+    """Returns the config with what a trained model's data was read with, unless it says otherwise.
+
+    Args:
+        config: How the dataset is to be read.
+        record: Record of the model; may be empty.
+        spec: Spec of the model's data.
+    """
+    name = record.get("dataset")
+    config = dataclasses.replace(
+        config, name=config.name or (isinstance(name, str) and name) or None
+    )
+    is_same = config.name == name
+    if is_same and "data_settings" not in record:  # of a version before 0.2
+        config = dataclasses.replace(config, stratify=False)
+    config = config.adopt_settings(record.get("data_settings"), same_data=is_same)
+    if spec.kind == "image":
+        # a model without a record does not know the names of its classes
+        classes = spec.class_names if "spec" in record else None
+        return dataclasses.replace(
+            adopt_image_settings(config, spec), known_classes=classes or None
+        )
+    if "spec" not in record and not spec.columns:  # the names of its classes are not known
+        return config
+    return dataclasses.replace(
+        config,
+        task="regression" if spec.class_names is None else "classification",
+        known_classes=spec.class_names or None,
+        known_columns=spec.columns,
+    )
+
+
+def read_scored_split(config: DataConfig, split: str | None, own: bool) -> tuple[Data, str]:
+    """Reads a dataset and chooses the split that is scored.
+
+    Args:
+        config: How to read the dataset.
+        split: "train", "validation", "test" or "all"; None for the test split or, of data without
+            one that is not the model's own, for all.
+        own: Whether the model was trained on the dataset.
+
+    Returns:
+        The data, and the name of the split. If it is "all", the test split has all examples.
+    """
+    name, source = read_source(config)
+    has_test = own or len(source.splits) > 1
+    split = split or ("test" if has_test else ALL)
+    if split == ALL:
+        return merge_splits(name, source, config), split
+    return complete_splits(name, source, config), split
+
+
+def encode_split(
+    data: Data, split_name: str, spec: Spec, tokenizer: Tokenizer | None, memory_budget: int | None
+) -> tuple[Data, Split, Split]:
+    """Encodes a split as a trained model reads it.
+
+    Args:
+        data: Data from `read_scored_split`.
+        split_name: Name of the split to encode.
+        spec: Spec of the model's data.
+        tokenizer: The model's tokenizer.
+        memory_budget: As in `DataConfig`.
+
+    Returns:
+        The data with the spec of the encoded split and further notes; the encoded split; and the
+        split as clients send it, with texts and cells.
+    """
+    split = raw = select_split(data, split_name)
+    encoded_spec, notes = data.spec, data.notes
+    if spec.columns and is_table(raw):
+        encoded, records, encoded_spec, table_notes = encode_table(
+            {split_name: raw}, data.spec, spec.columns
+        )
+        split, raw, notes = encoded[split_name], records[split_name], (*notes, *table_notes)
+    elif is_table(raw):
+        # of a server, the names of the features are not known
+        names = spec.feature_names or data.spec.feature_names
+        split = parse_plain_numbers(raw, names)
+        encoded_spec = dataclasses.replace(data.spec, shape=(len(names),), feature_names=names)
+    elif tokenizer:
+        encoded, encoded_spec = tokenize_splits({"": raw}, data.spec, tokenizer)
+        split = encoded[""]
+    budget = default_memory_budget() if memory_budget is None else memory_budget
+    split = load_into_memory({split_name: split}, encoded_spec, budget)[split_name]
+    data = dataclasses.replace(data, spec=encoded_spec, notes=notes)
+    return data, split, raw if spec.columns or tokenizer else split
+
+
+def select_split(data: Data, split_name: str) -> Split:
+    """Returns a split of data from `read_scored_split`."""
+    return getattr(data, "test" if split_name == ALL else split_name)

@@ -1,0 +1,180 @@
+"""Checks of a built model and its labels before the training, and classes of plug-ins by name."""
+
+import inspect
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from zoo.data.spec import Spec
+from zoo.data.splits import Arrays, Data
+from zoo.distribution.keras_patches import flatten_layers
+from zoo.errors import UserError, one_line
+from zoo.registry import Entry, list_plugin_modules
+
+# what a plug-in may define for a model; Keras saves their names
+_CUSTOM_BASES = (
+    keras.layers.Layer,
+    keras.initializers.Initializer,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+)
+
+
+def check_labels(data: Data) -> None:
+    """Checks the labels of the splits that are in memory.
+
+    Raises:
+        UserError: if a class is not one of the spec's, or a target is not a finite number.
+    """
+    count = data.spec.num_classes
+    for part in ("train", "validation", "test"):
+        split = getattr(data, part)
+        if not isinstance(split, Arrays):
+            continue
+        labels = np.ravel(split.y)
+        fits = np.isfinite(labels) if count is None else (labels >= 0) & (labels < count)
+        if not fits.all():
+            row = int(np.argmin(fits))
+            known = "a finite number" if count is None else f"a class from 0 to {count - 1}"
+            raise UserError(
+                f"{data.name}: the label of row {row:,} of the {part} split is {labels[row]}: "
+                f"expected {known}: correct it, or omit the row"
+            )
+
+
+def describe_labels(data: Data) -> str:
+    """Returns a warning for classes without a training example or a constant target, or "".
+
+    Splits that are not in memory are not checked.
+    """
+    if not isinstance(data.train, Arrays):
+        return ""
+    labels, names = data.train.y, data.spec.class_names
+    if names is None:
+        is_constant = labels.min() == labels.max()
+        return f"{data.name}: all training targets are {labels.min():g}" if is_constant else ""
+    absent = [names[i] for i in np.flatnonzero(np.bincount(labels, minlength=len(names)) == 0)]
+    if not absent:
+        return ""
+    listed = ", ".join(absent[:10]) + (f" and {len(absent) - 10} more" if absent[10:] else "")
+    return f"{data.name}: no training example of {listed}: the model will not predict them"
+
+
+def check_model(entry: Entry, model: Any, spec: Spec) -> None:
+    """Checks that a builder returned a model that can be trained, exported and loaded again.
+
+    Args:
+        entry: The entry of the builder. The models of the zoo itself are not checked.
+        model: What the builder returned.
+        spec: Description of the data.
+
+    Raises:
+        UserError: if it is no model from {name of the input: tensor} to {"logits": float32}, has
+            a Lambda layer, or a layer that Keras cannot create from its config.
+    """
+    if entry.is_builtin:
+        return
+    problem = _find_contract_problem(model, spec)
+    if problem:
+        raise UserError(
+            f"{entry.name}: its builder returned {problem}: expected a keras.Model from "
+            f"{{{spec.input_name!r}: {spec.dtype} tensor}} to {{'logits': float32 tensor of shape "
+            f"(None, {spec.num_classes or 1})}}, as in docs/adding_a_model.md"
+        )
+    for layer in flatten_layers(model):
+        if isinstance(layer, keras.layers.Lambda):
+            raise UserError(
+                f"{entry.name}: the layer {layer.name!r} is a Lambda, whose code cannot be loaded "
+                "again: use operations of keras.ops, or a class of keras.layers.Layer, instead"
+            )
+    _check_config(entry, model)
+
+
+def _find_contract_problem(model: Any, spec: Spec) -> str:
+    """Returns what is wrong with the inputs or outputs of a model, or ""."""
+    if not isinstance(model, keras.Model):
+        return f"a {type(model).__name__}"
+    inputs, outputs = getattr(model, "input", None), getattr(model, "output", None)
+    if not isinstance(inputs, dict) or list(inputs) != [spec.input_name]:
+        return f"the inputs {_format_names(inputs)}"
+    if not isinstance(outputs, dict) or list(outputs) != ["logits"]:
+        return f"the outputs {_format_names(outputs)}"
+    tensor, logits = inputs[spec.input_name], outputs["logits"]
+    if keras.backend.standardize_dtype(tensor.dtype) != spec.dtype:
+        return f"an input of dtype {tensor.dtype}"
+    if tuple(logits.shape) != (None, spec.num_classes or 1):
+        return f"logits of shape {tuple(logits.shape)}"
+    if keras.backend.standardize_dtype(logits.dtype) != "float32":
+        return f"logits of dtype {logits.dtype}"
+    return ""
+
+
+def _format_names(tensors: Any) -> str:
+    """Formats the names of inputs or outputs; single tensors have none."""
+    return str(list(tensors)) if isinstance(tensors, dict) else "without names in a dict"
+
+
+def _check_config(entry: Entry, model: keras.Model) -> None:
+    """Checks that the model can be created from its config, as it is when a file is loaded."""
+    try:
+        config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+        keras.saving.deserialize_keras_object(
+            config, custom_objects=find_custom_objects(config), safe_mode=True
+        )
+    except Exception as error:  # of the plug-in's own code too
+        raise UserError(
+            f"{entry.name}: a saved model could not be loaded again: {explain_load_error(error)}: "
+            "give each layer of your own a get_config with the arguments of its constructor"
+        ) from error
+
+
+def explain_load_error(error: Exception) -> str:
+    """Returns why Keras cannot create a model, without the configs that it quotes, as one line."""
+    message = str(error)
+    # innermost last: "<class ...> could not be deserialized properly. ... config={...}. Exception
+    # encountered: ..."
+    message = message.rpartition("Exception encountered: ")[2]
+    message = message.partition("Full object config:")[0].partition("\n\nconfig=")[0]
+    return one_line(message).rstrip(". ")
+
+
+def find_custom_objects(config: Any) -> dict[str, Any]:
+    """Finds the classes and functions of plug-ins and user modules that a model's config names.
+
+    Only modules that are imported already are searched, and only for layers, initializers,
+    regularizers and constraints, and for functions of plug-ins: a file cannot name other code.
+
+    Args:
+        config: A model's config, as Keras serializes it.
+
+    Returns:
+        The objects by their registered names, as `custom_objects` of Keras.
+    """
+    found: dict[str, Any] = {}
+    for entry in _iterate_objects(config):
+        name, module = entry["class_name"], sys.modules.get(entry.get("module") or "")
+        if name == "function" and isinstance(entry["config"], str):
+            for plugin in list_plugin_modules():
+                function = vars(plugin).get(entry["config"])
+                if inspect.isfunction(function):
+                    found[entry["config"]] = function
+        elif module is not None and not module.__name__.startswith(("keras", "zoo.")):
+            custom = vars(module).get(name)
+            if inspect.isclass(custom) and issubclass(custom, _CUSTOM_BASES):
+                found[entry.get("registered_name") or name] = custom
+    return found
+
+
+def _iterate_objects(config: Any) -> Iterator[dict[str, Any]]:
+    """Yields the serialized objects in a config."""
+    if isinstance(config, dict):
+        if isinstance(config.get("class_name"), str) and "config" in config:
+            yield config
+        config = list(config.values())
+    if isinstance(config, list):
+        for item in config:
+            yield from _iterate_objects(item)
