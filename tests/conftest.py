@@ -104,7 +104,7 @@ def without_export(monkeypatch):
     """Runs end without a drawing and without an export, which take longer than a small training."""
     from zoo.evaluation import plots
     from zoo.exporting import saved_model
-    from zoo.exporting.loading import list_versions
+    from zoo.exporting.versions import list_versions
 
     def export_nothing(model, folder, **_):
         version = folder / str(1 + len(list_versions(folder)))

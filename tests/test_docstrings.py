@@ -5,10 +5,12 @@ import doctest
 import pytest
 
 import zoo
+import zoo.data
 from zoo import registry
 from zoo.serving import Client
 
 OBJECTS = {f"zoo.{name}": getattr(zoo, name) for name in zoo.__all__} | {"Client": Client}
+OBJECTS["zoo.data.load"] = zoo.data.load
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -29,8 +29,8 @@ import zoo
 from zoo.data.images import decode_image
 from zoo.errors import UserError
 from zoo.exporting import saved_model
-from zoo.exporting.loading import list_versions
 from zoo.exporting.tensors import make_example
+from zoo.exporting.versions import list_versions
 from zoo.storage.filenames import WARMUP
 from zoo.storage.json_files import read_json
 from zoo.training.callbacks import ProgressCallback

@@ -229,6 +229,7 @@ def export(
     spec: "Spec | None" = None,
     samples: "np.ndarray | None" = None,
     record: dict[str, Any] | None = None,
+    change_contract: bool = False,
 ) -> Path:
     """Exports a model as a new version in a folder, as a SavedModel that TF Serving loads.
 
@@ -244,13 +245,16 @@ def export(
         samples: Raw inputs for the comparison, of shape (n, *input_shape), or strings of shape
             (n,) or (n, 2) for texts; by default seeded noise.
         record: Further facts about the model, written to assets.extra/zoo.json.
+        change_contract: Whether the task, the inputs and the classes may differ from those of the
+            version before, which clients of the model expect.
 
     Returns:
         The folder of the new version.
 
     Raises:
         UserError: if the folder cannot be written, the number of names is not the number of
-            classes, or the predictions of the SavedModel differ from those of the model.
+            classes, the version before has another contract, or the predictions of the SavedModel
+            differ from those of the model.
 
     Examples:
         >>> import zoo
@@ -262,9 +266,8 @@ def export(
     _check_keras_backend()
     from zoo.exporting.saved_model import export_model
 
-    return export_model(
-        model, directory, class_names=class_names, spec=spec, samples=samples, record=record
-    )
+    facts: dict[str, Any] = {"class_names": class_names, "spec": spec, "samples": samples}
+    return export_model(model, directory, record=record, change_contract=change_contract, **facts)
 
 
 def _check_keras_backend() -> None:

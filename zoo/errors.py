@@ -41,6 +41,8 @@ def one_line(error: object, limit: int = 300) -> str:
         message = message.splitlines()[-1]
     message = " ".join(message.split()).replace("\\'", "'")
     message = re.sub(r"^assertion failed: \[(.*)\]$", r"\1", message)
+    # what another program sent may control the terminal
+    message = re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda match: repr(match.group())[1:-1], message)
     return message if len(message) <= limit else message[:limit] + "..."
 
 

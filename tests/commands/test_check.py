@@ -11,9 +11,13 @@ from support.paths import ROOT
 from support.serving_double import Double, small_models
 
 import zoo
+from zoo.commands import check
+from zoo.commands.runner import run_command
+from zoo.exporting import verification
 from zoo.exporting.loading import load_spec
 from zoo.exporting.verification import VerificationError, verify_export
 from zoo.exporting.warmup import read_warmup, write_warmup
+from zoo.serving import Client
 
 SIGNATURES = {"serving_default", "image_bytes", "classify", "features", "top_k"}
 
@@ -74,6 +78,21 @@ def test_the_command(exported, version, command):
     done = command(version)
     assert done.returncode == 2 and "the Keras model's" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_the_newest_version_with_a_model_is_checked(version, capfd, monkeypatch):
+    """The same that is predicted with."""
+    (version.parent / "7").mkdir()
+    version.rename(version.parent / "003")
+    with monkeypatch.context() as patch:
+        patch.setattr(verification, "verify_export", lambda path: [str(path)])
+        run_command(check, [str(version.parent)])
+    out, err = capfd.readouterr()
+    assert out == f"{version.parent / '003'}\n"
+    assert err.count("\n") == 1 and "warning" in err and f"{version.parent / '7'} holds no" in err
+    client = Client("perceptron", export_dir=version.parent.parent)
+    assert client.versions() == {3: "AVAILABLE"}
+    assert client.predict({"image": np.zeros((1, 28, 28, 1), "uint8")})["label"].shape == (1,)
 
 
 @pytest.mark.parametrize("name", ["cnn", "pairs", "price"])

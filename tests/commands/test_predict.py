@@ -1,6 +1,7 @@
 """The command `zoo predict`: in this process and through both APIs, and its mistakes."""
 # ruff: noqa: E501, a table
 
+import csv
 import functools
 import json
 import os
@@ -68,11 +69,16 @@ FILES = {
     "word.csv": "a,b,c d\n1,two,3\n",
     "gap.csv": "a,b,c d\n1,,3\n",
     "short.csv": "a,b,c d\n1,2\n",
-    "long.csv": "a,b,c d\n1,2,3,4\n",
-    "huge.csv": "a,b\n1," + "x" * 140_000 + "\n",
+    "long.csv": "a,b,c d\n7,2,3,4\n",
+    "huge.csv": "a,b,c d\n1," + "x" * 140_000 + ",3\n",
     "broken.jsonl": '{"text": "a"}\n{text: b}\n',
     "list.jsonl": '["a"]\n',
     "number.jsonl": '{"text": 7}\n',
+    "mixed.txt": b"good\ncaf\xe9\nfilm\n",
+    "mixed.jsonl": '{"text": "a"}\n{text: b}\n{"text": "c"}\n{"text": 7}\n',
+    "mixed.csv": "a,b,c d\n1,2,3\n1,2\n1,two,3\n4,5,6\n",
+    "semicolons.csv": "a;b;c d\n1;2;3\n",
+    "carets.csv": "a^b^c d\n1^2^3\n",
     "broken.png": "this is no image",
     "notes.pdf": "x",
 }
@@ -322,6 +328,12 @@ MISTAKES = [
     (["--model=cnn", "--server=localhost", "1.png"], "'localhost' is not an address: expected HOST:PORT"),
     (["--model=cnn", "--server=127.0.0.1:9", "1.png"], "127.0.0.1:9 cannot be reached: Connection refused: start"),
     (["--model=cnn", "--grpc=127.0.0.1:9", "1.png"], "127.0.0.1:9 is not available: "),
+    (["--model=gru", LOCAL, "reviews.csv", "--out=a.txt"], "out=a.txt: expected a file whose name ends in .csv or .jsonl"),
+    (["--model=gru", LOCAL, "reviews.csv", "--out=reviews.csv"], "out=reviews.csv: this file is predicted: choose another file"),
+    (["--model=gru", LOCAL, "reviews.csv", "--out=no/a.csv"], "out=no/a.csv: there is no folder no: choose another file"),
+    (["--model=gru", LOCAL, "reviews.csv", "--out=a.csv", "--json"], "choose a .jsonl file and omit --json"),
+    (["--model=gru", LOCAL, "reviews.csv", "reviews.txt", "--out=a.csv"], "reviews.txt, line 1: the columns are other than those of the first file"),
+    (["--model=gru", LOCAL, "latin.txt", "--skip_bad_rows"], "nothing to predict: all 1 rows were left out: latin.txt, line 1: not UTF-8"),
     (["--model=cmn", REST, "1.png"], "does not serve cmn: Servable not found"),
 ]  # fmt: skip
 
@@ -355,6 +367,79 @@ def test_what_came_before_a_mistake_is_written(command):
     assert code == 2 and len(objects(out)) == 3 and "latin.txt, line 1" in err
 
 
+def read_csv(folder, name):
+    with (folder / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_file_of_predictions_has_all_columns(command, folder):
+    local = f"--export_dir={small_models()}"
+    code, out, err = command("--model=gru", local, "reviews.csv", "--out=out.csv")
+    assert (code, out, err) == (0, "2 predictions: out.csv\n", "")
+    rows = read_csv(folder, "out.csv")
+    assert [list(row) for row in rows] == [["text", "stars", "prediction", "probability"]] * 2
+    assert [row["stars"] for row in rows] == ["5", "1"]
+    expected = model("gru").predict({"text": ["good, the film", "is it?"]})
+    assert [row["prediction"] for row in rows] == expected["label"].tolist()
+    found = [float(row["probability"]) for row in rows]
+    np.testing.assert_allclose(found, expected["probabilities"].max(1), atol=1e-5)
+    # a column of the input is kept, whatever it is called
+    command("--model=gru", local, "out.csv", "--out=again.jsonl", "--top=2")
+    row = json.loads((folder / "again.jsonl").read_text().splitlines()[0])
+    assert row.items() >= rows[0].items() and row["prediction_1"] == rows[0]["prediction"]
+    assert row["probability_1"] > row["probability_2"]
+    command("--model=gru", local, "out.csv", "--out=again.csv")
+    assert read_csv(folder, "again.csv")[0]["prediction.1"] == rows[0]["prediction"]
+    command("--model=price", local, "houses.csv", "--out=out.csv")
+    assert list(read_csv(folder, "out.csv")[0]) == ["age", "size", "prediction"]
+    command("--model=cnn", local, "photos", "--out=out.csv")
+    assert [row["file"] for row in read_csv(folder, "out.csv")] == [
+        "photos/scans/1.tif",
+        "photos/turned.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "kept", "bad"),
+    [
+        ("gru", "mixed.txt", ["good", "film"], ["line 2: not UTF-8"]),
+        (
+            "gru",
+            "mixed.jsonl",
+            ["a", "c"],
+            ["line 2: expected a JSON obj", "line 4: column 'text'"],
+        ),
+        (
+            "pairs",
+            "no_pair.txt",
+            [{"text_a": "the film", "text_b": "is good"}],
+            ["line 2: expected"],
+        ),
+        ("flower", "mixed.csv", [1.0, 4.0], ["line 3: 2 fields", "line 4: column 'b' holds 'two'"]),
+        ("cnn", "1.png broken.png 3.bmp", ["1.png", "3.bmp"], ["broken.png: image_bytes: not a"]),
+    ],
+)
+def test_bad_rows_are_left_out_and_counted(name, file, kept, bad, command, folder):
+    local = f"--export_dir={small_models()}"
+    code, out, err = command(f"--model={name}", local, *file.split(), "--json", "--skip_bad_rows")
+    assert code == 0
+    shown = [row["input"] for row in objects(out)]
+    assert [row["a"] if name == "flower" else row for row in shown] == kept
+    *told, total = err.splitlines()
+    assert len(told) == len(bad) and all(map(str.__contains__, told, bad))
+    noun = f"{len(bad)} of {len(bad) + len(kept)} rows were left out"
+    assert total == f"zoo predict: warning: {noun}"
+
+
+def test_how_a_table_was_read_is_told(command):
+    code, _, err = command("--model=flower", f"--export_dir={small_models()}", "semicolons.csv")
+    told = "semicolons.csv: the fields are separated by semicolons"
+    assert (code, err) == (0, f"zoo predict: warning: {told}\n")
+    local = f"--export_dir={small_models()}"
+    code, out, err = command("--model=flower", local, "carets.csv", "--separator=^", "--json")
+    assert (code, err) == (0, "") and objects(out)[0]["input"]["b"] == 2
+
+
 def test_help_names_every_flag(command):
     code, out, err = command("--help")
     assert (code, err) == (0, "")
@@ -368,9 +453,12 @@ def test_help_names_every_flag(command):
         "label",
         "timeout",
         "text",
+        "separator",
+        "skip_bad_rows",
         "batch_size",
         "top",
         "json",
+        "out",
     ]
 
 

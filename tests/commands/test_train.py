@@ -25,12 +25,14 @@ from zoo.data import loading
 from zoo.data.loading import read_data
 from zoo.data.sources import tfds
 from zoo.registry import _ENTRIES
+from zoo.storage.json_files import write_json
 
 RUN_FILES = {
     "best.keras",
     "card.md",
     "checkpoints",
     "curves.png",
+    "fingerprint.json",
     "flags.txt",
     "history.csv",
     "last.keras",
@@ -115,7 +117,9 @@ def test_classes_from_a_csv_file(train, iris_csv):
     assert metrics["recipe"]["batch_size"] == 8, "few examples, small batches"
     assert metrics["test"]["accuracy"] >= 0.85
     served = tf.saved_model.load(out.splitlines()[-1]).signatures["serving_default"]
-    label = served(features=tf.constant([[5.1, 3.5, 1.4, 0.2]]))["label"].numpy()
+    names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+    columns = zip(names, (5.1, 3.5, 1.4, 0.2), strict=True)
+    label = served(**{name: tf.constant([x], "float64") for name, x in columns})["label"].numpy()
     assert label.tolist() == [b"setosa"]
 
 
@@ -128,14 +132,15 @@ def test_a_number_from_a_csv_file(train, price_csv):
     assert test["loss"] == test["mse"]
     assert Path("runs/mlp-price/predictions.png").is_file()
     served = tf.saved_model.load(out.splitlines()[-1]).signatures["serving_default"]
-    price = float(served(features=tf.constant([[100.0, 10.0]]))["prediction"][0])
+    columns = {"size": 100.0, "age": 10.0}
+    given = served(**{name: tf.constant([x], "float64") for name, x in columns.items()})
+    price = float(given["prediction"][0])
     assert price == pytest.approx(100_280, abs=30)
 
 
 @pytest.mark.usefixtures("without_export")
-@pytest.mark.parametrize("budget", [[], ["--memory_budget=0"]])
-def test_images_from_a_folder(train, photo_folder, budget):
-    flags = ("--model=cnn", f"--dataset=folder:{photo_folder}", "--image_size=24,32", *budget)
+def test_images_from_a_folder(train, photo_folder):
+    flags = ("--model=cnn", f"--dataset=folder:{photo_folder}", "--image_size=24,32")
     flags += ("--hparam=filters=16,16", "--hparam=dense=16", "--nojit_compile")
     code, _, err = train(*flags, "--batch_size=8", "--epochs=8", "--holdout=0.2")
     assert code == 0, err
@@ -144,6 +149,7 @@ def test_images_from_a_folder(train, photo_folder, budget):
     assert metrics["splits"]["train"]["examples"] == 38
 
 
+@pytest.mark.usefixtures("without_export")
 def test_a_plugin_trains_like_the_rest(train, python, tfds_dir, tmp_path):
     Path("mine.py").write_text(
         '''
@@ -195,6 +201,34 @@ def test_help_and_list_teach_and_are_quick(flags, shown):
     assert "--verbosity" not in done.stdout, "flags of libraries are not ours to teach"
 
 
+@pytest.mark.usefixtures("without_export")
+def test_another_task_needs_another_export_name(train, tmp_path):
+    """The refusal comes before the training, and leaves no run behind."""
+    text = "a,y\n" + "".join(f"{i / 7},{['no', 'yes', 'maybe'][i % 3]}\n" for i in range(30))
+    (tmp_path / "t.csv").write_text(text)
+    extra = tmp_path / "saved_models/perceptron/1/assets.extra"
+    extra.mkdir(parents=True)
+    write_json(
+        extra / "zoo.json",
+        {"spec": {"kind": "image", "shape": [28, 28, 1], "class_names": ["a", "b"],
+                  "feature_names": []}},
+    )  # fmt: skip
+    (extra.parent / "saved_model.pb").touch()
+    flags = ("--model=perceptron", "--dataset=csv:t.csv", "--label=y", "--epochs=1")
+    code, out, err = train(*flags, "--nojit_compile")
+    assert code == 2 and out == "" and not Path("runs").exists()
+    assert (
+        "saved_models/perceptron/1 maps image (uint8, 28 x 28 x 1) to one of 2 classes (a, b)"
+        in (err)
+    )
+    assert "map a (float64) to one of 3 classes (maybe, no, yes)" in err
+    code, out, err = train(*flags, "--nojit_compile", "--export_name=maybe")
+    assert code == 0 and out.splitlines()[-1] == "saved_models/maybe/1", err
+    assert "is finished" in train(*flags, "--nojit_compile", "--export_name=maybe")[1]
+    code, out, err = train(*flags, "--nojit_compile", "--change_contract")
+    assert code == 0 and out.splitlines()[-1] == "saved_models/perceptron/2", err
+
+
 def test_help_knows_every_flag_and_only_once(train):
     out = train("--help")[1]
     assert len([*FLAGS]) > 40
@@ -242,6 +276,7 @@ for more in ["--strategy=mirrored"], ["--strategy=mirrored", "--jit_compile"]:
     flagsaver.restore_flag_values(saved, train.FLAGS)
 """
     flags = ["--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1"]
+    flags += ["--train_split=train[:50%]"]
     done = python("-c", code, *flags, "--hparam=hidden=32", cwd=tmp_path)
     # of the last
     assert done.returncode == 2 and "Keras does not support this on several devices" in done.stderr
@@ -253,12 +288,12 @@ for more in ["--strategy=mirrored"], ["--strategy=mirrored", "--jit_compile"]:
 @pytest.mark.realdata
 def test_real_mnist(train):
     folder = os.environ["TFDS_DATA_DIR"]
-    flags = ("--epochs=1", "--run_dir=run", f"--data_dir={folder}", "--train_split=train[:20%]")
-    code, _, err = train("--model=cnn", *flags)
+    flags = ("--epochs=1", "--run_dir=run", f"--data_dir={folder}", "--train_split=train[:10%]")
+    code, _, err = train("--model=cnn", *flags, "--nojit_compile")
     assert code == 0, err
     metrics = metrics_of("run")
     assert metrics["dataset"] == "mnist" and metrics["notes"] == []
-    assert metrics["test"]["accuracy"] >= 0.95
+    assert metrics["test"]["accuracy"] >= 0.9
 
 
 def test_other_formats_are_written_and_measured(train, tfds_dir, monkeypatch):

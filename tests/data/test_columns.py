@@ -63,6 +63,8 @@ def infer(cells, name="x", kinds=None):
         (repeat("2020-01-31T07:30:00Z", "2021-02-01T00:00:00.123+02:00"), "date"),
         (repeat("31/01/2020", "01/02/2020"), "date"),
         (repeat("a", "b", ""), "category"),
+        (repeat("$1,200.50", "$7.00"), "number"),
+        (repeat("12%", "7%"), "number"),
     ],
 )
 def test_kinds(cells, kind):
@@ -76,8 +78,15 @@ def test_kinds(cells, kind):
         ("x", repeat("5"), "all its cells are '5'"),
         ("x", repeat(""), "all its cells are empty"),
         ("x", range(ROWS), "it numbers the rows"),
+        ("x", np.delete(np.arange(ROWS * 1.2, dtype=int), range(0, 200, 5)), "it numbers the rows"),
         ("customer_id", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
         ("x", [f"u{i}" for i in range(ROWS)], "almost each row has a value of its own"),
+        ("PassengerId", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
+        (
+            "x",
+            repeat(*range(9), "n.a.1", "n.a.2"),
+            "but not 'n.a.1' (to count others as missing, pass",
+        ),
         ("x", [f"this is the text number {i}" for i in range(ROWS)], "pass --text=x"),
     ],
 )
@@ -89,8 +98,9 @@ def test_columns_that_are_left_out(name, cells, reason):
 
 
 def test_numbers_that_happen_to_differ_stay():
-    column, notes = infer(np.random.default_rng(0).permutation(5000)[:ROWS], "price")
-    assert column.kind == "number" and not notes
+    for cells in (np.random.default_rng(0).permutation(5000)[:ROWS], range(1800, 1800 + ROWS)):
+        column, notes = infer(cells, "year")
+        assert column.kind == "number" and not notes
 
 
 @pytest.mark.parametrize(
@@ -101,6 +111,9 @@ def test_numbers_that_happen_to_differ_stay():
         (["1.234,5", "12", "1.000.000"], ",", ".", [1234.5, 12, 1e6]),
         (["1.5", "+2", "1e3", ".5"], ".", "", [1.5, 2, 1000, 0.5]),
         (["1.234", "2.345"], ".", "", [1.234, 2.345]),
+        (["$1,200.50", "\u20ac 7", "12%"], ".", ",", [1200.5, 7, 12]),
+        (["1\u00a0200,5", "3 400", "\u22125"], ",", "", [1200.5, 3400, -5]),
+        (["1'200.5", "\u22127.25"], ".", "", [1200.5, -7.25]),
     ],
 )
 def test_forms_of_numbers(cells, decimal, thousands, numbers):
@@ -113,6 +126,10 @@ def test_forms_of_numbers(cells, decimal, thousands, numbers):
 def test_what_was_learned_is_told():
     _, notes = infer([*repeat("1", "2")[:-2], "?", "?"])
     assert notes == ("column 'x': '?' is no number and counts as missing (2 rows)",)
+    _, notes = infer(repeat("12%", "7%"))
+    assert notes == ("column 'x': '12%' counts as 12",)
+    _, notes = infer(repeat("TRUE", "true"))
+    assert notes == ("column 'x': 'TRUE' and 'true' differ only in case",)
     _, notes = infer(repeat("1,5", "2,5"))
     assert notes == ("column 'x': ',' is the decimal mark",)
     _, notes = infer(repeat("31/01/2020", "01/02/2020"))

@@ -71,7 +71,7 @@ def test_the_task_that_the_user_sets():
 
 
 def test_blanks_missing_labels_and_case_are_told():
-    target, y, notes = read(["pos ", "pos", "neg", "NaN", "", "Neg"])
+    target, y, notes = read(["pos ", "pos", "neg", " NaN", "", "Neg"])
     assert target.class_names == ("Neg", "neg", "pos")
     assert y.tolist() == [2, 2, 1, 0]
     assert notes == (

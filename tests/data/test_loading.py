@@ -9,14 +9,16 @@ import tensorflow_datasets as tfds
 from support.files import write_image
 
 from zoo.data.config import DataConfig
+from zoo.data.holdout import draw_holdout_rows
 from zoo.data.images import resize_image
 from zoo.data.loading import dataset_slug, load_data
 from zoo.data.memory import default_memory_budget
 from zoo.data.sources import tfds as tfds_source
 from zoo.data.sources.tfds import DatasetUnavailableError, _is_reachable
-from zoo.data.sources.tfds_features import choose_features, read_records
+from zoo.data.sources.tfds_columns import read_records, read_table
+from zoo.data.sources.tfds_features import make_decoder
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, Stream, draw_holdout_rows, take_inputs
+from zoo.data.splits import Arrays, Stream, take_inputs
 from zoo.errors import UserError
 
 
@@ -67,11 +69,12 @@ def test_files_are_read_as_tfds_reads_them(tmp_path_factory, split):
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=3))
     one_by_one = tfds.ReadConfig(interleave_cycle_length=1)
     expected = list(builder.as_dataset(split=split, read_config=one_by_one).as_numpy_iterator())
-    _, decode = choose_features(builder, "mnist_5k", DataConfig())
-    examples = list(read_records(builder, split).map(decode).as_numpy_iterator())
-    assert len(examples) == len(expected) > 100
-    for example, (image, label) in zip(expected, examples, strict=True):
-        assert label == example["label"]
+    _, decode = make_decoder(builder, "mnist_5k", split, ["image"], None, DataConfig())
+    images = list(read_records(builder, split).map(decode).as_numpy_iterator())
+    assert len(images) == len(expected) > 100
+    labels = read_table(builder, split, ["label"], "mnist_5k").frame["label"]
+    assert labels.tolist() == [str(example["label"]) for example in expected]
+    for example, image in zip(expected, images, strict=True):
         np.testing.assert_array_equal(image, example["image"])
 
 

@@ -1,22 +1,20 @@
 """One table of cases under every strategy that can run here, and what is refused."""
 
 import json
-import socket
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from support import distribution_cases as cases
+from support.bert_folder import write_bert_folder
 from support.files import fill_once
 from support.paths import ROOT
 
-from zoo.commands.launch import find_free_ports
 from zoo.data.microbatches import MicroBatches, assign_rows
 from zoo.distribution.keras_patches import patch_multi_worker_fit
 from zoo.distribution.strategy import adapt_recipe_to_strategy, choose_strategy
-from zoo.distribution.tf_config import Cluster, read_tf_config, wait_for_workers
-from zoo.errors import UserError, WorkerLostError
+from zoo.errors import UserError
 from zoo.recipe import Recipe
 
 PROGRAM = ROOT / "tests" / "support" / "distribution_cases.py"
@@ -33,6 +31,8 @@ def trained(python):
     """A folder with the results of all cases, one folder for each strategy."""
 
     def train(folder):
+        no_dropout = {"hidden_dropout_prob": 0.0}
+        write_bert_folder(folder / "preset", tokens=cases.BERT_TOKENS, config=no_dropout)
         done = python(PROGRAM, folder)
         assert done.returncode == 0, done.stderr
 
@@ -81,50 +81,6 @@ def test_another_keras_is_refused_by_name(monkeypatch):
         patch_multi_worker_fit()
 
 
-def test_workers_that_never_come_up_are_named():
-    ports = find_free_ports(3)
-    here = Cluster(tuple(f"localhost:{port}" for port in ports), 1)
-    with pytest.raises(
-        WorkerLostError, match=rf"no response from worker 0 .*{ports[0]}.* and worker 2 "
-    ):
-        wait_for_workers(here, patience=0.5)
-    with socket.socket() as taken:
-        taken.bind(("", 0))
-        taken.listen()
-        busy = Cluster((f"localhost:{taken.getsockname()[1]}", here.workers[0]), 0)
-        with pytest.raises(UserError, match=r"worker 0 .* cannot listen at its address"):
-            wait_for_workers(busy)
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ("nonsense", "expected"),
-        ({"cluster": {"worker": ["a:1", "b:2"]}}, "expected"),
-        ({"cluster": {"worker": ["a:1", "b"]}, "task": {"type": "worker", "index": 0}}, "expected"),
-        (
-            {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}},
-            "with N below the number of workers",
-        ),
-        (
-            {"cluster": {"worker": ["a:1"], "ps": ["b:2"]}, "task": {"type": "ps", "index": 0}},
-            "expected only workers",
-        ),
-    ],
-)
-def test_a_cluster_that_is_not_understood(config, message):
-    text = config if isinstance(config, str) else json.dumps(config)
-    with pytest.raises(UserError, match=message):
-        read_tf_config({"TF_CONFIG": text})
-
-
-def test_the_cluster_of_the_environment():
-    here = Cluster(("a:1", "b:2"), 1)
-    assert read_tf_config({"TF_CONFIG": here.config()}) == here
-    assert read_tf_config({}) is None
-    assert read_tf_config({"TF_CONFIG": "{}"}) is None
-
-
 @pytest.mark.parametrize("total", [1, 2, 3, 5])
 @pytest.mark.parametrize("rows", [1, 4, 7])
 def test_parts_hold_each_example_once_and_weigh_as_the_whole(total, rows):
@@ -147,17 +103,22 @@ def test_parts_hold_each_example_once_and_weigh_as_the_whole(total, rows):
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"accumulate_steps": 2}, "cannot accumulate gradients"),
-        ({"clip_norm": 1.0}, "clips each gradient, not their sum"),
-        ({"jit_compile": True}, "does not support this on several devices"),
+        ({"accumulate_steps": 2}, "accumulate_steps=2: Keras does not support this on several"),
+        ({"jit_compile": True}, "jit_compile=True: Keras does not.*omit it, or train with --strat"),
+        ({"steps_per_execution": 4}, "steps_per_execution=4: Keras does not support this"),
     ],
 )
-def test_what_keras_cannot_do_on_several_devices_is_refused(settings, reason):
+def test_what_keras_cannot_do_on_several_devices(settings, reason):
     class Two:
         num_replicas_in_sync = 2
 
     with pytest.raises(UserError, match=reason):
         adapt_recipe_to_strategy(Recipe(**settings), Two(), set(settings))
+    # a default of the model is switched off, and told
+    recipe, (note,) = adapt_recipe_to_strategy(Recipe(clip_norm=1.0, **settings), Two(), set())
+    assert recipe == Recipe(clip_norm=1.0)
+    (name,) = settings
+    assert note.startswith(f"{name}={settings[name]}, the default of the model, is not used")
 
 
 @pytest.mark.parametrize(

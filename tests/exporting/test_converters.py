@@ -4,7 +4,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from support.small_models import SMALL
+from support.small_models import build_small
 
 import zoo
 from zoo.data.config import DataConfig
@@ -37,7 +37,7 @@ SHAPES = {"image": (14, 14, 1), "features": (5,), "text": (12,)}
 
 def build(name, kind="image", num_classes=3):
     keras.utils.set_random_seed(0)
-    return zoo.get(name, input_shape=SHAPES[kind], num_classes=num_classes, **SMALL.get(name, {}))
+    return build_small(name, input_shape=SHAPES[kind], num_classes=num_classes)
 
 
 def spec_of(kind, num_classes=3):

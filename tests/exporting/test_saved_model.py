@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.small_models import build_small
 
 import zoo
 from zoo.data.spec import Spec, Tokenizer
@@ -43,15 +44,9 @@ TEXTS = np.array(
 def build(name, kind, num_classes=3):
     if kind not in ("image", "features"):
         size = len(spec_of(name, kind, num_classes).tokenizer.vocabulary)
-        return zoo.get(
-            name, input_shape=(12,), num_classes=num_classes, vocabulary_size=size, **small(name)
-        )
+        return build_small(name, input_shape=(12,), num_classes=num_classes, vocabulary_size=size)
     shape = (28, 28, 1) if kind == "image" else (5,)
-    return zoo.get(name, input_shape=shape, num_classes=num_classes)
-
-
-def small(name):
-    return {"buckets": 100} if name == "fasttext" else {}
+    return build_small(name, input_shape=shape, num_classes=num_classes)
 
 
 def spec_of(name, kind, num_classes=3):

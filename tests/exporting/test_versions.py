@@ -12,8 +12,17 @@ from pathlib import Path
 import pytest
 
 import zoo
+from zoo.errors import UserError
 from zoo.exporting import saved_model
 from zoo.exporting.verification import verify_export
+from zoo.exporting.versions import (
+    check_export_name,
+    describe_unused_versions,
+    find_next_number,
+    find_version,
+    index_versions,
+    parse_version,
+)
 from zoo.training.signals import Interrupted
 
 EXPORTS = 21
@@ -96,7 +105,7 @@ def test_drafts_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path
 
     monkeypatch.setattr(saved_model, "verify_export", export_meanwhile)
     assert zoo.export(model, folder).name == "2"
-    assert sorted(p.name for p in folder.iterdir()) == ["1", "2"]
+    assert sorted(p.name for p in folder.iterdir()) == ["1", "2", "contract.json"]
 
 
 def test_two_at_once_get_two_versions(tmp_path, monkeypatch):
@@ -128,7 +137,8 @@ def test_folders_without_locks_still_take_exports(tmp_path, monkeypatch):
     monkeypatch.setattr(saved_model, "verify_export", lambda draft, model: None)
     (tmp_path / "p" / ".draft-of-another").mkdir(parents=True)
     assert zoo.export(zoo.get("perceptron"), tmp_path / "p").name == "1"
-    assert sorted(p.name for p in (tmp_path / "p").iterdir()) == [".draft-of-another", "1"]
+    names = sorted(p.name for p in (tmp_path / "p").iterdir())
+    assert names == [".draft-of-another", "1", "contract.json"]
 
 
 def test_what_is_no_version_does_not_count(tmp_path, monkeypatch):
@@ -137,3 +147,41 @@ def test_what_is_no_version_does_not_count(tmp_path, monkeypatch):
         (tmp_path / "p" / name).mkdir(parents=True)
     (tmp_path / "p" / "2").write_text("a file")
     assert zoo.export(zoo.get("perceptron"), tmp_path / "p").name == "3"
+
+
+def add_versions(folder, *names):
+    for name in names:
+        (folder / name).mkdir()
+        (folder / name / "saved_model.pb").touch()
+
+
+def test_versions_are_the_numbers_that_tf_serving_reads(tmp_path):
+    add_versions(tmp_path, "0", "00000003", "7", "10", str(2**63 - 1), str(2**63), "x", "1.5")
+    (tmp_path / "20").mkdir()
+    index = index_versions(tmp_path)
+    assert [*index] == [0, 3, 7, 10, 2**63 - 1] and index[3] == tmp_path / "00000003"
+    assert find_version(tmp_path) == tmp_path / str(2**63 - 1)
+    assert find_version(tmp_path / "00000003") == tmp_path / "00000003"
+    assert [parse_version(name) for name in ("0012", "-1", "\u0663", "")] == [12, None, None, None]
+
+
+def test_empty_and_equal_versions_are_told(tmp_path):
+    add_versions(tmp_path, "3", "5", "05")
+    (tmp_path / "4").mkdir()
+    (tmp_path / "007").mkdir()
+    assert find_version(tmp_path).name == "5"
+    assert find_next_number(tmp_path) == 8, "a server has seen an empty one too"
+    equal, empty = describe_unused_versions(tmp_path)
+    assert equal.startswith(f"{tmp_path / '05'} and 5 are both version 5: the latter is used")
+    assert empty.startswith(f"{tmp_path / '007'} holds no export (saved_model.pb is missing)")
+    with pytest.raises(UserError, match=r"007: there is no export \(saved_model\.pb is missing\)"):
+        find_version(tmp_path / "007")
+    with pytest.raises(UserError, match=r"there is no export; expected one such as"):
+        find_version(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".x", "", "12", "a b", "a:b", "a\n"])
+def test_names_that_no_export_has(name):
+    check_export_name("reviews-2.1")
+    with pytest.raises(UserError, match="expected letters, digits"):
+        check_export_name(name)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 import zoo
+from zoo.layers.outputs import expose_features
 from zoo.layers.regularization import BatchNormalization
 
 RANDOM = np.random.default_rng(0)
@@ -156,3 +157,24 @@ def test_a_last_batch_of_one_example_does_not_spoil_the_training():
     model.fit(x, y, batch_size=32, epochs=30, verbose=0)
     assert model.get_layer("norm_1").moving_variance.numpy().min() > 0.01
     assert (model.predict(x, verbose=0)["logits"].argmax(-1) == y).mean() > 0.9
+
+
+class Doubled(keras.Model):
+    """A model of a plug-in whose `call` does more than its layers."""
+
+    def call(self, inputs, training=None, mask=None):
+        outputs = super().call(inputs, training=training, mask=mask)
+        return {"logits": 2 * outputs["logits"]}
+
+
+def test_the_features_and_the_logits_come_of_one_call():
+    model, x = zoo.get("mlp", input_shape=(3,), hidden=(4,)), {"features": numbers(5, 3)}
+    outputs = expose_features(model)(x)
+    head = model.get_layer("head")
+    np.testing.assert_allclose(head(outputs["features"]), outputs["logits"], atol=1e-6)
+    np.testing.assert_allclose(model(x)["logits"], outputs["logits"], atol=1e-6)
+    doubled = Doubled(model.input, model.output)
+    assert set(expose_features(doubled)(x)) == {"features", "logits"}
+    np.testing.assert_allclose(
+        expose_features(doubled)(x)["logits"], 2 * outputs["logits"], atol=1e-6
+    )

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.small_models import build_small
 
 import zoo
 from zoo.layers.logits_model import LogitsModel
@@ -22,17 +23,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 MODELS = zoo.list_models()
-SMALL = {
-    "cnn": {"filters": (4,), "dense": 8},
-    "fasttext": {"buckets": 100},
-    "gru": {"width": 4},
-    "lstm": {"width": 4},
-    "mlp": {"hidden": (8,)},
-    "resnet20": {"width": 4, "blocks": 1},
-    "rnn": {"width": 4},
-    "textcnn": {"filters": 4},
-    "transformer": {"width": 8},
-}
 LABELS = np.array([0, 1, 1, 0, 1, 1])
 CLASS_WEIGHT = {0: 1.0, 1: 2.0}
 WEIGHTS = np.where(LABELS == 1, 2.0, 1.0).astype("float32")
@@ -41,10 +31,10 @@ WEIGHTS = np.where(LABELS == 1, 2.0, 1.0).astype("float32")
 def build(name, num_classes=2):
     """A small model, the name of its input, and examples of it."""
     keras.utils.set_random_seed(0)
-    texts = "text" in find_entry(name).kinds
-    shape = (8,) if texts else (18, 18, 1)
-    hparams = SMALL.get(name, {}) | ({"vocabulary_size": 30} if texts else {})
-    model = zoo.get(name, input_shape=shape, num_classes=num_classes, **hparams)
+    kinds = find_entry(name).kinds
+    texts = "text" in kinds
+    shape = (18, 18, 1) if "image" in kinds else (8,)
+    model = build_small(name, input_shape=shape, num_classes=num_classes)
     ((key, tensor),) = model.input.items()
     x = np.random.default_rng(0).integers(1, 30 if texts else 256, (len(LABELS), *shape))
     return model, key, x.astype(tensor.dtype)

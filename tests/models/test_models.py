@@ -12,6 +12,7 @@ PARAMETERS = {
     "bert": 4_369_666,
     "cnn": 93_322,
     "fasttext": 7_040_066,
+    "ft_transformer": 68_307,
     "gru": 2_758_658,
     "lenet5": 61_706,
     "lstm": 2_823_682,
@@ -66,6 +67,8 @@ def examples(name, count):
     """Inputs of a model that is built with its defaults."""
     if name in TEXT_MODELS:
         return {"tokens": texts([8] * count)}
+    if name not in IMAGE_MODELS:
+        return {"features": np.random.default_rng(0).normal(size=(count, 8)).astype("float32")}
     return {"image": pixels((28, 28, 1), count)}
 
 

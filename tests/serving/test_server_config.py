@@ -16,7 +16,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from zoo.errors import UserError
 from zoo.serving.exports import list_exports
-from zoo.serving.labels import read_labels, set_label
+from zoo.serving.labels import describe_lost_labels, read_labels, set_label
 from zoo.serving.server_config import write_server_files
 
 
@@ -98,7 +98,18 @@ def test_models_without_labels(folder):
 def test_versions_are_numbers_with_a_graph(folder):
     add(folder, "cnn/text", "cnn/1.5", "cnn/" + "9" * 30)  # the last is no int64
     (folder / "cnn/11").mkdir()
-    assert list_exports(folder) == {"cnn": [1, 2, 9, 10], "lstm": [1]}
+    numbers = {name: [*versions] for name, versions in list_exports(folder).items()}
+    assert numbers == {"cnn": [1, 2, 9, 10], "lstm": [1]}
+
+
+def test_version_0_and_leading_zeros_are_served_and_labelled(folder):
+    add(folder, "cnn/0", "cnn/00000012")
+    assert list_exports(folder)["cnn"][12] == folder / "cnn/00000012"
+    assert set_label(folder, "cnn", "00000012", "canary") == {"canary": 12}
+    assert set_label(folder, "cnn", 0, "stable") == {"canary": 12, "stable": 0}
+    write_server_files(folder, keep_versions=1)
+    entry = read(folder)["cnn"]
+    assert served(entry) == [0, 12] and dict(entry.version_labels) == {"canary": 12, "stable": 0}
 
 
 def test_labelled_versions_are_served_beside_the_newest(folder):
@@ -123,18 +134,17 @@ def test_a_newer_export_joins_the_labelled(folder):
     assert served(entry) == [10, 11] and dict(entry.version_labels) == {"stable": 10}
 
 
-@pytest.mark.parametrize("nothing", [0, "0", "none"])
-def test_labels_are_removed(folder, nothing):
+def test_labels_are_removed(folder):
     set_label(folder, "cnn", 1, "stable")
     set_label(folder, "cnn", 2, "canary")
-    assert set_label(folder, "cnn", nothing, "canary") == {"stable": 1}
+    assert set_label(folder, "cnn", "none", "canary") == {"stable": 1}
     write_server_files(folder)
     assert dict(read(folder)["cnn"].version_labels) == {"stable": 1}
-    assert set_label(folder, "cnn", nothing, "stable") == {}
+    assert set_label(folder, "cnn", "none", "stable") == {}
     write_server_files(folder)
     assert read(folder)["cnn"].model_version_policy.latest.num_versions == 2
     with pytest.raises(UserError, match=r"cnn has no label 'stable'\. It has: none"):
-        set_label(folder, "cnn", nothing, "stable")
+        set_label(folder, "cnn", "none", "stable")
 
 
 def test_labels_move_only_to_what_is_served(folder):
@@ -153,14 +163,22 @@ def test_labels_move_only_to_what_is_served(folder):
 
 
 def test_a_deleted_version_has_no_label(folder):
-    set_label(folder, "cnn", 1, "stable")
+    set_label(folder, "cnn", 1, "canary")
     set_label(folder, "lstm", 1, "stable")
+    assert describe_lost_labels(folder) == []
     shutil.rmtree(folder / "cnn/1")
     shutil.rmtree(folder / "lstm")
     write_server_files(folder)
     models = read(folder)
     assert list(models) == ["cnn"] and not models["cnn"].version_labels
     assert set_label(folder, "cnn", 2, "stable") == {"stable": 2}
+    lost = describe_lost_labels(folder)
+    assert [note.partition(":")[0] for note in lost] == ["cnn", "lstm"]
+    assert "the label canary names version 1, which is gone, and is not served" in lost[0]
+    assert lost[0].endswith(f"`zoo label cnn none canary --export_dir={folder}`")
+    assert set_label(folder, "cnn", "none", "canary") == {"stable": 2}
+    assert set_label(folder, "lstm", "none", "stable") == {}, "of a model that is gone too"
+    assert describe_lost_labels(folder) == []
 
 
 def test_a_folder_without_models(tmp_path):
@@ -282,6 +300,14 @@ def test_label_command(folder):
     code, out, err = label(folder, "cnn", "1", "canary", "--keep_versions", "1")
     assert (code, out, err) == (0, "cnn: canary is version 1, stable is version 2\n", "")
     assert served(read(folder)["cnn"]) == [1, 2, 10]
+    shutil.rmtree(folder / "cnn/1")
+    (folder / "cnn/11").mkdir()
+    code, out, err = label(folder, "cnn", "2", "stable")
+    assert (code, out) == (0, "cnn: stable is version 2\n")
+    told = ("cnn/11 holds no export", "the label canary names version 1, which is gone")
+    for line, text in zip(err.splitlines(), told, strict=True):
+        assert line.startswith("python -m zoo label: warning: ") and text in line
+    (folder / "cnn/11").rmdir()
     assert label(folder, "cnn", "none", "canary") == (0, "cnn: stable is version 2\n", "")
     code, out, _ = label(folder, "--help")
     assert code == 0 and "MODEL VERSION LABEL" in out and "--keep_versions" in out

@@ -82,7 +82,7 @@ class Double:
         self.delay, self.failures, self.asked = 0.0, 0, 0
         self.labels = dict(labels)
         self.models = {
-            model.name: {int(version.name): version for version in model.iterdir()}
+            model.name: {int(x.name): x for x in model.iterdir() if x.name.isdecimal()}
             for model in Path(folder).iterdir()
         }
         self._load = functools.cache(Version)

@@ -34,6 +34,39 @@ def snapshot(folder):
 
 
 @pytest.mark.usefixtures("without_export")
+def test_a_run_goes_on_with_its_own_data_only(train, tmp_path):
+    """Neither finished nor gone on with: other rows, words and versions leave the run as it is."""
+
+    def write(words):
+        rows = [f"{words[i % len(words)]} film,{('neg', 'pos')[i % 2]}" for i in range(40)]
+        (tmp_path / "t.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+
+    flags = ("--model=fasttext", "--hparam=buckets=10", "--dataset=csv:t.csv", "--text=text")
+    flags += ("--label=label", "--tokenizer=words", "--nojit_compile")
+    write(["bad", "good"])
+    assert train(*flags, "--epochs=1")[0] == 0
+    run = Path("runs/fasttext-t")
+    fingerprint = json.loads((run / "fingerprint.json").read_text())
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert fingerprint["data"] == metrics["fingerprint"]
+    assert fingerprint["versions"]["keras"] == metrics["versions"]["keras"]
+    before = snapshot(run)
+    for words, difference in (
+        (["bad", "good", "dull", "fine"], "the vocabulary had 6 tokens, has 8"),
+        (["good", "bad"], "the train split has other inputs"),
+    ):
+        write(words)
+        for epochs in (1, 2):
+            code, out, err = train(*flags, f"--epochs={epochs}")
+            assert code == 2 and "finished" not in out and err.count("\n") == 1
+            assert f"{run}: its run was trained on other data (" in err and difference in err
+            assert snapshot(run) == before
+    write(["bad", "good"])
+    assert train(*flags, "--epochs=1")[1].startswith(f"{run} is finished")
+    assert "resumes in epoch 1" in train(*flags, "--epochs=2")[1]
+
+
+@pytest.mark.usefixtures("without_export")
 def test_a_run_from_its_end_on(perceptron):
     """Finished it does nothing, with more epochs it goes on, otherwise it is left as it is."""
     assert perceptron("--epochs=2")[0] == 0
@@ -153,6 +186,29 @@ def test_flags_that_are_free_may_differ(tmp_path):
     message = r"hparam was x=1 y=2, is x=1\)"
     with pytest.raises(UserError, match=message), begun(tmp_path, "--epochs=2\n--hparam=x=1\n"):
         pass
+
+
+def test_a_check_comes_before_any_change(tmp_path):
+    """Also before a run is removed, and without a new folder that would stay behind."""
+
+    def refuse(directory):
+        raise UserError("no")
+
+    with pytest.raises(UserError, match="no"), begun(tmp_path / "new", check=refuse):
+        pass
+    assert not (tmp_path / "new").exists()
+    with begun(tmp_path / "run") as folder:
+        (folder / "metrics.json").write_text("{}")
+    before = snapshot(tmp_path)
+    for options in ({}, {"overwrite": True}):
+        with (
+            pytest.raises(UserError, match="no"),
+            begun(folder, "--epochs=3\n", check=refuse, **options),
+        ):
+            pass
+        assert snapshot(tmp_path) == before
+    with begun(folder, "--epochs=3\n", overwrite=True, check=lambda directory: None):
+        assert not (folder / "metrics.json").exists()
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -1,7 +1,7 @@
 """What `zoo train` prints before the first epoch."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.commands.runner import print_notes, print_warning
 from zoo.recipe import Recipe
@@ -36,16 +36,14 @@ def announce_training(
     start: "Checkpoint | None",
     damaged: list[Path],
 ) -> None:
-    """Saves the tokenizer, and prints notes, the model, the data and where the training starts."""
+    """Saves what identifies the data, and prints it, the model and where the training starts."""
     from zoo.data.split_checks import describe_data
-    from zoo.data.tokenizers import check_saved_tokenizer, save_tokenizer
     from zoo.evaluation.record import format_headline
     from zoo.training.loop import describe_raised_epochs
     from zoo.training.model_checks import describe_labels
+    from zoo.training.run_data import save_run_data
 
-    if start:
-        check_saved_tokenizer(data.spec, run_dir)
-    save_tokenizer(data.spec, run_dir)
+    save_run_data(run_dir, data)
     for path in damaged:
         print_warning(f"{path}: this checkpoint is damaged and was skipped")
     print_notes(data.notes)
@@ -57,3 +55,13 @@ def announce_training(
         append_comments(run_dir, raised)
         print(*raised, f"resumes in epoch {start.state.epoch + 1} after step {start.state.step}",
               sep="\n")  # fmt: skip
+
+
+def report_finished(run_dir: Path, record: dict[str, Any]) -> None:
+    """Prints the scores and the export of a run that is finished, from its record."""
+    from zoo.evaluation.record import format_scores
+
+    print(
+        f"{run_dir} is finished: raise --epochs to continue it, or pass --overwrite to start over"
+    )
+    print(format_scores(record["test"]), record["export"], sep="\n")

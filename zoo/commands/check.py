@@ -10,7 +10,7 @@ requests, and the outputs are compared with the Keras model's: they may differ b
 by eight units in the last place of a model that computes in 16 bits.
 """
 
-import re
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,9 @@ from absl import flags
 
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
-from zoo.commands.runner import import_tensorflow
+from zoo.commands.runner import import_tensorflow, print_notes
 from zoo.errors import UserError
+from zoo.exporting.versions import describe_unused_versions, find_version, parse_version
 from zoo.registry import load_plugin
 
 if TYPE_CHECKING:
@@ -42,16 +43,17 @@ def main(path: str) -> None:
     if FLAGS.plugin:
         load_plugin(FLAGS.plugin)
     import_tensorflow()
-    from zoo.exporting.loading import find_version
     from zoo.exporting.verification import VerificationError, verify_export
     from zoo.serving.client import Client
 
-    version = find_version(path)
+    version = find_version(Path(os.path.expanduser(path)))
+    if version != Path(path):
+        print_notes(describe_unused_versions(version.parent))
     try:
         lines = verify_export(version)
         for api, address in (("REST", FLAGS.server), ("gRPC", FLAGS.grpc)):
             if address:
-                if not re.fullmatch("[0-9]{1,18}", version.name):
+                if parse_version(version.name) is None:
                     raise UserError(
                         f"{version}: the name of the folder is not a number, so no server can "
                         "serve it as a version: check it without --server and --grpc"

@@ -13,18 +13,16 @@ the same. --kfold trains the model from scratch for each fold, with the same fla
 """
 
 import dataclasses
-import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from zoo.commands.cross_validation import cross_validate
 from zoo.commands.flags import (
     define_model_flags,
     read_data_config,
-    read_model,
-    read_settings,
     under_heading,
 )
 from zoo.commands.help import format_help
@@ -79,7 +77,7 @@ def main() -> None:
             raise UserError(
                 f"{sources[0]} and --kfold: --kfold trains the model from scratch: omit one of them"
             )
-        _cross_validate()
+        cross_validate(FLAGS)
         return
     if len(sources) != 1:
         raise UserError(
@@ -204,51 +202,6 @@ def _evaluate_server(config: "DataConfig") -> None:
         )
         facts = {"server": address}
         _write_evaluation(FLAGS.model, data, split_name, predictions, split, out, facts, {})
-
-
-def _cross_validate() -> None:
-    """Cross-validates the recipe, and prints and writes the scores."""
-    entry, hparams, recipe = read_model(FLAGS)
-    seed = FLAGS.seed or 0
-    config = read_data_config(FLAGS, entry, hparams.get("preset", ""), seed)
-    import_tensorflow()
-    from zoo.data.loading import dataset_slug, prepare_data, read_data
-    from zoo.evaluation.cross_validation import format_fold_summary, score_folds, summarize_folds
-    from zoo.evaluation.record import describe_machine, format_scores
-    from zoo.storage.json_files import write_json
-    from zoo.training.building import check_recipe, shrink_batch_size
-
-    data = read_data(config)
-    print_notes(data.notes)
-    check_recipe(recipe, data.spec)
-    slug = dataset_slug(data.name)
-    out = make_output_folder(FLAGS.out or f"evaluations/{entry.name}-{slug}-kfold")
-    count = FLAGS.kfold
-    fold_examples = len(data.train) * (count - 1) // count
-    recipe = shrink_batch_size(recipe, fold_examples, set(read_settings(FLAGS)))
-    options = {"count": count, "seed": seed, "directory": out}
-    options["prepare"] = functools.partial(prepare_data, config=config)
-    fold_scores, folds = score_folds(entry, hparams, recipe, data, **options), []
-    for title in (f"fold {number}/{count}" for number in range(1, count + 1)):
-        print(title, flush=True)
-        folds.append(next(fold_scores))
-        print(format_scores(folds[-1], title), flush=True)
-    record = {
-        "model": entry.name,
-        "hyperparameters": hparams,
-        "recipe": dataclasses.asdict(recipe),
-        "dataset": data.name,
-        "dataset_version": data.version,
-        "notes": data.notes,
-        "seed": seed,
-        **summarize_folds(folds, data.spec),
-        "folds": folds,
-        **describe_machine(),
-        "command": command_line(),
-    }
-    write_json(out / METRICS, record)
-    print(format_fold_summary(record))
-    print(f"cross-validation: {out / METRICS}")
 
 
 def _make_folder(model: str, data: "Data", split_name: str) -> Path:

@@ -70,8 +70,6 @@ def define_data_flags(values: flags.FlagValues) -> None:
                         "own dataset.", **data)
     flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets. By default "
                         "$TFDS_DATA_DIR, or else ~/tensorflow_datasets.", **data)
-    flags.DEFINE_string("train_split", None, "TFDS split to train on, such as 'train[:90%]'.",
-                        **data)
     flags.DEFINE_string("label", None, "Column to predict.", **data)
     flags.DEFINE_enum("task", None, TASKS, "What to predict. By default numbers make a regression "
                       "unless they are a few whole numbers; anything else makes classes.", **data)
@@ -102,14 +100,28 @@ def define_data_flags(values: flags.FlagValues) -> None:
     # None, so that runs of versions without the flag have the same flags
     flags.DEFINE_bool("skip_broken", None, "Leaves out images of a folder that cannot be read.",
                       **data)
+    flags.DEFINE_integer("memory_budget", None, "MiB of decoded data to load into memory; larger "
+                         "data are streamed. By default a quarter of the memory.", 0, **data)
+    # fmt: on
+    _define_split_flags(data)
+
+
+def _define_split_flags(data: dict[str, Any]) -> None:
+    """Defines the flags for the splits of a dataset."""
+    # fmt: off
+    flags.DEFINE_string("train_split", None, "TFDS split to train on, such as 'train[:90%]'.",
+                        **data)
     flags.DEFINE_float("holdout", 0.1, "Share of the training split that is held out as the "
                        "validation split, and as the test split, where the dataset has none.",
                        0.001, 0.5, **data)
     # None, so that runs of versions without the flag have the same flags
     flags.DEFINE_bool("stratify", None, "Holds out a share of each class of your own data. By "
                       "default true, but for runs and weights that were trained without.", **data)
-    flags.DEFINE_integer("memory_budget", None, "MiB of decoded data to load into memory; larger "
-                         "data are streamed. By default a quarter of the memory.", 0, **data)
+    flags.DEFINE_string("group", None, "Column whose groups of rows, such as those of a patient or "
+                        "a film, are kept together in held-out splits and folds. It is no input.",
+                        **data)
+    flags.DEFINE_string("time", None, "Column of dates or numbers by which the newest rows are "
+                        "held out.", **data)
     # fmt: on
 
 
@@ -166,9 +178,15 @@ def read_data_config(
         seed: Seed for the choice of the held-out rows.
 
     Raises:
-        UserError: if the image size or the columns of texts are invalid.
+        UserError: if the image size or the columns of texts are invalid, or both a group and a
+            time are given.
     """
     budget = values.memory_budget
+    if values.group and values.time:
+        raise UserError(
+            f"--group={values.group} and --time={values.time}: rows are held out by one of them: "
+            "omit the other"
+        )
     return DataConfig(
         name=values.dataset,
         default=entry.dataset if entry else "",
@@ -183,6 +201,8 @@ def read_data_config(
         resize=values.resize,
         color=values.color,
         skip_broken=bool(values.skip_broken),
+        group=values.group,
+        time=values.time,
         holdout=values.holdout,
         stratify=values.stratify is not False,
         seed=seed,

@@ -16,7 +16,9 @@ from absl import flags
 
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
-from zoo.serving.labels import set_label
+from zoo.commands.runner import print_notes
+from zoo.exporting.versions import describe_unused_versions
+from zoo.serving.labels import describe_lost_labels, set_label
 from zoo.serving.server_config import write_server_files
 
 FLAGS = flags.FlagValues()
@@ -35,6 +37,8 @@ def main(model: str, version: str, label: str) -> None:
     directory = Path(os.path.expanduser(FLAGS.export_dir))
     labels = set_label(directory, model, version, label)
     write_server_files(directory, FLAGS.keep_versions)
+    print_notes(describe_unused_versions(directory / model))
+    print_notes(describe_lost_labels(directory))
     versions = (f"{label} is version {version}" for label, version in sorted(labels.items()))
     print(f"{model}: {', '.join(versions) or 'no labels'}")
 

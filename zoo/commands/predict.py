@@ -3,12 +3,13 @@
 zoo predict --model=cnn photos/*.png more_photos
 zoo predict --model=lstm reviews.txt --top=3
 zoo predict --model=mlp cars.csv --server=localhost:8501 --json
+zoo predict --model=mlp cars.csv --out=prices.csv --skip_bad_rows
 echo "a fine film" | zoo predict --model=lstm
 
 Image models read files of all formats that Pillow reads, and folders of them. Text models read .txt
-files and standard input, one text per line or two texts separated by a tab, and .csv and .jsonl
-files with the columns text, or text_a and text_b. Models of tables read .csv and .jsonl files with
-the columns of the training.
+files and standard input, one text per line or two texts separated by a tab, and tables (.csv, .tsv,
+.jsonl, .parquet) with the text columns of the training. Models of tables read tables with the
+columns of the training. Other columns are not read; --out writes them beside the predictions.
 """
 
 import itertools
@@ -23,11 +24,14 @@ from absl import flags
 
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
-from zoo.commands.runner import import_tensorflow, print_notes
-from zoo.data.config import parse_text_columns
+from zoo.commands.runner import import_tensorflow, print_notes, print_warning
+from zoo.data.config import parse_separator, parse_text_columns
 from zoo.data.spec import Spec
 from zoo.errors import UserError
+from zoo.exporting.versions import describe_unused_versions
 from zoo.serving.client import Client
+from zoo.serving.prediction_files import check_prediction_file, open_prediction_file
+from zoo.serving.row_log import RowLog
 from zoo.serving.rows import Row, expand_folders, predict_rows, read_rows
 
 FLAGS = flags.FlagValues()
@@ -48,11 +52,19 @@ flags.DEFINE_float("timeout", 10.0, "Seconds to wait for the server, for each at
                    **MODEL)
 flags.DEFINE_string("text", None, "Column of texts in tables, or two columns A,B of pairs. By "
                     "default those of the training.", **MODEL)
+flags.DEFINE_string("separator", None, "What separates the fields of CSV files. By default commas, "
+                    "semicolons, tabs or bars, whichever the file has.", **MODEL)
+flags.DEFINE_bool("skip_bad_rows", False, "Leaves out rows that cannot be read or predicted, and "
+                  "counts them, instead of stopping at the first one.", **MODEL)
 flags.DEFINE_integer("batch_size", 32, "Examples per request.", 1, **MODEL)
 flags.DEFINE_integer("top", None, "Number of classes to show, the most probable one first.", 1,
                      **OUTPUT)
 flags.DEFINE_bool("json", False, "Prints one JSON object per line.", **OUTPUT)
+flags.DEFINE_string("out", None, "File for the predictions, .csv or .jsonl, with all columns of "
+                    "the input. By default they are printed.", **OUTPUT)
 # fmt: on
+
+_SHOWN_BAD_ROWS = 5
 
 
 def main(*files: str) -> None:
@@ -62,6 +74,10 @@ def main(*files: str) -> None:
     for file in files:
         if not Path(file).exists():
             raise UserError(f"{file}: there is no such file")
+    if FLAGS.out:
+        if FLAGS.json:
+            raise UserError(f"--json and --out={FLAGS.out}: choose a .jsonl file and omit --json")
+        check_prediction_file(Path(os.path.expanduser(FLAGS.out)), files)
     if FLAGS.grpc:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
     client = Client(
@@ -73,36 +89,74 @@ def main(*files: str) -> None:
         label=FLAGS.label,
         timeout=FLAGS.timeout,
     )
+    if not (FLAGS.server or FLAGS.grpc) and FLAGS.version is None:
+        folder = Path(os.path.expanduser(FLAGS.export_dir), FLAGS.model)
+        print_notes(describe_unused_versions(folder))
     spec = client.spec()
     if FLAGS.top and spec.class_names is None:
         raise UserError(f"--top={FLAGS.top}: {FLAGS.model} predicts a number, not classes")
     paths, notes = expand_folders(files, spec, FLAGS.model)
     print_notes(notes)
-    rows = read_rows(paths, spec, FLAGS.model, parse_text_columns(FLAGS.text))
-    is_interactive = not files and sys.stdin.isatty()
+    log = RowLog(FLAGS.skip_bad_rows)
+    separator = parse_separator(FLAGS.separator)
+    rows = read_rows(paths, spec, FLAGS.model, parse_text_columns(FLAGS.text), separator, log)
+    # typed lines are answered immediately
+    size = 1 if not files and sys.stdin.isatty() else FLAGS.batch_size
+    pairs = iterate_predictions(rows, client, spec, size, log)
     try:
-        # typed lines are answered immediately
-        write_predictions(rows, client, spec, 1 if is_interactive else FLAGS.batch_size)
+        count = _write_file(pairs) if FLAGS.out else _print_predictions(pairs, spec)
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def write_predictions(rows: Iterator[Row], client: Client, spec: Spec, batch_size: int) -> None:
-    """Writes the predictions for the rows, a batch at a time."""
-    columns = "prediction" if spec.class_names is None else f"{'label':20}  probability"
-    is_local, count = not (FLAGS.server or FLAGS.grpc), 0
-    while batch := list(itertools.islice(rows, batch_size)):
-        if is_local and not count:
-            import_tensorflow()  # not earlier, so that most errors don't wait for it
-        predictions = predict_rows(client, spec, batch, FLAGS.top)
-        if not (count or FLAGS.json):
-            print(f"{'input':40}  {columns}")
-        for row, prediction in zip(batch, predictions, strict=True):
-            print(_format_json(row, prediction) if FLAGS.json else _format_table(row, prediction))
-        sys.stdout.flush()
-        count += len(batch)
+        return
+    print_notes(log.take_notes())
+    bad = len(log.bad_rows)
     if not count:
-        raise UserError("nothing to predict: the input is empty")
+        skipped = f"all {bad:,} rows were left out: {log.bad_rows[0]}" if bad else ""
+        raise UserError(f"nothing to predict: {skipped or 'the input is empty'}")
+    if bad:
+        print_notes(log.bad_rows[:_SHOWN_BAD_ROWS])
+        print_warning(f"{bad:,} of {count + bad:,} rows were left out")
+
+
+def iterate_predictions(
+    rows: Iterator[Row], client: Client, spec: Spec, batch_size: int, log: RowLog
+) -> Iterator[tuple[Row, Any]]:
+    """Yields each row with its prediction; they are predicted a batch at a time."""
+    is_local = not (FLAGS.server or FLAGS.grpc)
+    while batch := list(itertools.islice(rows, batch_size)):
+        print_notes(log.take_notes())
+        if is_local:
+            import_tensorflow()  # not earlier, so that most errors don't wait for it
+        predictions = predict_rows(client, spec, batch, FLAGS.top, log)
+        for row, prediction in zip(batch, predictions, strict=True):
+            if prediction is not None:
+                yield row, prediction
+        sys.stdout.flush()
+
+
+def _print_predictions(pairs: Iterator[tuple[Row, Any]], spec: Spec) -> int:
+    """Prints the predictions, and returns their number."""
+    columns = "prediction" if spec.class_names is None else f"{'label':20}  probability"
+    count = 0
+    for count, (row, prediction) in enumerate(pairs, 1):
+        if count == 1 and not FLAGS.json:
+            print(f"{'input':40}  {columns}")
+        print(_format_json(row, prediction) if FLAGS.json else _format_table(row, prediction))
+    return count
+
+
+def _write_file(pairs: Iterator[tuple[Row, Any]]) -> int:
+    """Writes the predictions to the file of --out, and returns their number."""
+    path, count = Path(os.path.expanduser(FLAGS.out)), 0
+    first = next(pairs, None)
+    if first is None:  # an earlier file is kept
+        return 0
+    with open_prediction_file(path) as write:
+        for row, prediction in itertools.chain([first], pairs):
+            write(row, prediction)
+            count += 1
+    print(f"{count:,} predictions: {path}")
+    return count
 
 
 def format_help_text() -> str:

@@ -19,16 +19,14 @@ program.
 import contextlib
 import dataclasses
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
 
-from zoo.commands.announcement import announce_training, print_weights
+from zoo.commands.announcement import announce_training, print_weights, report_finished
 from zoo.commands.flags import (
     define_model_flags,
-    find_config_name,
     format_flagfile,
     read_data_config,
     read_model,
@@ -36,15 +34,16 @@ from zoo.commands.flags import (
     under_heading,
 )
 from zoo.commands.help import format_help, format_model_table
-from zoo.commands.runner import command_line, import_tensorflow
+from zoo.commands.outputs import score_model, write_outputs
+from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
 from zoo.commands.weights import open_weights
 from zoo.data.config import DataConfig
 from zoo.exporting.formats import check_formats
+from zoo.exporting.versions import check_export_name
 from zoo.pretrained.store import resolve_weights
 from zoo.recipe import Recipe
-from zoo.registry import Entry, find_entry, find_plugin, load_plugin
+from zoo.registry import Entry, find_entry, load_plugin
 from zoo.storage.atomic import check_writable
-from zoo.storage.filenames import METRICS
 from zoo.training.run_folder import (
     check_run_folder,
     choose_run_folder,
@@ -55,18 +54,17 @@ from zoo.training.run_folder import (
 from zoo.training.signals import advise_on_interrupt
 
 if TYPE_CHECKING:
-    import keras
     import tensorflow as tf
 
     from zoo.data.splits import Data
-    from zoo.evaluation.record import RunRecord
     from zoo.training.finetuning import Source
 
 FLAGS = flags.FlagValues()
 WORDS = ""
 # flags that may change when a run is resumed
 CHANGEABLE_FLAGS = ("data_dir", "run_dir", "overwrite", "checkpoint_every", "export_dir",
-                    "export_formats", "keep_versions")  # fmt: skip
+                    "export_name", "export_formats", "keep_versions",
+                    "change_contract")  # fmt: skip
 MODEL, RUN = under_heading(FLAGS, "Model"), under_heading(FLAGS, "Run")
 
 define_model_flags(FLAGS)
@@ -84,6 +82,10 @@ flags.DEFINE_bool("overwrite", False, "Deletes the run in the folder and starts 
 flags.DEFINE_string("checkpoint_every", "5m", "Time between checkpoints: a number of steps (500) "
                     "or minutes (5m).", **RUN)
 flags.DEFINE_string("export_dir", "saved_models", "Folder of the exported models.", **RUN)
+flags.DEFINE_string("export_name", None, "Name of the exported model in --export_dir and in TF "
+                    "Serving. By default the name of --model.", **RUN)
+flags.DEFINE_bool("change_contract", False, "Exports a version although its task, inputs or "
+                  "classes differ from those of the version before.", **RUN)
 flags.DEFINE_string("export_formats", "saved_model", "Formats to export, separated by commas: "
                     "saved_model, litert, litert_int8, onnx.", **RUN)
 flags.DEFINE_integer("keep_versions", 2, "Number of newest versions of a model that TF Serving "
@@ -105,7 +107,9 @@ def main() -> None:
     entry, hparams, recipe = read_model(FLAGS)
     config = read_data_config(FLAGS, entry, seed=FLAGS.seed)
     weights = resolve_weights(entry.name, FLAGS.weights) if FLAGS.weights else None
-    export_dir = Path(os.path.expanduser(FLAGS.export_dir), entry.name)
+    export_name = FLAGS.export_name or entry.name
+    check_export_name(export_name)
+    export_dir = Path(os.path.expanduser(FLAGS.export_dir), export_name)
     check_writable(export_dir)
     check_run_folder(FLAGS.run_dir)
     parse_checkpoint_interval(FLAGS.checkpoint_every)
@@ -121,7 +125,7 @@ def main() -> None:
     from zoo.training.finetuning import check_source
 
     # workers can only be connected before TensorFlow does anything else
-    strategy, devices = choose_strategy(FLAGS.strategy, FLAGS.tpu)
+    strategy, devices = choose_strategy(FLAGS.strategy, FLAGS.tpu, print_warning)
     source, hparams, config = open_weights(FLAGS, weights, entry, hparams, config)
     if FLAGS["stratify"].value is None:
         FLAGS["stratify"].value = _choose_stratify(source, config)
@@ -166,75 +170,41 @@ def train_model(
     All workers train; only the chief writes.
     """
     from zoo.distribution.strategy import adapt_recipe_to_strategy, is_chief
-    from zoo.evaluation.mistakes import evaluate_model
-    from zoo.evaluation.record import make_record
     from zoo.exporting.converters import check_convertible
-    from zoo.training.building import prepare_model, shrink_batch_size
+    from zoo.training.building import adapt_recipe_to_size, prepare_model
     from zoo.training.checkpoints import find_latest_checkpoint
     from zoo.training.loop import fit_model
+    from zoo.training.worker_agreement import check_same_inputs, check_same_start
 
     named = set(read_settings(FLAGS))
-    recipe = shrink_batch_size(recipe, len(data.train), named)
-    recipe = adapt_recipe_to_strategy(recipe, strategy, named)
+    recipe = adapt_recipe_to_size(recipe, len(data.train), named)
+    recipe, notes = adapt_recipe_to_strategy(recipe, strategy, named)
+    resolved = {"dataset": data.name} | dataclasses.asdict(recipe)
+    flagfile = format_flagfile(FLAGS, resolved, command_line())
+    check_same_inputs(strategy, data, flagfile, (*CHANGEABLE_FLAGS, "strategy"))
     with strategy.scope():
         model, transfers = prepare_model(entry, hparams, recipe, data, FLAGS.seed, source)
     check_convertible(model, FLAGS.export_formats.split(","))
     with contextlib.ExitStack() as stack:
-        run_dir = _open_run_folder(stack, entry, recipe, data, strategy)
+        run_dir, finished = _open_run_folder(stack, recipe, data, flagfile, export_dir, strategy)
         stack.enter_context(advise_on_interrupt(f"the same command resumes {run_dir}"))
-        if _report_finished(run_dir, recipe, export_dir, is_chief(strategy)):
-            return
         start, damaged = find_latest_checkpoint(run_dir)
+        check_same_start(strategy, run_dir, start, finished is not None)
+        if finished:
+            if is_chief(strategy):
+                report_finished(run_dir, finished)
+            return
         if is_chief(strategy):
+            print_notes(notes)
             print_weights(FLAGS.weights, [] if start else transfers, recipe, hparams)
             announce_training(model, data, recipe, run_dir, devices, start, damaged)
         options = {"seed": FLAGS.seed, "checkpoint_every": FLAGS.checkpoint_every}
         trained = fit_model(model, data, recipe, run_dir=run_dir, start=start, **options)
         if is_chief(strategy):
-            test = evaluate_model(model, data, recipe.batch_size, run_dir)
-            record = dataclasses.replace(
-                make_record(entry, hparams, model, data, recipe, trained, test),
-                seed=FLAGS.seed,
-                devices=devices,
-                command=command_line(),
-                plugin=find_plugin(FLAGS.plugin) if FLAGS.plugin else "",
-                config=find_config_name(sys.argv),
+            record = score_model(
+                FLAGS, entry, hparams, model, data, recipe, trained, run_dir, devices
             )
-            publish(model, data, record, trained["history"], run_dir, export_dir)
-
-
-def publish(
-    model: "keras.Model",
-    data: "Data",
-    record: "RunRecord",
-    history: dict[str, list[float]],
-    run_dir: Path,
-    export_dir: Path,
-) -> None:
-    """Writes the record, plots and exports of a run; the last printed line is the export's path."""
-    from zoo.data.splits import take_inputs
-    from zoo.evaluation.model_card import write_card
-    from zoo.evaluation.plots import plot_curves
-    from zoo.evaluation.record import format_scores
-    from zoo.exporting.format_scores import export_formats
-    from zoo.exporting.saved_model import export_model
-    from zoo.serving.server_config import write_server_files
-    from zoo.storage.json_files import write_json
-
-    plot_curves(history, run_dir / "curves.png")
-    write_json(run_dir / METRICS, record.to_dict())
-    samples = take_inputs(data.raw_test or data.test, 32)
-    version = export_model(
-        model, export_dir, spec=data.spec, samples=samples, record=record.to_dict()
-    )
-    formats = export_formats(model, data, version, FLAGS.export_formats.split(","), FLAGS.seed)
-    write_server_files(export_dir.parent, FLAGS.keep_versions)
-    record = dataclasses.replace(record, formats=formats, export=str(version))
-    write_card(run_dir, record.to_dict())
-    write_json(run_dir / METRICS, record.to_dict())
-    print(format_scores(record.test))
-    print(f"run: {run_dir}  (card.md, metrics.json, curves.png, flags.txt, ...)")
-    print(version)
+            write_outputs(FLAGS, model, data, record, trained["history"], run_dir, export_dir)
 
 
 def format_help_text() -> str:
@@ -246,40 +216,44 @@ def format_help_text() -> str:
 
 def _open_run_folder(
     stack: contextlib.ExitStack,
-    entry: Entry,
     recipe: Recipe,
     data: "Data",
+    flagfile: str,
+    export_dir: Path,
     strategy: "tf.distribute.Strategy",
-) -> Path:
-    """Chooses the folder of the run. The chief locks it until `stack` is closed."""
+) -> tuple[Path, dict | None]:
+    """Chooses the folder of the run. The chief locks it until `stack` is closed.
+
+    Returns:
+        The folder, and the record of its run if that is finished.
+
+    Raises:
+        UserError: if the run there is of other flags or data, or the export would change what its
+            clients expect. The folder is unchanged then.
+    """
     from zoo.data.loading import dataset_slug
     from zoo.distribution.strategy import is_chief, run_chief_first
+    from zoo.evaluation.record import find_finished_record
+    from zoo.exporting.contract import check_contract
+    from zoo.training.run_data import check_run_data
 
-    resolved = {"dataset": data.name} | dataclasses.asdict(recipe)
-    flagfile = format_flagfile(FLAGS, resolved, command_line())
+    def check_run(directory: Path) -> None:
+        if not FLAGS.overwrite:
+            check_run_data(directory, data, is_finished=finished is not None)
+        if not (finished or FLAGS.change_contract):
+            check_contract(export_dir, data.spec)
+
+    finished, formats = None, FLAGS.export_formats.split(",")
     # the chief creates the folder before the other workers look for it
     with run_chief_first(strategy):
         if FLAGS.run_dir:
             run_dir = Path(os.path.expanduser(FLAGS.run_dir))
         else:
-            default = Path("runs", f"{entry.name}-{dataset_slug(data.name)}")
+            default = Path("runs", f"{FLAGS.model}-{dataset_slug(data.name)}")
             run_dir = choose_run_folder(default, flagfile, CHANGEABLE_FLAGS)
+        if not FLAGS.overwrite:
+            finished = find_finished_record(run_dir, recipe, export_dir, formats)
         if is_chief(strategy):
-            lock = open_run(run_dir, flagfile, free=CHANGEABLE_FLAGS, overwrite=FLAGS.overwrite)
-            stack.enter_context(lock)
-    return run_dir
-
-
-def _report_finished(run_dir: Path, recipe: Recipe, export_dir: Path, chief: bool) -> bool:
-    """Returns whether the run in the folder is finished; if so, the chief prints its scores."""
-    from zoo.evaluation.record import find_finished_record, format_scores
-
-    formats = FLAGS.export_formats.split(",")
-    record = find_finished_record(run_dir, recipe, export_dir, formats)
-    if record and chief:
-        print(
-            f"{run_dir} is finished: raise --epochs to continue it, or pass --overwrite to start "
-            "over"
-        )
-        print(format_scores(record["test"]), record["export"], sep="\n")
-    return record is not None
+            options = {"free": CHANGEABLE_FLAGS, "overwrite": FLAGS.overwrite}
+            stack.enter_context(open_run(run_dir, flagfile, check=check_run, **options))
+    return run_dir, finished

@@ -1,5 +1,8 @@
 """Cells of tables as strings and numbers, without TensorFlow."""
 
+import collections
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -9,6 +12,9 @@ from zoo.data.columns import MISSING
 
 STRING = pd.ArrowDtype(pa.string())
 NUMBER_PATTERN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+
+# signs of currencies, percent, and what separates thousands and is no decimal mark
+DECORATION = "[$\u20ac\u00a3\u00a5\u20b9%'\u2019\\s\u00a0\u202f\u2009]"
 
 # decimal mark, thousands separator, and what cells look like in numbers with them
 _NUMBER_FORMS = (
@@ -37,10 +43,17 @@ def parse_numbers(cells: pd.Series, decimal: str = ".", thousands: str = "") -> 
     try:
         numbers = pc.cast(strings, pa.float64())
     except pa.ArrowInvalid:
+        strings = _remove_decoration(strings)
         is_number = pc.match_substring_regex(strings, f"^{NUMBER_PATTERN}$")
         numbers = pc.cast(pc.if_else(is_number, strings, None), pa.float64())
     values = numbers.to_numpy(zero_copy_only=False)
     return np.where(np.isfinite(values), values, np.nan)
+
+
+def _remove_decoration(strings: pa.Array) -> pa.Array:
+    """Removes what people write around the digits of a number, as in "$ 1 200" and "12%"."""
+    strings = pc.replace_substring(strings, "\u2212", "-")
+    return pc.replace_substring_regex(strings, DECORATION, "")
 
 
 def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
@@ -57,8 +70,17 @@ def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
     best = (".", "", pd.Series(np.isfinite(parse_numbers(present)), present.index))
     if best[2].all():
         return best
+    plain = pd.Series(_remove_decoration(pa.array(present, pa.string())), present.index, STRING)
     for decimal, thousands, pattern in _NUMBER_FORMS:
-        fits = present.str.fullmatch(pattern).astype(bool)
+        fits = plain.str.fullmatch(pattern).astype(bool)
         if fits.sum() > best[2].sum():
             best = (decimal, thousands, fits)
     return best
+
+
+def find_case_variants(values: Iterable[str]) -> list[str]:
+    """Returns texts such as "'Neg' and 'neg'" for values that differ only in case."""
+    by_lowercase = collections.defaultdict(list)
+    for value in sorted(values):
+        by_lowercase[value.lower()].append(value)
+    return [" and ".join(map(repr, same)) for same in by_lowercase.values() if len(same) > 1]

@@ -15,7 +15,13 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from zoo.data.cells import find_number_form, parse_numbers, strip_cells
+from zoo.data.cells import (
+    DECORATION,
+    find_case_variants,
+    find_number_form,
+    parse_numbers,
+    strip_cells,
+)
 from zoo.data.column_encoding import measure_spread, parse_dates
 from zoo.data.columns import DATE_FORMATS, DROP, KINDS, Column
 from zoo.errors import UserError
@@ -24,7 +30,7 @@ from zoo.schema import suggest_closest
 _MAX_VALUES = 1_000  # of a category; the rest shares a code
 _MIN_COUNT = 3  # of a category's value in a training split of a hundred rows or more
 _INVALID_SHARE = 0.05  # of cells that are no numbers, in a column of numbers
-_ID_NAME = re.compile(r"unnamed_\d+|unnamed: \d+|index|idx|id|row|rownames|.*_id", re.IGNORECASE)
+_ID_NAME = re.compile(r"(?i:unnamed_\d+|unnamed: \d+|index|idx|id|row|rownames|.*_id)|.*[a-z]I[dD]")
 
 
 def infer_columns(
@@ -143,6 +149,12 @@ def _infer_kind(name: str, cells: pd.Series) -> tuple[str, str]:
         return (DROP, "it numbers the rows") if _numbers_rows(name, present) else ("number", "")
     if find_date_format(present):
         return "date", ""
+    if 0.5 <= is_number.mean() < 1:
+        other = present[~is_number].iloc[0][:20]
+        return DROP, (
+            f"{is_number.mean():.0%} of its cells are numbers, but not {other!r} (to count others "
+            f"as missing, pass --columns={name}:number)"
+        )
     if len(present) >= 20 and present.nunique() > 0.9 * len(present):
         if present.str.count(r"\s+").mean() > 2:
             return DROP, f"it holds texts (to learn from them alone, pass --text={name})"
@@ -155,9 +167,9 @@ def _numbers_rows(name: str, present: pd.Series) -> bool:
     if len(present) < 20 or not present.str.fullmatch(r"\d+").all() or not present.is_unique:
         return False
     numbers = present.map(int)
-    is_range = numbers.max() - numbers.min() + 1 == len(numbers)
-    in_order = numbers.is_monotonic_increasing and numbers.min() in (0, 1)
-    return bool(_ID_NAME.fullmatch(name)) or (is_range and in_order)
+    # some rows are held out
+    is_dense = numbers.min() < 10 and numbers.max() - numbers.min() < 1.5 * len(numbers)
+    return bool(_ID_NAME.fullmatch(name)) or (is_dense and numbers.is_monotonic_increasing)
 
 
 def find_date_format(present: pd.Series) -> str:
@@ -194,6 +206,9 @@ def _learn_number(name: str, cells: pd.Series) -> tuple[Column, str]:
     notes = [f"{examples} is no number and counts as missing ({len(invalid)} rows)"] * (
         len(invalid) > 0
     )
+    decorated = cells.dropna()[is_number]
+    if is_decorated := decorated[decorated.str.contains(DECORATION)].head(1).tolist():
+        notes.append(f"{is_decorated[0][:20]!r} counts as {numbers[cells == is_decorated[0]][0]:g}")
     if (decimal, thousands) != (".", ""):
         marks = f"{decimal!r} is the decimal mark"
         notes.append(marks + (f", {thousands!r} separates thousands" if thousands else ""))
@@ -231,9 +246,12 @@ def _learn_category(name: str, cells: pd.Series) -> tuple[Column, str]:
     if known.empty:
         known = counts[:_MAX_VALUES]
     column = Column(name, "category", values=tuple(known.index), has_rare=len(known) < len(counts))
-    rare = len(counts) - len(known)
-    note = f"{rare} rare values share one code ({counts.sum() - known.sum()} rows)" if rare else ""
-    return column, note
+    notes = [
+        f"{variants} differ only in case" for variants in find_case_variants(column.values)[:3]
+    ]
+    if rare := len(counts) - len(known):
+        notes.append(f"{rare} rare values share one code ({counts.sum() - known.sum()} rows)")
+    return column, "; ".join(notes)
 
 
 _LEARNERS = {"number": _learn_number, "date": _learn_date, "category": _learn_category}

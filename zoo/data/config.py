@@ -39,6 +39,9 @@ class DataConfig:
         resize: How images of other sizes are fitted, as in `Spec`; None for "stretch".
         color: "rgb", "gray", or "auto" for gray if all images of a folder are; None for "auto".
         skip_broken: Whether images of a folder that cannot be read are left out.
+        group: Name of a column whose groups of rows are kept together when rows are held out. It
+            is no input.
+        time: Name of a column by which the newest rows are held out.
         holdout: Fraction of the training split that becomes the validation or test split if the
             dataset has none.
         stratify: Whether the held-out rows of the user's own data are a share of each class.
@@ -70,6 +73,8 @@ class DataConfig:
     resize: ResizeMode | None = None
     color: Literal["auto", "rgb", "gray"] | None = None
     skip_broken: bool = False
+    group: str | None = None
+    time: str | None = None
     holdout: float = 0.1
     stratify: bool = True
     seed: int = 0
@@ -107,8 +112,18 @@ class DataConfig:
         return dataclasses.replace(self, **adopted)
 
 
-# what metrics.json records
-_RECORDED = ("label", "text", "task", "columns", "separator", "holdout", "stratify", "train_split")
+_RECORDED = (  # what metrics.json records
+    "label",
+    "text",
+    "task",
+    "columns",
+    "separator",
+    "group",
+    "time",
+    "holdout",
+    "stratify",
+    "train_split",
+)
 
 
 def _to_tuple(value: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, Data, Split, Stream, has_known_labels, read_labels
+from zoo.data.splits import Data, Split, Stream, has_known_labels, read_labels
 
 _SAMPLED_ROWS = 1_000_000  # rows of a split in memory whose contents are hashed
 _SAMPLED_FILES = 1_000  # files of a split whose contents are hashed

@@ -1,12 +1,17 @@
 """Targets of tables: whether a column makes a classification or a regression, and its classes."""
 
-import collections
 import dataclasses
 
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import find_number_form, parse_numbers, strip_cells
+from zoo.data.cells import (
+    STRING,
+    find_case_variants,
+    find_number_form,
+    parse_numbers,
+    strip_cells,
+)
 from zoo.data.columns import MISSING
 from zoo.data.sources.table_files import Table
 from zoo.errors import UserError
@@ -77,8 +82,8 @@ def _reject(cells: pd.Series, is_invalid: pd.Series, table: Table, expected: str
 def clean_labels(cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     """Returns labels without blanks around them, null where they are missing, and notes on them."""
     labels, notes, name = strip_cells(cells), [], cells.name
-    raw = cells.map(str, na_action="ignore")
-    trimmed = int((raw.str.strip() != raw).sum())
+    raw = cells.map(str, na_action="ignore").astype(STRING)  # all of them may be null
+    trimmed = int((labels.notna() & (raw.str.strip() != raw)).sum())
     if trimmed:
         notes.append(f"column {name!r}: blanks around {trimmed:,} labels were removed")
     missing = raw[labels.isna()].dropna().str.strip().unique()
@@ -89,13 +94,8 @@ def clean_labels(cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
             + (f" ({written})" if written else "")
             + " are left out"
         )
-    by_lowercase = collections.defaultdict(list)
-    for label in sorted(labels.dropna().unique()):
-        by_lowercase[label.lower()].append(label)
-    for variants in by_lowercase.values():
-        if len(variants) > 1:
-            shown = " and ".join(map(repr, variants))
-            notes.append(f"column {name!r}: {shown} differ only in case and are different classes")
+    for variants in find_case_variants(labels.dropna().unique()):
+        notes.append(f"column {name!r}: {variants} differ only in case and are different classes")
     return labels, tuple(notes[:5])
 
 

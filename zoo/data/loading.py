@@ -3,26 +3,21 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from zoo.data.config import DataConfig
 from zoo.data.fingerprint import compute_fingerprint
+from zoo.data.holdout import choose_holdout_rows
 from zoo.data.memory import default_memory_budget, load_into_memory
 from zoo.data.sources.image_folder import load_image_folder
 from zoo.data.sources.table import load_table
 from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.sources.tfds import DatasetUnavailableError, load_tfds
 from zoo.data.split_checks import describe_missing_classes, describe_repeated_rows
-from zoo.data.splits import (
-    Arrays,
-    Data,
-    LabelledSplits,
-    draw_holdout_rows,
-    has_known_labels,
-    read_labels,
-)
+from zoo.data.splits import Arrays, Data, LabelledSplits
 from zoo.data.table_splits import encode_table, is_table
 from zoo.data.text_encoding import tokenize_splits
 from zoo.data.tokenizer_choice import make_tokenizer
@@ -31,6 +26,27 @@ from zoo.errors import UserError
 # Small datasets that replace a default dataset that cannot be downloaded.
 _OFFLINE_DEFAULTS = {"mnist": "mnist_5k", "imdb_reviews": "synthetic_reviews"}
 _FILE_KINDS = ("folder", *TABLE_KINDS)  # prefixes of paths to the user's files
+
+
+def load(name: str, **settings: Any) -> Data:
+    """Reads, splits and prepares a dataset; the same as `zoo.data.load`.
+
+    Args:
+        name: A TFDS name or a path with its kind, as in `DataConfig.name`.
+        **settings: Fields of `DataConfig`, such as `label`, `text`, `holdout` and `seed`.
+
+    Raises:
+        UserError: if the name, path, a file or a setting is invalid, or the download fails.
+        TypeError: if `DataConfig` has no such field.
+
+    Examples:
+        >>> import zoo.data
+        >>> _ = open("cars.csv", "w").write("kg,price\\n" + "900,4.5\\n1200,9.5\\n1500,14.5\\n" * 9)
+        >>> cars = zoo.data.load("csv:cars.csv", label="price")
+        >>> cars.spec.feature_names, len(cars.train), len(cars.validation), len(cars.test)
+        (('kg',), 22, 2, 3)
+    """
+    return load_data(DataConfig(name, **settings))
 
 
 def load_data(config: DataConfig) -> Data:
@@ -95,20 +111,26 @@ def complete_splits(name: str, source: LabelledSplits, config: DataConfig) -> Da
                 f"the training split has {len(train)} examples: too few to hold some out for "
                 f"{split_name}"
             )
-        is_stratified = config.stratify and source.spec.class_names and has_known_labels(train)
-        classes = read_labels(train) if is_stratified else None
-        rows = draw_holdout_rows(len(train), config.holdout, config.seed, classes)
+        # those of TFDS datasets have always been any rows
+        stratify = not source.version
+        rows, chosen = choose_holdout_rows(train, source.spec, config, stratify)
         splits[split_name], splits["train"] = train.select_rows(rows), train.select_rows(~rows)
-        share = f"{config.holdout:.0%}" + " of each class" * (classes is not None)
-        origins[split_name] = f"a seeded {share} of {origins['train']}"
+        origins[split_name] = f"{chosen} of {origins['train']}"
     notes = (
         *source.notes,
         *describe_missing_classes(splits, source.spec),
         *describe_repeated_rows(splits),
     )
-    settings = config.to_settings()
     return Data(
-        name, source.version, source.spec, **splits, splits=origins, notes=notes, settings=settings
+        name,
+        source.version,
+        source.spec,
+        splits["train"],
+        splits["validation"],
+        splits["test"],
+        origins,
+        notes,
+        settings=config.to_settings(),
     )
 
 
@@ -132,6 +154,7 @@ def merge_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
         )
     nothing = merged.select_rows(np.zeros(len(merged), bool))
     origins = {"train": "", "validation": "", "test": " and ".join(source.origins.values())}
+    notes = (*source.notes, *describe_missing_classes({"scored": merged}, source.spec))
     return Data(
         name,
         source.version,
@@ -140,7 +163,7 @@ def merge_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
         nothing,
         merged,
         origins,
-        source.notes,
+        notes,
         settings=config.to_settings(),
     )
 
@@ -200,8 +223,9 @@ def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
     kind, colon, path = name.partition(":")
     if not colon or kind not in _FILE_KINDS:
         _reject_path(name)
-        if config.skip_broken:
-            raise UserError(f"skip_broken: {name} has no image files: omit --skip_broken")
+        for setting in ("skip_broken", "separator"):
+            if getattr(config, setting):
+                raise UserError(f"{setting}: {name} is read without files: omit --{setting}")
         return load_tfds(name, config)
     if config.train_split is not None:
         raise UserError(
@@ -209,8 +233,10 @@ def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
             f"{name} is split by subfolders or files named train and test, or by --holdout"
         )
     if kind == "folder":
-        if config.text or config.label:
-            raise UserError(f"{name} has no columns: omit --text and --label")
+        for setting in ("text", "label", "group", "time"):
+            if value := getattr(config, setting):
+                shown = ",".join(value) if setting == "text" else value
+                raise UserError(f"{setting}={shown}: {name} has no columns: omit --{setting}")
         return load_image_folder(path, config)
     for setting in ("image_size", "resize", "color", "skip_broken"):
         if value := getattr(config, setting):

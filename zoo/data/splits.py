@@ -19,17 +19,23 @@ class Arrays:
             of strings, (n,) or (n, 2) for pairs. The rows of a table are a DataFrame of strings
             before they are encoded, or records (`zoo.data.column_encoding`).
         y: Targets: int64 class indices of shape (n,), or float32 numbers of shape (n, 1).
+        groups: Group of each row, int64 (n,), which splits keep together; None for no groups.
+        times: Time of each row, float64 (n,), by which splits are divided; None for no times.
     """
 
     x: Any
     y: np.ndarray
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def select_rows(self, rows: np.ndarray) -> "Arrays":
         """Returns the split restricted to the rows set in a boolean mask of shape (n,)."""
-        return Arrays(self.x[rows], self.y[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        times = None if self.times is None else self.times[rows]
+        return Arrays(self.x[rows], self.y[rows], groups, times)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Stream:
         paths: Paths of the examples if each has a file of its own; otherwise empty.
         labels: Targets of all examples in file order, if they are known without reading them.
         files: Paths of the files that the examples are in, if these have none of their own.
+        groups: As in `Arrays`, of the examples of the split.
+        times: As in `Arrays`, of the examples of the split.
     """
 
     total: int
@@ -53,6 +61,8 @@ class Stream:
     paths: tuple[str, ...] = ()
     labels: np.ndarray | None = None
     files: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.total if self.rows is None else int(self.rows.sum())
@@ -65,7 +75,9 @@ class Stream:
         """Returns the split restricted to the rows set in a boolean mask of shape (len(self),)."""
         file_rows = np.zeros(self.total, bool)
         file_rows[np.arange(self.total) if self.rows is None else np.flatnonzero(self.rows)] = rows
-        return dataclasses.replace(self, rows=file_rows)
+        groups = None if self.groups is None else self.groups[rows]
+        times = None if self.times is None else self.times[rows]
+        return dataclasses.replace(self, rows=file_rows, groups=groups, times=times)
 
 
 Split = Arrays | Stream
@@ -157,40 +169,6 @@ def pick_inputs(split: Split, rows: list[int]) -> list:
         if row in unique_rows:
             inputs[row] = x
     return [inputs[row] for row in rows]
-
-
-def draw_holdout_rows(
-    size: int, share: float, seed: int, classes: np.ndarray | None = None
-) -> np.ndarray:
-    """Returns a boolean mask of `size` rows with a random `share` of them set.
-
-    At least one row is set and at least one is not.
-
-    Args:
-        size: Number of rows.
-        share: Share of the rows to set.
-        seed: Seed of the choice.
-        classes: Class of each row, int64 (size,). The share is then one of each class: at least
-            one row of a class with two rows or more, and none of a class with one.
-    """
-    if classes is not None:
-        return _draw_rows_of_classes(share, seed, classes)
-    count = min(max(1, round(size * share)), size - 1)
-    mask = np.zeros(size, bool)
-    mask[np.random.default_rng([seed, size]).choice(size, count, replace=False)] = True
-    return mask
-
-
-def _draw_rows_of_classes(share: float, seed: int, classes: np.ndarray) -> np.ndarray:
-    """As `draw_holdout_rows`, with the share of each class."""
-    mask = np.zeros(len(classes), bool)
-    order = np.random.default_rng([seed, len(classes)]).permutation(len(classes))
-    for label in np.unique(classes):
-        rows = order[classes[order] == label]
-        mask[rows[: min(max(1, round(len(rows) * share)), len(rows) - 1)]] = True
-    if not mask.any():
-        mask[order[0]] = True
-    return mask
 
 
 def iterate_raw_batches(split: Split, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

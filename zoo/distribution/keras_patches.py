@@ -72,6 +72,32 @@ def _maybe_symbolic_build(self, iterator=None, data_batch=None):
     _keras_maybe_symbolic_build(self, iterator, data_batch)
 
 
+class ClippedSumStep(keras.optimizers.Optimizer):
+    """Mixin that clips the sum of the gradients by its norm, as `clip_norm` says.
+
+    Keras clips the gradients of each replica before they are summed, and takes the norm of the
+    rows of an embedding's gradient before those of a repeated token are summed. In both cases the
+    step would depend on how a batch is divided.
+    """
+
+    def _clip_gradients(self, grads):
+        if self._distribution_strategy.num_replicas_in_sync > 1:
+            return grads  # they are clipped in `_all_reduce_sum_gradients`
+        return self._clip_summed_gradients(grads)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        grads_and_vars = super()._all_reduce_sum_gradients(grads_and_vars)
+        if self._distribution_strategy.num_replicas_in_sync == 1:
+            return grads_and_vars
+        grads, variables = zip(*grads_and_vars, strict=True)
+        return list(zip(self._clip_summed_gradients(grads), variables, strict=True))
+
+    def _clip_summed_gradients(self, grads):
+        if not self.global_clipnorm:
+            return grads
+        return super()._clip_gradients([g if g is None else tf.convert_to_tensor(g) for g in grads])
+
+
 def correct_cardinality(
     dataset: tf.distribute.DistributedDataset, local_replicas: int
 ) -> tf.distribute.DistributedDataset:

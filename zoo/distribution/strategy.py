@@ -16,7 +16,9 @@ from zoo.errors import UserError
 from zoo.recipe import Recipe
 
 
-def choose_strategy(name: str, tpu: str | None = None) -> tuple[tf.distribute.Strategy, str]:
+def choose_strategy(
+    name: str, tpu: str | None = None, report: Callable[[str], None] = lambda line: None
+) -> tuple[tf.distribute.Strategy, str]:
     """Returns a strategy and a description of it, as in "cpu (no GPU found)".
 
     Call it before any other use of TensorFlow, which connects to other workers only at its start.
@@ -27,6 +29,7 @@ def choose_strategy(name: str, tpu: str | None = None) -> tuple[tf.distribute.St
             these that is available: the several workers of TF_CONFIG, a TPU, all of several GPUs,
             one GPU, the CPU. "mirrored" uses all GPUs or, without any, all logical CPUs.
         tpu: Name or address of the TPU. By default TPU_NAME, or the TPU of this machine.
+        report: Called with a line that says for which other workers it waits.
 
     Raises:
         UserError: if the devices are not available, or TF_CONFIG is invalid.
@@ -38,7 +41,8 @@ def choose_strategy(name: str, tpu: str | None = None) -> tuple[tf.distribute.St
     # for the other strategies TF_CONFIG is not read
     if cluster := _find_cluster(name):
         why = "requested" if name == "multi_worker" else "from TF_CONFIG"
-        return create_multi_worker_strategy(cluster), f"{len(cluster.workers)} workers ({why})"
+        strategy = create_multi_worker_strategy(cluster, report)
+        return strategy, f"{len(cluster.workers)} workers ({why})"
     tpu = tpu or os.environ.get("TPU_NAME")
     if name == "tpu" or (name == "auto" and (tpu or tf.config.list_physical_devices("TPU"))):
         why = "requested" if tpu else "detected"
@@ -129,10 +133,10 @@ def distribute_batches(
 
 def adapt_recipe_to_strategy(
     recipe: Recipe, strategy: tf.distribute.Strategy, named: set[str]
-) -> Recipe:
-    """Returns the recipe with settings that the strategy supports.
+) -> tuple[Recipe, list[str]]:
+    """Returns the recipe with settings that the strategy supports, and a line for each change.
 
-    Keras' XLA compilation and its steps_per_execution fail on several replicas. A default that
+    On several replicas Keras' XLA compilation and its steps_per_execution fail. A default that
     uses them is switched off; a value that the user set is an error.
 
     Args:
@@ -141,27 +145,29 @@ def adapt_recipe_to_strategy(
         named: Names of the settings that the user set.
 
     Raises:
-        UserError: for a setting that Keras does not support there, or that it treats differently
-            than on one device.
+        UserError: for a setting that Keras does not support there.
     """
     if strategy.num_replicas_in_sync == 1:
-        return recipe
-    for setting, off, why in (
-        ("accumulate_steps", 1, "Keras cannot accumulate gradients on several devices"),
-        ("clip_norm", 0, "on several devices Keras clips each gradient, not their sum"),
-    ):
-        if getattr(recipe, setting) != off:
+        return recipe, []
+    supported: dict[str, Any] = {
+        "accumulate_steps": 1,
+        "jit_compile": False,
+        "steps_per_execution": 1,
+    }
+    changed = [name for name, value in supported.items() if getattr(recipe, name) != value]
+    alternative = "one process" if spans_workers(strategy) else "--strategy=gpu or --strategy=cpu"
+    for name in changed:
+        if name in named:
             raise UserError(
-                f"{setting}={getattr(recipe, setting)}: {why}; omit it, or use --strategy=cpu"
+                f"{name}={getattr(recipe, name)}: Keras does not support this on several devices; "
+                f"omit it, or train with {alternative}"
             )
-    supported: dict[str, Any] = {"jit_compile": False, "steps_per_execution": 1}
-    for setting, value in supported.items():
-        if setting in named and getattr(recipe, setting) != value:
-            raise UserError(
-                f"{setting}={getattr(recipe, setting)}: Keras does not support this on several "
-                "devices; omit it, or use --strategy=cpu"
-            )
-    return dataclasses.replace(recipe, **supported)
+    notes = [
+        f"{name}={getattr(recipe, name)}, the default of the model, is not used: Keras does not "
+        "support it on several devices"
+        for name in changed
+    ]
+    return dataclasses.replace(recipe, **{name: supported[name] for name in changed}), notes
 
 
 def _find_cluster(name: str) -> Cluster | None:

@@ -1,16 +1,12 @@
 """The workers of a cluster, read from TF_CONFIG without importing TensorFlow."""
 
-import contextlib
 import dataclasses
 import json
 import os
-import socket
-import time
 from collections.abc import Mapping, Sequence
 
-from zoo.errors import UserError, WorkerLostError
+from zoo.errors import UserError
 
-_START_TIMEOUT = 300.0  # seconds that workers wait for each other at the start
 _EXPECTED_CONFIG = (
     'expected {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}'
 )
@@ -23,10 +19,13 @@ class Cluster:
     Attributes:
         workers: The address of each worker, "host:port".
         index: Index of this process; worker 0 is the chief.
+        is_dynamic: Whether the name of a worker may not resolve before its machine has started, as
+            in Kubernetes.
     """
 
     workers: tuple[str, ...]
     index: int
+    is_dynamic: bool = dataclasses.field(default=False, compare=False)
 
     def config(self) -> str:
         """Returns the value of TF_CONFIG for this process."""
@@ -41,8 +40,11 @@ class Cluster:
 def read_tf_config(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     """Returns the cluster of TF_CONFIG; None if it is not set or has no cluster.
 
+    A chief, as Kubeflow and Vertex AI name it, is worker 0, and the workers follow it.
+
     Raises:
-        UserError: if TF_CONFIG is invalid, or has jobs other than workers.
+        UserError: if TF_CONFIG is invalid, has jobs other than a chief and workers, or the same
+            address twice.
     """
     text = environment.get("TF_CONFIG", "")
     try:
@@ -50,60 +52,42 @@ def read_tf_config(environment: Mapping[str, str] = os.environ) -> Cluster | Non
         if not config.get("cluster"):
             return None
         jobs, task = config["cluster"], config["task"]
-        workers, index = tuple(jobs["worker"]), int(task["index"])
-        ports = [int(worker.rpartition(":")[2]) for worker in workers]
+        chiefs, workers = (_read_addresses(jobs.get(job, [])) for job in ("chief", "worker"))
+        kind, index = task["type"], int(task["index"])
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"TF_CONFIG={text}: {_EXPECTED_CONFIG}") from error
-    if set(jobs) != {"worker"} or task.get("type") != "worker":
+    if not jobs.keys() <= {"chief", "worker"} or kind not in jobs or len(chiefs) > 1:
         raise UserError(
-            f"TF_CONFIG={text}: unsupported job: expected only workers (worker 0 is the chief)"
+            f"TF_CONFIG={text}: unsupported job: expected only workers (worker 0 is the chief), or "
+            "one chief and workers"
         )
-    if not (0 <= index < len(workers) and all(0 < port < 65536 for port in ports)):
+    if not 0 <= index < len(jobs[kind]):
         raise UserError(f"TF_CONFIG={text}: {_EXPECTED_CONFIG}, with N below the number of workers")
-    return Cluster(workers, index)
+    addresses = (*chiefs, *workers)
+    for address in addresses:
+        if addresses.count(address) > 1:
+            raise UserError(
+                f"TF_CONFIG={text}: {address} is there twice: give each worker an address of its "
+                "own, and the same list to all of them"
+            )
+    is_dynamic = config.get("environment") == "cloud" or "KUBERNETES_SERVICE_HOST" in environment
+    return Cluster(addresses, index + (len(chiefs) if kind == "worker" else 0), is_dynamic)
 
 
-def wait_for_workers(cluster: Cluster, patience: float = _START_TIMEOUT) -> None:
-    """Waits until every worker of the cluster accepts connections at its address.
+def _read_addresses(addresses: Sequence[str]) -> tuple[str, ...]:
+    for address in addresses:
+        split_address(address)
+    return tuple(addresses)
 
-    TensorFlow itself would wait forever and ignore signals. This process listens at its own
-    address until all workers are there; then TensorFlow's server does.
 
-    Args:
-        cluster: The workers.
-        patience: Seconds to wait.
+def split_address(address: str) -> tuple[str, int]:
+    """Reads "host:port", or "[::1]:port" with an address of IPv6.
 
     Raises:
-        UserError: if this process cannot listen at its address.
-        WorkerLostError: if a worker does not respond in time.
+        ValueError: if it is not an address.
     """
-    address = cluster.workers[cluster.index]
-    deadline = time.monotonic() + patience
-    missing = [i for i in range(len(cluster.workers)) if i != cluster.index]
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("", int(address.rpartition(":")[2])))
-        except OSError as error:
-            raise UserError(
-                f"{cluster.format_workers([cluster.index])} cannot listen at its address: "
-                f"{error.strerror}. Choose another port for it in the TF_CONFIG of all workers"
-            ) from error
-        listener.listen()
-        while missing := [i for i in missing if not is_listening(cluster.workers[i])]:
-            if time.monotonic() > deadline:
-                raise WorkerLostError(
-                    f"no response from {cluster.format_workers(missing)} within {patience:.0f} s "
-                    f"of the start of worker {cluster.index}. Start all workers, each with its own "
-                    "TF_CONFIG"
-                )
-            time.sleep(0.2)
-
-
-def is_listening(address: str, timeout: float = 2.0) -> bool:
-    """Returns whether "host:port" accepts connections within `timeout` seconds."""
     host, _, port = address.rpartition(":")
-    with contextlib.suppress(OSError):
-        socket.create_connection((host, int(port)), timeout).close()
-        return True
-    return False
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536 or set(host) & set(" /"):
+        raise ValueError(address)
+    return host, int(port)

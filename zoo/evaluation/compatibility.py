@@ -54,26 +54,26 @@ def check_compatibility(subject: str, spec: Spec, data: Data, *, named: bool) ->
         )
 
 
-def describe_leak(record: dict[str, Any], data: Data, part: str) -> str:
+def describe_leak(record: dict[str, Any], data: Data, split_name: str) -> str:
     """Returns a warning if the split may contain training examples of the model, or "".
 
     Args:
         record: The model's record; may be empty.
         data: The dataset that the model is scored on.
-        part: "train", "validation" or "test".
+        split_name: "train", "validation" or "test".
     """
-    if record.get("dataset") != data.name or part == "train":
+    if record.get("dataset") != data.name or split_name == "train":
         return ""
-    if part == "all":
+    if split_name == "all":
         return "all examples are scored, those of the training too"
     splits = record.get("splits")
-    split = splits.get(part) if isinstance(splits, dict) else None
+    split = splits.get(split_name) if isinstance(splits, dict) else None
     trained_origin = split.get("from") if isinstance(split, dict) else None
-    origin = data.splits[part]
+    origin = data.splits[split_name]
     if trained_origin == origin:
         return ""
     return (
-        f"the {part} split is {origin}, but was {trained_origin!s:.100} when the model was "
+        f"the {split_name} split is {origin}, but was {trained_origin!s:.100} when the model was "
         "trained: it may contain training examples. Use the data flags of the training"
     )
 

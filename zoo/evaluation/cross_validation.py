@@ -8,7 +8,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
 
 from zoo.data.spec import Spec
 from zoo.data.splits import Data, read_labels
@@ -34,7 +40,8 @@ def score_folds(
 ) -> Iterator[dict[str, Any]]:
     """Scores each fold of the training split with a model that is trained on the other folds.
 
-    The validation split is used for early stopping as always; the test split is not read.
+    With times, it is trained on the older folds only. The validation split is used for early
+    stopping as always; the test split is not read.
 
     Args:
         entry: The model.
@@ -53,17 +60,24 @@ def score_folds(
         UserError: if there are too few examples for that many folds.
     """
     # not in a generator, which would only raise the error once it is iterated
-    folds = split_folds(read_labels(data.train), data.spec, count, seed)
+    labels = read_labels(data.train)
+    if data.train.times is not None:
+        folds = split_time_folds(data.train.times, count)
+    else:
+        scored = split_folds(labels, data.spec, count, seed, data.train.groups)
+        folds = [(~rows, rows) for rows in scored]
 
-    def score(rows: np.ndarray) -> dict[str, Any]:
-        train, test = data.train.select_rows(~rows), data.train.select_rows(rows)
+    def score(rows: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
+        train, test = data.train.select_rows(rows[0]), data.train.select_rows(rows[1])
         fold = dataclasses.replace(data, train=train, test=test, raw_test=None)
         return _score_fold(entry, hparams, recipe, prepare(fold), seed, directory)
 
     return map(score, folds)
 
 
-def split_folds(target: np.ndarray, spec: Spec, count: int, seed: int) -> list[np.ndarray]:
+def split_folds(
+    target: np.ndarray, spec: Spec, count: int, seed: int, groups: np.ndarray | None = None
+) -> list[np.ndarray]:
     """Divides the examples into random folds, stratified by class.
 
     Args:
@@ -71,24 +85,65 @@ def split_folds(target: np.ndarray, spec: Spec, count: int, seed: int) -> list[n
         spec: Spec of the data.
         count: Number of folds.
         seed: Seed of the folds.
+        groups: Group of each example, int64 (n,), which are each in one fold.
 
     Returns:
         A boolean mask (n,) for each fold; each example is in one fold.
 
     Raises:
-        UserError: if there are fewer examples, or fewer of a class, than folds.
+        UserError: if there are fewer examples, or fewer of a class, or groups, than folds.
     """
     sizes = {"examples": len(target)}
     if spec.class_names is not None:
         labels, counts = np.unique(target, return_counts=True)
         rarest = labels[counts.argmin()]
         sizes = {f"examples of class {spec.class_names[rarest]!r:.50}": int(counts.min())}
+    if groups is not None:
+        sizes["groups"] = len(np.unique(groups))
     for what, size in sizes.items():
         if size < count:
             raise UserError(f"kfold={count}: there are {size} {what}: use at most {size} folds")
-    splitter = KFold if spec.class_names is None else StratifiedKFold
-    folds = splitter(count, shuffle=True, random_state=seed).split(np.zeros(len(target)), target)
+    if groups is not None:
+        splitter = GroupKFold if spec.class_names is None else StratifiedGroupKFold
+    else:
+        splitter = KFold if spec.class_names is None else StratifiedKFold
+    splits = splitter(count, shuffle=True, random_state=seed)
+    folds = splits.split(np.zeros(len(target)), target, groups)
     return [np.isin(np.arange(len(target)), rows) for _, rows in folds]
+
+
+def split_time_folds(times: np.ndarray, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Divides the examples by time: each fold is newer than what it is trained on.
+
+    The oldest of `count` + 1 parts is in no fold.
+
+    Args:
+        times: Time of each example, float64 (n,); equal times stay together.
+        count: Number of folds.
+
+    Returns:
+        Two boolean masks (n,) for each fold: the examples to train on, and to score.
+
+    Raises:
+        UserError: if there are not more times than folds.
+    """
+    values = np.unique(times)
+    if len(values) <= count:
+        raise UserError(
+            f"kfold={count}: there are {len(values)} different times: use at most "
+            f"{len(values) - 1} folds"
+        )
+    folds = TimeSeriesSplit(count).split(values)
+    return [(np.isin(times, values[old]), np.isin(times, values[new])) for old, new in folds]
+
+
+def describe_folds(data: Data) -> str:
+    """Describes how the training split is divided into folds."""
+    if data.train.times is not None:
+        return f"each fold is newer by {data.settings['time']} than what it is trained on"
+    if data.train.groups is not None:
+        return f"each fold has whole groups of {data.settings['group']}"
+    return "the folds have equal shares of each class" if data.spec.class_names else "random folds"
 
 
 def summarize_folds(folds: list[dict], spec: Spec) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def evaluate_model(
 
 
 def score_and_plot(
-    predictions: Predictions, split: Split, spec: Spec, part: str, directory: Path
+    predictions: Predictions, split: Split, spec: Spec, split_name: str, directory: Path
 ) -> dict[str, Any]:
     """Scores predictions, and writes plots of them.
 
@@ -38,7 +38,7 @@ def score_and_plot(
         predictions: The predictions.
         split: The split that they are for, with texts as strings.
         spec: Spec of the data.
-        part: Name of the split in the plots, such as "test".
+        split_name: Name of the split in the plots, such as "test".
         directory: Gets predictions.png for a regression; otherwise confusion.png, reliability.png
             and the most confident mistakes: examples.png for images, mistakes.txt for texts.
 
@@ -47,14 +47,14 @@ def score_and_plot(
     """
     target, output = predictions.target, predictions.output
     if spec.class_names is None:
-        title, path = f"The {part} split", directory / "predictions.png"
+        title, path = f"The {split_name} split", directory / "predictions.png"
         plot_predictions(target[:, 0], output[:, 0], title, path)
         return score_predictions(predictions, spec)
     plot_confusion(target, output.argmax(-1), spec.class_names, directory / "confusion.png")
     probabilities = special.softmax(np.asarray(output, "float64"), axis=-1)
     plot_reliability(target, probabilities, directory / "reliability.png")
     if spec.kind != "features":
-        _save_mistakes(predictions, split, spec, part, directory)
+        _save_mistakes(predictions, split, spec, split_name, directory)
     return score_predictions(predictions, spec)
 
 
@@ -66,7 +66,7 @@ def score_predictions(predictions: Predictions, spec: Spec) -> dict[str, Any]:
 
 
 def _save_mistakes(
-    predictions: Predictions, split: Split, spec: Spec, part: str, directory: Path
+    predictions: Predictions, split: Split, spec: Spec, split_name: str, directory: Path
 ) -> None:
     """Writes the most confident mistakes: a plot of images, or a file of texts."""
     worst = find_worst_mistakes(predictions.target, predictions.output, MAX_EXAMPLES)
@@ -79,7 +79,7 @@ def _save_mistakes(
         f"({confidence:.0%})"
         for index, confidence in worst
     ]
-    heading = f"Most confident mistakes on the {part} split" if worst else "No mistakes"
+    heading = f"Most confident mistakes on the {split_name} split" if worst else "No mistakes"
     if spec.kind == "image":
         plot_mistakes(examples, titles, heading, directory / "examples.png")
         return

@@ -103,10 +103,10 @@ def _render_data(record: dict[str, Any]) -> list[str]:
         return []
     dataset = str(record["dataset"])
     rows = {"name": dataset, "version": record.get("dataset_version")}
-    for part, split in _get_dict(record, "splits").items():
+    for split_name, split in _get_dict(record, "splits").items():
         if isinstance(split, dict):
             examples = _format_number(split.get("examples"))
-            rows[part] = f"{examples} examples: {split.get('from')}"
+            rows[split_name] = f"{examples} examples: {split.get('from')}"
     rows |= {
         "licence": _get_dict(record, "data").get("licence") or _describe_licence(dataset),
         "notes": _format_notes(record),
@@ -149,10 +149,10 @@ def _render_scores(
     directory: Path, record: dict[str, Any], evaluation: dict[str, Any] | None
 ) -> list[str]:
     if evaluation:
-        part, scores = evaluation["split"], evaluation["scores"]
+        split_name, scores = evaluation["split"], evaluation["scores"]
         origin = f"{evaluation['dataset']}: {evaluation['from']}"
     else:
-        part, scores = "test", _get_dict(record, "test")
+        split_name, scores = "test", _get_dict(record, "test")
         origin = str(_get_dict(_get_dict(record, "splits"), "test").get("from"))
     rows = {}
     for name, form, method in (("accuracy", "{:.2%}", "Wilson"), ("mae", "{:.4g}", "bootstrap")):
@@ -165,7 +165,7 @@ def _render_scores(
         for name in ("loss", "f1", "auc", "calibration_error", "mse", "r2")
         if scores.get(name) is not None
     }
-    data = f"Measured on the {part} split ({origin}), {scores.get('examples', 0):,} examples."
+    data = f"Measured on the {split_name} split ({origin}), {scores.get('examples', 0):,} examples."
     blocks = ["## Scores", data, _format_facts(rows)]
     if "per_class" in scores:
         columns = ("class", "precision", "recall", "f1", "examples")

@@ -43,6 +43,7 @@ class RunRecord:
         dataset_version: Version of a TFDS dataset; empty for the user's files.
         notes: What was decided while the data was read, such as a replaced dataset.
         data_settings: Settings that the data was read with, where they are not the defaults.
+        fingerprint: What identifies the data, from `zoo.data.fingerprint.compute_fingerprint`.
         splits: Origin and number of examples of each split.
         spec: Spec of the data, without the tokenizer.
         parameters: Number of parameters.
@@ -73,6 +74,7 @@ class RunRecord:
     dataset_version: str
     notes: tuple[str, ...]
     data_settings: dict[str, Any]
+    fingerprint: dict[str, Any]
     splits: dict[str, dict[str, Any]]
     spec: dict[str, Any]
     parameters: int
@@ -131,6 +133,7 @@ def make_record(
         dataset_version=data.version,
         notes=data.notes,
         data_settings=dict(data.settings),
+        fingerprint=dict(data.fingerprint),
         splits={k: {"from": data.splits[k], "examples": len(x)} for k, x in splits.items()},
         spec=dataclasses.asdict(dataclasses.replace(data.spec, tokenizer=None)),
         parameters=model.count_params(),
@@ -150,18 +153,19 @@ def make_record(
     )
 
 
-def format_scores(test: dict[str, Any], part: str = "test") -> str:
+def format_scores(test: dict[str, Any], split_name: str = "test") -> str:
     """Formats the scores on a split as one line."""
     if "accuracy" in test:
         low, high = test["accuracy_interval"]
+        interval = f"95% interval {low:.2%} to {high:.2%}"
         return (
-            f"{part}: accuracy {test['accuracy']:.2%} (95% interval {low:.2%} to {high:.2%}), "
+            f"{split_name}: accuracy {test['accuracy']:.2%} ({interval}), "
             f"F1 {test['f1']:.2%}, loss {test['loss']:.4f}, {test['examples']:,} examples"
         )
     low, high = test["mae_interval"]
     r2 = "" if test["r2"] is None else f"R2 {test['r2']:.4f}, "
     return (
-        f"{part}: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
+        f"{split_name}: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
         f"MSE {test['mse']:.4g}, {r2}{test['examples']:,} examples"
     )
 

@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.console import show_progress
+from zoo.data.holdout import draw_holdout_rows
 from zoo.data.splits import (
     Arrays,
     Data,
     Split,
     disable_autotuning,
-    draw_holdout_rows,
     take_inputs,
 )
 from zoo.exporting.converters import convert_model

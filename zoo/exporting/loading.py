@@ -83,9 +83,8 @@ def _find_weights_file(path: Path) -> Path:
         UserError: if there is no such file, or the files of shipped weights are damaged.
     """
     paths = [path, path / LAST, path / BEST, path / EXTRA_FOLDER / KERAS_MODEL, path / WEIGHTS]
-    paths += [
-        version / EXTRA_FOLDER / KERAS_MODEL for version in reversed(index_versions(path).values())
-    ]
+    newest = [*index_versions(path).values()][-1:]
+    paths += [version / EXTRA_FOLDER / KERAS_MODEL for version in newest]
     candidates = (x for x in paths if x.suffix == ".keras" or x.name == WEIGHTS)
     file = next((x for x in candidates if x.is_file()), None)
     if file is None:

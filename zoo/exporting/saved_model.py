@@ -21,10 +21,11 @@ from zoo.data.spec import Spec, spec_from_model
 from zoo.data.tokenizers import save_tokenizer
 from zoo.distribution.keras_patches import disable_cudnn
 from zoo.errors import UserError, attach_path
-from zoo.exporting.loading import list_versions
+from zoo.exporting.contract import check_contract, write_contract
 from zoo.exporting.raw_inputs import make_raw_input_specs
 from zoo.exporting.signatures import Signature, make_signatures
 from zoo.exporting.verification import VerificationError, verify_export
+from zoo.exporting.versions import find_next_number
 from zoo.exporting.warmup import write_warmup
 from zoo.schema import to_python
 from zoo.storage.atomic import DRAFT_PREFIX
@@ -39,6 +40,7 @@ def export_model(
     spec: Spec | None = None,
     samples: np.ndarray | None = None,
     record: dict[str, Any] | None = None,
+    change_contract: bool = False,
 ) -> Path:
     """Writes `directory`/<next version>, which TF Serving loads as it is; see `zoo.export`.
 
@@ -50,11 +52,14 @@ def export_model(
 
     Raises:
         UserError: if the folder cannot be written, the number of names is not the number of
-            classes, or the predictions of the SavedModel differ from those of the model.
+            classes, the version before has another contract, or the predictions of the SavedModel
+            differ from those of the model.
     """
     spec = spec or spec_from_model(model, class_names)
     samples = _make_samples(spec) if samples is None else np.asarray(samples)[:32]
     directory = Path(os.path.expanduser(directory))
+    if not change_contract:
+        check_contract(directory, spec)
     with _open_draft(directory) as draft:
         write_saved_model(draft, model, *make_signatures(model, spec))
         names = _complete_signatures(draft, spec)
@@ -68,7 +73,9 @@ def export_model(
                 "that draw random numbers or change their weights in a prediction; the weights of "
                 "the run are kept"
             ) from error
-        return _publish_version(draft, directory)
+        version = _publish_version(draft, directory)
+    write_contract(directory, spec)
+    return version
 
 
 def _write_extra_files(draft: Path, model: keras.Model, spec: Spec, record: dict[str, Any]) -> None:
@@ -214,7 +221,7 @@ def _publish_version(draft: Path, directory: Path) -> Path:
 
     If another export takes the number first, the draft gets the one after it.
     """
-    number = max((int(version.name) for version in list_versions(directory)), default=0) + 1
+    number = find_next_number(directory)
     while True:
         try:
             # fails if the folder exists and is not empty

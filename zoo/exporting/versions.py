@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo.errors import UserError
 
-GRAPH = "saved_model.pb"  # written last when a version is copied by hand or not: without it, no load
+GRAPH = "saved_model.pb"
 _MAX_VERSION = 2**63 - 1
 
 
@@ -33,9 +33,7 @@ def index_versions(directory: Path) -> dict[int, Path]:
 
     Of two folders with the same number, such as 01 and 1, it is the last one by name.
     """
-    return {
-        int(path.name): path for path in list_versions(directory) if (path / GRAPH).is_file()
-    }
+    return {int(path.name): path for path in list_versions(directory) if (path / GRAPH).is_file()}
 
 
 def find_next_number(directory: Path) -> int:
@@ -77,8 +75,10 @@ def find_version(path: Path) -> Path:
     versions = index_versions(path)
     if not versions:
         empty = ", ".join(version.name for version in list_versions(path))
-        reason = f"there is no export (no {GRAPH}" + (f" in {empty})" if empty else ")")
-        raise UserError(f"{path}: {reason}; expected one such as saved_models/cnn/1")
+        missing = f" ({GRAPH} is missing{f' in {empty}' if empty else ''})" * path.is_dir()
+        raise UserError(
+            f"{path}: there is no export{missing}; expected one such as saved_models/cnn/1"
+        )
     return versions[max(versions)]
 
 

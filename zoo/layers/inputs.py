@@ -71,20 +71,45 @@ def vector_input(
         UserError: if `input_shape` has neither one size nor three, or another than that of the
             cardinalities.
     """
-    if cardinalities:
-        _check_cardinalities(model, input_shape, cardinalities)
-        features = keras.Input(input_shape, dtype="float32", name="features")
-        return features, _expand_categories(features, cardinalities, embeds)
-    if len(input_shape) == 1:
-        features = keras.Input(input_shape, dtype="float32", name="features")
-        # under mixed precision too: float16 ends at 65,504, and bfloat16 has three digits
-        normalization = layers.Normalization(name="normalization", dtype="float32")
-        return features, normalization(features)
+    if cardinalities or len(input_shape) == 1:
+        features, x = feature_input(model, input_shape, cardinalities)
+        return features, _expand_categories(x, cardinalities, embeds) if cardinalities else x
     image, pixels = image_input(model, input_shape)
     return image, layers.Flatten(name="flatten")(pixels)
 
 
-def split_features(
+def feature_input(
+    model: str, input_shape: tuple[int, ...], cardinalities: tuple[int, ...] = ()
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Creates the input `features` of a model that reads each feature by itself.
+
+    Args:
+        model: Name of the model in error messages.
+        input_shape: (n,).
+        cardinalities: As in `vector_input`.
+
+    Returns:
+        The input, and a float tensor of the same shape (batch, n): the encoded columns of a table
+        as they are, or other features normalised.
+
+    Raises:
+        UserError: if `input_shape` has not one size, or another than that of the cardinalities.
+    """
+    if len(input_shape) != 1:
+        raise UserError(f"{model}: input_shape={input_shape}: expected (n,) for features")
+    if cardinalities and input_shape != (len(cardinalities),):
+        raise UserError(
+            f"{model}: {len(cardinalities)} cardinalities, but input_shape={input_shape}: expected "
+            "one for each feature"
+        )
+    features = keras.Input(input_shape, dtype="float32", name="features")
+    if cardinalities:
+        return features, features
+    # under mixed precision too: float16 ends at 65,504, and bfloat16 has three digits
+    return features, layers.Normalization(name="normalization", dtype="float32")(features)
+
+
+def _split_features(
     features: keras.KerasTensor, cardinalities: tuple[int, ...]
 ) -> tuple[keras.KerasTensor | None, list[keras.KerasTensor]]:
     """Splits the encoded columns of a table.
@@ -110,7 +135,7 @@ def _expand_categories(
 
     Code 0, which no value of the training split has, becomes zeros.
     """
-    numbers, codes = split_features(features, cardinalities)
+    numbers, codes = _split_features(features, cardinalities)
     parts = [] if numbers is None else [numbers]
     sizes = [size for size in cardinalities if size]
     for number, (code, size) in enumerate(zip(codes, sizes, strict=True), 1):
@@ -131,16 +156,6 @@ def choose_embedding_width(cardinality: int) -> int:
     Source: Howard and Gugger 2020, 'fastai: A Layered API for Deep Learning', Information 11(2).
     """
     return min(50, round(1.6 * cardinality**0.56))
-
-
-def _check_cardinalities(
-    model: str, input_shape: tuple[int, ...], cardinalities: tuple[int, ...]
-) -> None:
-    if input_shape != (len(cardinalities),):
-        raise UserError(
-            f"{model}: {len(cardinalities)} cardinalities, but input_shape={input_shape}: expected "
-            "one for each feature"
-        )
 
 
 def text_input(

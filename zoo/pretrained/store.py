@@ -37,9 +37,12 @@ class ShippedWeights:
 
 def list_weights(model: str) -> list[str]:
     """Returns the names of the weights that ship for a model, sorted."""
-    # names of models have no underscore, but those of datasets may have one
-    folders = (path.name.partition("_") for path in FOLDER.glob(f"{model}_*"))
-    return sorted(weights for name, _, weights in folders if name == model)
+    # names may have underscores, so that a folder's name may begin with that of another model
+    return sorted(
+        path.name.removeprefix(f"{model}_")
+        for path in FOLDER.glob(f"{model}_*")
+        if read_json(path / RECORD).get("model") == model
+    )
 
 
 def find_weights(model: str, weights: str) -> Path:

@@ -23,8 +23,10 @@ from zoo.exporting.validation import (
     format_tensor_spec,
 )
 from zoo.schema import suggest_closest
+from zoo.serving.grpc_transport import GrpcTransport
 from zoo.serving.local import LocalTransport
-from zoo.serving.transports import GrpcTransport, RestTransport, SignatureInfo, Transport
+from zoo.serving.rest_transport import RestTransport
+from zoo.serving.transports import SignatureInfo, Transport
 from zoo.storage.filenames import EXPORT_RECORD
 from zoo.storage.json_files import read_json
 
@@ -36,15 +38,15 @@ class Client:
 
     Args:
         model: Name of the model in TF Serving, or of its folder in `export_dir`.
-        server: HOST:PORT of TF Serving's REST API.
-        grpc: HOST:PORT of TF Serving's gRPC API.
+        server: HOST:PORT of TF Serving's REST API, or a URL of http or https in front of /v1.
+        grpc: HOST:PORT of TF Serving's gRPC API, or https://HOST:PORT with TLS.
         export_dir: Folder of exported models; without a server the first request loads the model
             from it.
         version: Number of the version; None for the newest.
         label: Label of the version; only for a server.
         timeout: Seconds to wait for the server, for each attempt.
         retries: Number of further attempts if the server cannot be reached, is overloaded or
-            exceeds the timeout; they wait 0.1 s, 0.2 s, 0.4 s and so on.
+            exceeds the timeout; they wait for 0.1 s, 0.2 s, 0.4 s and so on, up to twice as long.
 
     Raises:
         UserError: if the arguments contradict each other or there is no such export. All methods

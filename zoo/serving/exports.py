@@ -1,17 +1,20 @@
 """Lists exported models, and the versions of them that TF Serving is configured to serve."""
 
-import re
 from pathlib import Path
 
 from google.protobuf import text_format
 
 from zoo.errors import UserError
 from zoo.exporting.messages import ModelServerConfig
+from zoo.exporting.versions import index_versions
 from zoo.storage.filenames import MODELS_CONFIG
 
 
-def list_exports(directory: Path) -> dict[str, list[int]]:
-    """Returns the models in a folder of exports, with their versions, oldest first.
+def list_exports(directory: Path) -> dict[str, dict[int, Path]]:
+    """Returns the models in a folder of exports, with the folders of their versions by number.
+
+    The versions are in order, oldest first. Those without a model are left out, as TF Serving
+    cannot load them.
 
     Raises:
         UserError: if there is no such folder.
@@ -20,11 +23,9 @@ def list_exports(directory: Path) -> dict[str, list[int]]:
         raise UserError(
             f"{directory}: there is no such folder; expected a folder of exported models"
         )
-    exports: dict[str, list[int]] = {}
-    for version in sorted(path.parent for path in directory.glob("[!.]*/*/saved_model.pb")):
-        if re.fullmatch("[0-9]{1,18}", version.name):
-            exports.setdefault(version.parent.name, []).append(int(version.name))
-    return {model: sorted(versions) for model, versions in exports.items()}
+    folders = sorted(path for path in directory.glob("[!.]*") if path.is_dir())
+    exports = {folder.name: index_versions(folder) for folder in folders}
+    return {model: versions for model, versions in exports.items() if versions}
 
 
 def list_served_versions(directory: Path, model: str) -> list[int]:

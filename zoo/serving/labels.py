@@ -3,9 +3,11 @@
 import contextlib
 import json
 import re
+from collections.abc import Container
 from pathlib import Path
 
 from zoo.errors import UserError
+from zoo.exporting.versions import parse_version
 from zoo.schema import suggest_closest
 from zoo.serving.exports import list_exports, list_served_versions
 from zoo.storage.atomic import write_text
@@ -25,7 +27,7 @@ def read_labels(directory: Path) -> dict[str, dict[str, int]]:
     with contextlib.suppress(UserError, AttributeError):  # not JSON, or not nested objects
         labels = read_json(file)
         versions = [version for by_label in labels.values() for version in by_label.values()]
-        if all(type(version) is int and 0 < version < 10**18 for version in versions):
+        if all(type(version) is int and 0 <= version < 2**63 for version in versions):
             return labels
     raise UserError(f"{file}: expected {{model: {{label: version}}}}: fix the file or delete it")
 
@@ -38,18 +40,19 @@ def set_label(directory: Path, model: str, version: int | str, label: str) -> di
     Args:
         directory: Folder of exported models.
         model: Name of the model.
-        version: Version that gets the label; 0 or "none" removes the label.
+        version: Number of the version, or the name of its folder; "none" removes the label.
         label: The label.
 
     Returns:
-        All labels of the model, with their versions.
+        The labels of all versions of the model that are there.
 
     Raises:
         UserError: if the model, the version or the label to remove does not exist, or TF Serving
             would refuse the change.
     """
     exports, labels = list_exports(directory), read_labels(directory)
-    if model not in exports:
+    # the labels of a model whose versions were all deleted can be removed
+    if model not in exports and not (version == "none" and label in labels.get(model, {})):
         raise UserError(
             f"{directory} has no model {model!r}.{suggest_closest(model, exports)} It has: "
             f"{', '.join(exports) or 'none; export one with zoo train'}"
@@ -57,14 +60,14 @@ def set_label(directory: Path, model: str, version: int | str, label: str) -> di
     if not re.fullmatch("[a-z][a-z0-9_]*", label):
         raise UserError(f"label {label!r}: expected a lowercase name, such as stable or canary")
     model_labels = labels.setdefault(model, {})
-    if str(version) in ("0", "none"):
+    if version == "none":
         if label not in model_labels:
             known = ", ".join(model_labels) or "none"
             raise UserError(f"{model} has no label {label!r}. It has: {known}")
         del model_labels[label]
     else:
-        number = next((v for v in exports[model] if str(v) == str(version)), None)
-        if number is None:
+        number = parse_version(str(version))
+        if number is None or number not in exports[model]:
             raise UserError(
                 f"{model} has no version {version}: choose one of "
                 f"{', '.join(map(str, exports[model]))}, or none to remove the label"
@@ -78,4 +81,31 @@ def set_label(directory: Path, model: str, version: int | str, label: str) -> di
             )
         model_labels[label] = number
     write_text(directory / VERSION_LABELS, json.dumps(labels, indent=2, sort_keys=True) + "\n")
-    return model_labels
+    return drop_lost_labels(model_labels, exports.get(model, {}))[0]
+
+
+def drop_lost_labels(
+    labels: dict[str, int], versions: Container[int]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Divides the labels of a model into those of its versions, and those of deleted versions.
+
+    TF Serving would refuse a configuration that labels a version which is not there.
+    """
+    kept = {label: version for label, version in labels.items() if version in versions}
+    return kept, {label: version for label, version in labels.items() if label not in kept}
+
+
+def describe_lost_labels(directory: Path) -> list[str]:
+    """Returns notes on the labels whose version was deleted.
+
+    Raises:
+        UserError: if there is no such folder, or its labels.json is invalid.
+    """
+    exports = list_exports(directory)
+    folder = "" if str(directory) == "saved_models" else f" --export_dir={directory}"
+    return [
+        f"{model}: the label {label} names version {version}, which is gone, and is not served: "
+        f"label another version, or remove it with `zoo label {model} none {label}{folder}`"
+        for model, labels in read_labels(directory).items()
+        for label, version in drop_lost_labels(labels, exports.get(model, {}))[1].items()
+    ]

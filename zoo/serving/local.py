@@ -32,11 +32,11 @@ class LocalTransport(Transport):
                 f"{', '.join(exports) or 'none'}: choose another model or folder, or export one "
                 "with zoo train"
             )
-        self.numbers = exports[model]
+        self.numbers = [*exports[model]]
         if version not in (None, *self.numbers):
             numbers = ", ".join(map(str, self.numbers))
             raise UserError(f"{export_dir / model} has no version {version}; it has: {numbers}")
-        self.path = export_dir / model / str(version or self.numbers[-1])
+        self.path = exports[model][self.numbers[-1] if version is None else version]
 
     def predict(self, arrays, signature, outputs):
         """As `Transport.predict`."""

@@ -12,6 +12,7 @@ from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.exporting.validation import InputRefusedError
 from zoo.serving.client import Client
+from zoo.serving.row_log import RowLog
 from zoo.serving.table_rows import read_table_rows
 
 TABLE_SUFFIXES = (*(f".{kind}" for kind in TABLE_KINDS), ".gz")
@@ -34,15 +35,22 @@ class Row(NamedTuple):
         place: File and line of the example, for error messages.
         shown: The example in the output: a path, a text or the features.
         example: The features by name.
+        columns: All columns of the row of a table, or the file or text.
     """
 
     place: str
     shown: Any
     example: dict[str, Any]
+    columns: dict[str, Any]
 
 
 def read_rows(
-    files: Sequence[str], spec: Spec, model: str, text: Sequence[str] = ()
+    files: Sequence[str],
+    spec: Spec,
+    model: str,
+    text: Sequence[str] = (),
+    separator: str | None = None,
+    log: RowLog | None = None,
 ) -> Iterator[Row]:
     """Returns an iterator over the examples in files, or in standard input without files.
 
@@ -51,6 +59,8 @@ def read_rows(
         spec: Spec of the data that the model reads.
         model: Name of the model, for error messages.
         text: Names of the columns of texts in tables; empty for those of the training.
+        separator: What separates the fields of CSV files; None to find out.
+        log: Takes notes on the files, and rows that cannot be read; None to raise an error.
 
     Raises:
         UserError: immediately if the model cannot read a type of file, and during the iteration if
@@ -60,6 +70,7 @@ def read_rows(
         raise UserError(
             f"{model} reads {spec.kind!r}, which cannot be read from files: use zoo.serving.Client"
         )
+    log = log or RowLog()
     suffixes, reads = _find_suffixes(spec.kind)
     inputs = INPUTS_BY_KIND.get(spec.kind, [])
     for file in files:
@@ -67,7 +78,7 @@ def read_rows(
             raise UserError(f"{file}: {model} reads {reads}")
     if files:
         return itertools.chain.from_iterable(
-            _read_file(Path(file), spec, inputs, text) for file in files
+            _read_file(Path(file), spec, inputs, text, separator, log) for file in files
         )
     if ".txt" not in suffixes:
         raise UserError(f"no files: {model} reads {reads}")
@@ -77,7 +88,7 @@ def read_rows(
             f"reading {kind} from standard input, one per line; press Ctrl-D to end",
             file=sys.stderr,
         )
-    return _read_texts("standard input", sys.stdin.buffer, inputs)
+    return _read_texts("standard input", sys.stdin.buffer, inputs, log)
 
 
 def expand_folders(
@@ -115,7 +126,9 @@ def expand_folders(
     return files, tuple(notes)
 
 
-def predict_rows(client: Client, spec: Spec, rows: list[Row], top: int | None = None) -> list:
+def predict_rows(
+    client: Client, spec: Spec, rows: list[Row], top: int | None = None, log: RowLog | None = None
+) -> list:
     """Predicts rows in one request.
 
     Args:
@@ -123,9 +136,11 @@ def predict_rows(client: Client, spec: Spec, rows: list[Row], top: int | None = 
         spec: Spec of the data that the model reads.
         rows: The examples.
         top: Number of classes for each row; None for only the most probable one.
+        log: Takes rows that the model refuses; None to raise an error.
 
     Returns:
-        For each row a number, or (class, probability) pairs, the most probable class first.
+        For each row a number, or (class, probability) pairs, the most probable class first; None
+        for a row that the model refuses.
 
     Raises:
         UserError: if the model refuses a row; the error names the place of that row.
@@ -134,10 +149,10 @@ def predict_rows(client: Client, spec: Spec, rows: list[Row], top: int | None = 
         return _request_predictions(client, spec, [row.example for row in rows], top)
     except InputRefusedError as error:
         if len(rows) == 1:
-            raise UserError(f"{rows[0].place}: {error}") from error
-        for row in rows:  # finds the row that is refused
-            predict_rows(client, spec, [row], top)
-        raise
+            (log or RowLog()).report_bad_row(f"{rows[0].place}: {error}")
+            return [None]
+        # finds the rows that are refused
+        return [found for row in rows for found in predict_rows(client, spec, [row], top, log)]
 
 
 def _request_predictions(
@@ -171,33 +186,36 @@ def _find_suffixes(kind: str) -> tuple[Collection[str], str]:
     return (list_image_suffixes() if kind == "image" else suffixes), reads
 
 
-def _read_file(file: Path, spec: Spec, inputs: list[str], text: Sequence[str]) -> Iterator[Row]:
-    suffix = file.suffix.lower()
+def _read_file(
+    file: Path,
+    spec: Spec,
+    inputs: list[str],
+    text: Sequence[str],
+    separator: str | None,
+    log: RowLog,
+) -> Iterator[Row]:
     if spec.kind == "image":
-        yield Row(str(file), str(file), {"image_bytes": file.read_bytes()})
-        return
-    if suffix == ".txt":
+        yield Row(str(file), str(file), {"image_bytes": file.read_bytes()}, {"file": str(file)})
+    elif file.suffix.lower() == ".txt":
         with file.open("rb") as stream:
-            yield from _read_texts(str(file), stream, inputs)
+            yield from _read_texts(str(file), stream, inputs, log)
     else:
-        for place, shown, example in read_table_rows(file, spec, text):
-            yield Row(place, shown, example)
+        yield from map(Row._make, read_table_rows(file, spec, text, separator, log))
 
 
-def _read_texts(file: str, stream: Iterable[bytes], inputs: list[str]) -> Iterator[Row]:
-    for place, line in _read_lines(file, stream):
-        texts = line.rstrip("\r\n").split("\t") if len(inputs) == 2 else [line.rstrip("\r\n")]
-        if len(texts) != len(inputs):
-            raise UserError(f"{place}: expected two texts separated by one tab")
-        example = dict(zip(inputs, texts, strict=True))
-        yield Row(place, texts[0] if len(inputs) == 1 else example, example)
-
-
-def _read_lines(file: str, stream: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    """Yields the place and the text of each line."""
+def _read_texts(
+    file: str, stream: Iterable[bytes], inputs: list[str], log: RowLog
+) -> Iterator[Row]:
     for number, line in enumerate(stream, 1):
         place = f"{file}, line {number}"
         try:
-            yield place, line.decode("utf-8-sig" if number == 1 else "utf-8")
+            decoded = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise UserError(f"{place}: not UTF-8: save the file as UTF-8") from None
+            log.report_bad_row(f"{place}: not UTF-8: save the file as UTF-8")
+            continue
+        texts = decoded.split("\t") if len(inputs) == 2 else [decoded]
+        if len(texts) != len(inputs):
+            log.report_bad_row(f"{place}: expected two texts separated by one tab")
+            continue
+        example = dict(zip(inputs, texts, strict=True))
+        yield Row(place, texts[0] if len(inputs) == 1 else example, example, example)

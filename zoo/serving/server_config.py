@@ -13,7 +13,7 @@ from google.protobuf import text_format
 from zoo.exporting.messages import ModelServerConfig
 from zoo.schema import Count, check_value
 from zoo.serving.exports import list_exports
-from zoo.serving.labels import read_labels
+from zoo.serving.labels import drop_lost_labels, read_labels
 from zoo.storage.atomic import check_writable, write_text
 from zoo.storage.filenames import MODELS_CONFIG
 
@@ -46,6 +46,8 @@ services:
     command:
       - --port=8500
       - --rest_api_port=8501
+      # by default 4 per core, and 8 clients of gRPC on 2 cores were refused half of their requests
+      - --grpc_max_threads=64
       - --model_config_file=/models/models.config
       - --model_config_file_poll_wait_seconds=30
       # when the server starts, no version is loaded yet; without this flag labels would stop it
@@ -86,10 +88,10 @@ def write_server_files(directory: Path, keep_versions: int = 2) -> None:
         entry = config.model_config_list.config.add(
             name=model, base_path=f"/models/{model}", model_platform="tensorflow"
         )
-        # labels of deleted versions are dropped
-        model_labels = {k: v for k, v in labels.get(model, {}).items() if v in versions}
+        model_labels, _ = drop_lost_labels(labels.get(model, {}), versions)
         if model_labels:
-            served = sorted({*versions[-keep_versions:], *model_labels.values()})
+            newest = [*versions][-keep_versions:]
+            served = sorted({*newest, *model_labels.values()})
             entry.model_version_policy.specific.versions.extend(served)
             entry.version_labels.update(model_labels)
         else:
@@ -100,7 +102,7 @@ def write_server_files(directory: Path, keep_versions: int = 2) -> None:
     write_text(directory / MODELS_CONFIG, _HEADER + text_format.MessageToString(config))
 
 
-def _make_health_probe(exports: dict[str, list[int]]) -> str:
+def _make_health_probe(exports: dict[str, dict[int, Path]]) -> str:
     """Returns a bash command that succeeds when the first model is available."""
     connect = "exec 3<>/dev/tcp/127.0.0.1/8501"
     if not exports:

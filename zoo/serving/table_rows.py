@@ -13,6 +13,7 @@ from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.schema import is_text, suggest_closest
+from zoo.serving.row_log import RowLog
 
 
 def find_table_kind(file: Path) -> str:
@@ -22,33 +23,52 @@ def find_table_kind(file: Path) -> str:
 
 
 def read_table_rows(
-    file: Path, spec: Spec, text: Sequence[str]
-) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """Yields the place, the cells and the inputs of each row of a file.
+    file: Path, spec: Spec, text: Sequence[str], separator: str | None, log: RowLog
+) -> Iterator[tuple[str, Any, dict[str, Any], dict[str, Any]]]:
+    """Yields the place, what to show, the inputs and all columns of each row of a file.
 
     Args:
         file: The file.
         spec: Spec of the data that the model reads.
         text: Names of the columns of texts; empty for those of the training.
+        separator: What separates the fields of a CSV file; None to find out.
+        log: Takes notes on the file, and rows with an invalid cell.
 
     Raises:
         UserError: if the file cannot be read, lacks a column or has an invalid cell.
     """
-    table = read_table(find_table_kind(file), file)
+    table = read_table(find_table_kind(file), file, separator, log.report_bad_row)
+    log.notes += table.notes
+    faults: dict[int, str] = {}
     if spec.is_text:
-        columns = _read_text_columns(table, spec, text)
+        columns = _read_text_columns(table, spec, text, faults)
     elif spec.columns:
-        columns = {column.name: _read_column(table, column) for column in spec.columns}
+        columns = {c.name: _read_column(table, c, faults) for c in spec.columns}
     else:
-        columns = _read_features(table, spec)
-    names = list(columns)
-    for place, *values in zip(table.iterate_places(), *columns.values(), strict=True):
+        columns = _read_features(table, spec, faults)
+    if faults and not log.skip_bad_rows:  # before the first row is predicted
+        row = min(faults)
+        raise UserError(f"{table.find_line(row)}: {faults[row]}")
+    names, all_names = list(columns), list(table.frame.columns)
+    rows = zip(
+        table.iterate_places(),
+        table.frame.itertuples(index=False, name=None),
+        zip(*columns.values(), strict=True),
+        strict=True,
+    )
+    for row, (place, cells, values) in enumerate(rows):
+        if row in faults:
+            log.report_bad_row(f"{place}: {faults[row]}")
+            continue
         inputs = dict(zip(names, values, strict=True))
-        yield place, inputs["text"] if names == ["text"] else _format_cells(inputs), inputs
+        shown = inputs["text"] if names == ["text"] else _format_cells(inputs)
+        yield place, shown, inputs, dict(zip(all_names, cells, strict=True))
 
 
-def _read_text_columns(table: Table, spec: Spec, text: Sequence[str]) -> dict[str, pd.Series]:
-    """Returns the texts by the names of the model's inputs."""
+def _read_text_columns(
+    table: Table, spec: Spec, text: Sequence[str], faults: dict[int, str]
+) -> dict[str, pd.Series]:
+    """Returns the texts by the names of the model's inputs; adds to `faults` by row."""
     inputs = ["text"] if spec.kind == "text" else ["text_a", "text_b"]
     names = list(text or spec.feature_names or inputs)
     if len(names) != len(inputs):
@@ -58,32 +78,25 @@ def _read_text_columns(table: Table, spec: Spec, text: Sequence[str]) -> dict[st
     columns = {}
     for key, name in zip(inputs, names, strict=True):
         cells = _find_column(table, name, "name it with --text")
-        invalid = np.flatnonzero(~cells.map(is_text).to_numpy(bool))
-        if len(invalid):
-            raise UserError(
-                f"{table.find_line(invalid[0])}: column {name!r} holds "
-                f"{cells.iloc[invalid[0]]!r:.50}; expected a text"
-            )
+        for row in np.flatnonzero(~cells.map(is_text).to_numpy(bool)):
+            faults[int(row)] = f"column {name!r} holds {cells.iloc[row]!r:.50}; expected a text"
         columns[key] = cells
     return columns
 
 
-def _read_features(table: Table, spec: Spec) -> dict[str, np.ndarray]:
+def _read_features(table: Table, spec: Spec, faults: dict[int, str]) -> dict[str, np.ndarray]:
     """Returns the features of a model without columns; those of a server have no known names."""
     columns = {}
     for name in spec.feature_names or table.frame.columns:
         if not spec.feature_names and not find_number_form(strip_cells(table.frame[name]))[2].any():
             continue  # a server ignores it
-        columns[name] = _read_column(table, Column(name, "number"))
-        rows = np.flatnonzero(np.isnan(columns[name]))
-        if len(rows):
-            raise UserError(
-                f"{table.find_line(rows[0])}: column {name!r} is empty; expected a finite number"
-            )
+        columns[name] = _read_column(table, Column(name, "number"), faults)
+        for row in np.flatnonzero(np.isnan(columns[name])):
+            faults.setdefault(int(row), f"column {name!r} is empty; expected a finite number")
     return columns
 
 
-def _read_column(table: Table, column: Column) -> np.ndarray:
+def _read_column(table: Table, column: Column, faults: dict[int, str]) -> np.ndarray:
     """Returns the cells of a column: float64, NaN where missing, or strings, "" where missing."""
     raw = _find_column(table, column.name, "the columns are those of the training")
     cells = strip_cells(raw)
@@ -94,11 +107,10 @@ def _read_column(table: Table, column: Column) -> np.ndarray:
         decimal, thousands, _ = find_number_form(cells)
     numbers = parse_numbers(cells, decimal, thousands)
     invalid = np.isnan(numbers) & cells.notna() & ~cells.isin(column.missing_marks)
-    rows = np.flatnonzero(invalid)
-    if len(rows):
-        raise UserError(
-            f"{table.find_line(rows[0])}: column {column.name!r} holds "
-            f"{cells.iloc[rows[0]][:50]!r}; expected a number, or an empty cell if it is missing"
+    for row in np.flatnonzero(invalid):
+        faults[int(row)] = (
+            f"column {column.name!r} holds {cells.iloc[row][:50]!r}; expected a number, or an "
+            "empty cell if it is missing"
         )
     return numbers
 

@@ -28,6 +28,8 @@ from zoo.training.model_checks import check_labels, check_model
 from zoo.training.optimizers import make_optimizer
 from zoo.training.transfer import LayerTransfer, load_matching_weights
 
+_COMPILED_EXAMPLES = 20_000  # at least, for XLA
+
 
 def check_recipe(recipe: Recipe, spec: Spec) -> None:
     """Checks that the recipe fits the data, before anything is built.
@@ -81,17 +83,21 @@ def order_class_weights(text: str, class_names: Sequence[str]) -> tuple[float, .
     return weights
 
 
-def shrink_batch_size(recipe: Recipe, examples: int, named: set[str]) -> Recipe:
-    """Returns the recipe with a smaller batch for few examples, unless the user set batch_size.
+def adapt_recipe_to_size(recipe: Recipe, examples: int, named: set[str]) -> Recipe:
+    """Returns the recipe with what suits few examples, but for settings that the user named.
 
     The recipes are made for tens of thousands of examples. With a hundred, one batch would be the
-    whole epoch, and the training a dozen steps. The batch is halved, down to 8, until an epoch has
-    30 steps.
+    whole epoch, and the training a dozen steps: the batch is halved, down to 8, until an epoch has
+    30 steps. XLA compiles a step in 3 s on 2 cores, which fewer than 20,000 examples do not win
+    back.
     """
     batch_size = recipe.batch_size
     while "batch_size" not in named and batch_size > 8 and examples / batch_size < 30:
         batch_size //= 2
-    return dataclasses.replace(recipe, batch_size=batch_size)
+    is_worth_it = "jit_compile" in named or examples >= _COMPILED_EXAMPLES
+    return dataclasses.replace(
+        recipe, batch_size=batch_size, jit_compile=recipe.jit_compile and is_worth_it
+    )
 
 
 def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Model:

@@ -5,13 +5,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo.distribution.keras_patches import find_adam_slots, find_weight_path, is_keras_version
+from zoo.distribution.keras_patches import (
+    ClippedSumStep,
+    find_adam_slots,
+    find_weight_path,
+    is_keras_version,
+)
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.training.schedules import AccumulatedSchedule, make_schedule
 
 
-class DenseStep(keras.optimizers.Optimizer):
+class DenseStep(ClippedSumStep):
     """Mixin that makes dense steps, with a learning rate for each weight.
 
     Keras squares the gradients of repeated embedding rows one by one. Here they are summed before

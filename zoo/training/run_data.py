@@ -17,7 +17,7 @@ from zoo.training.checkpoints import find_latest_checkpoint
 
 def save_run_data(directory: Path, data: Data) -> None:
     """Writes the fingerprint of the data, and the tokenizer, to the folder of a run."""
-    write_json(directory / FINGERPRINT, _describe_run(data))
+    write_json(directory / FINGERPRINT, describe_run(data))
     save_tokenizer(data.spec, directory)
 
 
@@ -39,7 +39,7 @@ def check_run_data(directory: Path, data: Data, is_finished: bool) -> None:
         if not is_finished and find_latest_checkpoint(directory)[0]:
             check_saved_tokenizer(data.spec, directory)
         return
-    problem = _find_difference(read_json(directory / FINGERPRINT), _describe_run(data))
+    problem = _find_difference(read_json(directory / FINGERPRINT), describe_run(data))
     if problem and (is_finished or find_latest_checkpoint(directory)[0]):
         raise UserError(
             f"{directory}: {problem}, choose another folder with --run_dir, or start over with "
@@ -67,6 +67,7 @@ def _find_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     )
 
 
-def _describe_run(data: Data) -> dict[str, dict[str, Any]]:
+def describe_run(data: Data) -> dict[str, dict[str, Any]]:
+    """Returns the fingerprint of the data, and the versions that train on it."""
     versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
     return {"data": dict(data.fingerprint), "versions": versions}

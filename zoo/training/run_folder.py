@@ -78,8 +78,8 @@ def open_run(
             existing run must have the same flags, or fewer epochs.
         free: Names of flags that may differ.
         overwrite: Whether to remove an existing run.
-        check: Raises a UserError if the run in the folder cannot go on. It is called before
-            anything in the folder is changed.
+        check: Raises a UserError if the run in the folder must not go on or be removed. It is
+            called before anything there is changed.
 
     Yields:
         The folder.
@@ -90,16 +90,13 @@ def open_run(
     """
     check_run_folder(directory)
     directory = Path(os.path.expanduser(directory))
+    if not directory.exists():
+        check(directory)  # so that no empty folder stays behind
     directory.mkdir(parents=True, exist_ok=True)
     with _lock_folder(directory):
-        if overwrite:
-            for path in directory.iterdir():
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                elif path.name != _LOCK:
-                    path.unlink()
         file = directory / FLAGS_FILE
-        before = file.read_text("utf-8", "replace") if file.exists() else flags
+        is_run = file.exists() and not overwrite
+        before = file.read_text("utf-8", "replace") if is_run else flags
         if differences := _compare_flags(before, flags, free):
             raise UserError(
                 f"{directory}: its run was started with other flags ({'; '.join(differences)}): "
@@ -107,10 +104,21 @@ def open_run(
                 "--overwrite"
             )
         check(directory)
+        if overwrite:
+            _empty_folder(directory)
         for draft in directory.glob(f"{DRAFT_PREFIX}*"):  # left by a killed process
             draft.unlink(missing_ok=True)
         write_text(file, flags)
         yield directory
+
+
+def _empty_folder(directory: Path) -> None:
+    """Removes all that is in the folder of a run, except for its lock."""
+    for path in directory.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
 
 
 def read_flags(directory: Path) -> dict[str, str]:
@@ -122,7 +130,7 @@ def read_flags(directory: Path) -> dict[str, str]:
     file = directory / FLAGS_FILE
     if not file.is_file():
         raise UserError(f"{directory}: not a run: expected a folder with {FLAGS_FILE}")
-    return _parse_flags(file.read_text("utf-8", "replace"))
+    return parse_flags(file.read_text("utf-8", "replace"))
 
 
 def append_comments(directory: Path, lines: Iterable[str]) -> None:
@@ -169,7 +177,7 @@ def _lock_folder(directory: Path) -> Iterator[None]:
 
 def _compare_flags(old_flags: str, new_flags: str, free: Container[str]) -> list[str]:
     """Returns the differences between two texts of flags, except for the `free` flags."""
-    old, new = _parse_flags(old_flags), _parse_flags(new_flags)
+    old, new = parse_flags(old_flags), parse_flags(new_flags)
     if _parse_count(new["epochs"]) > _parse_count(old.get("epochs", "0")):
         # more epochs continue the run
         old["epochs"] = new["epochs"]
@@ -185,7 +193,7 @@ def _parse_count(text: str) -> int:
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else 10**18
 
 
-def _parse_flags(flags: str) -> dict[str, str]:
+def parse_flags(flags: str) -> dict[str, str]:
     """Returns the values of the flags by name; those of a repeated flag are sorted and joined."""
     values: dict[str, list[str]] = {}
     for line in flags.splitlines():

@@ -10,7 +10,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +21,8 @@ from zoo.data.cells import STRING
 from zoo.errors import UserError
 from zoo.schema import is_line
 
+BadRowHandler = Callable[[int, str], None]
+
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _BLOCK_SIZE = 1 << 24  # bytes; a row has to fit in a block
 _SAMPLE_SIZE = 1 << 18  # characters whose rows tell the separator
@@ -28,7 +30,7 @@ _SAMPLE_ROWS = 100
 
 
 def parse_csv(
-    text: str, file: Path, separator: str | None
+    text: str, file: Path, separator: str | None, on_bad_row: BadRowHandler
 ) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     """Parses the content of a CSV file.
 
@@ -36,6 +38,8 @@ def parse_csv(
         text: The content.
         file: The file, for messages.
         separator: What separates the fields; None to find out.
+        on_bad_row: Called with the last line number of a row of another length, and a message;
+            the row is left out unless it raises an error.
 
     Returns:
         The cells as strings, the separator, and notes on what was decided.
@@ -45,7 +49,8 @@ def parse_csv(
     """
     if not text.strip():
         raise UserError(f"{file}: the file is empty; expected a line of column names")
-    notes: tuple[str, ...] = ()
+    text, named, notes = blank_preamble(text, file)
+    separator = separator or named
     if separator is None:
         separator = _find_separator(text, file)
         if separator != ",":
@@ -60,10 +65,36 @@ def parse_csv(
     names, name_notes = _clean_names(file, header)
     frame = _parse_quickly(text, separator, names, header_end)
     if frame is None:
-        frame = _parse_exactly(text, file, separator, names)
+        frame = _parse_exactly(text, file, separator, names, on_bad_row)
     empty = [n for n in names if n.startswith("unnamed_") and (frame[n] == "").all()]
     notes += tuple(note for note in name_notes if note.split()[-1] not in empty)
     return frame.drop(columns=empty), separator, notes
+
+
+def blank_preamble(text: str, file: Path) -> tuple[str, str | None, tuple[str, ...]]:
+    """Returns the text with empty lines in place of those above the column names.
+
+    These are comments that begin with "#", and the line "sep=;" that Excel reads. A line of columns
+    may begin with "#" too: it has as many fields as the next line.
+
+    Returns:
+        The text; the separator that it names, or None; and a note.
+    """
+    lines = text[:_SAMPLE_SIZE].splitlines(keepends=True)
+    count = next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
+    separator = None
+    notes: tuple[str, ...] = ()
+    if 0 < count < len(lines):
+        rest = "".join(lines[count:])
+        found = _find_separator(rest, file)
+        if lines[count - 1].count(found) == lines[count].count(found) > 0:
+            count -= 1
+        if count:
+            notes = (f"{file}: the first {count} lines are comments",)
+    elif named := re.fullmatch(r"sep=(.)\r?\n?", lines[0]):
+        separator, count = named[1], 1
+    start = sum(map(len, lines[:count]))
+    return "\n" * count + text[start:], separator, notes
 
 
 def _are_row_names(cells: list[str]) -> bool:
@@ -140,18 +171,22 @@ def _parse_quickly(
     return frame.set_axis(names, axis=1)
 
 
-def _parse_exactly(text: str, file: Path, separator: str, names: list[str]) -> pd.DataFrame:
+def _parse_exactly(
+    text: str, file: Path, separator: str, names: list[str], on_bad_row: BadRowHandler
+) -> pd.DataFrame:
     """Parses CSV by Python's csv module."""
     rows = []
     for start, end, row in itertools.islice(iterate_rows(text, file, separator), 1, None):
         if len(row) == len(names) + 1 and not row[-1]:
             row = row[:-1]
         if len(row) != len(names):
-            raise UserError(
+            on_bad_row(
+                end,
                 f"{_format_lines(file, start, end)}: {len(row)} fields, but the first line "
                 f"names {len(names)} columns: fix that line (put fields with "
-                f"{separator!r} in quotes, and close every quote)"
+                f"{separator!r} in quotes, and close every quote)",
             )
+            continue
         rows.append(row)
     return pd.DataFrame(rows, columns=names, dtype=STRING)
 

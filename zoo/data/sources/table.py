@@ -1,16 +1,14 @@
 """Reads tables whose inputs are columns of numbers, categories and dates, or texts."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from zoo.data.config import DataConfig
-from zoo.data.labels import Target, clean_labels, encode_target, read_target
 from zoo.data.sources.table_files import Table, read_table
+from zoo.data.sources.table_labels import read_labelled_rows, reject_values
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, LabelledSplits
 from zoo.errors import UserError
@@ -22,7 +20,6 @@ SPLIT_NAMES = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
-_MIN_ROWS = 4
 
 
 def load_table(kind: str, path: str, config: DataConfig) -> LabelledSplits:
@@ -41,37 +38,44 @@ def load_table(kind: str, path: str, config: DataConfig) -> LabelledSplits:
     """
     files, notes = _find_files(kind, path)
     tables = {name: read_table(kind, file, config.separator) for name, file in files.items()}
-    label = config.label
-    columns = _choose_columns(f"{kind}:{path}", tables["train"], config.text, label)
+    return make_table_splits(f"{kind}:{path}", tables, config, notes)
+
+
+def make_table_splits(
+    dataset: str,
+    tables: dict[str, Table],
+    config: DataConfig,
+    notes: tuple[str, ...] = (),
+    class_names: tuple[str, ...] | None = None,
+) -> LabelledSplits:
+    """Returns the labelled splits of tables; see `load_table`.
+
+    Args:
+        dataset: Name of the dataset, for error messages.
+        tables: Tables by split, "train" among them.
+        config: As in `load_table`.
+        notes: Notes on the tables.
+        class_names: Names of the classes where the source has them; None to find out.
+    """
+    train, label = tables["train"], config.label
+    columns = _choose_columns(dataset, train, config)
     assert label is not None  # `_choose_columns` requires it
     if config.known_columns:
-        columns, notes = _match_columns(columns, config, tables["train"], notes)
-    labels, notes = _read_labels(tables, label, notes)
-    if len(labels["train"]) < _MIN_ROWS and not config.known_classes:
-        raise UserError(
-            f"{files['train']}: {len(labels['train'])} rows; expected at least {_MIN_ROWS} to "
-            "train and test on"
-        )
-    if config.known_classes:
-        target = Target(config.known_classes)
-    else:
-        target = read_target(labels["train"].dropna(), tables["train"], config.task)
-    source = "the model" if config.known_classes else files["train"].name
+        columns, notes = _match_columns(columns, config, train, notes)
+    labelled, class_names, label_notes = read_labelled_rows(tables, label, config, class_names)
     splits = {}
-    for name, cells in labels.items():
-        _check_columns(tables[name], columns, f"{files['train'].name} has")
-        y = _encode_labels(cells, target, tables[name], source)
-        frame, rows = tables[name].frame[columns], cells.notna().to_numpy()
+    for name, found in labelled.items():
+        _check_columns(tables[name], columns, f"{train.path.name} has")
+        frame, rows = tables[name].frame[columns], found.rows
         x = _read_texts(frame, rows, tables[name]) if config.text else frame[rows]
-        splits[name] = Arrays(x, y)
-    notes += tuple(note for table in tables.values() for note in table.notes)
-    class_names = target.class_names
+        splits[name] = Arrays(x, found.y, found.groups, found.times)
+    notes += label_notes + tuple(note for table in tables.values() for note in table.notes)
     if config.text:
         kind = "text" if len(config.text) == 1 else "text_pair"
         spec = Spec(kind, (), class_names, tuple(config.text))
     else:
         spec = Spec("features", (len(columns),), class_names, tuple(columns))
-    origins = {name: str(files[name]) for name in splits}
+    origins = {name: str(tables[name].path) for name in splits}
     return LabelledSplits("", spec, splits, origins, notes)
 
 
@@ -92,7 +96,7 @@ def _find_files(kind: str, path: str) -> tuple[dict[str, Path], tuple[str, ...]]
         split = next((s for s, names in SPLIT_NAMES.items() if stem in names), None)
         if split and split not in files:
             files[split] = file
-        else:
+        elif not (split and "-of-" in file.name):  # further parts are read with the first one
             others.append(file.name)
     if "train" not in files:
         raise UserError(f"{kind}:{path}: there is no file {root / f'train.{kind}'}")
@@ -102,25 +106,29 @@ def _find_files(kind: str, path: str) -> tuple[dict[str, Path], tuple[str, ...]]
     return files, notes
 
 
-def _choose_columns(
-    dataset: str, train: Table, text: Sequence[str], label: str | None
-) -> list[str]:
+def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]:
     """Returns the names of the input columns, after checking those that the user gave."""
-    columns = list(train.frame.columns)
+    columns, label, text = list(train.frame.columns), config.label, config.text
     if label is None:
         raise UserError(
             f"{dataset}: no column to predict: choose one with --label=COLUMN; the columns are "
             f"{', '.join(columns)}"
         )
-    for option, column in (("label", label), *(("text", column) for column in text)):
-        if column not in columns:
+    named = [("label", label), ("group", config.group), ("time", config.time)]
+    for option, column in (*named, *(("text", column) for column in text)):
+        if column is not None and column not in columns:
             raise UserError(
                 f"{option}={column!r}: {train.path} has no such column."
                 f"{suggest_closest(column, columns)} The columns are {', '.join(columns)}"
             )
+    for option, column in named[1:]:
+        if column == label:
+            raise UserError(f"{option}={column}: this column is the label: choose another one")
     if len(text) > 2 or label in text:
         raise UserError(f"text={','.join(text)}: expected one or two columns other than the label")
-    features = list(text) or [column for column in columns if column != label]
+    # what tells the groups apart tells nothing about those that are held out
+    others = {label} if config.group in dict(config.columns) else {label, config.group}
+    features = list(text) or [column for column in columns if column not in others]
     if not features:
         raise UserError(f"{dataset}: {label!r} is the only column; expected feature columns too")
     return features
@@ -149,48 +157,6 @@ def _check_columns(table: Table, columns: list[str], reason: str) -> None:
         )
 
 
-def _read_labels(
-    tables: dict[str, Table], label: str, notes: tuple[str, ...]
-) -> tuple[dict[str, pd.Series], tuple[str, ...]]:
-    """Returns the labels of each split that has some, null where they are missing, and notes."""
-    labels = {}
-    for name, table in tables.items():
-        if label not in table.frame:
-            notes += (f"{table.path} is left out: it has no column {label!r}",)
-            continue
-        _reject_values(
-            table,
-            label,
-            table.frame[label].map(lambda value: isinstance(value, list)),
-            "expected a string or a number",
-        )
-        labels[name], new_notes = clean_labels(table.frame[label])
-        if name != "train" and labels[name].isna().all():
-            notes += (f"{table.path} is left out: its column {label!r} is empty",)
-            del labels[name]
-            continue
-        notes += tuple(f"{table.path}: {note}" for note in new_notes)
-    if labels["train"].isna().all():
-        raise UserError(
-            f"{tables['train'].path}: the column {label!r} is empty: choose another with --label"
-        )
-    return labels, notes
-
-
-def _encode_labels(labels: pd.Series, target: Target, table: Table, source: str) -> np.ndarray:
-    """Returns the targets of the rows with a label; see `encode_target`."""
-    present = labels.dropna()
-    y = encode_target(present, target)
-    if target.class_names is None:
-        invalid, expected = np.isnan(y[:, 0]), "expected a number"
-    else:
-        invalid, expected = y < 0, f"expected a class of {source}: remove these lines"
-    is_invalid = np.zeros(len(labels), bool)
-    is_invalid[labels.notna()] = invalid
-    _reject_values(table, str(labels.name), is_invalid, expected)
-    return y
-
-
 def _read_texts(frame: pd.DataFrame, rows: np.ndarray, table: Table) -> np.ndarray:
     """Returns texts as an object array of shape (n,), or (n, 2) for pairs.
 
@@ -208,16 +174,6 @@ def _read_texts(frame: pd.DataFrame, rows: np.ndarray, table: Table) -> np.ndarr
                 "fill in these lines or remove them"
             )
         is_invalid = ~cells.map(is_text).to_numpy(bool) & rows
-        _reject_values(table, str(name), is_invalid, "expected a text")
+        reject_values(table, str(name), is_invalid, "expected a text")
         columns.append(cells.to_numpy(object)[rows])
     return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
-
-
-def _reject_values(table: Table, name: str, invalid: npt.ArrayLike, expected: str) -> None:
-    """Raises a UserError about the first row set in the boolean mask `invalid`, if any."""
-    rows = np.flatnonzero(invalid)
-    if len(rows):
-        raise UserError(
-            f"{table.find_line(rows[0])}: column {name!r} holds "
-            f"{str(table.frame[name].iloc[rows[0]])[:40]!r} ({len(rows)} such lines); {expected}"
-        )

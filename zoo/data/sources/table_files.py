@@ -4,7 +4,8 @@ import dataclasses
 import gzip
 import itertools
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from zoo.data.cells import STRING
-from zoo.data.sources.csv_files import iterate_rows, parse_csv
+from zoo.data.sources.csv_files import BadRowHandler, blank_preamble, iterate_rows, parse_csv
 from zoo.errors import UserError, one_line
 from zoo.schema import is_line, is_text
 
@@ -33,11 +34,12 @@ class Table:
 
     Attributes:
         path: The file.
-        kind: One of `TABLE_KINDS`.
+        kind: One of `TABLE_KINDS`, or "tfds".
         frame: The columns by name. Cells are strings, or in a column of JSON Lines with other
             values than strings, Python values. A missing cell is null.
         separator: What separates the fields of a CSV file.
         notes: Sentences for the user on what was decided.
+        bad_lines: Last line numbers of the rows that are left out.
     """
 
     path: Path
@@ -45,35 +47,45 @@ class Table:
     frame: pd.DataFrame
     separator: str = ","
     notes: tuple[str, ...] = ()
+    bad_lines: frozenset[int] = frozenset()
 
     def find_line(self, row: int) -> str:
-        """Returns "FILE, line N" for a row of the frame, or "FILE, row N" of a Parquet file."""
+        """Returns "FILE, line N" for a row of the frame, or "FILE, row N" without lines."""
         return next(itertools.islice(self.iterate_places(), row, None))
 
     def iterate_places(self) -> Iterator[str]:
-        """Yields "FILE, line N" for each row of the frame, or "FILE, row N" of a Parquet file.
+        """Yields "FILE, line N" for each row of the frame, or "FILE, row N" without lines.
 
         The file is read again, line by line.
         """
-        if self.kind == "parquet":
+        if self.kind in ("parquet", "tfds"):
             yield from (f"{self.path}, row {row}" for row in range(1, len(self.frame) + 1))
             return
         text, _ = _read_text(self.path)
         if self.kind == "jsonl":
-            numbers = (number for number, _ in _iterate_objects(self.path, text))
+            objects = _iterate_objects(self.path, text, lambda *_: None)
+            numbers = (number for number, _ in objects)
         else:
+            text, *_ = blank_preamble(text, self.path)
             rows = iterate_rows(text, self.path, self.separator)
             numbers = (end for _, end, _ in itertools.islice(rows, 1, None))
-        yield from (f"{self.path}, line {number}" for number in numbers)
+        yield from (f"{self.path}, line {n}" for n in numbers if n not in self.bad_lines)
 
 
-def read_table(kind: str, file: Path, separator: str | None = None) -> Table:
+def read_table(
+    kind: str,
+    file: Path,
+    separator: str | None = None,
+    report_bad_row: Callable[[str], None] | None = None,
+) -> Table:
     """Reads a file.
 
     Args:
         kind: One of `TABLE_KINDS`.
         file: The file.
         separator: What separates the fields of a CSV file; None to find out.
+        report_bad_row: Called with a message for each row that cannot be read, which is left out;
+            None to raise an error.
 
     Raises:
         UserError: if the content is invalid. The message contains the line number.
@@ -84,11 +96,21 @@ def read_table(kind: str, file: Path, separator: str | None = None) -> Table:
         text, notes = _read_text(file)
     except PermissionError:
         raise UserError(f"{file}: no permission to read this file: allow it with chmod") from None
+    bad_lines = set()
+
+    def on_bad_row(line: int, message: str) -> None:
+        if report_bad_row is None:
+            raise UserError(message)
+        report_bad_row(message)
+        bad_lines.add(line)
+
     if kind == "jsonl":
-        return Table(file, kind, _read_jsonl(file, text), notes=notes)
+        frame = _read_jsonl(file, text, on_bad_row)
+        return Table(file, kind, frame, notes=notes, bad_lines=frozenset(bad_lines))
     separator = separator or ("\t" if kind == "tsv" else None)
-    frame, separator, csv_notes = parse_csv(text, file, separator)
-    return Table(file, kind, _require_rows(frame, file), separator, notes + csv_notes)
+    frame, separator, csv_notes = parse_csv(text, file, separator, on_bad_row)
+    frame, notes = _require_rows(frame, file), notes + csv_notes
+    return Table(file, kind, frame, separator, notes, frozenset(bad_lines))
 
 
 def _read_text(file: Path) -> tuple[str, tuple[str, ...]]:
@@ -132,9 +154,9 @@ def _read_text(file: Path) -> tuple[str, tuple[str, ...]]:
         ) from None
 
 
-def _read_jsonl(file: Path, text: str) -> pd.DataFrame:
+def _read_jsonl(file: Path, text: str, on_bad_row: BadRowHandler) -> pd.DataFrame:
     """Reads JSON values. Blank lines are skipped; objects in objects get names with a dot."""
-    rows = [_flatten(row) for _, row in _iterate_objects(file, text)]
+    rows = [_flatten(row) for _, row in _iterate_objects(file, text, on_bad_row)]
     if not rows:
         raise UserError(f"{file}: the file is empty; expected a JSON object on each line")
     frame = pd.DataFrame(rows, dtype=object)
@@ -145,7 +167,9 @@ def _read_jsonl(file: Path, text: str) -> pd.DataFrame:
     return _require_rows(frame, file)
 
 
-def _iterate_objects(file: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _iterate_objects(
+    file: Path, text: str, on_bad_row: BadRowHandler
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the line number and the object of each line that is not blank."""
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -155,10 +179,13 @@ def _iterate_objects(file: Path, text: str) -> Iterator[tuple[int, dict[str, Any
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise UserError(f"{file}, line {number}: expected a JSON object, {{...}}, on each line")
+            place = f"{file}, line {number}"
+            on_bad_row(number, f"{place}: expected a JSON object, {{...}}, on each line")
+            continue
         if invalid := [key for key in row if not is_line(key)]:
             name = invalid[0][:40]
-            raise UserError(f"{file}, line {number}: {name!r} is not a valid column name")
+            on_bad_row(number, f"{file}, line {number}: {name!r} is not a valid column name")
+            continue
         yield number, row
 
 
@@ -172,9 +199,14 @@ def _flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _read_parquet(file: Path) -> pd.DataFrame:
-    """Reads a Parquet file; numbers become strings, structures get names with a dot."""
+    """Reads a Parquet file, with train-00001-of-00002.parquet and so on that belong to it.
+
+    Numbers become strings, and structures get names with a dot.
+    """
+    pattern = re.sub(r"-\d+-of-", "-*-of-", file.name)
+    parts = sorted(file.parent.glob(pattern)) if "*" in pattern else [file]
     try:
-        table = pa.parquet.read_table(file)
+        table = pa.concat_tables(map(pa.parquet.read_table, parts))
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{file}: not a readable Parquet file: {one_line(error)}") from error
     while any(pa.types.is_struct(field.type) for field in table.schema):

@@ -1,6 +1,8 @@
 """Reads datasets of TensorFlow Datasets (TFDS) by name."""
 
 import contextlib
+import dataclasses
+import inspect
 import io
 import queue
 import threading
@@ -9,11 +11,19 @@ from urllib.parse import urlsplit
 
 import requests
 import tensorflow_datasets as tfds
+from etils import epath
 
 from zoo.data.config import DataConfig
 from zoo.data.sources import mnist_5k, synthetic_reviews  # noqa: F401, registered on import
-from zoo.data.sources.tfds_features import choose_features, has_labels, make_reader, read_records
-from zoo.data.splits import LabelledSplits, Stream
+from zoo.data.sources.tfds_columns import choose_columns
+from zoo.data.sources.tfds_splits import (
+    choose_splits,
+    find_gaps,
+    is_plain,
+    read_streams,
+    read_tables,
+)
+from zoo.data.splits import LabelledSplits
 from zoo.errors import UserError, one_line
 from zoo.schema import suggest_closest
 
@@ -29,8 +39,9 @@ def load_tfds(name: str, config: DataConfig) -> LabelledSplits:
     """Reads the labelled splits of a TFDS dataset, which is prepared if needed.
 
     Inputs and label are the columns given by `config.text` and `config.label` or, if these are not
-    set, the supervised keys of the dataset. Without supervised keys they are the text columns and
-    the column "label".
+    set, the supervised keys of the dataset. Without supervised keys they are the only image, the
+    texts or all numbers and classes, and the column "label". Examples without a label are left out.
+    Columns that are no plain numbers, or have gaps, are read as those of a table.
 
     Args:
         name: TFDS name, with a config if needed.
@@ -47,35 +58,27 @@ def load_tfds(name: str, config: DataConfig) -> LabelledSplits:
             f"{name} is prepared in {builder.data_dir} as {builder.info.file_format.value}: "
             "expected tfrecord: prepare it again with TFDS' file_format='tfrecord'"
         )
-    train = config.train_split or "train"
-    expressions = {"train": train}
-    # splits that are part of the training data are not evaluated
-    expressions |= {
-        s: s for s in ("validation", "test") if s in builder.info.splits and s not in train
-    }
-    spec, decode = choose_features(builder, name, config)
-    splits, origins = {}, {}
-    for split_name, expression in expressions.items():
-        try:
-            size = builder.info.splits[expression].num_examples
-        except (ValueError, KeyError):
-            raise UserError(
-                f"train_split={expression!r}: {name} has the splits "
-                f"{', '.join(builder.info.splits)}; expected an expression such as 'train[:90%]'"
-            ) from None
-        records = read_records(builder, expression)
-        if not has_labels(records, decode, spec):
-            continue
-        files = tuple(map(str, builder.info.splits[expression].filepaths))
-        splits[split_name] = Stream(size, make_reader(records, decode, spec), files=files)
-        origins[split_name] = expression
-    if "train" not in splits:
-        raise UserError(f"{name}: the split {train!r} has no labels to train on")
-    return LabelledSplits(str(builder.version), spec, splits, origins)
+    expressions, split_notes = choose_splits(builder, name, config.train_split)
+    columns, label, column_notes = choose_columns(builder, name, config)
+    config = dataclasses.replace(config, label=label)
+    notes = split_notes + column_notes
+    if not is_plain(builder, columns, config):
+        source = read_tables(builder, name, expressions, columns, config, notes)
+    else:
+        source = read_streams(builder, name, expressions, columns, config, notes)
+        if source.spec.kind == "features" and (gaps := find_gaps(source)):
+            notes += (f"{name}: {gaps}: its numbers are read as the columns of a table",)
+            source = read_tables(builder, name, expressions, columns, config, notes)
+    return dataclasses.replace(
+        source,
+        version=str(builder.version),
+        origins={split_name: expressions[split_name] for split_name in source.splits},
+    )
 
 
 def _make_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     try:
+        _place_builder(name)
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
         known = tfds.list_builders(with_community_datasets=False)
@@ -87,6 +90,14 @@ def _make_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
         ) from None
     except Exception as error:
         raise UserError(f"dataset {name!r}: {type(error).__name__}: {one_line(error)}") from error
+
+
+def _place_builder(name: str) -> None:
+    """Tells TFDS where a builder is that a single .py file defines; it expects a package."""
+    with contextlib.suppress(tfds.core.DatasetNotFoundError):
+        builder = tfds.builder_cls(name.partition("/")[0].partition(":")[0])
+        if "." not in builder.__module__ and builder.__dict__.get("pkg_dir_path") is None:
+            builder.pkg_dir_path = epath.Path(inspect.getfile(builder)).parent
 
 
 def _prepare_builder(builder: tfds.core.DatasetBuilder, name: str) -> None:

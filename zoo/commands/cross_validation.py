@@ -1,0 +1,63 @@
+"""What `zoo evaluate --kfold` does."""
+
+import dataclasses
+import functools
+
+from absl import flags
+
+from zoo.commands.flags import read_data_config, read_model, read_settings
+from zoo.commands.runner import command_line, import_tensorflow, print_notes
+from zoo.storage.atomic import make_output_folder
+from zoo.storage.filenames import METRICS
+
+
+def cross_validate(values: flags.FlagValues) -> None:
+    """Cross-validates the recipe, and prints and writes the scores."""
+    entry, hparams, recipe = read_model(values)
+    seed = values.seed or 0
+    config = read_data_config(values, entry, hparams.get("preset", ""), seed)
+    import_tensorflow()
+    from zoo.data.loading import dataset_slug, prepare_data, read_data
+    from zoo.evaluation.cross_validation import (
+        describe_folds,
+        format_fold_summary,
+        score_folds,
+        summarize_folds,
+    )
+    from zoo.evaluation.record import describe_machine, format_scores
+    from zoo.storage.json_files import write_json
+    from zoo.training.building import adapt_recipe_to_size, check_recipe
+
+    data = read_data(config)
+    print_notes(data.notes)
+    check_recipe(recipe, data.spec)
+    slug = dataset_slug(data.name)
+    out = make_output_folder(values.out or f"evaluations/{entry.name}-{slug}-kfold")
+    count = values.kfold
+    fold_examples = len(data.train) * (count - 1) // count
+    recipe = adapt_recipe_to_size(recipe, fold_examples, set(read_settings(values)))
+    options = {"count": count, "seed": seed, "directory": out}
+    options["prepare"] = functools.partial(prepare_data, config=config)
+    fold_scores, folds = score_folds(entry, hparams, recipe, data, **options), []
+    print(f"{count} folds of {data.splits['train']}: {describe_folds(data)}")
+    for title in (f"fold {number}/{count}" for number in range(1, count + 1)):
+        print(title, flush=True)
+        folds.append(next(fold_scores))
+        print(format_scores(folds[-1], title), flush=True)
+    record = {
+        "model": entry.name,
+        "hyperparameters": hparams,
+        "recipe": dataclasses.asdict(recipe),
+        "dataset": data.name,
+        "dataset_version": data.version,
+        "notes": data.notes,
+        "data_settings": dict(data.settings),
+        "seed": seed,
+        **summarize_folds(folds, data.spec),
+        "folds": folds,
+        **describe_machine(),
+        "command": command_line(),
+    }
+    write_json(out / METRICS, record)
+    print(format_fold_summary(record))
+    print(f"cross-validation: {out / METRICS}")

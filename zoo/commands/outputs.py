@@ -1,0 +1,88 @@
+"""What `zoo train` writes at the end of a run."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from zoo.commands.flags import find_config_name
+from zoo.commands.runner import command_line, print_notes
+from zoo.recipe import Recipe
+from zoo.registry import Entry, find_plugin
+from zoo.storage.filenames import METRICS
+
+if TYPE_CHECKING:
+    import keras
+
+    from zoo.data.splits import Data
+    from zoo.evaluation.record import RunRecord
+
+
+def score_model(
+    values: flags.FlagValues,
+    entry: Entry,
+    hparams: dict[str, Any],
+    model: "keras.Model",
+    data: "Data",
+    recipe: Recipe,
+    trained: dict[str, Any],
+    run_dir: Path,
+    devices: str,
+) -> "RunRecord":
+    """Scores the model on the test split, draws its mistakes, and returns the record of the run."""
+    from zoo.evaluation.mistakes import evaluate_model
+    from zoo.evaluation.record import make_record
+
+    test = evaluate_model(model, data, recipe.batch_size, run_dir)
+    return dataclasses.replace(
+        make_record(entry, hparams, model, data, recipe, trained, test),
+        seed=values.seed,
+        devices=devices,
+        command=command_line(),
+        plugin=find_plugin(values.plugin) if values.plugin else "",
+        config=find_config_name(sys.argv),
+    )
+
+
+def write_outputs(
+    values: flags.FlagValues,
+    model: "keras.Model",
+    data: "Data",
+    record: "RunRecord",
+    history: dict[str, list[float]],
+    run_dir: Path,
+    export_dir: Path,
+) -> None:
+    """Writes the record, plots and exports of a run; the last printed line is the export's path."""
+    from zoo.data.splits import take_inputs
+    from zoo.evaluation.model_card import write_card
+    from zoo.evaluation.plots import plot_curves
+    from zoo.evaluation.record import format_scores
+    from zoo.exporting.format_scores import export_formats
+    from zoo.exporting.saved_model import export_model
+    from zoo.serving.labels import describe_lost_labels
+    from zoo.serving.server_config import write_server_files
+    from zoo.storage.json_files import write_json
+
+    plot_curves(history, run_dir / "curves.png")
+    write_json(run_dir / METRICS, record.to_dict())
+    samples = take_inputs(data.raw_test or data.test, 32)
+    version = export_model(
+        model,
+        export_dir,
+        spec=data.spec,
+        samples=samples,
+        record=record.to_dict(),
+        change_contract=values.change_contract,
+    )
+    formats = export_formats(model, data, version, values.export_formats.split(","), values.seed)
+    write_server_files(export_dir.parent, values.keep_versions)
+    print_notes(describe_lost_labels(export_dir.parent))
+    record = dataclasses.replace(record, formats=formats, export=str(version))
+    write_card(run_dir, record.to_dict())
+    write_json(run_dir / METRICS, record.to_dict())
+    print(format_scores(record.test))
+    print(f"run: {run_dir}  (card.md, metrics.json, curves.png, flags.txt, ...)")
+    print(version)

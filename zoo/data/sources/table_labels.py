@@ -1,0 +1,177 @@
+"""Reads the columns of tables that are no inputs: the label, groups and times."""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from zoo.data.cells import find_number_form, parse_numbers, strip_cells
+from zoo.data.column_inference import find_date_format, parse_cells
+from zoo.data.columns import Column
+from zoo.data.config import DataConfig
+from zoo.data.labels import Target, clean_labels, encode_target, read_target
+from zoo.data.sources.table_files import Table
+from zoo.errors import UserError
+
+_MIN_ROWS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledRows:
+    """The rows of a table that have a label.
+
+    Attributes:
+        rows: Which rows of the table these are, a boolean mask.
+        y: Their targets: int64 class indices (n,), or float32 numbers (n, 1).
+        groups: Their groups, int64 (n,); None if they were not asked for.
+        times: Their times, float64 (n,); None if they were not asked for.
+    """
+
+    rows: np.ndarray
+    y: np.ndarray
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
+
+
+def read_labelled_rows(
+    tables: dict[str, Table],
+    label: str,
+    config: DataConfig,
+    class_names: tuple[str, ...] | None = None,
+) -> tuple[dict[str, LabelledRows], tuple[str, ...] | None, tuple[str, ...]]:
+    """Reads the label, and the group or time if the config asks for one, of each split.
+
+    Args:
+        tables: Tables by split, "train" among them.
+        label: Name of the column of labels.
+        config: `task`, `known_classes`, `group` and `time` are used.
+        class_names: Names of the classes where the source has them; None to find out.
+
+    Returns:
+        The rows by split, without splits that have no labels; the class names, None for a
+        regression; and notes.
+
+    Raises:
+        UserError: if a label, a group or a time is invalid.
+    """
+    labels, notes = _clean_labels(tables, label)
+    train = tables["train"]
+    if len(labels["train"]) < _MIN_ROWS and not config.known_classes:
+        raise UserError(
+            f"{train.path}: {len(labels['train'])} rows; expected at least {_MIN_ROWS} to train "
+            "and test on"
+        )
+    if config.known_classes or class_names:
+        target = Target(config.known_classes or class_names)
+    else:
+        target = read_target(labels["train"].dropna(), train, config.task)
+    source = "the model" if config.known_classes else train.path.name
+    rows = {
+        name: LabelledRows(
+            cells.notna().to_numpy(), _encode_labels(cells, target, tables[name], source)
+        )
+        for name, cells in labels.items()
+    }
+    if config.group:
+        groups, group_notes = _read_groups(tables, config.group, rows)
+        rows = {n: dataclasses.replace(r, groups=groups.get(n)) for n, r in rows.items()}
+        notes += group_notes
+    elif config.time:
+        times = _read_times(train, config.time, rows["train"].rows)
+        rows["train"] = dataclasses.replace(rows["train"], times=times)
+    return rows, target.class_names, notes
+
+
+def _clean_labels(
+    tables: dict[str, Table], label: str
+) -> tuple[dict[str, pd.Series], tuple[str, ...]]:
+    """Returns the labels of each split that has some, null where they are missing, and notes."""
+    labels = {}
+    notes: tuple[str, ...] = ()
+    for name, table in tables.items():
+        if label not in table.frame:
+            notes += (f"{table.path} is left out: it has no column {label!r}",)
+            continue
+        is_list = table.frame[label].map(lambda value: isinstance(value, list))
+        reject_values(table, label, is_list, "expected a string or a number")
+        labels[name], new_notes = clean_labels(table.frame[label])
+        if name != "train" and labels[name].isna().all():
+            notes += (f"{table.path} is left out: its column {label!r} is empty",)
+            del labels[name]
+            continue
+        notes += tuple(f"{table.path}: {note}" for note in new_notes)
+    if labels["train"].isna().all():
+        raise UserError(
+            f"{tables['train'].path}: the column {label!r} is empty, there are no labels to learn "
+            "from: choose another with --label"
+        )
+    return labels, notes
+
+
+def _encode_labels(labels: pd.Series, target: Target, table: Table, source: str) -> np.ndarray:
+    """Returns the targets of the rows with a label; see `encode_target`."""
+    present = labels.dropna()
+    y = encode_target(present, target)
+    if target.class_names is None:
+        invalid, expected = np.isnan(y[:, 0]), "expected a number"
+    else:
+        invalid, expected = y < 0, f"expected a class of {source}: remove these lines"
+    is_invalid = np.zeros(len(labels), bool)
+    is_invalid[labels.notna()] = invalid
+    reject_values(table, str(labels.name), is_invalid, expected)
+    return y
+
+
+def _read_groups(
+    tables: dict[str, Table], column: str, rows: dict[str, LabelledRows]
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Returns a number for each group; a row without one is a group of its own."""
+    found = {name: tables[name] for name in rows if column in tables[name].frame}
+    cells = [strip_cells(table.frame[column])[rows[name].rows] for name, table in found.items()]
+    codes, _ = pd.factorize(pd.concat(cells, ignore_index=True))
+    codes = codes.astype("int64")
+    notes: tuple[str, ...] = ()
+    alone = codes < 0
+    if alone.any():
+        codes[alone] = codes.max() + 1 + np.arange(alone.sum())
+        notes = (f"column {column!r}: {alone.sum():,} rows without a group are each one alone",)
+    ends = np.cumsum([len(part) for part in cells])[:-1]
+    groups = dict(zip(found, np.split(codes, ends), strict=True))
+    for name in groups.keys() - {"train"}:
+        if shared := len(np.intersect1d(groups[name], groups["train"])):
+            notes += (
+                f"{tables[name].path}: {shared:,} groups of {column!r} are in the training split "
+                "too",
+            )
+    return groups, notes
+
+
+def _read_times(table: Table, column: str, rows: np.ndarray) -> np.ndarray:
+    """Returns the times of the rows: numbers as they are, and dates as days since 1970-01-01."""
+    cells = strip_cells(table.frame[column])
+    reject_values(
+        table, column, cells.isna().to_numpy(bool) & rows, "expected a time: fill it in, or remove "
+        "these lines"
+    )  # fmt: skip
+    present = cells[rows]
+    decimal, thousands, is_number = find_number_form(present)
+    if is_number.all():
+        return parse_numbers(present, decimal, thousands)
+    date_format = find_date_format(present)
+    if not date_format:
+        raise UserError(
+            f"time={column}: {table.path} has {str(present.iloc[0])[:40]!r} and others there; "
+            "expected numbers, or dates of one form, such as 2026-01-31 or 2026-01-31 23:59"
+        )
+    return parse_cells(present, Column(column, "date", date_format=date_format))
+
+
+def reject_values(table: Table, name: str, invalid: npt.ArrayLike, expected: str) -> None:
+    """Raises a UserError about the first row set in the boolean mask `invalid`, if any."""
+    rows = np.flatnonzero(invalid)
+    if len(rows):
+        raise UserError(
+            f"{table.find_line(rows[0])}: column {name!r} holds "
+            f"{str(table.frame[name].iloc[rows[0]])[:40]!r} ({len(rows)} such lines); {expected}"
+        )

@@ -1,0 +1,205 @@
+"""Chooses the splits of prepared TFDS datasets, and reads them as streams or as tables."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from zoo.data.config import DataConfig
+from zoo.data.sources.table import SPLIT_NAMES, make_table_splits
+from zoo.data.sources.table_labels import read_labelled_rows
+from zoo.data.sources.tfds_columns import (
+    find_column,
+    is_numeric,
+    is_scalar,
+    read_records,
+    read_table,
+)
+from zoo.data.sources.tfds_features import make_decoder, make_reader
+from zoo.data.splits import Arrays, LabelledSplits, Stream, iterate_raw_batches
+from zoo.errors import UserError
+
+_BATCH = 1024  # examples that are looked at together
+
+
+def choose_splits(
+    builder: tfds.core.DatasetBuilder, name: str, train: str | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Returns the expressions of the splits "train", "validation" and "test", and notes.
+
+    Splits that are a part of the training data are not evaluated.
+
+    Args:
+        builder: Builder of a prepared dataset.
+        name: Name of the dataset for messages.
+        train: Split expression of the training data; None for the split that is called so, or the
+            only one.
+
+    Raises:
+        UserError: if there is no such split, or it is empty.
+    """
+    known = list(builder.info.splits)
+    by_role = {
+        role: next((s for s in known if s.lower() in names), None)
+        for role, names in SPLIT_NAMES.items()
+    }
+    notes = []
+    expression = train or by_role["train"]
+    if expression is None and len(known) == 1:
+        (expression,) = known
+        notes.append(f"{name}: its only split, {expression}, is taken for the training split")
+    if expression is None:
+        raise UserError(
+            f"{name} has no split train: choose one with --train_split, such as "
+            f"--train_split={known[0] if known else 'train'}. It has the splits {', '.join(known)}"
+        )
+    if not _count_examples(builder, name, expression):
+        raise UserError(f"train_split={expression!r}: no examples of {name}: choose a larger part")
+    expressions = {"train": expression}
+    separate = [s for s in known if not _have_common_examples(builder, expression, s)]
+    for role in ("validation", "test"):
+        split = by_role[role]
+        if split in separate:
+            expressions[role] = split
+        elif split not in (None, expression):
+            notes.append(
+                f"{name}: the {role} split is not scored, since {expression} has examples of it"
+            )
+    if unread := [s for s in separate if s not in expressions.values()]:
+        notes.append(f"{name}: these splits are not read: {', '.join(unread)}")
+    return expressions, tuple(notes)
+
+
+def _count_examples(builder: tfds.core.DatasetBuilder, name: str, expression: str) -> int:
+    try:
+        return builder.info.splits[expression].num_examples
+    except (ValueError, KeyError, AssertionError):
+        raise UserError(
+            f"train_split={expression!r}: {name} has the splits {', '.join(builder.info.splits)}; "
+            "expected an expression such as 'train[:90%]'"
+        ) from None
+
+
+def _have_common_examples(builder: tfds.core.DatasetBuilder, first: str, second: str) -> bool:
+    """Whether two split expressions select a same example, or the second selects none."""
+    instructions = builder.info.splits[first].file_instructions
+    others = builder.info.splits[second].file_instructions
+    return not others or any(
+        a.filename == b.filename
+        and a.skip < b.skip + b.examples_in_shard
+        and b.skip < a.skip + a.examples_in_shard
+        for a in instructions
+        for b in others
+    )
+
+
+def is_plain(builder: tfds.core.DatasetBuilder, columns: list[str], config: DataConfig) -> bool:
+    """Whether the columns are an image, texts or plain numbers, which are streamed as they are."""
+    features = [find_column(builder.info.features, column) for column in columns]
+    if len(features) == 1 and not is_scalar(features[0]):
+        return True  # an image, or what no model reads
+    if all(isinstance(feature, tfds.features.Text) for feature in features):
+        return bool(config.text) or len(features) <= 2
+    if config.columns or config.known_columns:
+        return False
+    return all(
+        is_numeric(feature) and not isinstance(feature, tfds.features.ClassLabel)
+        for feature in features
+    )
+
+
+def read_tables(
+    builder: tfds.core.DatasetBuilder,
+    name: str,
+    expressions: dict[str, str],
+    columns: list[str],
+    config: DataConfig,
+    notes: tuple[str, ...],
+) -> LabelledSplits:
+    """Reads columns of numbers, classes and texts as tables, in which values may be missing."""
+    _check_task(builder, name, config)
+    wanted = dict.fromkeys((*columns, config.label, config.group, config.time))
+    tables = {
+        split_name: read_table(builder, expression, [c for c in wanted if c], name)
+        for split_name, expression in expressions.items()
+    }
+    class_names = _find_class_names(builder, config)
+    source = make_table_splits(name, tables, config, notes, class_names)
+    if not config.time or config.time in columns:
+        return source
+    names = tuple(column for column in source.spec.feature_names if column != config.time)
+    splits = {
+        split_name: dataclasses.replace(split, x=split.x[list(names)])
+        for split_name, split in source.splits.items()
+        if isinstance(split, Arrays)
+    }
+    spec = dataclasses.replace(source.spec, shape=(len(names),), feature_names=names)
+    return dataclasses.replace(source, splits=splits, spec=spec)
+
+
+def read_streams(
+    builder: tfds.core.DatasetBuilder,
+    name: str,
+    expressions: dict[str, str],
+    columns: list[str],
+    config: DataConfig,
+    notes: tuple[str, ...],
+) -> LabelledSplits:
+    """Reads an image, texts or numbers as they are, without the examples that have no label."""
+    for setting in ("columns", "known_columns"):
+        if getattr(config, setting):
+            raise UserError(f"{setting}: {name} has no columns of a table: omit --columns")
+    _check_task(builder, name, config)
+    wanted = [column for column in (config.label, config.group, config.time) if column]
+    tables = {
+        split_name: read_table(builder, expression, wanted, name)
+        for split_name, expression in expressions.items()
+    }
+    assert config.label is not None  # of `choose_columns`
+    labelled, class_names, label_notes = read_labelled_rows(
+        tables, config.label, config, _find_class_names(builder, config)
+    )
+    train = expressions["train"]
+    spec, decode = make_decoder(builder, name, train, columns, class_names, config)
+    splits = {}
+    for split_name, found in labelled.items():
+        expression = expressions[split_name]
+        y = np.zeros((len(found.rows), *found.y.shape[1:]), found.y.dtype)
+        y[found.rows] = found.y
+        stream = Stream(
+            len(y),
+            make_reader(read_records(builder, expression), decode, y, spec),
+            labels=y,
+            files=tuple(map(str, builder.info.splits[expression].filepaths)),
+        )
+        if not found.rows.all():
+            stream = stream.select_rows(found.rows)
+        splits[split_name] = dataclasses.replace(stream, groups=found.groups, times=found.times)
+    return LabelledSplits("", spec, splits, expressions, notes + label_notes)
+
+
+def _find_class_names(
+    builder: tfds.core.DatasetBuilder, config: DataConfig
+) -> tuple[str, ...] | None:
+    """Returns the class names of a label that is a ClassLabel."""
+    feature = find_column(builder.info.features, str(config.label))
+    return tuple(feature.names) if isinstance(feature, tfds.features.ClassLabel) else None
+
+
+def _check_task(builder: tfds.core.DatasetBuilder, name: str, config: DataConfig) -> None:
+    """Raises a UserError if the labels are classes where numbers were asked for."""
+    if config.task == "regression" and _find_class_names(builder, config):
+        raise UserError(
+            f"task=regression: the label {config.label!r} of {name} is a class: omit --task"
+        )
+
+
+def find_gaps(source: LabelledSplits) -> str:
+    """Says where features are no finite numbers, or returns ""."""
+    for split_name, split in source.splits.items():
+        for x, _ in iterate_raw_batches(split, _BATCH):
+            invalid = ~np.isfinite(x)
+            if invalid.any():
+                column = source.spec.feature_names[np.flatnonzero(invalid.any(axis=0))[0]]
+                return f"the column {column} has no finite number in the {split_name} split"
+    return ""

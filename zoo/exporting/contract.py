@@ -1,0 +1,90 @@
+"""The contract of an exported model with its clients: the task, the inputs and the classes."""
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from zoo.data.spec import Spec, spec_from_record
+from zoo.data.tokenizers import read_tokenizer
+from zoo.errors import UserError
+from zoo.exporting.raw_inputs import make_raw_input_specs
+from zoo.exporting.versions import index_versions
+from zoo.storage.filenames import CONTRACT, EXPORT_RECORD, EXTRA_FOLDER, TOKENIZER
+from zoo.storage.json_files import read_json, write_json
+
+_SHOWN = 10  # inputs or classes in a message
+
+
+def make_contract(spec: Spec) -> dict[str, Any]:
+    """Returns the contract of a model of this data, as an object for a JSON file.
+
+    The inputs are those of the signature `serving_default`, with the shape of one example.
+    """
+    inputs = {
+        name: {"dtype": tf.as_dtype(x.dtype).name, "shape": x.shape.as_list()[1:]}
+        for name, x in make_raw_input_specs(spec).items()
+    }
+    if spec.kind == "features" and not spec.columns and spec.feature_names:
+        inputs["features"]["names"] = list(spec.feature_names)
+    return {
+        "task": "regression" if spec.class_names is None else "classification",
+        "inputs": inputs,
+        "classes": None if spec.class_names is None else list(spec.class_names),
+    }
+
+
+def check_contract(directory: Path, spec: Spec) -> None:
+    """Checks that a new version has the contract of the newest version in the folder.
+
+    Versions that do not tell what they are, which the zoo has not written, are not compared.
+
+    Raises:
+        UserError: if it has another one; the message has both.
+    """
+    versions = index_versions(directory)
+    if not versions:
+        return
+    version = versions[max(versions)]
+    try:
+        old = make_contract(_read_spec(version / EXTRA_FOLDER))
+    except (UserError, OSError):
+        return
+    new = make_contract(spec)
+    if old != new:
+        raise UserError(
+            f"{version} maps {_format_contract(old)}, but the new version would map "
+            f"{_format_contract(new)}, which its clients do not expect: choose another name with "
+            "--export_name, or pass --change_contract (in Python: another directory, or "
+            "change_contract=True)"
+        )
+
+
+def _read_spec(folder: Path) -> Spec:
+    """Returns the spec in the record of an export; see `spec_from_record` for what it raises."""
+    record, tokenizer = folder / EXPORT_RECORD, folder / TOKENIZER
+    return spec_from_record(
+        read_json(record), record, read_tokenizer(tokenizer) if tokenizer.is_file() else None
+    )
+
+
+def write_contract(directory: Path, spec: Spec) -> None:
+    """Writes the contract of the newest version to `directory`/contract.json."""
+    write_json(directory / CONTRACT, make_contract(spec))
+
+
+def _format_contract(contract: dict[str, Any]) -> str:
+    inputs = [_format_input(name, x) for name, x in contract["inputs"].items()]
+    classes = contract["classes"]
+    answer = "a number" if classes is None else f"one of {len(classes)} classes ({_join(classes)})"
+    return f"{_join(inputs)} to {answer}"
+
+
+def _format_input(name: str, tensor: dict[str, Any]) -> str:
+    shape = " x ".join("any length" if n is None else str(n) for n in tensor["shape"])
+    names = f": {_join(tensor['names'])}" if "names" in tensor else ""
+    return f"{name} ({tensor['dtype']}{', ' * bool(shape)}{shape}{names})"
+
+
+def _join(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if names[_SHOWN:] else "")
