@@ -153,6 +153,7 @@ def test_serving_commands(python, tmp_path):
     for path in re.findall(r"photos/\S+", " ".join(SERVING)):
         write_image(tmp_path / path, np.zeros((30, 40, 3), "uint8"))
     (tmp_path / "reviews.txt").write_text("a fine film\nno fun\n")
+    (tmp_path / "reviews.csv").write_text("text,stars\na fine film,5\nno fun,1\n")
     for line in SERVING:
         typed, _, command = line.rpartition(" | ")
         arguments = ["-m", *shlex.split(command)]

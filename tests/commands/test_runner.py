@@ -27,6 +27,16 @@ def test_a_terminal_of_ascii_shows_escapes(command, monkeypatch):
     assert output.buffer.getvalue().decode("ascii").startswith(r"n\xe9gatif \u043f")
 
 
+def test_a_path_that_the_terminal_cannot_spell(command, capsys):
+    """Bytes of UTF-8 where the encoding is ASCII, as Python hands them on."""
+    flags.DEFINE_string("run_dir", None, "", flag_values=command.FLAGS)
+    with pytest.raises(SystemExit) as caught:
+        run_command(command, ["--run_dir=d\udcc3\udca9"])
+    assert caught.value.code == 2
+    line = capsys.readouterr().err
+    assert r"--run_dir='d\udcc3\udca9': not text in " in line and "export PYTHONUTF8=1" in line
+
+
 @pytest.mark.parametrize("backend", [None, "tensorflow", "torch"])
 def test_keras_runs_on_tensorflow(command, backend, monkeypatch, capsys):
     if backend is None:

@@ -387,3 +387,9 @@ def test_real_mnist():
     # the published mean and deviation of the training pixels are 0.1307 and 0.3081
     pixels = np.concatenate([data.train.x, data.validation.x]) / 255
     assert (round(pixels.mean(), 4), round(pixels.std(), 4)) == (0.1307, 0.3081)
+
+
+def test_a_folder_of_datasets_that_cannot_be_written():
+    """As where HOME is not set or is read-only."""
+    with pytest.raises(UserError, match=r"mnist_5k is not prepared, and /proc/1/.* --data_dir$"):
+        load_data(DataConfig("mnist_5k", data_dir="/proc/1/tensorflow_datasets"))

@@ -1,6 +1,7 @@
 """One table of cases under every strategy that can run here, and what is refused."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -31,8 +32,7 @@ def trained(python):
     """A folder with the results of all cases, one folder for each strategy."""
 
     def train(folder):
-        no_dropout = {"hidden_dropout_prob": 0.0}
-        write_bert_folder(folder / "preset", tokens=cases.BERT_TOKENS, config=no_dropout)
+        write_bert_folder(folder / "preset", tokens=cases.BERT_TOKENS)
         done = python(PROGRAM, folder)
         assert done.returncode == 0, done.stderr
 
@@ -73,6 +73,18 @@ def test_every_export_loads_and_agrees(trained, strategy, case):
 def test_keras_still_needs_the_patches(trained, worker):
     needed = json.loads((trained / "multi_worker" / f"keras-{worker}.json").read_text())
     assert needed == ["reduce_per_replica", "_maybe_symbolic_build"]
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+def test_workers_compare_what_they_train_on(trained, worker):
+    *texts, same, other = json.loads((trained / "multi_worker" / f"told-{worker}.json").read_text())
+    assert texts == ["", "\u00e9"]
+    assert same == ""
+    assert re.fullmatch(
+        r"worker 1 \(localhost:\d+\) has other flags than worker 0 \(seed is 1, not 0\): start the "
+        "same on all workers",
+        other,
+    )
 
 
 def test_another_keras_is_refused_by_name(monkeypatch):

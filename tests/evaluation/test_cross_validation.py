@@ -15,6 +15,7 @@ from zoo.evaluation.cross_validation import (
     format_fold_summary,
     score_folds,
     split_folds,
+    split_time_folds,
     summarize_folds,
 )
 from zoo.recipe import Recipe
@@ -38,6 +39,26 @@ def test_numbers_need_no_classes():
     parts = split_folds(np.linspace(0, 1, 11)[:, None], NUMBERS, 4, 0)
     assert (np.sum(parts, axis=0) == 1).all()
     assert sorted(int(rows.sum()) for rows in parts) == [2, 3, 3, 3]
+
+
+def test_groups_are_each_in_one_part():
+    groups = np.repeat(np.arange(12), 4)
+    target = groups % 2
+    for spec in (CLASSES, NUMBERS):
+        parts = split_folds(target, spec, 3, 0, groups)
+        assert (np.sum(parts, axis=0) == 1).all()
+        assert sum(len(set(groups[rows])) for rows in parts) == 12
+    with pytest.raises(UserError, match="kfold=4: there are 3 groups: use at most 3 folds"):
+        split_folds(target, CLASSES, 4, 0, groups // 4)
+
+
+def test_parts_are_newer_than_what_is_trained_on():
+    times = np.array([5.0, 1, 3, 2, 4, 6, 6, 1])
+    folds = split_time_folds(times, 2)
+    assert [np.flatnonzero(new).tolist() for _, new in folds] == [[2, 4], [0, 5, 6]]
+    assert [np.flatnonzero(old).tolist() for old, _ in folds] == [[1, 3, 7], [1, 2, 3, 4, 7]]
+    with pytest.raises(UserError, match="there are 2 different times: use at most 1 folds"):
+        split_time_folds(np.array([1.0, 2, 2]), 2)
 
 
 def test_too_many_parts():

@@ -87,7 +87,7 @@ def test_every_model_is_served_as_it_is_in_keras(name, kind, tmp_path):
     model = build(name, kind)
     version = zoo.export(model, tmp_path / name, class_names=("x", "y", "z"))
     assert version == tmp_path / name / "1"
-    assert [p.name for p in (tmp_path / name).iterdir()] == ["1"], "a draft was left behind"
+    assert not list((tmp_path / name).glob(".draft*")), "a draft was left behind"
     served = tf.saved_model.load(str(version), tags=["serve"]).signatures["serving_default"]
     input_name = "image" if kind == "image" else "features"
     no_xla_and_no_dropout(served)

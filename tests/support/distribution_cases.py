@@ -2,9 +2,10 @@
 
 python distribution_cases.py FOLDER leaves FOLDER/STRATEGY/<case>-<worker>.npz with the losses of
 each epoch and the final weights, FOLDER/STRATEGY/<case>/1, the chief's export, and
-FOLDER/multi_worker/keras-<worker>.json: which parts of Keras' fit fail without their patch. Each
+FOLDER/multi_worker/keras-<worker>.json: which parts of Keras' fit fail without their patch, and
+told-<worker>.json: what the workers tell each other. Each
 strategy, and each worker, has a process of its own: a fork, which need not import TensorFlow. In
-FOLDER/preset has to be a BERT with the tokens BERT_TOKENS and without dropout.
+FOLDER/preset has to be a BERT with the tokens BERT_TOKENS.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays, Data, Stream
 from zoo.distribution import keras_patches
 from zoo.distribution.keras_patches import spans_workers, trainer
+from zoo.distribution.multi_worker import exchange_texts
 from zoo.distribution.strategy import (
     adapt_recipe_to_strategy,
     choose_strategy,
@@ -32,10 +34,12 @@ from zoo.distribution.strategy import (
     wait_for_all,
 )
 from zoo.distribution.tf_config import Cluster
+from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
 from zoo.training.building import prepare_model
 from zoo.training.loop import fit_model
+from zoo.training.worker_agreement import check_same_inputs
 
 CASES = {
     "cnn": (
@@ -136,6 +140,9 @@ def train(case: str, strategy: tf.distribute.Strategy, folder: Path, **changes) 
         hparams = hparams | {"preset": str(folder.parent / "preset")}
     with strategy.scope():
         model, _ = prepare_model(entry, hparams, recipe, found, seed=0)
+    for layer in keras_patches.flatten_layers(model):
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0  # the encoder of a BERT has a rate of its own
     chief = is_chief(strategy)
     run_dir = folder / f"{case}-run"
     if chief:
@@ -193,8 +200,23 @@ def run_cases(name: str, folder: Path, config: str) -> None:
     for case in ACCUMULATED if name == "cpu" else ():
         train(case, strategy, folder / "accumulate", accumulate_steps=3)
     if name == "multi_worker":
-        file = folder / name / f"keras-{strategy.cluster_resolver.task_id}.json"
+        worker = strategy.cluster_resolver.task_id
+        file = folder / name / f"keras-{worker}.json"
         file.write_text(json.dumps(find_needed_patches(strategy)))
+        told = [*exchange_texts(strategy, "\u00e9" * worker), *compare_workers(strategy, worker)]
+        (folder / name / f"told-{worker}.json").write_text(json.dumps(told))
+
+
+def compare_workers(strategy: tf.distribute.Strategy, worker: int) -> list[str]:
+    """What each worker is told if they agree, and if the second has another value of a flag."""
+    told = []
+    for flags in ("--model=cnn", f"--model=cnn\n--seed={worker}"):
+        try:
+            check_same_inputs(strategy, data("cnn"), flags, ())
+            told.append("")
+        except UserError as error:
+            told.append(str(error))
+    return told
 
 
 def main(folder: str) -> None:

@@ -61,3 +61,18 @@ def test_the_gradients_of_repeated_tokens_are_summed_up(name, read, compiled):
     gradients = np.zeros((4, 3))
     gradients[1], gradients[3] = slices[0] + slices[2], slices[1]
     np.testing.assert_allclose(weight, read(table, gradients, 0.1, 5), rtol=1e-5, atol=1e-6)
+
+
+def test_the_summed_gradient_is_clipped():
+    """To the norm of the rows of a repeated token together, as in micro-batches of any size."""
+    table = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    weight = keras.Variable(table)
+    recipe = Recipe(optimizer="sgd", schedule="constant", learning_rate=1.0, clip_norm=2.0)
+    made = make_optimizer(recipe, 1)
+    made.build([weight])
+    slices = tf.constant([[3.0, 0, 0], [0, 4, 0], [3, 0, 0], [-0.5, 0, 0]])
+    made.apply([tf.IndexedSlices(slices, tf.constant([1, 3, 1, 1]), tf.constant([4, 3]))], [weight])
+    gradient = np.zeros((4, 3))
+    gradient[1, 0], gradient[3, 1] = 5.5, 4
+    expected = table - gradient * 2 / np.linalg.norm(gradient)
+    np.testing.assert_allclose(weight, expected, rtol=1e-6)

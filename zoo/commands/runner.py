@@ -7,6 +7,7 @@ import io
 import logging
 import math
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterable
@@ -174,13 +175,18 @@ def _check_words(words: list[str], expected: str) -> None:
 
 
 def _check_values(values: flags.FlagValues) -> None:
-    """Checks that texts have one line, and that numbers are finite and below 2**31.
+    """Checks that texts are one line of text, and that numbers are finite and below 2**31.
 
     Raises:
         UserError: if a value is invalid.
     """
     for name, value in values.flag_values_dict().items():
         for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str) and re.search("[\ud800-\udfff]", item):
+                raise UserError(
+                    f"--{name}={item!r}: not text in {sys.getfilesystemencoding()}, the encoding "
+                    "of this terminal: run export PYTHONUTF8=1 if it is UTF-8, or rename the file"
+                )
             # flags.txt has one flag per line
             if isinstance(item, str) and not is_line(item):
                 raise UserError(f"--{name}={item!r}: expected one line of text")

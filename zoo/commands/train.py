@@ -35,7 +35,7 @@ from zoo.commands.flags import (
 )
 from zoo.commands.help import format_help, format_model_table
 from zoo.commands.outputs import score_model, write_outputs
-from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
+from zoo.commands.runner import command_line, import_tensorflow, print_warning
 from zoo.commands.weights import open_weights
 from zoo.data.config import DataConfig
 from zoo.exporting.formats import check_formats
@@ -195,9 +195,9 @@ def train_model(
                 report_finished(run_dir, finished)
             return
         if is_chief(strategy):
-            print_notes(notes)
             print_weights(FLAGS.weights, [] if start else transfers, recipe, hparams)
             announce_training(model, data, recipe, run_dir, devices, start, damaged)
+            print(*notes, sep="\n", end="\n" if notes else "", flush=True)
         options = {"seed": FLAGS.seed, "checkpoint_every": FLAGS.checkpoint_every}
         trained = fit_model(model, data, recipe, run_dir=run_dir, start=start, **options)
         if is_chief(strategy):

@@ -111,19 +111,12 @@ def wait_for_workers(
             is wrong.
         WorkerLostError: if a worker does not respond in time.
     """
-    start = time.monotonic()
+    start, me = time.monotonic(), f"worker {cluster.index}"
     next_report = start + _FIRST_REPORT
-    me = f"worker {cluster.index}"
     with _listen(cluster) as listener, _call_others(cluster) as callers:
         while waiting := [c for c in callers if c.problem or c.index not in listener.callers]:
             now = time.monotonic()
-            for caller in waiting:
-                problem = caller.problem
-                if problem and problem.advice and now - caller.since > error_timeout:
-                    raise UserError(
-                        f"{cluster.format_workers([caller.index])}: {problem.reason}: "
-                        f"{problem.advice}"
-                    )
+            _check_addresses(cluster, waiting, now - error_timeout)
             if now - start > start_timeout:
                 raise WorkerLostError(
                     f"no response from {cluster.format_workers([c.index for c in waiting])} within "
@@ -132,19 +125,29 @@ def wait_for_workers(
                 )
             if now > next_report:
                 next_report += _REPORT_INTERVAL
-                reasons = " and ".join(
-                    f"{cluster.format_workers([c.index])}: {_describe(c.problem, me)}"
-                    for c in waiting
-                )
                 report(
-                    f"{me} waits for {reasons}; it stops {start_timeout:.0f} s after its start at "
-                    "the latest"
+                    f"{me} waits for {_describe_waiting(cluster, waiting)}; it stops "
+                    f"{start_timeout:.0f} s after its start at the latest"
                 )
             time.sleep(_PAUSE / 4)
 
 
-def _describe(problem: _Problem | None, me: str) -> str:
-    return problem.reason if problem else f"it answers, but has not reached {me}"
+def _check_addresses(cluster: Cluster, waiting: list[_Caller], before: float) -> None:
+    """Raises a UserError if an address has been wrong since before that time."""
+    for caller in waiting:
+        problem = caller.problem
+        if problem and problem.advice and caller.since < before:
+            worker = cluster.format_workers([caller.index])
+            raise UserError(f"{worker}: {problem.reason}: {problem.advice}")
+
+
+def _describe_waiting(cluster: Cluster, waiting: list[_Caller]) -> str:
+    """Describes for whom this worker waits, and why."""
+    unreached = f"it answers, but has not reached worker {cluster.index}"
+    return " and ".join(
+        f"{cluster.format_workers([c.index])}: {c.problem.reason if c.problem else unreached}"
+        for c in waiting
+    )
 
 
 @contextlib.contextmanager

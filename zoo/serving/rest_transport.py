@@ -67,16 +67,12 @@ class RestTransport(ServerTransport):
         elif path and self.label:
             url += f"/labels/{quote(self.label, safe='')}"
         method, data = ("POST", json.dumps(body, default=_to_json)) if body else ("GET", None)
+        options: dict[str, Any] = {"timeout": self.timeout, "proxies": self._proxies}
 
         def attempt() -> requests.Response:
             try:
                 answer = self._session.request(
-                    method,
-                    url + path,
-                    data=data,
-                    timeout=self.timeout,
-                    proxies=self._proxies,
-                    allow_redirects=False,
+                    method, url + path, data=data, allow_redirects=False, **options
                 )
             except requests.Timeout:
                 raise self._timeout_error() from None
@@ -117,7 +113,7 @@ class RestTransport(ServerTransport):
                 f"trusted: {reason}: use http://, or set REQUESTS_CA_BUNDLE to the certificate"
             )
         # the first frame of HTTP/2, a SETTINGS frame
-        if isinstance(cause, http.client.BadStatusLine) and "\\x00\\x00" in repr(cause.line):
+        if isinstance(cause, http.client.BadStatusLine) and "\\x00\\x00" in repr(cause):
             return UserError(
                 f"{self.address} is a gRPC port: pass it as grpc, and as server the port of the "
                 "REST API, 8501 by default"

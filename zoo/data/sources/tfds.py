@@ -6,6 +6,7 @@ import inspect
 import io
 import queue
 import threading
+from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ from zoo.data.sources.tfds_splits import (
 from zoo.data.splits import LabelledSplits
 from zoo.errors import UserError, one_line
 from zoo.schema import suggest_closest
+from zoo.storage.atomic import check_writable
 
 _TIMEOUT = 8  # seconds to wait for a server
 _NETWORK_ERRORS = (requests.RequestException, URLError, ConnectionError, TimeoutError)
@@ -107,6 +109,13 @@ def _prepare_builder(builder: tfds.core.DatasetBuilder, name: str) -> None:
         "connect to the network, pass a folder that contains it with --data_dir, or use "
         "--dataset=mnist_5k or --dataset=synthetic_reviews, which need no download"
     )
+    if "://" not in str(builder.data_dir):
+        try:
+            check_writable(Path(builder.data_dir))
+        except UserError as error:
+            raise DatasetUnavailableError(
+                f"{name} is not prepared, and {error} with --data_dir"
+            ) from error
     urls = list(builder.url_infos or ())
     if urls and not _is_reachable(urls):
         raise DatasetUnavailableError(
