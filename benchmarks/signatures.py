@@ -52,7 +52,7 @@ def contenders(name: str, batches: tuple[int, ...]) -> dict[int, dict]:
         spec = Spec("features", (20,), ("a", "b"), tuple(f"f{i}" for i in range(20)))
         samples = random.normal(size=(max(batches), 20)).astype("float32")
     else:
-        if entry.tokenizer != "words":
+        if entry.tokenizer == "wordpiece":
             raise zoo.UserError(f"model={name!r}: expected one of images, numbers or words")
         spec = Spec("text", (200,), ("neg", "pos"), tokenizer=Tokenizer("words", VOCABULARY, 200))
         drawn = random.choice(VOCABULARY[3:], (max(batches), 150))

@@ -94,18 +94,15 @@ ZOO_JSON = {
 # program, arguments, and what the line has to say
 CASES = [
     (TRAIN, *CSV, "--dataset=csv:open.csv", "open.csv, lines 22 to 23: a quote is not closed before the end of the file"),
-    (TRAIN, *CSV, "--dataset=csv:endless.csv", "endless.csv, lines 22 to 21868: a field has more than 131,072 characters: close the quote"),
-    (TRAIN, *CSV, "--dataset=csv:long.csv", "long.csv, line 22: a field has more than 131,072 characters"),
+    (TRAIN, *CSV, "--dataset=csv:endless.csv", "endless.csv, lines 22 to 40022: a quote is not closed before the end of the file: close it"),
     (TRAIN, *CSV, "--dataset=csv:nul.csv", "nul.csv, line 22: a NUL byte: save the file as UTF-8 text"),
-    (TRAIN, *CSV, "--dataset=csv:utf16.csv", "utf16.csv, line 1: a NUL byte"),
-    (TRAIN, *CSV, "--dataset=csv:lines.csv", "column 'kind' holds 'x\\ny' (1 such lines); expected a class name without line breaks"),
+    (TRAIN, *CSV, "--dataset=csv:lines.csv", "column 'kind' holds 'x\\ny' (1 such rows); expected a class name without line breaks"),
     (TRAIN, *CSV, "--dataset=csv:names.csv", "names.csv, line 1: 'a\\nb' is not a valid column name"),
-    (TRAIN, *CSV, "--dataset=csv:number.csv", "number.csv, line 22: column 'a' holds '999"),
     (*JSONL, "--dataset=jsonl:deep.jsonl", "deep.jsonl, line 1: expected a JSON object"),
     (*JSONL, "--dataset=jsonl:long.jsonl", "long.jsonl, line 1: expected a JSON object"),
     (*JSONL, "--dataset=jsonl:number.jsonl", "number.jsonl, line 1: expected a JSON object"),
     (*JSONL, "--dataset=jsonl:half.jsonl", "half.jsonl, line 1: column 'kind' holds '\\ud800' (9 such lines)"),
-    (*JSONL, "--dataset=jsonl:lines.jsonl", "holds 'y\\nz' (9 such lines); expected a class name without line breaks"),
+    (*JSONL, "--dataset=jsonl:lines.jsonl", "holds 'y\\nz' (9 such rows); expected a class name without line breaks"),
     (*JSONL, "--dataset=jsonl:key.jsonl", "key.jsonl, line 1: '\\ud800' is not a valid column name"),
     (TRAIN, "--flagfile=binary.flags", "--flagfile: expected a file of flags, one per line: 'utf-8' codec"),
     (TRAIN, "--flagfile=self.flags", "--flagfile: self.flags includes itself"),
@@ -131,7 +128,7 @@ CASES = [
     (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=lambda.keras", "lambda.keras: Keras cannot load this model: Requested the deserialization of a `Lambda`"),
     (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=bomb.keras", "bomb.keras: it unpacks to"),
     (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=system.keras", "system.keras: Keras cannot load this model"),
-    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=deep.keras", "deep.keras: Keras cannot load this model: maximum recursion"),
+    (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=deep.keras", "deep.keras: not a .keras file"),
     (LABEL, "expected MODEL VERSION LABEL, got nothing (see --help)"),
     (LABEL, "p", "1", "expected MODEL VERSION LABEL, got p 1 (see --help)"),
     (LABEL, "p", "1", "stable", "--exportdir=e", "Unknown command line flag 'exportdir'. Did you mean: export_dir"),
@@ -160,8 +157,8 @@ CASES = [
     (CHECK, "spoiled/z_latin", "zoo.json: not valid JSON: 'utf-8' codec"),
     (CHECK, "spoiled/z_empty", "zoo.json does not describe the data"),
     (CHECK, "spoiled/z_kind", "kind='sound': expected one of image, features"),
-    (CHECK, "spoiled/z_shape", "shape=[inf]: expected"),
-    (CHECK, "spoiled/z_huge", "shape=[1000000000000000000000000000000]: expected"),
+    (CHECK, "spoiled/z_shape", "shape=(inf,): expected"),
+    (CHECK, "spoiled/z_huge", "shape=(1000000000000000000000000000000,): expected"),
     (CHECK, "spoiled/z_name", "class 'a\\nb': expected a UTF-8 name without line breaks"),
     (CHECK, "spoiled/z_half", "class '\\ud800': expected a UTF-8 name without line breaks"),
     (CHECK, "spoiled/z_long", "bytes; expected at most 67,108,864"),
@@ -332,7 +329,12 @@ def trained(finished, tmp_path_factory, python, tfds_dir):
 
 
 def flags_of(tfds_dir):
-    flags = ("--model=perceptron", "--dataset=mnist_5k", "--train_split=train[:300]")
+    flags = (
+        "--model=perceptron",
+        "--dataset=mnist_5k",
+        "--train_split=train[:300]",
+        "--holdout=0.2",
+    )
     return *flags, "--schedule=constant", "--nojit_compile", f"--data_dir={tfds_dir}"
 
 
@@ -416,6 +418,7 @@ def test_a_full_disk(place, request, monkeypatch):
     assert code == 2, (out, err)
     assert re.fullmatch(r"train\.py: .+: No space left on device: free some space.*\n", err), err
     assert "a file:" not in err
+    before.pop(EXPORT / "contract.json", None)  # written anew
     assert before.items() <= snapshot(EXPORT).items()
     assert not list(EXPORT.glob(".draft-*"))
     versions = [path.name for path in list_versions(EXPORT)]
@@ -512,7 +515,7 @@ def test_a_limit_on_files(kibibytes, finished, python, tfds_dir, tmp_path):
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert re.match(r"\S+: \S+/\S+: File too large: ", done.stderr), done.stderr
     assert before.items() <= snapshot(tmp_path).items()
-    assert [path.name for path in (tmp_path / EXPORT).iterdir()] == ["1"]
+    assert sorted(path.name for path in (tmp_path / EXPORT).iterdir()) == ["1", "contract.json"]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from zoo.commands import train
 from zoo.commands.flags import parse_hparams
 from zoo.commands.runner import run_command
-from zoo.data.config import parse_image_size
+from zoo.data.config import DataConfig, parse_image_size
 from zoo.data.loading import dataset_slug
 from zoo.data.sources.table import load_table
 from zoo.data.spec import Spec, spec_from_record
@@ -125,7 +125,9 @@ FLAGS = [
     "weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "ema",
     "early_stopping", "augment", "class_weights", "trainable", "lora_rank", "layer_decay",
     "head_learning_rate", "precision", "jit_compile", "steps_per_execution", "seed", "overwrite",
-    "checkpoint_every", "export_formats", "keep_versions", "strategy", "tpu",
+    "columns", "task", "separator", "group", "time", "stratify", "lowercase", "resize", "color",
+    "skip_broken", "monitor", "export_name", "change_contract", "checkpoint_every",
+    "export_formats", "keep_versions", "strategy", "tpu",
 ]
 # fmt: on
 
@@ -220,7 +222,8 @@ ROWS = b"".join(b"%d,%d.5,%s\n" % (i, i, b"xy"[i % 2 :][:1]) for i in range(6))
 
 
 def read_table(kind, file, label="c", columns=()):
-    source = refused_or_done(load_table, kind, str(file), list(columns), label)
+    config = DataConfig(text=tuple(columns), label=label)
+    source = refused_or_done(load_table, kind, str(file), config)
     if source:
         assert len(source.splits["train"]) >= 4
 

@@ -84,6 +84,7 @@ def test_blanks_missing_labels_and_case_are_told():
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
+        ([f"text {i}" for i in range(40)], "40 different values in 40 rows: these are no classes"),
         (["a"] * 5, "holds only 'a'; expected at least 2 classes"),
         (["a", "b\nc"], "row 2: column 'y' holds 'b\\nc' (1 such rows); expected a class name"),
     ],

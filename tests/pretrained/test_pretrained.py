@@ -257,7 +257,7 @@ def test_predictor_is_the_export_s_serving_default(tmp_path):
         (np.zeros((2, 28, 28), "uint8"), "image: expected uint8 n x 28 x 28 x 1; got 2 x 28 x 28"),
         (np.zeros((2, 32, 32, 1), "uint8"), "got 2 x 32 x 32 x 1"),
         (np.full((2, 28, 28, 1), 0.5), "got values of another type or range"),
-        ([b"no image"], "lenet5: "),
+        ([b"no image"], "not a readable image"),
         ([], "expected uint8"),
     ],
 )

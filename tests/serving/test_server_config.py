@@ -223,6 +223,7 @@ def test_compose(folder):
     assert {k: v for k, v in given.items() if k not in files} == {
         "port": "8500",
         "rest_api_port": "8501",
+        "grpc_max_threads": "64",
         "model_config_file_poll_wait_seconds": "30",
         "allow_version_labels_for_unavailable_models": "true",
     }

@@ -44,6 +44,8 @@ def inputs_of(model, count=16):
     random = np.random.default_rng(0)
     if "tokens" in model.input:
         return {"tokens": random.integers(1, 30, (count, 7), "int32")}
+    if "features" in model.input:
+        return {"features": random.normal(size=(count, *model.input["features"].shape[1:]))}
     return {"image": random.integers(0, 256, (count, 28, 28, 1), "uint8")}
 
 

@@ -31,7 +31,8 @@ WORDS = "DIR"
 CHECK = under_heading(FLAGS, "Check")
 
 # fmt: off
-flags.DEFINE_string("server", None, "HOST:PORT of TF Serving's REST API, to check it too.", **CHECK)
+flags.DEFINE_string("server", None, "HOST:PORT or URL of TF Serving's REST API, to check it too.",
+                    **CHECK)
 flags.DEFINE_string("grpc", None, "HOST:PORT of TF Serving's gRPC API, to check it too.", **CHECK)
 flags.DEFINE_string("plugin", None, "Python module, or .py file, with the classes of the model.",
                     **CHECK)

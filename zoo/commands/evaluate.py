@@ -47,7 +47,7 @@ define_model_flags(FLAGS)
 # fmt: off
 flags.DEFINE_string("weights", None, "What to score: a run, an export, a .keras file, or a name "
                     "of weights that ship with the package.", **EVALUATION)
-flags.DEFINE_string("server", None, "HOST:PORT of TF Serving's REST API, to score the model there.",
+flags.DEFINE_string("server", None, "HOST:PORT or URL of TF Serving's REST API, to score it there.",
                     **EVALUATION)
 flags.DEFINE_string("grpc", None, "HOST:PORT of TF Serving's gRPC API, for the same.",
                     **EVALUATION)

@@ -41,7 +41,7 @@ MODEL, OUTPUT = under_heading(FLAGS, "Model"), under_heading(FLAGS, "Output")
 # fmt: off
 flags.DEFINE_string("model", None, "Name of the exported model, such as cnn.", **MODEL)
 flags.DEFINE_string("export_dir", "saved_models", "Folder of exported models.", **MODEL)
-flags.DEFINE_string("server", None, "HOST:PORT of TF Serving's REST API: asks the server instead "
+flags.DEFINE_string("server", None, "HOST:PORT or URL of TF Serving's REST API: asks it instead "
                     "of loading the export.", **MODEL)
 flags.DEFINE_string("grpc", None, "HOST:PORT of TF Serving's gRPC API, for the same.", **MODEL)
 flags.DEFINE_integer("version", None, "Version of the model. By default the newest one.", 0,

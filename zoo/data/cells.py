@@ -27,9 +27,14 @@ _NUMBER_FORMS = (
 def strip_cells(cells: pd.Series) -> pd.Series:
     """Returns the cells as strings without blanks around them, null where they are missing."""
     if cells.dtype != STRING:
-        cells = cells.map(str, na_action="ignore").astype(STRING)
+        cells = cells.map(_to_text, na_action="ignore").astype(STRING)
     stripped = cells.str.strip()
     return stripped.mask(stripped.isin(["", *MISSING]))
+
+
+def _to_text(value: object) -> str:
+    """Returns a value as a text, with "?" for halves of characters, which JSON may have."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def parse_numbers(cells: pd.Series, decimal: str = ".", thousands: str = "") -> np.ndarray:
@@ -73,7 +78,8 @@ def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
     plain = pd.Series(_remove_decoration(pa.array(present, pa.string())), present.index, STRING)
     for decimal, thousands, pattern in _NUMBER_FORMS:
         fits = plain.str.fullmatch(pattern).astype(bool)
-        if fits.sum() > best[2].sum():
+        has_marks = plain.str.contains("," if "," in (decimal, thousands) else thousands).any()
+        if has_marks and fits.sum() > best[2].sum():
             best = (decimal, thousands, fits)
     return best
 

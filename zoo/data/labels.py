@@ -19,6 +19,7 @@ from zoo.schema import is_line
 
 # whole numbers with at most so many different values are classes, without and with decimal points
 _MAX_WHOLE, _MAX_DECIMAL = 20, 10
+_MANY_ROWS = 20  # with almost as many labels, these are no classes
 _MAX_COUNTED = 50  # of classes that are counted from 0 or 1, unless each has 5 rows
 
 
@@ -48,8 +49,8 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
         task: "classification" or "regression"; None to decide by the labels.
 
     Raises:
-        UserError: if there is only one class, a class name has line breaks, or a label of a
-            regression is no number.
+        UserError: if there is only one class, or almost each row has its own, a class name has
+            line breaks, or a label of a regression is no number.
     """
     decimal, thousands, is_number = find_number_form(cells)
     if task == "regression" or (task is None and _is_regression(cells, is_number, decimal)):
@@ -66,6 +67,11 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
         raise UserError(
             f"{table.path}: column {cells.name!r} holds only {class_names[0]!r}; expected at least "
             "2 classes"
+        )
+    if task is None and len(cells) >= _MANY_ROWS and len(class_names) > 0.9 * len(cells):
+        raise UserError(
+            f"{table.path}: column {cells.name!r} has {len(class_names):,} different values in "
+            f"{len(cells):,} rows: these are no classes: choose another column with --label"
         )
     return Target(class_names)
 

@@ -17,7 +17,7 @@ from zoo.distribution.tf_config import Cluster, split_address
 from zoo.errors import UserError, WorkerLostError
 
 _START_TIMEOUT = 300.0  # seconds that workers wait for each other to start
-_ERROR_TIMEOUT = 40.0  # seconds after which a wrong address will not become a right one
+_ERROR_TIMEOUT = 30.0  # seconds after which a wrong address will not become a right one
 _FIRST_REPORT, _REPORT_INTERVAL = 10.0, 60.0  # seconds
 _PAUSE = 0.2  # seconds between two greetings
 _ANSWER_TIMEOUT = 2.0  # seconds

@@ -118,16 +118,18 @@ def _load_keras_file(file: Path, record: dict[str, Any]) -> keras.Model:
     try:
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > _MAX_EXPANSION * file.stat().st_size:
+                raise UserError(
+                    f"{file}: it unpacks to {unpacked:,} bytes, more than {_MAX_EXPANSION} times "
+                    "its size: choose a file that Keras wrote"
+                )
             config, metadata = _read_member(archive, "config"), _read_member(archive, "metadata")
-    except (ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+    except UserError:
+        raise
+    except (ValueError, NotImplementedError, RecursionError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{file}: not a .keras file: choose another file or the folder of a run"
         ) from error
-    if unpacked > _MAX_EXPANSION * file.stat().st_size:
-        raise UserError(
-            f"{file}: it unpacks to {unpacked:,} bytes, more than {_MAX_EXPANSION} times its size: "
-            "choose a file that Keras wrote"
-        )
     try:
         classes = find_custom_objects(config)
         model = keras.saving.load_model(file, classes, compile=False, safe_mode=True)

@@ -179,7 +179,9 @@ def _open_draft(directory: Path) -> Iterator[Path]:
             with contextlib.ExitStack() as folder_locks:
                 _lock_folder(directory, folder_locks, fcntl.LOCK_EX)
                 for path in directory.glob(f"{DRAFT_PREFIX}*"):
-                    if _lock_folder(path, folder_locks, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    if path.is_dir() and _lock_folder(
+                        path, folder_locks, fcntl.LOCK_EX | fcntl.LOCK_NB
+                    ):
                         shutil.rmtree(path, ignore_errors=True)
                 # TF Serving ignores folders whose name is not a number
                 draft = Path(tempfile.mkdtemp(prefix=DRAFT_PREFIX, dir=directory))

@@ -1,5 +1,6 @@
 """Finds trained weights that ship with the package by name, without TensorFlow."""
 
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -37,12 +38,14 @@ class ShippedWeights:
 
 def list_weights(model: str) -> list[str]:
     """Returns the names of the weights that ship for a model, sorted."""
-    # names may have underscores, so that a folder's name may begin with that of another model
-    return sorted(
-        path.name.removeprefix(f"{model}_")
-        for path in FOLDER.glob(f"{model}_*")
-        if read_json(path / RECORD).get("model") == model
-    )
+    names = []
+    for path in FOLDER.glob(f"{model}_*"):
+        # names may have underscores, so that a folder's may begin with the name of another model
+        with contextlib.suppress(OSError, UserError):  # damage is reported when they are loaded
+            if read_json(path / RECORD).get("model", model) != model:
+                continue
+        names.append(path.name.removeprefix(f"{model}_"))
+    return sorted(names)
 
 
 def find_weights(model: str, weights: str) -> Path:

@@ -46,6 +46,8 @@ def read_table_rows(
         columns = {c.name: _read_column(table, c, faults) for c in spec.columns}
     else:
         columns = _read_features(table, spec, faults)
+    if not columns:
+        raise UserError(f"{file}: no column has numbers; expected the features of the model")
     if faults and not log.skip_bad_rows:  # before the first row is predicted
         row = min(faults)
         raise UserError(f"{table.find_line(row)}: {faults[row]}")

@@ -13,6 +13,7 @@ from zoo.data.config import DataConfig
 from zoo.data.labels import Target, clean_labels, encode_target, read_target
 from zoo.data.sources.table_files import Table
 from zoo.errors import UserError
+from zoo.schema import is_text
 
 _MIN_ROWS = 4
 
@@ -93,8 +94,10 @@ def _clean_labels(
         if label not in table.frame:
             notes += (f"{table.path} is left out: it has no column {label!r}",)
             continue
-        is_list = table.frame[label].map(lambda value: isinstance(value, list))
-        reject_values(table, label, is_list, "expected a string or a number")
+        is_invalid = table.frame[label].map(
+            lambda value: isinstance(value, list) or (isinstance(value, str) and not is_text(value))
+        )
+        reject_values(table, label, is_invalid, "expected a string or a number")
         labels[name], new_notes = clean_labels(table.frame[label])
         if name != "train" and labels[name].isna().all():
             notes += (f"{table.path} is left out: its column {label!r} is empty",)
