@@ -44,15 +44,24 @@ def parse_numbers(cells: pd.Series, decimal: str = ".", thousands: str = "") -> 
         strings = pc.replace_substring(strings, thousands, "")
     if decimal != ".":
         strings = pc.replace_substring(strings, decimal, ".")
-    strings = pc.replace_substring_regex(strings, r"^\+", "")  # as in the labels +1 and -1
     try:
         numbers = pc.cast(strings, pa.float64())
     except pa.ArrowInvalid:
+        strings = pc.replace_substring_regex(strings, r"^\+", "")  # as in the labels +1 and -1
         strings = _remove_decoration(strings)
         is_number = pc.match_substring_regex(strings, f"^{NUMBER_PATTERN}$")
         numbers = pc.cast(pc.if_else(is_number, strings, None), pa.float64())
     values = numbers.to_numpy(zero_copy_only=False)
     return np.where(np.isfinite(values), values, np.nan)
+
+
+def are_plain_numbers(cells: pd.Series) -> bool:
+    """Whether all stripped cells that are not missing are numbers without any other mark."""
+    try:
+        pc.cast(pa.array(cells, pa.string()), pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _remove_decoration(strings: pa.Array) -> pa.Array:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from zoo.data.cells import (
     DECORATION,
+    are_plain_numbers,
     find_case_variants,
     find_number_form,
     parse_numbers,
@@ -206,9 +207,10 @@ def _learn_number(name: str, cells: pd.Series) -> tuple[Column, str]:
     notes = [f"{examples} is no number and counts as missing ({len(invalid)} rows)"] * (
         len(invalid) > 0
     )
-    decorated = cells.dropna()[is_number]
-    if is_decorated := decorated[decorated.str.contains(DECORATION)].head(1).tolist():
-        notes.append(f"{is_decorated[0][:20]!r} counts as {numbers[cells == is_decorated[0]][0]:g}")
+    if not are_plain_numbers(cells):
+        numbered = cells.dropna()[is_number]
+        for cell in numbered[numbered.str.contains(DECORATION)].head(1):
+            notes.append(f"{cell[:20]!r} counts as {numbers[cells == cell][0]:g}")
     if (decimal, thousands) != (".", ""):
         marks = f"{decimal!r} is the decimal mark"
         notes.append(marks + (f", {thousands!r} separates thousands" if thousands else ""))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zoo.data.cells import STRING
 from zoo.data.spec import Spec
 from zoo.data.splits import Data, Split, Stream, has_known_labels, read_labels
 
@@ -122,11 +123,17 @@ def _hash_inputs(split: Split, dataset: str, columns: list[str]) -> str:
     if isinstance(split.x, pd.DataFrame):
         frame = split.x[columns] if columns else split.x
         sample = frame if rows is None else frame.iloc[rows]
-        return _hash_texts(f"{name} {_hash_texts(map(str, sample[name]))}" for name in sample)
+        return _hash_texts(f"{name} {_hash_cells(sample[name])}" for name in sample)
     sample = split.x if rows is None else split.x[rows]
     if sample.dtype == object:
         return _hash_texts(map(str, sample.ravel()))
     return _hash_bytes(np.ascontiguousarray(sample).tobytes())
+
+
+def _hash_cells(cells: pd.Series) -> str:
+    if cells.dtype == STRING:  # ten times as fast as one text of them
+        return _hash_bytes(pd.util.hash_pandas_object(cells, index=False).to_numpy().tobytes())
+    return _hash_texts(map(str, cells))
 
 
 def _hash_stream(split: Stream, dataset: str) -> str:

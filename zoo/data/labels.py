@@ -57,7 +57,7 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
         if not is_number.all():
             _reject(cells, ~is_number, table, "a regression needs numbers")
         return Target(None, decimal, thousands)
-    is_invalid = ~cells.map(is_line).astype(bool)
+    is_invalid = cells.isin([value for value in cells.unique() if not is_line(value)])
     if is_invalid.any():
         _reject(cells, is_invalid, table, "expected a class name without line breaks")
     names = _canonical_names(cells)
@@ -88,7 +88,7 @@ def _reject(cells: pd.Series, is_invalid: pd.Series, table: Table, expected: str
 def clean_labels(cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     """Returns labels without blanks around them, null where they are missing, and notes on them."""
     labels, notes, name = strip_cells(cells), [], cells.name
-    raw = cells.map(str, na_action="ignore").astype(STRING)  # all of them may be null
+    raw = cells if cells.dtype == STRING else cells.map(str, na_action="ignore").astype(STRING)
     trimmed = int((labels.notna() & (raw.str.strip() != raw)).sum())
     if trimmed:
         notes.append(f"column {name!r}: blanks around {trimmed:,} labels were removed")

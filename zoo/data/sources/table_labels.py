@@ -1,12 +1,13 @@
 """Reads the columns of tables that are no inputs: the label, groups and times."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from zoo.data.cells import find_number_form, parse_numbers, strip_cells
+from zoo.data.cells import STRING, find_number_form, parse_numbers, strip_cells
 from zoo.data.column_inference import find_date_format, parse_cells
 from zoo.data.columns import Column
 from zoo.data.config import DataConfig
@@ -84,6 +85,10 @@ def read_labelled_rows(
     return rows, target.class_names, notes
 
 
+def _is_no_label(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, str) and not is_text(value))
+
+
 def _clean_labels(
     tables: dict[str, Table], label: str
 ) -> tuple[dict[str, pd.Series], tuple[str, ...]]:
@@ -94,10 +99,9 @@ def _clean_labels(
         if label not in table.frame:
             notes += (f"{table.path} is left out: it has no column {label!r}",)
             continue
-        is_invalid = table.frame[label].map(
-            lambda value: isinstance(value, list) or (isinstance(value, str) and not is_text(value))
-        )
-        reject_values(table, label, is_invalid, "expected a string or a number")
+        if table.frame[label].dtype != STRING:
+            is_invalid = table.frame[label].map(_is_no_label)
+            reject_values(table, label, is_invalid, "expected a string or a number")
         labels[name], new_notes = clean_labels(table.frame[label])
         if name != "train" and labels[name].isna().all():
             notes += (f"{table.path} is left out: its column {label!r} is empty",)
