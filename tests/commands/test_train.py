@@ -203,7 +203,7 @@ def test_help_and_list_teach_and_are_quick(flags, shown):
 
 @pytest.mark.usefixtures("without_export")
 def test_another_task_needs_another_export_name(train, tmp_path):
-    """The refusal comes before the training, and leaves no run behind."""
+    """It has one of its own, unless one is given that is taken."""
     text = "a,y\n" + "".join(f"{i / 7},{['no', 'yes', 'maybe'][i % 3]}\n" for i in range(30))
     (tmp_path / "t.csv").write_text(text)
     extra = tmp_path / "saved_models/perceptron/1/assets.extra"
@@ -215,13 +215,17 @@ def test_another_task_needs_another_export_name(train, tmp_path):
     )  # fmt: skip
     (extra.parent / "saved_model.pb").touch()
     flags = ("--model=perceptron", "--dataset=csv:t.csv", "--label=y", "--epochs=1")
-    code, out, err = train(*flags, "--nojit_compile")
+    code, out, err = train(*flags, "--export_name=perceptron")
     assert code == 2 and out == "" and not Path("runs").exists()
     assert (
         "saved_models/perceptron/1 maps image (uint8, 28 x 28 x 1) to one of 2 classes (a, b)"
         in (err)
     )
     assert "map a (float64) to one of 3 classes (maybe, no, yes)" in err
+    code, out, err = train(*flags)
+    assert code == 0 and out.splitlines()[-1] == "saved_models/perceptron-t/1", err
+    assert "this model is exported as perceptron-t (--export_name gives it another name" in err
+    assert "is finished" in train(*flags)[1]
     code, out, err = train(*flags, "--nojit_compile", "--export_name=maybe")
     assert code == 0 and out.splitlines()[-1] == "saved_models/maybe/1", err
     assert "is finished" in train(*flags, "--nojit_compile", "--export_name=maybe")[1]

@@ -81,6 +81,7 @@ def test_kinds(cells, kind):
         ("x", np.delete(np.arange(ROWS * 1.2, dtype=int), range(0, 200, 5)), "it numbers the rows"),
         ("customer_id", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
         ("x", [f"u{i}" for i in range(ROWS)], "almost each row has a value of its own"),
+        ("x", range(5000, 5000 + ROWS), "it numbers the rows"),
         ("PassengerId", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
         (
             "x",

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zoo.data.config import DataConfig
+from zoo.data.config import DataConfig, parse_text_columns
 from zoo.data.loading import load_data
 from zoo.data.sources.table import load_table
 from zoo.data.spec import Spec
@@ -174,3 +174,13 @@ def test_columns_of_a_tfds_dataset(tfds_dir):
 def test_a_column_that_holds_no_texts_is_refused(dataset, tfds_dir):
     with pytest.raises(UserError, match="label"):
         load_data(DataConfig(dataset, text=("label",), data_dir=str(tfds_dir)))
+
+
+def test_a_name_with_a_comma_can_be_typed(tmp_path):
+    pd.DataFrame({"text, raw": list("abcd"), "y": ["no", "yes"] * 2}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    for typed in ("text, raw", '"text, raw"'):
+        source = read(tmp_path / "t.csv", text=parse_text_columns(typed))
+        assert source.spec.feature_names == ("text, raw",)
+        assert source.splits["train"].x.tolist() == list("abcd")

@@ -169,13 +169,19 @@ def train_model(
 
     All workers train; only the chief writes.
     """
+    from zoo.data.loading import dataset_slug
     from zoo.distribution.strategy import adapt_recipe_to_strategy, is_chief
+    from zoo.exporting.contract import choose_export_folder
     from zoo.exporting.converters import check_convertible
     from zoo.training.building import adapt_recipe_to_size, prepare_model
     from zoo.training.checkpoints import find_latest_checkpoint
     from zoo.training.loop import fit_model
     from zoo.training.worker_agreement import check_same_inputs, check_same_start
 
+    if not (FLAGS.export_name or FLAGS.change_contract):
+        slug = dataset_slug(data.name)
+        export_dir, warning = choose_export_folder(export_dir, data.spec, slug)
+        print_warning(warning if is_chief(strategy) else "")
     named = set(read_settings(FLAGS))
     recipe = adapt_recipe_to_size(recipe, len(data.train), named)
     recipe, notes = adapt_recipe_to_strategy(recipe, strategy, named)

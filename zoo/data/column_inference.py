@@ -168,8 +168,10 @@ def _numbers_rows(name: str, present: pd.Series) -> bool:
     if len(present) < 20 or not present.str.fullmatch(r"\d+").all() or not present.is_unique:
         return False
     numbers = present.map(int)
+    low, high = numbers.min(), numbers.max()
+    may_be_years = low >= 1000 and high <= 2100
     # some rows are held out
-    is_dense = numbers.min() < 10 and numbers.max() - numbers.min() < 1.5 * len(numbers)
+    is_dense = high - low < 1.5 * len(numbers) and not may_be_years
     return bool(_ID_NAME.fullmatch(name)) or (is_dense and numbers.is_monotonic_increasing)
 
 

@@ -1,5 +1,6 @@
 """Plots of a training and of the predictions of a model, as PNG files."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -107,5 +108,7 @@ def plot_predictions(target: np.ndarray, output: np.ndarray, title: str, path: P
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes the figure as a PNG file, atomically."""
-    with replace_file(path) as draft:
+    with replace_file(path) as draft, warnings.catch_warnings():
+        # the names of classes may be in any script; those that no font has are drawn as boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(draft, format="png", dpi=100)

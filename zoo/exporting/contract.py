@@ -37,27 +37,54 @@ def make_contract(spec: Spec) -> dict[str, Any]:
 def check_contract(directory: Path, spec: Spec) -> None:
     """Checks that a new version has the contract of the newest version in the folder.
 
-    Versions that do not tell what they are, which the zoo has not written, are not compared.
-
     Raises:
         UserError: if it has another one; the message has both.
     """
+    if change := describe_contract_change(directory, spec):
+        raise UserError(
+            f"{change}, which its clients do not expect: choose another name with --export_name, "
+            "or pass --change_contract (in Python: another directory, or change_contract=True)"
+        )
+
+
+def choose_export_folder(default: Path, spec: Spec, suffix: str) -> tuple[Path, str]:
+    """Returns the folder of an export that was given no name, and a warning, which may be "".
+
+    Args:
+        default: The preferred folder, with the name of the model.
+        spec: Spec of the model's data.
+        suffix: Added to the name where the newest version there has another contract.
+    """
+    change = describe_contract_change(default, spec)
+    if not change:
+        return default, ""
+    name = f"{default.name}-{suffix}"
+    return default.with_name(name), (
+        f"{change}: this model is exported as {name} (--export_name gives it another name, "
+        f"--change_contract makes it the next version of {default.name})"
+    )
+
+
+def describe_contract_change(directory: Path, spec: Spec) -> str:
+    """Describes how the contract of a new version differs from that of the newest one, or "".
+
+    Versions that do not tell what they are, which the zoo has not written, are not compared.
+    """
     versions = index_versions(directory)
     if not versions:
-        return
+        return ""
     version = versions[max(versions)]
     try:
         old = make_contract(_read_spec(version / EXTRA_FOLDER))
     except (UserError, OSError):
-        return
+        return ""
     new = make_contract(spec)
-    if old != new:
-        raise UserError(
-            f"{version} maps {_format_contract(old)}, but the new version would map "
-            f"{_format_contract(new)}, which its clients do not expect: choose another name with "
-            "--export_name, or pass --change_contract (in Python: another directory, or "
-            "change_contract=True)"
-        )
+    if old == new:
+        return ""
+    return (
+        f"{version} maps {_format_contract(old)}, but the new version would map "
+        f"{_format_contract(new)}"
+    )
 
 
 def _read_spec(folder: Path) -> Spec:

@@ -1,5 +1,6 @@
 """Reads tables whose inputs are columns of numbers, categories and dates, or texts."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def load_table(kind: str, path: str, config: DataConfig) -> LabelledSplits:
     """
     files, notes = _find_files(kind, path)
     tables = {name: read_table(kind, file, config.separator) for name, file in files.items()}
+    config = dataclasses.replace(config, text=_join_parted_name(config.text, tables["train"]))
     return make_table_splits(f"{kind}:{path}", tables, config, notes)
 
 
@@ -104,6 +106,12 @@ def _find_files(kind: str, path: str) -> tuple[dict[str, Path], tuple[str, ...]]
         others.append(files["validation"].name)
     notes = (f"{root}: these files are not read: {', '.join(others)}",) if others else ()
     return files, notes
+
+
+def _join_parted_name(text: tuple[str, ...], table: Table) -> tuple[str, ...]:
+    """Returns a column whose name has a comma, which a flag reads as two, as one."""
+    joined = [name for name in (",".join(text), ", ".join(text)) if name in table.frame]
+    return (joined[0],) if len(text) == 2 and joined else text
 
 
 def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]:
