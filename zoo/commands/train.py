@@ -169,19 +169,14 @@ def train_model(
 
     All workers train; only the chief writes.
     """
-    from zoo.data.loading import dataset_slug
     from zoo.distribution.strategy import adapt_recipe_to_strategy, is_chief
-    from zoo.exporting.contract import choose_export_folder
     from zoo.exporting.converters import check_convertible
     from zoo.training.building import adapt_recipe_to_size, prepare_model
     from zoo.training.checkpoints import find_latest_checkpoint
     from zoo.training.loop import fit_model
     from zoo.training.worker_agreement import check_same_inputs, check_same_start
 
-    if not (FLAGS.export_name or FLAGS.change_contract):
-        slug = dataset_slug(data.name)
-        export_dir, warning = choose_export_folder(export_dir, data.spec, slug)
-        print_warning(warning if is_chief(strategy) else "")
+    export_dir = _find_export_folder(export_dir, data, strategy)
     named = set(read_settings(FLAGS))
     recipe = adapt_recipe_to_size(recipe, len(data.train), named)
     recipe, notes = adapt_recipe_to_strategy(recipe, strategy, named)
@@ -218,6 +213,20 @@ def format_help_text() -> str:
     if FLAGS.plugin:
         load_plugin(FLAGS.plugin)
     return format_help(__doc__, FLAGS, find_entry(FLAGS.model) if FLAGS.model else None)
+
+
+def _find_export_folder(export_dir: Path, data: "Data", strategy: "tf.distribute.Strategy") -> Path:
+    """Returns the folder of the export: another one if a model of another contract has its name."""
+    from zoo.data.loading import dataset_slug
+    from zoo.distribution.strategy import is_chief
+    from zoo.exporting.contract import choose_export_folder
+
+    if FLAGS.export_name or FLAGS.change_contract:
+        return export_dir
+    folder, warning = choose_export_folder(export_dir, data.spec, dataset_slug(data.name))
+    if is_chief(strategy):
+        print_warning(warning)
+    return folder
 
 
 def _open_run_folder(
