@@ -137,6 +137,7 @@ def main() -> None:
         check_recipe(recipe, data.spec)
         if source:
             check_source(source, data)
+        export_dir = _find_export_folder(export_dir, data, strategy)
         with report_unreadable_files(data.train, data.validation, data.test):
             train_model(entry, hparams, recipe, source, data, export_dir, strategy, devices)
 
@@ -176,7 +177,6 @@ def train_model(
     from zoo.training.loop import fit_model
     from zoo.training.worker_agreement import check_same_inputs, check_same_start
 
-    export_dir = _find_export_folder(export_dir, data, strategy)
     named = set(read_settings(FLAGS))
     recipe = adapt_recipe_to_size(recipe, len(data.train), named)
     recipe, notes = adapt_recipe_to_strategy(recipe, strategy, named)
