@@ -1,5 +1,6 @@
 """Every mistake ends in one line that says what to do, exit code 2, and nothing lost or left."""
 
+import errno
 import json
 import os
 import shutil
@@ -310,14 +311,19 @@ def test_in_a_process_of_its_own(flags, mistakes):
 
 
 def test_a_full_disk_is_told_in_one_line(train, tfds_dir, monkeypatch):
-    import errno
+    write_json = json_files.write_json
 
     def full(path, record):
+        # modules that are imported meanwhile keep this function
+        if path.name != "metrics.json" or not is_full:
+            return write_json(path, record)
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
+    is_full = True
     monkeypatch.setattr(json_files, "write_json", full)
     flags = ("--epochs=1", "--nojit_compile", f"--data_dir={tfds_dir}")
     code, _, err = train("--model=perceptron", *MNIST, *flags)
     assert code == 2
     message = "runs/perceptron-mnist_5k/metrics.json: No space left on device: free some space"
+    is_full = False
     assert err.startswith(f"train.py: {message}") and err.count("\n") == 1
