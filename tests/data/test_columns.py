@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from zoo.data.cells import STRING, find_number_form, parse_numbers, strip_cells
@@ -223,6 +223,25 @@ def test_parts_of_dates():
     np.testing.assert_allclose(features[0], [elapsed, *waves], atol=1e-5)
     assert features[1].tolist() == [0] * 7
     assert column.cardinalities == (0,) * 7
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=1))
+@example([f"{blank}a{blank}" for blank in " \t\n\v\x1c\x85\u00a0\u2009\u3000"])
+def test_a_graph_strips_what_training_strips(cells):
+    values = tuple(dict.fromkeys(strip_cells(pd.Series(cells, dtype=STRING)).fillna("")))
+    column = Column("x", "category", values=values)
+    encode, _ = make_column_encoder((column,))
+    records = make_records(pd.DataFrame({"x": cells}, dtype=STRING), (column,))
+    raw = encode({"x": tf.constant([cell.encode() for cell in cells])})
+    np.testing.assert_array_equal(raw, encode_records(records, (column,)))
+    assert (raw.numpy() > 0).all()
+
+
+def test_numbers_that_are_too_long_count_as_missing():
+    cells = [*map(str, range(100, 100 + ROWS - 2)), "9" * 5_000, "9" * 400]
+    column, notes = infer(cells)
+    assert column is None or column.has_missing, notes
 
 
 @settings(max_examples=100, deadline=None)

@@ -21,6 +21,7 @@ from zoo.data.columns import MISSING, Column
 _LINEAR_RANGE = 4.0  # spreads around the median; farther values are compressed by a logarithm
 _NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations
 _BATCH_SIZE = 1 << 16
+_BLANKS = r"[\s\v\x1c-\x1f\x{85}\p{Z}]"
 _TIME = r"(?:[ T](\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 _DATE_PARTS = {".": r"\.", "%Y": r"(\d{4})", "%m": r"(\d{1,2})", "%d": r"(\d{1,2})"}
 
@@ -174,7 +175,8 @@ def encode_records(records: np.ndarray, columns: tuple[Column, ...]) -> np.ndarr
 
 def _remove_missing(cells: tf.Tensor) -> tf.Tensor:
     """Strips strings, and replaces by "" what stands for a missing value."""
-    cells = tf.strings.strip(cells)
+    # the white space that Python's `str.strip` removes; `tf.strings.strip` removes ASCII only
+    cells = tf.strings.regex_replace(cells, rf"^{_BLANKS}+|{_BLANKS}+$", "")
     return tf.where(tf.strings.regex_full_match(cells, "|".join(MISSING)), "", cells)
 
 

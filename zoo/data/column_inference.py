@@ -167,7 +167,7 @@ def _numbers_rows(name: str, present: pd.Series) -> bool:
     """Whether a column of numbers counts the rows or, by its name, identifies them."""
     if len(present) < 20 or not present.str.fullmatch(r"\d+").all() or not present.is_unique:
         return False
-    numbers = present.map(int)
+    numbers = pd.Series(parse_numbers(present))
     low, high = numbers.min(), numbers.max()
     may_be_years = low >= 1000 and high <= 2100
     # some rows are held out

@@ -162,7 +162,8 @@ class Client:
             return spec_from_record(read_json(record), record)
         takes, returns = self._find_signature("serving_default")
         names = None if "prediction" in returns else ()
-        if not takes.keys() & {"image", "features", "tokens", "text", "text_a"}:
+        layouts = ({"image"}, {"features"}, {"tokens"}, {"text"}, {"text_a", "text_b"})
+        if takes.keys() not in layouts:
             columns = tuple(
                 Column(name, "category" if dtype == "string" else "number")
                 for name, (dtype, _) in sorted(takes.items())
