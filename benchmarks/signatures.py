@@ -18,7 +18,9 @@ from absl import flags
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, run_command
-from zoo.registry import find_entry
+from zoo.data.spec import Spec, Tokenizer
+from zoo.errors import UserError
+from zoo.registry import Entry, find_entry
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -26,6 +28,25 @@ BENCHMARK = under_heading(FLAGS, "Benchmark")
 flags.DEFINE_string("model", "cnn", "Name of the model.", **BENCHMARK)
 flags.DEFINE_integer("calls", 200, "Calls of each that count.", 1, **BENCHMARK)
 VOCABULARY = ("", "[UNK]", "[SEP]", *(f"word{i}" for i in range(1000)))
+
+
+def _draw_samples(entry: Entry, count: int) -> tuple[Spec, np.ndarray]:
+    """Random raw inputs of the entry's first kind of data, and their spec."""
+    random = np.random.default_rng(0)
+    kind = entry.kinds[0]
+    if kind == "image":
+        spec = Spec("image", (28, 28, 1), tuple("0123456789"))
+        samples = random.integers(0, 256, (count, *spec.shape), "uint8")
+    elif kind == "features":
+        spec = Spec("features", (20,), ("a", "b"), tuple(f"f{i}" for i in range(20)))
+        samples = random.normal(size=(count, 20)).astype("float32")
+    else:
+        if entry.tokenizer == "wordpiece":
+            raise UserError(f"model={entry.name!r}: expected one of images, numbers or words")
+        spec = Spec("text", (200,), ("neg", "pos"), tokenizer=Tokenizer("words", VOCABULARY, 200))
+        drawn = random.choice(VOCABULARY[3:], (count, 150))
+        samples = np.array([" ".join(row) for row in drawn], object)
+    return spec, samples
 
 
 def contenders(name: str, batches: tuple[int, ...]) -> dict[int, dict]:
@@ -36,27 +57,13 @@ def contenders(name: str, batches: tuple[int, ...]) -> dict[int, dict]:
     import tensorflow as tf
 
     import zoo
-    from zoo.data.spec import Spec, Tokenizer
     from zoo.data.text_encoding import make_encoder
     from zoo.evaluation.predictions import make_predictor
     from zoo.exporting.warmup import make_signature_inputs
     from zoo.training.building import build_model
 
     entry = find_entry(name)
-    random = np.random.default_rng(0)
-    kind = entry.kinds[0]
-    if kind == "image":
-        spec = Spec("image", (28, 28, 1), tuple("0123456789"))
-        samples = random.integers(0, 256, (max(batches), *spec.shape), "uint8")
-    elif kind == "features":
-        spec = Spec("features", (20,), ("a", "b"), tuple(f"f{i}" for i in range(20)))
-        samples = random.normal(size=(max(batches), 20)).astype("float32")
-    else:
-        if entry.tokenizer == "wordpiece":
-            raise zoo.UserError(f"model={name!r}: expected one of images, numbers or words")
-        spec = Spec("text", (200,), ("neg", "pos"), tokenizer=Tokenizer("words", VOCABULARY, 200))
-        drawn = random.choice(VOCABULARY[3:], (max(batches), 150))
-        samples = np.array([" ".join(row) for row in drawn], object)
+    spec, samples = _draw_samples(entry, max(batches))
     model = build_model(entry, spec, {})
     with tempfile.TemporaryDirectory() as folder:
         version = zoo.export(model, Path(folder, name), spec=spec, samples=samples)

@@ -254,7 +254,12 @@ def mistakes(tmp_path_factory, exported):
     for label in ("a\nb", "c"):
         small_png(folder, f"lines/{label}/1.png")
 
-    good = exported / "assets.extra/model.keras"
+    write_keras_files(exported / "assets.extra/model.keras", folder)
+    return folder
+
+
+def write_keras_files(good, folder):
+    """Files that expand, nest or run code when they are loaded."""
     changed_keras(
         good, folder / "bomb.keras", "metadata.json", b" " * (64 << 20), zipfile.ZIP_DEFLATED
     )
@@ -267,7 +272,6 @@ def mistakes(tmp_path_factory, exported):
         keras.Model({"image": given}, {"logits": code(given)}).save(folder / "lambda.keras")
     assert (folder / "lambda.keras").is_file()
     Path("PWNED").unlink(missing_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,28 @@ def write_bert_folder(
         embeddings: Number of token embeddings; None for one per token.
     """
     rows = embeddings or len(tokens)
+    settings = {
+        "model_type": "bert",
+        "vocab_size": rows,
+        "hidden_size": _WIDTH,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 2 * _WIDTH,
+        "max_position_embeddings": _POSITIONS,
+        "hidden_act": "gelu",
+    }
+    folder.mkdir()
+    weights = {prefix + name: weight for name, weight in _draw_weights(rows, pooler).items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(settings | (config or {})))
+    (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
+    if tokenizer_config is not None:
+        (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
+    return folder
+
+
+def _draw_weights(rows: int, pooler: bool) -> dict[str, np.ndarray]:
+    """Random weights of one layer, by their names in a file of Hugging Face."""
     sizes = {
         "embeddings.word_embeddings": (rows, _WIDTH),
         "embeddings.position_embeddings": (_POSITIONS, _WIDTH),
@@ -59,21 +81,4 @@ def write_bert_folder(
     shapes |= {f"{name}.bias": shape[:1] for name, shape in dense.items()}
     shapes |= {f"{name}.LayerNorm.{x}": (_WIDTH,) for name in norms for x in ("weight", "bias")}
     random = np.random.default_rng(0)
-    weights = {prefix + name: random.normal(size=s).astype("f4") for name, s in shapes.items()}
-    settings = {
-        "model_type": "bert",
-        "vocab_size": rows,
-        "hidden_size": _WIDTH,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 2 * _WIDTH,
-        "max_position_embeddings": _POSITIONS,
-        "hidden_act": "gelu",
-    }
-    folder.mkdir()
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(settings | (config or {})))
-    (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
-    if tokenizer_config is not None:
-        (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
-    return folder
+    return {name: random.normal(size=shape).astype("f4") for name, shape in shapes.items()}
