@@ -208,6 +208,21 @@ def test_dates_are_parsed_as_pandas_does_it(date_format, time):
     seconds = (expected - pd.Timestamp(0)).total_seconds()
     np.testing.assert_allclose(days, seconds / 86_400, atol=1e-8)
     np.testing.assert_array_equal(month, expected.month - 1)
+    days_of_years = pd.date_range("1899-12-01", "1904-04-01").strftime(date_format)
+    assert not np.isnan(parse_dates(tf.constant(days_of_years), date_format)[0]).any()
+    ends = [
+        (30, 2, 2024),
+        (29, 2, 1900),
+        (29, 2, 2023),
+        (31, 4, 2024),
+        (31, 11, 2024),
+        (0, 1, 2024),
+    ]
+    texts = [
+        date_format.replace("%d", f"{d:02}").replace("%m", f"{m:02}").replace("%Y", str(y))
+        for d, m, y in ends
+    ]
+    assert np.isnan(parse_dates(tf.constant(texts), date_format)[0]).all()
     wrong = tf.constant(["", "x", "2020-13-41", "20200101"])
     assert np.isnan(parse_dates(wrong, date_format)[0]).all()
 

@@ -60,7 +60,10 @@ def parse_dates(texts: tf.Tensor, date_format: str) -> tuple[tf.Tensor, tf.Tenso
 
     year, month, day = (get_part(1 + order.index(part)) for part in "Ymd")
     hour, minute, second = map(get_part, (4, 5, 6))
-    is_date &= (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+    is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    february = 28 + tf.cast(is_leap, tf.int64)
+    last_day = tf.where(month == 2, february, 30 + (month + month // 8) % 2)
+    is_date &= (month >= 1) & (month <= 12) & (day >= 1) & (day <= last_day)
     # days_from_civil of Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"
     shifted = year - tf.cast(month <= 2, tf.int64)
     era = shifted // 400
