@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,8 +37,8 @@ def replace_file(path: Path) -> Iterator[Path]:
         A path in the same folder to write to. It is renamed to `path` at the end, and deleted if
         an exception is raised.
     """
-    # the name has the process id, since two processes may write the same file
-    draft = path.with_name(f"{DRAFT_PREFIX}{os.getpid()}-{path.name}")
+    # a name of its own, since two threads or processes may write the same file
+    draft = path.with_name(f"{DRAFT_PREFIX}{os.getpid()}-{threading.get_ident()}-{path.name}")
     try:
         with attach_path(path):
             yield draft
