@@ -139,8 +139,8 @@ def register(
         dataset: Default dataset.
         source: The paper or page that the model follows.
         recipe: Default training settings; None for those of `zoo.Recipe()`.
-        tokenizer: Default tokenizer of texts: "words", "characters", "wordpiece", or "auto" for
-            words or characters, by what the training texts look like.
+        tokenizer: Default tokenizer of texts: "words", "bigrams", "characters", "wordpiece", or
+            "auto" for words or characters, by what the training texts look like.
 
     Raises:
         ValueError: if the name is taken, the first two arguments are not input_shape and

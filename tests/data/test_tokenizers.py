@@ -33,6 +33,7 @@ from zoo.errors import UserError
 KNOWN = ("the", "film", "was", "good", "bad", "a", "b")
 TOKENIZERS = {
     "words": Tokenizer("words", ("", "[UNK]", "[SEP]", *KNOWN), 12),
+    "bigrams": Tokenizer("bigrams", ("", "[UNK]", "[SEP]", *KNOWN, "bad film", "a bad"), 12),
     "characters": Tokenizer("characters", ("", "[UNK]", "[SEP]", *"abcdefgh "), 12),
     "wordpiece": Tokenizer("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *KNOWN), 12),
 }
@@ -80,6 +81,32 @@ def ids_of(tokenizer, *columns):
 )
 def test_words(given, words):
     assert split(given) == words.split()
+
+
+@pytest.mark.parametrize(
+    ("given", "tokens"),
+    [
+        ("The film was good", ["the", "the film", "film", "film was", "was", "was good", "good"]),
+        ("good", ["good"]),
+        ("", []),
+    ],
+)
+def test_bigrams(given, tokens):
+    assert split(given, "bigrams") == tokens
+
+
+def test_pairs_do_not_cross_texts():
+    texts = tf.constant(["", "a b", "", "", "c", "d e f", ""])
+    tokens = split_texts(texts, Tokenizer("bigrams", (), 0)).to_list()
+    assert tokens == [
+        [],
+        [b"a", b"a b", b"b"],
+        [],
+        [],
+        [b"c"],
+        [b"d", b"d e", b"e", b"e f", b"f"],
+        [],
+    ]
 
 
 def test_characters():

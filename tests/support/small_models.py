@@ -15,6 +15,7 @@ SMALL = {
     "lenet5": {},
     "lstm": {"vocabulary_size": 30, "width": 6, "embedding": 5},
     "mlp": {"hidden": (16, 8)},
+    "nbsvm": {"vocabulary_size": 30},
     "resnet20": {"width": 2, "blocks": 1},
     "rnn": {"vocabulary_size": 30, "width": 6, "embedding": 5},
     "textcnn": {"vocabulary_size": 30, "embedding": 5, "filters": 3},

@@ -22,7 +22,8 @@ from zoo.layers.weights import weighted_layers
 from zoo.models.bert_preset import read_vocabulary
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
-from zoo.training.building import adapt_normalization, build_model
+from zoo.training.adaptation import adapt_normalization
+from zoo.training.building import build_model
 from zoo.training.finetuning import (
     Source,
     check_source,

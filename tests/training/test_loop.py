@@ -16,8 +16,8 @@ from zoo.data.splits import Arrays, Stream
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
+from zoo.training.adaptation import adapt_normalization
 from zoo.training.building import (
-    adapt_normalization,
     build_model,
     check_recipe,
     compile_model,

@@ -81,13 +81,14 @@ def define_data_flags(values: flags.FlagValues) -> None:
                         **data)
     flags.DEFINE_string("separator", None, "What separates the fields of a CSV file. By default "
                         "commas, semicolons, tabs or bars, whichever the file has.", **data)
-    flags.DEFINE_enum("tokenizer", None, ("auto", "words", "characters", "wordpiece"), "How texts "
-                      "are split into tokens. By default auto: words, or characters where words do "
-                      "not carry the training texts; wordpiece for bert.", **data)
+    flags.DEFINE_enum("tokenizer", None, ("auto", "words", "bigrams", "characters", "wordpiece"),
+                      "How texts are split into tokens. By default auto: words, or characters "
+                      "where words do not carry the training texts; bigrams (words, and pairs of "
+                      "words that follow each other) for nbsvm; wordpiece for bert.", **data)
     flags.DEFINE_bool("lowercase", None, "Whether texts are lowercased. By default true; a preset "
                       "and --weights have their own setting.", **data)
     flags.DEFINE_integer("vocabulary_size", 20_000, "Largest vocabulary, counted in the training "
-                         "texts.", 10, **data)
+                         "texts. By default 20000; 150000 for nbsvm.", 10, **data)
     flags.DEFINE_integer("length", None, "Most tokens of a text; longer texts are cut. By default "
                          "the length that 95% of the training texts have at most.", 4, **data)
     flags.DEFINE_string("image_size", None, "ROWS,COLUMNS that all images are resized to, such as "
@@ -187,6 +188,8 @@ def read_data_config(
             f"--group={values.group} and --time={values.time}: rows are held out by one of them: "
             "omit the other"
         )
+    if entry and "vocabulary_size" in entry.arguments:
+        values.set_default("vocabulary_size", entry.arguments["vocabulary_size"].default)
     return DataConfig(
         name=values.dataset,
         default=entry.dataset if entry else "",

@@ -26,7 +26,8 @@ class Tokenizer:
     """Settings that turn texts into token ids; `zoo.data.text_encoding` applies them.
 
     Attributes:
-        kind: "words", "characters" or "wordpiece" (as in BERT).
+        kind: "words", "bigrams" (words, and pairs of words that follow each other), "characters"
+            or "wordpiece" (as in BERT).
         vocabulary: The tokens in the order of their ids; id 0 is padding.
         length: Maximum number of tokens per example; longer examples are truncated.
         lowercase: Whether texts are lowercased.

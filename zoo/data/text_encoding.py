@@ -99,32 +99,45 @@ def _make_lookup(
 
 
 def split_texts(texts: tf.Tensor, tokenizer: Tokenizer) -> tf.RaggedTensor:
-    """Splits strings of shape (batch,) into words or characters, ragged (batch, tokens).
+    """Splits strings of shape (batch,) into tokens, ragged (batch, tokens).
 
     Words are runs of letters, digits and inner apostrophes. If the tokenizer normalises, so are
     emoji and other symbols, letters of scripts without spaces one by one, and punctuation marks if
-    the tokenizer has them. Bytes that are not UTF-8 become U+FFFD. HTML line breaks and other white
-    space become a space.
+    the tokenizer has them. Of bigrams, each word is followed by the pair "word next" that begins
+    with it, so that a text can be cut anywhere. Bytes that are not UTF-8 become U+FFFD. HTML line
+    breaks and other white space become a space.
 
     Args:
         texts: The texts.
-        tokenizer: Tokenizer of kind "words" or "characters"; its vocabulary is not used.
+        tokenizer: Tokenizer of kind "words", "bigrams" or "characters"; its vocabulary is not used.
     """
     if tokenizer.normalization:
         texts = normalize_text(texts)
     else:
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         texts = tf.strings.regex_replace(texts, r"<br ?/?>", " ")
-    if tokenizer.kind == "words":
-        texts = _space_words(texts, tokenizer)
-    else:
+    if tokenizer.kind == "characters":
         texts = tf.strings.regex_replace(texts, r"[\s\x00]+", " ")
+    else:
+        texts = _space_words(texts, tokenizer)
     if tokenizer.lowercase:
         # after NULs are replaced: `lower` truncates a text at the first one
         texts = tf.strings.lower(texts, "utf-8")
-    if tokenizer.kind == "words":
-        return tf.strings.split(texts)
-    return tf.strings.unicode_split(tf.strings.strip(texts), "UTF-8")
+    if tokenizer.kind == "characters":
+        return tf.strings.unicode_split(tf.strings.strip(texts), "UTF-8")
+    words = tf.strings.split(texts)
+    return _insert_pairs(words) if tokenizer.kind == "bigrams" else words
+
+
+def _insert_pairs(words: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Puts "word next" after each word of a text but the last."""
+    following = tf.concat([words.values, [""]], axis=0)[1:]
+    both = tf.stack([words.values, words.values + " " + following], axis=1)
+    rows = words.value_rowids()
+    is_last = rows != tf.concat([rows, [-1]], axis=0)[1:]
+    kept = tf.stack([tf.ones_like(is_last), ~is_last], axis=1)
+    lengths = tf.maximum(2 * words.row_lengths() - 1, 0)
+    return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(both, kept), lengths)
 
 
 def _space_words(texts: tf.Tensor, tokenizer: Tokenizer) -> tf.Tensor:

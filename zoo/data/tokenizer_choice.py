@@ -74,7 +74,7 @@ def make_tokenizer(
 
 def _learn(train: Split, kind: str, config: DataConfig) -> tuple[Tokenizer, str]:
     """Learns a tokenizer of a kind, or of the one that fits the texts for "auto"."""
-    note, punctuation = "", False
+    note, punctuation = "", kind == "bigrams"
     if kind in ("auto", "words"):
         survey = survey_words(train)
         if kind == "auto":
@@ -152,7 +152,8 @@ def describe_cut_texts(lengths: np.ndarray, length: int) -> str:
 
 def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split) -> str:
     """Describes the tokens of the validation texts that are unknown, if most of them are."""
-    encode, _ = make_encoder(dataclasses.replace(tokenizer, length=2**30))
+    kind = "words" if tokenizer.kind == "bigrams" else tokenizer.kind  # most pairs are rare
+    encode, _ = make_encoder(dataclasses.replace(tokenizer, kind=kind, length=2**30))
     known = unknown = 0
     unknown_id = tokenizer.vocabulary.index("[UNK]")
     framing = [i for i, token in enumerate(tokenizer.vocabulary) if token in ("[CLS]", "[SEP]")]
@@ -167,7 +168,7 @@ def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split) -> str:
         "words": "--tokenizer=characters may fit these texts",
         "characters": "train on texts in the same script",
         "wordpiece": "choose a vocabulary of the same language",
-    }[tokenizer.kind]
+    }[kind]
     return (
         f"{unknown / (known + unknown):.0%} of the tokens of the validation texts are not in the "
         f"vocabulary, and look the same to the model: {advice}"

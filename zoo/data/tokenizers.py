@@ -24,7 +24,7 @@ from zoo.storage.json_files import read_json
 _BERT_RESERVED_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _WORDPIECE_SAMPLE = 5_120  # training texts for a wordpiece vocabulary, 30 s of computation
 _FIELDS = {
-    "kind": Literal["words", "characters", "wordpiece"],
+    "kind": Literal["words", "bigrams", "characters", "wordpiece"],
     "vocabulary": tuple[str, ...],
     "length": Count,
     "lowercase": bool,
@@ -38,7 +38,7 @@ _NEW_FIELDS = {
 }
 _EMPTY = "the training texts are empty: there is nothing to learn from"
 _INVALID_FILE = "not a tokenizer written by the zoo"
-_NORMALIZATIONS = {"words": "nfkc", "characters": "nfkc", "wordpiece": "bert"}
+_NORMALIZATIONS = {"words": "nfkc", "bigrams": "nfkc", "characters": "nfkc", "wordpiece": "bert"}
 
 
 def learn_tokenizer(
@@ -53,7 +53,7 @@ def learn_tokenizer(
 
     Args:
         train: Split of texts, not tokenized yet.
-        kind: "words", "characters" or "wordpiece".
+        kind: "words", "bigrams", "characters" or "wordpiece".
         vocabulary_size: Maximum number of tokens, including the reserved ones. The most frequent
             tokens are kept. A wordpiece vocabulary is computed from the first 5,120 texts.
         lowercase: Whether texts are lowercased; wordpieces then have no accents either.
@@ -87,7 +87,7 @@ def make_preset_tokenizer(preset: PresetVocabulary) -> Tokenizer:
 
 
 def _find_frequent_tokens(train: Split, settings: Tokenizer, vocabulary_size: int) -> list[str]:
-    """Returns the reserved tokens and the most frequent words or characters of the texts."""
+    """Returns the reserved tokens and the most frequent other tokens of the texts."""
     counts: collections.Counter[bytes] = collections.Counter()
     for batch in iterate_texts(train):
         counts.update(split_texts(batch.ravel(), settings).values.numpy().tolist())

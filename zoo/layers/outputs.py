@@ -13,7 +13,11 @@ FEATURES = "features"  # name of the head's input as an output
 
 
 def classifier_head(
-    name: str, inputs: keras.KerasTensor, x: keras.KerasTensor, num_classes: int | None
+    name: str,
+    inputs: keras.KerasTensor,
+    x: keras.KerasTensor,
+    num_classes: int | None,
+    kernel_initializer: str = "glorot_uniform",
 ) -> LogitsModel:
     """Puts a dense head on `x` and returns the model.
 
@@ -26,11 +30,15 @@ def classifier_head(
         num_classes: Number of classes; None for a regression, where an inverted `Normalization`
             layer converts the output to the units of the target once it has been adapted to the
             targets of the training split.
+        kernel_initializer: Keras' initializer of the head's kernel.
 
     Returns:
         A model from {name of the input: tensor} to {"logits": tensor of shape (batch, classes)}.
     """
-    logits = layers.Dense(num_classes or 1, name=HEAD, dtype="float32")(x)
+    head = layers.Dense(
+        num_classes or 1, kernel_initializer=kernel_initializer, name=HEAD, dtype="float32"
+    )
+    logits = head(x)
     if num_classes is None:
         logits = layers.Normalization(invert=True, name="denormalization", dtype="float32")(logits)
     return LogitsModel({inputs.name: inputs}, {"logits": logits}, name=name)

@@ -111,6 +111,7 @@ def publish_run(run_dir: str | Path) -> Path:
         shutil.copy(run_dir / "curves.png", draft)
         write_card(draft, record)
         _write_record(draft, record)
+        _check_size(draft)  # with the plots
         return _rename_draft(draft)
 
 

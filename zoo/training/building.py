@@ -10,13 +10,13 @@ import numpy as np
 
 from zoo.data.augmentation import check_augmentation
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, Data, read_labels
+from zoo.data.splits import Data, read_labels
 from zoo.distribution.strategy import uses_microbatches
 from zoo.errors import UserError
-from zoo.layers.weights import set_layer_weights
 from zoo.recipe import BLENDING, Recipe, parse_augmentation, parse_class_weights
 from zoo.registry import Entry, find_entry, list_names
 from zoo.schema import suggest_closest
+from zoo.training.adaptation import adapt_layers
 from zoo.training.finetuning import (
     Source,
     freeze_layers,
@@ -157,30 +157,9 @@ def prepare_model(
     model = build_model(entry, data.spec, hparams)
     check_model(entry, model, data.spec)
     transfers = load_matching_weights(model, source, data.spec) if source else []
-    adapt_normalization(model, data, {item.name for item in transfers if not item.reason})
+    adapt_layers(model, data, {item.name for item in transfers if not item.reason})
     compile_model(model, data, recipe, {item.name for item in transfers if item.reason})
     return model, transfers
-
-
-def adapt_normalization(model: keras.Model, data: Data, copied: Container[str] = ()) -> None:
-    """Sets the statistics of the model's `Normalization` layers from the training split.
-
-    Layers in `copied` keep theirs.
-    """
-    for name, column in (("normalization", 0), ("denormalization", 1)):
-        layer = next((layer for layer in model.layers if layer.name == name), None)
-        if layer is None or name in copied:
-            continue
-        if isinstance(data.train, Arrays):
-            # NumPy adds up the rows one by one, for which float32 is too short
-            layer.adapt((data.train.x, data.train.y)[column].astype("float64"))
-        else:
-            values = data.train.read(None).map(lambda *pair, column=column: pair[column])
-            layer.adapt(values.batch(1024))
-        if name == "normalization":
-            mean, variance, *rest = layer.get_weights()
-            # a constant column gets scale 1, so that another value of it later is not infinite
-            set_layer_weights(layer, [mean, np.where(variance == 0, 1, variance), *rest])
 
 
 def compile_model(model: keras.Model, data: Data, recipe: Recipe, new: Container[str] = ()) -> None:
