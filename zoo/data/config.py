@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+from collections.abc import Container
 from typing import Any, Literal
 
 from zoo.data.columns import Column
@@ -9,7 +10,7 @@ from zoo.data.spec import ResizeMode, Spec, Tokenizer
 from zoo.errors import UserError
 from zoo.schema import Shape, check_value, parse_literal
 
-TASKS = ("classification", "regression")
+TASKS = ("classification", "multilabel", "regression")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +27,10 @@ class DataConfig:
         train_split: TFDS split expression of the training data, such as 'train[:90%]'.
         text: Name of the text column, or of the two columns of text pairs. Empty for the
             supervised keys of a TFDS dataset, and for files of numeric columns.
-        label: Name of the column to predict; None for the supervised key of a TFDS dataset.
-        task: "classification" or "regression"; None to decide by the labels of a table.
+        label: Name of the column to predict, or of several columns of 0 and 1, separated by commas;
+            None for the supervised key of a TFDS dataset.
+        task: "classification", "multilabel" or "regression"; None to decide by the labels.
+        merge_label_case: Whether labels that differ only in case are one class.
         columns: Kinds of columns of a table by name: "number", "category", "date" or "drop". The
             others are inferred from the training split.
         separator: What separates the fields of CSV files; None to find out.
@@ -65,6 +68,7 @@ class DataConfig:
     text: tuple[str, ...] = ()
     label: str | None = None
     task: str | None = None
+    merge_label_case: bool = False
     columns: tuple[tuple[str, str], ...] = ()
     separator: str | None = None
     known_columns: tuple[Column, ...] = ()
@@ -103,7 +107,7 @@ class DataConfig:
         """
         if not isinstance(settings, dict):
             return self
-        names = _RECORDED if same_data else ("label", "text", "task")
+        names = _RECORDED if same_data else ("label", "text", "task", "merge_label_case")
         adopted: dict[str, Any] = {
             name: tuple(map(_to_tuple, value)) if isinstance(value, list) else value
             for name, value in settings.items()
@@ -116,6 +120,7 @@ _RECORDED = (  # what metrics.json records
     "label",
     "text",
     "task",
+    "merge_label_case",
     "columns",
     "separator",
     "group",
@@ -162,6 +167,11 @@ def parse_text_columns(text: str | None) -> tuple[str, ...]:
     A name with a comma is put in double quotes, as in a CSV file: '"a, b",c'.
     """
     return tuple(next(csv.reader([text], skipinitialspace=True))) if text else ()
+
+
+def find_label_columns(label: str, columns: Container[str]) -> tuple[str, ...]:
+    """Returns the columns that a label names: one of `columns`, or several, as 'a,b'."""
+    return (label,) if label in columns else tuple(dict.fromkeys(parse_text_columns(label)))
 
 
 def parse_column_kinds(text: str | None) -> tuple[tuple[str, str], ...]:

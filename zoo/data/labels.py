@@ -1,6 +1,8 @@
 """Targets of tables: whether a column makes a classification or a regression, and its classes."""
 
+import collections
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from zoo.data.cells import (
     strip_cells,
 )
 from zoo.data.columns import MISSING
+from zoo.data.config import DataConfig
 from zoo.data.sources.table_files import Table
 from zoo.errors import UserError
 from zoo.schema import is_line
@@ -21,6 +24,7 @@ from zoo.schema import is_line
 _MAX_WHOLE, _MAX_DECIMAL = 20, 10
 _MANY_ROWS = 20  # with almost as many labels, these are no classes
 _MAX_COUNTED = 50  # of classes that are counted from 0 or 1, unless each has 5 rows
+_MAX_NOTES = 5  # labels in a note
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +33,13 @@ class Target:
 
     Attributes:
         class_names: Class names in order; None for a regression.
+        multilabel: As in `Spec`.
         decimal: Decimal mark of the numbers of a regression.
         thousands: Their thousands separator.
     """
 
     class_names: tuple[str, ...] | None
+    multilabel: bool = False
     decimal: str = "."
     thousands: str = ""
 
@@ -56,11 +62,25 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
     if task == "regression" or (task is None and _is_regression(cells, is_number, decimal)):
         if not is_number.all():
             _reject(cells, ~is_number, table, "a regression needs numbers")
-        return Target(None, decimal, thousands)
+        return Target(None, decimal=decimal, thousands=thousands)
     is_invalid = cells.isin([value for value in cells.unique() if not is_line(value)])
     if is_invalid.any():
         _reject(cells, is_invalid, table, "expected a class name without line breaks")
-    names = _canonical_names(cells)
+    return Target(name_classes(cells, table, may_be_many=task is not None))
+
+
+def name_classes(cells: pd.Series, table: Table, may_be_many: bool = False) -> tuple[str, ...]:
+    """Returns the names of the classes of labels, in order: whole numbers by their size.
+
+    Args:
+        cells: The labels, none of which is missing.
+        table: The table of the labels, for error messages.
+        may_be_many: Whether almost each label may have a class of its own.
+
+    Raises:
+        UserError: if there is only one class, or almost each label has its own.
+    """
+    names = find_canonical_names(cells)
     is_whole = names.str.fullmatch(r"-?(0|[1-9]\d*)").all()
     class_names = tuple(sorted(names.unique(), key=int if is_whole else None))
     if len(class_names) < 2:
@@ -68,12 +88,12 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
             f"{table.path}: column {cells.name!r} holds only {class_names[0]!r}; expected at least "
             "2 classes"
         )
-    if task is None and len(cells) >= _MANY_ROWS and len(class_names) > 0.9 * len(cells):
+    if not may_be_many and len(cells) >= _MANY_ROWS and len(class_names) > 0.9 * len(cells):
         raise UserError(
             f"{table.path}: column {cells.name!r} has {len(class_names):,} different values in "
             f"{len(cells):,} rows: these are no classes: choose another column with --label"
         )
-    return Target(class_names)
+    return class_names
 
 
 def _reject(cells: pd.Series, is_invalid: pd.Series, table: Table, expected: str) -> None:
@@ -100,9 +120,63 @@ def clean_labels(cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
             + (f" ({written})" if written else "")
             + " are left out"
         )
-    for variants in find_case_variants(labels.dropna().unique()):
-        notes.append(f"column {name!r}: {variants} differ only in case and are different classes")
-    return labels, tuple(notes[:5])
+    return labels, tuple(notes)
+
+
+def resolve_case(
+    labels: Mapping[str, pd.Series], config: DataConfig, known: tuple[str, ...] = ()
+) -> tuple[dict[str, pd.Series], tuple[str, ...], tuple[str, ...]]:
+    """Merges labels that differ only in case if the config asks for it, and else tells of them.
+
+    The most frequent spelling of the training split stays; of the classes of a trained model each.
+
+    Args:
+        labels: The labels by split, "train" among them, null where they are missing.
+        config: `merge_label_case` and `known_classes` are used.
+        known: Names of the classes, where they are known.
+
+    Returns:
+        The labels by split, the names of the classes that stay, and notes.
+    """
+    if not config.merge_label_case:
+        return dict(labels), known, _describe_case_variants(labels["train"])
+    if config.known_classes:
+        spellings = {name.lower(): name for name in known}
+        if len(spellings) < len(known):  # the model was trained without merging
+            spellings = {}
+    else:
+        counts = dict.fromkeys(known, 0) | labels["train"].value_counts().to_dict()
+        # the last name of a spelling stays
+        ascending = sorted(counts, key=lambda name: (counts[name], name))
+        spellings = {name.lower(): name for name in ascending}
+        known = tuple(name for name in known if spellings[name.lower()] == name)
+    merged, notes = {}, []
+    for split, series in labels.items():
+        names = [None if pd.isna(x) else spellings.get(x.lower(), x) for x in series]
+        merged[split] = pd.Series(names, series.index, STRING, series.name)
+        changed = collections.Counter(
+            (old, new) for old, new in zip(series, names, strict=True) if new and old != new
+        )
+        if changed:
+            pairs = [f"{count:,} {old!r} to {new!r}" for (old, new), count in changed.most_common()]
+            more = ", ..." if pairs[_MAX_NOTES:] else ""
+            notes.append(
+                f"column {series.name!r}: {changed.total():,} labels of the {split} split were "
+                f"merged with others in another case ({', '.join(pairs[:_MAX_NOTES])}{more})"
+            )
+    return merged, known, tuple(notes)
+
+
+def _describe_case_variants(labels: pd.Series) -> tuple[str, ...]:
+    """Returns notes on labels that differ only in case."""
+    variants = find_case_variants(labels.dropna().unique())
+    if not variants:
+        return ()
+    more = f" and {len(variants) - _MAX_NOTES} more" if variants[_MAX_NOTES:] else ""
+    return (
+        f"column {labels.name!r}: {', '.join(variants[:_MAX_NOTES])}{more} differ only in case and "
+        "are different classes (--merge_label_case makes them one)",
+    )
 
 
 def encode_target(labels: pd.Series, target: Target) -> np.ndarray:
@@ -112,7 +186,7 @@ def encode_target(labels: pd.Series, target: Target) -> np.ndarray:
     codes = pd.Index(target.class_names).get_indexer(labels)
     # labels that are written in another way, as 1.0 and +1 are for 1
     other = codes < 0
-    codes[other] = pd.Index(target.class_names).get_indexer(_canonical_names(labels)[other])
+    codes[other] = pd.Index(target.class_names).get_indexer(find_canonical_names(labels)[other])
     return codes.astype("int64")
 
 
@@ -130,7 +204,7 @@ def _is_regression(cells: pd.Series, is_number: pd.Series, decimal: str) -> bool
     return len(distinct) > limit
 
 
-def _canonical_names(cells: pd.Series) -> pd.Series:
+def find_canonical_names(cells: pd.Series) -> pd.Series:
     """Returns "1" for whole numbers written as "1.0" or "+1", if all labels are whole numbers."""
     pattern = r"[+-]?(?:0|[1-9]\d*)(?:\.0*)?"
     if not cells.str.fullmatch(pattern).all():

@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from zoo.data.columns import Column, columns_from_record
 from zoo.errors import UserError, one_line
-from zoo.schema import Count, check_value, is_line, to_python
+from zoo.schema import Count, Range, check_value, is_line, to_python
 
 if TYPE_CHECKING:
     import keras
@@ -19,6 +19,7 @@ _SPEC_FIELDS = {
     "class_names": tuple[str, ...] | None,
     "feature_names": tuple[str, ...] | None,
 }
+_THRESHOLDS = tuple[Annotated[float, Range(low=0, high=1)], ...] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,9 @@ class Spec:
         tokenizer: Tokenizer of the texts; None for other kinds.
         columns: The columns of a table, whose encoding is the features; empty for other data.
         resize: How images of other sizes are fitted to the shape: "stretch", "crop" or "pad".
+        multilabel: Whether an example may have any number of the classes, none and all included.
+        thresholds: For each class of a multi-label task the probability above which it is
+            predicted; empty for 0.5.
     """
 
     kind: str
@@ -76,6 +80,8 @@ class Spec:
     tokenizer: Tokenizer | None = None
     columns: tuple[Column, ...] = ()
     resize: ResizeMode = "stretch"
+    multilabel: bool = False
+    thresholds: tuple[float, ...] = ()
 
     def __post_init__(self):
         # labels.txt has one name per line, and TensorFlow's strings are UTF-8
@@ -87,6 +93,13 @@ class Spec:
     def num_classes(self) -> int | None:
         """Number of classes; None for a regression."""
         return None if self.class_names is None else len(self.class_names)
+
+    @property
+    def task(self) -> str:
+        """What is predicted: "classification", "multilabel" or "regression"."""
+        if self.class_names is None:
+            return "regression"
+        return "multilabel" if self.multilabel else "classification"
 
     @property
     def input_name(self) -> str:
@@ -152,10 +165,21 @@ def spec_from_record(
         }
         columns = columns_from_record(fields.get("columns", []))
         resize = check_value("resize", fields.get("resize", "stretch"), ResizeMode)
+        multilabel = check_value("multilabel", fields.get("multilabel", False), bool)
+        thresholds = check_value("thresholds", fields.get("thresholds") or None, _THRESHOLDS) or ()
+        if len(thresholds) not in (0, len(checked["class_names"] or ())):
+            raise UserError(f"thresholds: {len(thresholds)} numbers; expected one for each class")
     except UserError as error:
         raise UserError(f"{source} does not describe the data: {error}") from error
     defaults = {name: checked[name] or () for name in ("shape", "feature_names")}
-    return Spec(**checked | defaults, tokenizer=tokenizer, columns=columns, resize=resize)
+    return Spec(
+        **checked | defaults,
+        tokenizer=tokenizer,
+        columns=columns,
+        resize=resize,
+        multilabel=multilabel,
+        thresholds=thresholds,
+    )
 
 
 def spec_from_model(model: "keras.Model", class_names: Iterable[Any] | None) -> Spec:

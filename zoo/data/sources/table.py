@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoo.data.config import DataConfig
-from zoo.data.sources.table_files import Table, read_table
-from zoo.data.sources.table_labels import read_labelled_rows, reject_values
+from zoo.data.config import DataConfig, find_label_columns
+from zoo.data.sources.table_files import Table, read_table, reject_values
+from zoo.data.sources.table_labels import read_labelled_rows
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, LabelledSplits
 from zoo.errors import UserError
@@ -64,7 +64,7 @@ def make_table_splits(
     assert label is not None  # `_choose_columns` requires it
     if config.known_columns:
         columns, notes = _match_columns(columns, config, train, notes)
-    labelled, class_names, label_notes = read_labelled_rows(tables, label, config, class_names)
+    labelled, target, label_notes = read_labelled_rows(tables, label, config, class_names)
     splits = {}
     for name, found in labelled.items():
         _check_columns(tables[name], columns, f"{train.path.name} has")
@@ -74,9 +74,10 @@ def make_table_splits(
     notes += label_notes + tuple(note for table in tables.values() for note in table.notes)
     if config.text:
         kind = "text" if len(config.text) == 1 else "text_pair"
-        spec = Spec(kind, (), class_names, tuple(config.text))
+        spec = Spec(kind, (), target.class_names, tuple(config.text))
     else:
-        spec = Spec("features", (len(columns),), class_names, tuple(columns))
+        spec = Spec("features", (len(columns),), target.class_names, tuple(columns))
+    spec = dataclasses.replace(spec, multilabel=target.multilabel)
     origins = {name: str(tables[name].path) for name in splits}
     return LabelledSplits("", spec, splits, origins, notes)
 
@@ -122,20 +123,23 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
             f"{dataset}: no column to predict: choose one with --label=COLUMN; the columns are "
             f"{', '.join(columns)}"
         )
-    named = [("label", label), ("group", config.group), ("time", config.time)]
-    for option, column in (*named, *(("text", column) for column in text)):
+    labels = find_label_columns(label, columns)
+    named = [("group", config.group), ("time", config.time)]
+    all_named = [("label", column) for column in labels]
+    all_named += [*named, *(("text", column) for column in text)]
+    for option, column in all_named:
         if column is not None and column not in columns:
             raise UserError(
                 f"{option}={column!r}: {train.path} has no such column."
                 f"{suggest_closest(column, columns)} The columns are {', '.join(columns)}"
             )
-    for option, column in named[1:]:
-        if column == label:
+    for option, column in named:
+        if column in labels:
             raise UserError(f"{option}={column}: this column is the label: choose another one")
-    if len(text) > 2 or label in text:
+    if len(text) > 2 or set(labels) & set(text):
         raise UserError(f"text={','.join(text)}: expected one or two columns other than the label")
     # what tells the groups apart tells nothing about those that are held out
-    others = {label} if config.group in dict(config.columns) else {label, config.group}
+    others = {*labels} if config.group in dict(config.columns) else {*labels, config.group}
     features = list(text) or [column for column in columns if column not in others]
     if not features:
         raise UserError(f"{dataset}: {label!r} is the only column; expected feature columns too")

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import charset_normalizer
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import psutil
 import pyarrow as pa
@@ -111,6 +113,16 @@ def read_table(
     frame, separator, csv_notes = parse_csv(text, file, separator, on_bad_row)
     frame, notes = _require_rows(frame, file), notes + csv_notes
     return Table(file, kind, frame, separator, notes, frozenset(bad_lines))
+
+
+def reject_values(table: Table, name: str, invalid: npt.ArrayLike, expected: str) -> None:
+    """Raises a UserError about the first row set in the boolean mask `invalid`, if any."""
+    rows = np.flatnonzero(invalid)
+    if len(rows):
+        raise UserError(
+            f"{table.find_line(rows[0])}: column {name!r} holds "
+            f"{str(table.frame[name].iloc[rows[0]])[:40]!r} ({len(rows)} such lines); {expected}"
+        )
 
 
 def _read_text(file: Path) -> tuple[str, tuple[str, ...]]:

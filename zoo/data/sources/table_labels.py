@@ -4,15 +4,21 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from zoo.data.cells import STRING, find_number_form, parse_numbers, strip_cells
 from zoo.data.column_inference import find_date_format, parse_cells
 from zoo.data.columns import Column
-from zoo.data.config import DataConfig
-from zoo.data.labels import Target, clean_labels, encode_target, read_target
-from zoo.data.sources.table_files import Table
+from zoo.data.config import DataConfig, find_label_columns
+from zoo.data.labels import (
+    Target,
+    clean_labels,
+    encode_target,
+    read_target,
+    resolve_case,
+)
+from zoo.data.sources.label_sets import has_label_sets, read_label_sets
+from zoo.data.sources.table_files import Table, reject_values
 from zoo.errors import UserError
 from zoo.schema import is_text
 
@@ -25,7 +31,8 @@ class LabelledRows:
 
     Attributes:
         rows: Which rows of the table these are, a boolean mask.
-        y: Their targets: int64 class indices (n,), or float32 numbers (n, 1).
+        y: Their targets: int64 class indices (n,), of a multi-label task 0 or 1 for each class,
+            uint8 (n, classes), or float32 numbers (n, 1).
         groups: Their groups, int64 (n,); None if they were not asked for.
         times: Their times, float64 (n,); None if they were not asked for.
     """
@@ -41,40 +48,33 @@ def read_labelled_rows(
     label: str,
     config: DataConfig,
     class_names: tuple[str, ...] | None = None,
-) -> tuple[dict[str, LabelledRows], tuple[str, ...] | None, tuple[str, ...]]:
+) -> tuple[dict[str, LabelledRows], Target, tuple[str, ...]]:
     """Reads the label, and the group or time if the config asks for one, of each split.
 
     Args:
         tables: Tables by split, "train" among them.
-        label: Name of the column of labels.
-        config: `task`, `known_classes`, `group` and `time` are used.
+        label: Name of the column of labels, or of several columns, as 'a,b'.
+        config: `task`, `merge_label_case`, `known_classes`, `group` and `time` are used.
         class_names: Names of the classes where the source has them; None to find out.
 
     Returns:
-        The rows by split, without splits that have no labels; the class names, None for a
-        regression; and notes.
+        The rows by split, without splits that have no labels; what the labels are; and notes.
 
     Raises:
         UserError: if a label, a group or a time is invalid.
     """
-    labels, notes = _clean_labels(tables, label)
     train = tables["train"]
-    if len(labels["train"]) < _MIN_ROWS and not config.known_classes:
+    if len(train.frame) < _MIN_ROWS and not config.known_classes:
         raise UserError(
-            f"{train.path}: {len(labels['train'])} rows; expected at least {_MIN_ROWS} to train "
+            f"{train.path}: {len(train.frame)} rows; expected at least {_MIN_ROWS} to train "
             "and test on"
         )
-    if config.known_classes or class_names:
-        target = Target(config.known_classes or class_names)
+    columns = find_label_columns(label, train.frame)
+    if has_label_sets(train, columns, config.task):
+        found, target, notes = read_label_sets(tables, columns, config, class_names)
     else:
-        target = read_target(labels["train"].dropna(), train, config.task)
-    source = "the model" if config.known_classes else train.path.name
-    rows = {
-        name: LabelledRows(
-            cells.notna().to_numpy(), _encode_labels(cells, target, tables[name], source)
-        )
-        for name, cells in labels.items()
-    }
+        found, target, notes = _read_single_labels(tables, label, config, class_names)
+    rows = {name: LabelledRows(*pair) for name, pair in found.items()}
     if config.group:
         groups, group_notes = _read_groups(tables, config.group, rows)
         rows = {n: dataclasses.replace(r, groups=groups.get(n)) for n, r in rows.items()}
@@ -82,7 +82,30 @@ def read_labelled_rows(
     elif config.time:
         times = _read_times(train, config.time, rows["train"].rows)
         rows["train"] = dataclasses.replace(rows["train"], times=times)
-    return rows, target.class_names, notes
+    return rows, target, notes
+
+
+def _read_single_labels(
+    tables: dict[str, Table],
+    label: str,
+    config: DataConfig,
+    class_names: tuple[str, ...] | None,
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], Target, tuple[str, ...]]:
+    """Reads one class or number per row; returns what `read_label_sets` does."""
+    labels, notes = _clean_labels(tables, label)
+    names = config.known_classes or class_names or ()
+    labels, names, case_notes = resolve_case(labels, config, names)
+    target = (
+        Target(names)
+        if names
+        else read_target(labels["train"].dropna(), tables["train"], config.task)
+    )
+    source = "the model" if config.known_classes else tables["train"].path.name
+    rows = {
+        name: (cells.notna().to_numpy(), _encode_labels(cells, target, tables[name], source))
+        for name, cells in labels.items()
+    }
+    return rows, target, notes + case_notes
 
 
 def _is_no_label(value: Any) -> bool:
@@ -172,13 +195,3 @@ def _read_times(table: Table, column: str, rows: np.ndarray) -> np.ndarray:
             "expected numbers, or dates of one form, such as 2026-01-31 or 2026-01-31 23:59"
         )
     return parse_cells(present, Column(column, "date", date_format=date_format))
-
-
-def reject_values(table: Table, name: str, invalid: npt.ArrayLike, expected: str) -> None:
-    """Raises a UserError about the first row set in the boolean mask `invalid`, if any."""
-    rows = np.flatnonzero(invalid)
-    if len(rows):
-        raise UserError(
-            f"{table.find_line(rows[0])}: column {name!r} holds "
-            f"{str(table.frame[name].iloc[rows[0]])[:40]!r} ({len(rows)} such lines); {expected}"
-        )

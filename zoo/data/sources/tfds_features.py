@@ -1,5 +1,6 @@
 """Reads and decodes the examples of TFDS datasets."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from zoo.data.config import DataConfig
 from zoo.data.images import choose_image_size, fit_image
+from zoo.data.labels import Target
 from zoo.data.sources.tfds_columns import (
     find_column,
     is_numeric,
@@ -30,7 +32,7 @@ def make_decoder(
     name: str,
     split: str,
     columns: list[str],
-    class_names: tuple[str, ...] | None,
+    target: Target,
     config: DataConfig,
 ) -> tuple[Spec, Callable]:
     """Returns the spec of a prepared dataset, and a function from a serialized example to x.
@@ -40,13 +42,13 @@ def make_decoder(
         name: Name of the dataset for error messages.
         split: Split whose images tell the size.
         columns: Names of the input columns: an image, texts, or numbers.
-        class_names: As in `Spec`.
+        target: What the labels are.
         config: Size and colours of images, whose channels "auto" keeps.
 
     Raises:
         UserError: if no model can read the columns.
     """
-    features = builder.info.features
+    features, class_names = builder.info.features, target.class_names
     found = [find_column(features, c) for c in columns]
     if len(columns) == 1 and isinstance(found[0], tfds.features.Image):
         shape = _choose_image_shape(builder, columns[0], name, split, config)
@@ -74,7 +76,7 @@ def make_decoder(
         example = features.deserialize_example(record)
         return convert([take_column(example, features, c) for c in columns])
 
-    return spec, decode
+    return dataclasses.replace(spec, multilabel=target.multilabel), decode
 
 
 def _make_text_spec(columns: list[str], class_names: tuple[str, ...] | None, name: str) -> Spec:

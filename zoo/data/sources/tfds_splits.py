@@ -156,11 +156,11 @@ def read_streams(
         for split_name, expression in expressions.items()
     }
     assert config.label is not None  # of `choose_columns`
-    labelled, class_names, label_notes = read_labelled_rows(
+    labelled, target, label_notes = read_labelled_rows(
         tables, config.label, config, _find_class_names(builder, config)
     )
     train = expressions["train"]
-    spec, decode = make_decoder(builder, name, train, columns, class_names, config)
+    spec, decode = make_decoder(builder, name, train, columns, target, config)
     splits = {}
     for split_name, found in labelled.items():
         expression = expressions[split_name]
