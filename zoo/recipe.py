@@ -19,7 +19,7 @@ OPTIMIZERS = Literal[
     "sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon"
 ]
 SCHEDULES = Literal["constant", "cosine", "one_cycle", "step"]
-MONITORS = Literal["loss", "accuracy", "mae", "mse", "r2"]
+MONITORS = Literal["loss", "accuracy", "f1", "mae", "mse", "r2"]
 PRECISIONS = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
@@ -58,8 +58,8 @@ class Recipe:
         early_stopping: Stops after this many epochs without a better validation score, and
             restores the weights of the best epoch. Of equal scores the one with the lower
             validation loss is better. 0 disables it.
-        monitor: Validation score that selects the best epoch. None uses accuracy, and for a
-            regression the loss.
+        monitor: Validation score that selects the best epoch. None uses accuracy, for several
+            labels per example f1, and for a regression the loss.
         augment: Random changes to training images, separated by commas, as in
             'shift=0.1,rotation=10,zoom=0.1,flip,crop=4,cutout=8,mixup=0.2'. shift and zoom are
             fractions of the image size; rotation is in degrees; crop (largest shift by whole

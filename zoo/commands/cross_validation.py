@@ -26,7 +26,8 @@ def cross_validate(values: flags.FlagValues) -> None:
     )
     from zoo.evaluation.record import describe_machine, format_scores
     from zoo.storage.json_files import write_json
-    from zoo.training.building import adapt_recipe_to_size, check_recipe
+    from zoo.training.building import adapt_recipe_to_size
+    from zoo.training.recipe_checks import check_recipe
 
     data = read_data(config)
     print_notes(data.notes)

@@ -121,8 +121,8 @@ def main() -> None:
     from zoo.data.memory import report_unreadable_files
     from zoo.distribution.multi_worker import report_lost_workers
     from zoo.distribution.strategy import choose_strategy, run_chief_first
-    from zoo.training.building import check_recipe
     from zoo.training.finetuning import check_source
+    from zoo.training.recipe_checks import check_recipe
 
     # workers can only be connected before TensorFlow does anything else
     strategy, devices = choose_strategy(FLAGS.strategy, FLAGS.tpu, print_warning)

@@ -5,6 +5,7 @@ import numpy as np
 from zoo.data.config import DataConfig
 from zoo.data.spec import Spec
 from zoo.data.splits import Split, has_known_labels, read_labels
+from zoo.data.targets import find_strata
 from zoo.errors import UserError
 
 _DRAWS = 50  # random choices of groups, of which the one nearest to the share is taken
@@ -21,7 +22,8 @@ def choose_holdout_rows(
         train: The training split.
         spec: Spec of the data.
         config: `holdout`, `seed`, `group` and `time` are used.
-        stratify: Whether random rows are a share of each class.
+        stratify: Whether random rows are a share of each class or, of a multi-label task, of the
+            rows with the same rarest label.
 
     Returns:
         A boolean mask (n,), and what the rows are, in words.
@@ -31,7 +33,7 @@ def choose_holdout_rows(
     """
     share = f"{config.holdout:.0%}"
     has_classes = bool(spec.class_names) and has_known_labels(train)
-    classes = read_labels(train) if has_classes and config.stratify else None
+    classes = find_strata(read_labels(train), spec) if has_classes and config.stratify else None
     if train.times is not None:
         rows = choose_newest_rows(train.times, config.holdout, f"time={config.time}")
         return rows, f"the newest {share} by {config.time}"
@@ -42,7 +44,8 @@ def choose_holdout_rows(
     if not stratify:
         classes = None
     rows = draw_holdout_rows(len(train), config.holdout, config.seed, classes)
-    return rows, f"a seeded {share}" + " of each class" * (classes is not None)
+    strata = " of the examples of each rarest label" if spec.multilabel else " of each class"
+    return rows, f"a seeded {share}" + strata * (classes is not None)
 
 
 def draw_holdout_rows(

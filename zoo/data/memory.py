@@ -12,6 +12,7 @@ from zoo.console import progress_bar
 from zoo.data.images import unreadable_file_error
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split, Stream, disable_autotuning
+from zoo.data.targets import make_empty_targets
 
 
 def load_into_memory(splits: dict[str, Split], spec: Spec, budget: int) -> dict[str, Split]:
@@ -49,7 +50,7 @@ def _decode_split(split: Split, spec: Spec, split_name: str) -> Arrays:
     if isinstance(split, Arrays):
         return split
     x = np.empty((len(split), *spec.shape), spec.dtype)
-    y = np.empty((len(split),), "int64") if spec.class_names else np.empty((len(split), 1), "f4")
+    y = make_empty_targets(spec, len(split))
     batches = disable_autotuning(split.read(None).batch(256)).as_numpy_iterator()
     start = 0
     with progress_bar(len(split), f"reading {split_name}") as bar:

@@ -6,6 +6,7 @@ import pandas as pd
 from zoo.data.column_inference import format_columns
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, has_known_labels, read_labels
+from zoo.data.targets import count_classes, count_labels
 from zoo.data.tokenizers import format_tokenizer
 
 _SHOWN_CLASSES = 10
@@ -18,7 +19,7 @@ def describe_data(data: Data) -> list[str]:
     """
     lines = []
     if has_known_labels(data.train):
-        lines.append(_describe_target(read_labels(data.train), data.spec.class_names))
+        lines.append(_describe_target(read_labels(data.train), data.spec))
     if data.spec.columns:
         lines.append(format_columns(data.spec.columns))
     if data.spec.tokenizer:
@@ -26,17 +27,25 @@ def describe_data(data: Data) -> list[str]:
     return lines
 
 
-def _describe_target(y: np.ndarray, class_names: tuple[str, ...] | None) -> str:
+def _describe_target(y: np.ndarray, spec: Spec) -> str:
     """Describes the task and the training targets in one line."""
+    class_names = spec.class_names
     if class_names is None:
         return f"regression: {y.min():.6g} to {y.max():.6g}, mean {y.mean():.6g}"
-    counts = np.bincount(y, minlength=len(class_names))
+    counts = count_classes(y, spec)
     shown = ", ".join(
         f"{name} ({count:,})"
         for name, count in zip(class_names, counts[:_SHOWN_CLASSES], strict=False)
     )
     more = ", ..." if len(class_names) > _SHOWN_CLASSES else ""
-    return f"classification: {len(class_names)} classes: {shown}{more}"
+    line = f"{spec.task}: {len(class_names)} classes: {shown}{more}"
+    if not spec.multilabel:
+        return line
+    labels = count_labels(y)
+    return (
+        f"{line}; {labels.mean():.2f} labels per example (label cardinality), at most "
+        f"{labels.max()}, none for {(labels == 0).sum():,} examples"
+    )
 
 
 def describe_missing_classes(splits: dict[str, Split], spec: Spec) -> list[str]:
@@ -44,7 +53,7 @@ def describe_missing_classes(splits: dict[str, Split], spec: Spec) -> list[str]:
     notes = []
     for name, split in splits.items():
         if name != "train" and spec.class_names and has_known_labels(split):
-            counts = np.bincount(read_labels(split), minlength=len(spec.class_names))
+            counts = count_classes(read_labels(split), spec)
             missing = [repr(spec.class_names[i]) for i in np.flatnonzero(counts == 0)]
             if missing:
                 shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")

@@ -18,7 +18,8 @@ class Arrays:
         x: Inputs of shape (n, *spec.shape). Texts that are not tokenized yet are an object array
             of strings, (n,) or (n, 2) for pairs. The rows of a table are a DataFrame of strings
             before they are encoded, or records (`zoo.data.column_encoding`).
-        y: Targets: int64 class indices of shape (n,), or float32 numbers of shape (n, 1).
+        y: Targets: int64 class indices of shape (n,), of a multi-label task 0 or 1 for each class,
+            uint8 (n, classes), or float32 numbers of shape (n, 1).
         groups: Group of each row, int64 (n,), which splits keep together; None for no groups.
         times: Time of each row, float64 (n,), by which splits are divided; None for no times.
     """
@@ -137,7 +138,7 @@ class Data:
 
 
 def read_labels(split: Split) -> np.ndarray:
-    """Returns the targets of all examples, in order: int64 (n,) or float32 (n, 1)."""
+    """Returns the targets of all examples, in order, as `y` of `Arrays`."""
     if isinstance(split, Arrays):
         return split.y
     if split.labels is not None:

@@ -2,20 +2,18 @@
 
 import dataclasses
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from typing import Any
 
 import keras
 import numpy as np
 
-from zoo.data.augmentation import check_augmentation
 from zoo.data.spec import Spec
 from zoo.data.splits import Data, read_labels
 from zoo.distribution.strategy import uses_microbatches
 from zoo.errors import UserError
-from zoo.recipe import BLENDING, Recipe, parse_augmentation, parse_class_weights
+from zoo.recipe import BLENDING, Recipe, parse_augmentation
 from zoo.registry import Entry, find_entry, list_names
-from zoo.schema import suggest_closest
 from zoo.training.adaptation import adapt_layers
 from zoo.training.finetuning import (
     Source,
@@ -23,64 +21,13 @@ from zoo.training.finetuning import (
     learning_rate_multipliers,
     replace_preset,
 )
-from zoo.training.metrics import ExampleLoss, ExampleMetric, R2Score
+from zoo.training.metrics import ExampleLoss, ExampleMetric, MicroF1, R2Score
 from zoo.training.model_checks import check_labels, check_model
 from zoo.training.optimizers import make_optimizer
+from zoo.training.recipe_checks import order_class_weights
 from zoo.training.transfer import LayerTransfer, load_matching_weights
 
 _COMPILED_EXAMPLES = 20_000  # at least, for XLA
-
-
-def check_recipe(recipe: Recipe, spec: Spec) -> None:
-    """Checks that the recipe fits the data, before anything is built.
-
-    Raises:
-        UserError: if the class weights are not of the classes, the monitored score is not of the
-            task, or for augmentation without images, and label smoothing or class weights without
-            classes.
-    """
-    check_augmentation(recipe, spec)
-    if spec.class_names is None:
-        for setting in ("label_smoothing", "class_weights"):
-            if getattr(recipe, setting):
-                raise UserError(
-                    f"{setting}={getattr(recipe, setting)}: the target is a number, there are no "
-                    f"classes: omit --{setting}"
-                )
-    if spec.class_names is not None and recipe.class_weights not in ("", "balanced"):
-        order_class_weights(recipe.class_weights, spec.class_names)
-    scores = ("loss", "mae", "mse", "r2") if spec.class_names is None else ("loss", "accuracy")
-    if recipe.monitor not in (None, *scores):
-        task = "regression" if spec.class_names is None else "classification"
-        raise UserError(
-            f"monitor={recipe.monitor!r}: a {task} has no such score: expected one of "
-            f"{', '.join(scores)}"
-        )
-
-
-def order_class_weights(text: str, class_names: Sequence[str]) -> tuple[float, ...]:
-    """Returns class weights, by name or by position, in the order of the classes.
-
-    Classes that are not named have weight 1.
-
-    Raises:
-        UserError: if a name is not a class, or there is another number of weights than of classes.
-    """
-    weights = parse_class_weights(text)
-    if isinstance(weights, dict):
-        for name in weights:
-            if name not in class_names:
-                raise UserError(
-                    f"class_weights={text!r}: there is no class {name!r}."
-                    f"{suggest_closest(name, class_names)} Known: {', '.join(class_names)}"
-                )
-        return tuple(weights.get(name, 1.0) for name in class_names)
-    if len(weights) != len(class_names):
-        raise UserError(
-            f"class_weights={text!r}: {len(weights)} numbers for {len(class_names)} classes: "
-            f"expected one for each of {', '.join(class_names)}"
-        )
-    return weights
 
 
 def adapt_recipe_to_size(recipe: Recipe, examples: int, named: set[str]) -> Recipe:
@@ -167,9 +114,10 @@ def compile_model(model: keras.Model, data: Data, recipe: Recipe, new: Container
 
     Layers that the recipe does not train are frozen, except for the `new` ones and the head.
 
-    A classification has cross-entropy as loss and accuracy as metric. The loss of a regression is
-    the MSE, divided by the variance of the training targets so that it has no unit; its metrics
-    are MAE, MSE and R2, in the unit of the target.
+    A classification has cross-entropy as loss and accuracy as metric; several labels per example
+    have binary cross-entropy and micro F1. The loss of a regression is the MSE, divided by the
+    variance of the training targets so that it has no unit; its metrics are MAE, MSE and R2, in the
+    unit of the target.
     """
     freeze_layers(model, recipe, new)
     if recipe.l1 or recipe.l2:
@@ -227,6 +175,11 @@ def _choose_loss_and_metrics(
             R2Score(mean),
         ]
         return keras.losses.MeanSquaredError(), metrics
+    if spec.multilabel:
+        loss = keras.losses.BinaryCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        )
+        return loss, [MicroF1()]
     if needs_one_hot(recipe):
         loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=recipe.label_smoothing

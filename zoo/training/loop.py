@@ -200,8 +200,9 @@ def _describe_schedule(recipe: Recipe, before: int, after: int, step: int, steps
 
 def _choose_monitor(spec: Spec, recipe: Recipe) -> tuple[str, str]:
     """Returns the validation score that selects the best epoch, and "max" or "min"."""
-    score = recipe.monitor or ("loss" if spec.class_names is None else "accuracy")
-    return f"val_{score}", "max" if score in ("accuracy", "r2") else "min"
+    default = {"classification": "accuracy", "multilabel": "f1", "regression": "loss"}[spec.task]
+    score = recipe.monitor or default
+    return f"val_{score}", "max" if score in ("accuracy", "f1", "r2") else "min"
 
 
 def _make_callbacks(

@@ -1,4 +1,4 @@
-"""Metrics that Keras does not have: R2 of targets far from zero, and metrics for micro-batches.
+"""Metrics that Keras does not have: exact R2, F1 of logits, and metrics for micro-batches.
 
 In micro-batches (`zoo.data.microbatches`) each example counts once.
 """
@@ -60,6 +60,42 @@ class R2Score(keras.metrics.Metric):
     def get_config(self):
         """Returns the arguments of the constructor."""
         return {"name": self.name, "dtype": self.dtype, "offset": self.offset}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class MicroF1(keras.metrics.Metric):
+    """F1 of all labels of all examples together, as scikit-learn's `f1_score(average="micro")`.
+
+    A label is predicted if its logit is above 0, a probability of 0.5. Blended targets count as
+    present from 0.5 on. Keras' own metric takes probabilities, and counts in float32.
+
+    Args:
+        name: Name of the metric.
+        dtype: Dtype of the result.
+    """
+
+    def __init__(self, name="f1", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self._correct, self._predicted, self._present = (
+            self.add_variable((), initializer="zeros", dtype="float64", name=variable)
+            for variable in ("correct", "predicted", "present")
+        )
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds a batch; y_true and y_pred have the shape (batch, classes), weights (batch,)."""
+        present = keras.ops.cast(keras.ops.convert_to_tensor(y_true) >= 0.5, "float64")
+        predicted = keras.ops.cast(keras.ops.convert_to_tensor(y_pred) > 0, "float64")
+        if sample_weight is not None:
+            weights = keras.ops.reshape(keras.ops.cast(sample_weight, "float64"), (-1, 1))
+            present, predicted = present * weights, predicted * (weights > 0)
+        self._correct.assign_add(keras.ops.sum(present * predicted))
+        self._predicted.assign_add(keras.ops.sum(predicted))
+        self._present.assign_add(keras.ops.sum(present))
+
+    def result(self):
+        """Returns the score; 0 if no label is present or predicted."""
+        total = keras.ops.maximum(self._predicted + self._present, 1.0)
+        return keras.ops.cast(2 * self._correct / total, self.dtype)
 
 
 @keras.saving.register_keras_serializable("zoo")

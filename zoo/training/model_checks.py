@@ -10,10 +10,12 @@ import keras
 import numpy as np
 
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, Data
+from zoo.data.splits import Arrays, Data, read_labels
+from zoo.data.targets import count_classes
 from zoo.distribution.keras_patches import flatten_layers
 from zoo.errors import UserError, one_line
 from zoo.registry import Entry, list_plugin_modules
+from zoo.training.finetuning import shorten_names
 
 # what a plug-in may define for a model; Keras saves their names
 _CUSTOM_BASES = (
@@ -35,13 +37,19 @@ def check_labels(data: Data) -> None:
         split = getattr(data, part)
         if not isinstance(split, Arrays):
             continue
-        labels = np.ravel(split.y)
-        fits = np.isfinite(labels) if count is None else (labels >= 0) & (labels < count)
+        labels = split.y if split.y.ndim == 2 else split.y[:, None]
+        if count is None:
+            fits, known = np.isfinite(labels), "a finite number"
+        elif data.spec.multilabel:
+            fits, known = labels <= 1, f"0 or 1 for each of {count} classes"
+            fits &= labels.shape[1] == count
+        else:
+            fits, known = (labels >= 0) & (labels < count), f"a class from 0 to {count - 1}"
         if not fits.all():
-            row = int(np.argmin(fits))
-            known = "a finite number" if count is None else f"a class from 0 to {count - 1}"
+            row = int(np.argmin(fits.all(axis=1)))
+            shown = labels[row].item() if labels.shape[1] == 1 else labels[row].tolist()
             raise UserError(
-                f"{data.name}: the label of row {row:,} of the {part} split is {labels[row]}: "
+                f"{data.name}: the label of row {row:,} of the {part} split is {shown}: "
                 f"expected {known}: correct it, or omit the row"
             )
 
@@ -53,15 +61,20 @@ def describe_labels(data: Data) -> str:
     """
     if not isinstance(data.train, Arrays):
         return ""
-    labels, names = data.train.y, data.spec.class_names
+    labels, names = read_labels(data.train), data.spec.class_names
     if names is None:
         is_constant = labels.min() == labels.max()
         return f"{data.name}: all training targets are {labels.min():g}" if is_constant else ""
-    absent = [names[i] for i in np.flatnonzero(np.bincount(labels, minlength=len(names)) == 0)]
-    if not absent:
-        return ""
-    listed = ", ".join(absent[:10]) + (f" and {len(absent) - 10} more" if absent[10:] else "")
-    return f"{data.name}: no training example of {listed}: the model will not predict them"
+    counts = count_classes(labels, data.spec)
+    absent = [names[i] for i in np.flatnonzero(counts == 0)]
+    constant = [names[i] for i in np.flatnonzero(counts == len(labels)) if data.spec.multilabel]
+    warnings = []
+    if absent:
+        listed = shorten_names(absent, 10)
+        warnings.append(f"no training example of {listed}: the model will not predict them")
+    if constant:
+        warnings.append(f"all training examples have the labels {shorten_names(constant, 10)}")
+    return f"{data.name}: {'; '.join(warnings)}" if warnings else ""
 
 
 def check_model(entry: Entry, model: Any, spec: Spec) -> None:

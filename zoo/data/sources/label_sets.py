@@ -126,7 +126,7 @@ def _collect_sets(
     """
     sets: dict[str, pd.Series] = {}
     notes: tuple[str, ...] = ()
-    shown = ", ".join(columns)
+    shown = ", ".join(map(repr, columns))
     for name, table in tables.items():
         if absent := [column for column in columns if column not in table.frame]:
             notes += (f"{table.path} is left out: it has no column {absent[0]!r}",)
@@ -143,7 +143,7 @@ def _collect_sets(
             continue
         if missing := int(parsed.isna().sum()):
             new_notes += (f"column {shown}: {missing:,} rows without labels are left out",)
-        sets[name] = parsed.rename(shown)
+        sets[name] = parsed.rename(", ".join(columns))
         notes += tuple(f"{table.path}: {note}" for note in new_notes)
     return sets, notes
 

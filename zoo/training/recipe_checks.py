@@ -1,0 +1,77 @@
+"""Whether a recipe fits the data."""
+
+from collections.abc import Sequence
+
+from zoo.data.augmentation import check_augmentation
+from zoo.data.spec import Spec
+from zoo.errors import UserError
+from zoo.recipe import Recipe, parse_class_weights
+from zoo.schema import suggest_closest
+
+_SCORES = {  # that may be monitored, by task
+    "classification": ("loss", "accuracy"),
+    "multilabel": ("loss", "f1"),
+    "regression": ("loss", "mae", "mse", "r2"),
+}
+
+
+def check_recipe(recipe: Recipe, spec: Spec) -> None:
+    """Checks that the recipe fits the data, before anything is built.
+
+    Raises:
+        UserError: if the class weights are not of the classes, the monitored score is not of the
+            task, or for augmentation without images, and label smoothing or class weights without
+            classes.
+    """
+    check_augmentation(recipe, spec)
+    if spec.class_names is None:
+        for setting in ("label_smoothing", "class_weights"):
+            if getattr(recipe, setting):
+                raise UserError(
+                    f"{setting}={getattr(recipe, setting)}: the target is a number, there are no "
+                    f"classes: omit --{setting}"
+                )
+    elif not spec.multilabel and recipe.class_weights not in ("", "balanced"):
+        order_class_weights(recipe.class_weights, spec.class_names)
+    if spec.multilabel:
+        _check_multilabel_recipe(recipe)
+    scores = _SCORES[spec.task]
+    if recipe.monitor not in (None, *scores):
+        raise UserError(
+            f"monitor={recipe.monitor!r}: a {spec.task} has no such score: expected one of "
+            f"{', '.join(scores)}"
+        )
+
+
+def order_class_weights(text: str, class_names: Sequence[str]) -> tuple[float, ...]:
+    """Returns class weights, by name or by position, in the order of the classes.
+
+    Classes that are not named have weight 1.
+
+    Raises:
+        UserError: if a name is not a class, or there is another number of weights than of classes.
+    """
+    weights = parse_class_weights(text)
+    if isinstance(weights, dict):
+        for name in weights:
+            if name not in class_names:
+                raise UserError(
+                    f"class_weights={text!r}: there is no class {name!r}."
+                    f"{suggest_closest(name, class_names)} Known: {', '.join(class_names)}"
+                )
+        return tuple(weights.get(name, 1.0) for name in class_names)
+    if len(weights) != len(class_names):
+        raise UserError(
+            f"class_weights={text!r}: {len(weights)} numbers for {len(class_names)} classes: "
+            f"expected one for each of {', '.join(class_names)}"
+        )
+    return weights
+
+
+def _check_multilabel_recipe(recipe: Recipe) -> None:
+    """Raises a UserError if a setting needs one class for each example."""
+    if recipe.class_weights:
+        raise UserError(
+            f"class_weights={recipe.class_weights!r}: an example may have several labels, and then "
+            "has no class of its own to be weighted by: omit --class_weights"
+        )
