@@ -32,9 +32,8 @@ def cross_validate(values: flags.FlagValues) -> None:
     data = read_data(config)
     print_notes(data.notes)
     check_recipe(recipe, data.spec)
-    slug = dataset_slug(data.name)
-    out = make_output_folder(values.out or f"evaluations/{entry.name}-{slug}-kfold")
-    count = values.kfold
+    default = f"evaluations/{entry.name}-{dataset_slug(data.name)}-kfold"
+    out, count = make_output_folder(values.out or default), values.kfold
     fold_examples = len(data.train) * (count - 1) // count
     recipe = adapt_recipe_to_size(recipe, fold_examples, set(read_settings(values)))
     options = {"count": count, "seed": seed, "directory": out}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from zoo.commands.flags import find_config_name
-from zoo.commands.runner import command_line, print_notes
+from zoo.commands.runner import command_line, print_notes, print_warning
 from zoo.recipe import Recipe
 from zoo.registry import Entry, find_plugin
 from zoo.storage.filenames import METRICS
@@ -30,13 +30,21 @@ def score_model(
     trained: dict[str, Any],
     run_dir: Path,
     devices: str,
-) -> "RunRecord":
-    """Scores the model on the test split, draws its mistakes, and returns the record of the run."""
+) -> "tuple[RunRecord, Data]":
+    """Scores the model on the test split and draws its mistakes.
+
+    Returns:
+        The record of the run, and the data with the thresholds of a multi-label task.
+    """
     from zoo.evaluation.mistakes import evaluate_model
     from zoo.evaluation.record import make_record
+    from zoo.evaluation.thresholds import choose_thresholds
 
+    data, note = choose_thresholds(model, data, recipe.batch_size)
+    print_warning(note)
+    data = dataclasses.replace(data, notes=(*data.notes, *filter(None, [note])))
     test = evaluate_model(model, data, recipe.batch_size, run_dir)
-    return dataclasses.replace(
+    record = dataclasses.replace(
         make_record(entry, hparams, model, data, recipe, trained, test),
         seed=values.seed,
         devices=devices,
@@ -44,6 +52,7 @@ def score_model(
         plugin=find_plugin(values.plugin) if values.plugin else "",
         config=find_config_name(sys.argv),
     )
+    return record, data
 
 
 def write_outputs(

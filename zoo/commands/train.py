@@ -202,7 +202,7 @@ def train_model(
         options = {"seed": FLAGS.seed, "checkpoint_every": FLAGS.checkpoint_every}
         trained = fit_model(model, data, recipe, run_dir=run_dir, start=start, **options)
         if is_chief(strategy):
-            record = score_model(
+            record, data = score_model(
                 FLAGS, entry, hparams, model, data, recipe, trained, run_dir, devices
             )
             write_outputs(FLAGS, model, data, record, trained["history"], run_dir, export_dir)

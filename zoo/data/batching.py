@@ -16,6 +16,7 @@ from zoo.data.augmentation import augment_batch
 from zoo.data.microbatches import MicroBatch, MicroBatches, assign_rows, separate_microbatches
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split, Stream, disable_autotuning
+from zoo.data.targets import encode_targets
 from zoo.recipe import BLENDING
 
 _PREFETCHED_BATCHES = 4
@@ -44,8 +45,7 @@ def make_training_batches(
         seed: Seed of the run.
         epoch: int64 scalar, read while the dataset is iterated: assign it before each epoch.
         changes: Augmentation, from `zoo.recipe.parse_augmentation`.
-        one_hot: Whether labels are float32 of shape (batch, classes), as those of a multi-label
-            task always are.
+        one_hot: As in `zoo.data.targets.encode_targets`.
         class_weights: float32 of shape (classes,), or None.
         microbatches: The micro-batches of this process; None for whole batches.
 
@@ -103,7 +103,7 @@ def make_evaluation_batches(
     def finish_batch(x, y, microbatch=None):
         if microbatch is not None:
             microbatch = microbatch._replace(weight=tf.minimum(microbatch.weight, 1.0))
-        return _name_tensors(spec, x, _encode_targets(spec, y, one_hot), None, microbatch)
+        return _name_tensors(spec, x, encode_targets(y, spec, one_hot), None, microbatch)
 
     if isinstance(split, Arrays):
         rows = tf.data.Dataset.from_tensor_slices(batch_order(split, spec)).batch(batch_size)
@@ -202,7 +202,7 @@ def _make_finisher(
         x, y = batch[:2]
         microbatch = batch[2] if len(batch) > 2 else None
         weight = None if weights is None else tf.gather(weights, y)
-        y = _encode_targets(spec, y, one_hot)
+        y = encode_targets(y, spec, one_hot)
         if changes:
             batch_seed = tf.random.fold_in(get_epoch_seed(), position)
             x, y = augment_batch(x, y, changes, batch_seed, microbatch)
@@ -211,13 +211,6 @@ def _make_finisher(
         return _name_tensors(spec, x, y, weight, microbatch)
 
     return finish_batch
-
-
-def _encode_targets(spec: Spec, y: tf.Tensor, one_hot: bool) -> tf.Tensor:
-    """Returns targets as the loss takes them; those of a multi-label task are vectors anyway."""
-    if spec.multilabel:
-        return tf.cast(y, tf.float32)
-    return tf.one_hot(y, spec.num_classes) if one_hot else y
 
 
 def _make_gatherer(

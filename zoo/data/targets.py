@@ -4,6 +4,7 @@ The labels of a multi-label task are 0 or 1 for each class.
 """
 
 import numpy as np
+import tensorflow as tf
 
 from zoo.data.spec import Spec
 
@@ -15,6 +16,20 @@ def make_empty_targets(spec: Spec, size: int) -> np.ndarray:
     if spec.multilabel:
         return np.empty((size, len(spec.class_names)), "uint8")
     return np.empty(size, "int64")
+
+
+def encode_targets(target: tf.Tensor, spec: Spec, one_hot: bool) -> tf.Tensor:
+    """Returns a batch of targets as losses take it.
+
+    Args:
+        target: Targets of the batch.
+        spec: Spec of the data.
+        one_hot: Whether classes become float32 vectors (batch, classes), as several labels always
+            do.
+    """
+    if spec.multilabel:
+        return tf.cast(target, tf.float32)
+    return tf.one_hot(target, spec.num_classes) if one_hot else target
 
 
 def count_classes(target: np.ndarray, spec: Spec) -> np.ndarray:

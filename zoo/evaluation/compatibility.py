@@ -7,6 +7,11 @@ from zoo.data.splits import Data
 from zoo.errors import UserError
 
 _MAX_NAMES = 10  # of classes or features, in a message
+_TARGETS = {
+    "classification": "classes",
+    "multilabel": "any number of labels each",
+    "regression": "numbers",
+}
 
 
 def check_compatibility(subject: str, spec: Spec, data: Data, *, named: bool) -> None:
@@ -33,10 +38,8 @@ def check_compatibility(subject: str, spec: Spec, data: Data, *, named: bool) ->
             f"{subject} reads {spec.kind} of shape {spec.shape}, but {data.name} has shape "
             f"{other.shape}: choose data of the same shape"
         )
-    if (spec.class_names is None) != (other.class_names is None):
-        predicted, labelled = "numbers", "classes"
-        if spec.class_names is not None:
-            predicted, labelled = labelled, predicted
+    if spec.task != other.task:
+        predicted, labelled = (_TARGETS[each.task] for each in (spec, other))
         raise UserError(
             f"{subject} predicts {predicted}, but the labels of {data.name} are {labelled}: choose "
             "another column with --label"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from sklearn.model_selection import (
 
 from zoo.data.spec import Spec
 from zoo.data.splits import Data, read_labels
+from zoo.data.targets import find_strata
 from zoo.errors import UserError
 from zoo.evaluation.mistakes import score_predictions
 from zoo.evaluation.predictions import predict_split
+from zoo.evaluation.thresholds import choose_thresholds
 from zoo.recipe import Recipe
 from zoo.registry import Entry
 from zoo.training.building import prepare_model
@@ -78,7 +81,7 @@ def score_folds(
 def split_folds(
     target: np.ndarray, spec: Spec, count: int, seed: int, groups: np.ndarray | None = None
 ) -> list[np.ndarray]:
-    """Divides the examples into random folds, stratified by class.
+    """Divides the examples into random folds, stratified by class, or by the rarest label of each.
 
     Args:
         target: Targets of the n examples.
@@ -93,8 +96,12 @@ def split_folds(
     Raises:
         UserError: if there are fewer examples, or fewer of a class, or groups, than folds.
     """
-    sizes = {"examples": len(target)}
-    if spec.class_names is not None:
+    sizes, strata = {"examples": len(target)}, find_strata(target, spec)
+    if spec.multilabel:
+        # strata that have fewer examples than there are folds share one
+        rare = np.bincount(strata)[strata] < count
+        strata = np.where(rare, strata.max() + 1, strata)
+    elif spec.class_names is not None:
         labels, counts = np.unique(target, return_counts=True)
         rarest = labels[counts.argmin()]
         sizes = {f"examples of class {spec.class_names[rarest]!r:.50}": int(counts.min())}
@@ -108,7 +115,9 @@ def split_folds(
     else:
         splitter = KFold if spec.class_names is None else StratifiedKFold
     splits = splitter(count, shuffle=True, random_state=seed)
-    folds = splits.split(np.zeros(len(target)), target, groups)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        folds = list(splits.split(np.zeros(len(target)), strata, groups))
     return [np.isin(np.arange(len(target)), rows) for _, rows in folds]
 
 
@@ -143,12 +152,14 @@ def describe_folds(data: Data) -> str:
         return f"each fold is newer by {data.settings['time']} than what it is trained on"
     if data.train.groups is not None:
         return f"each fold has whole groups of {data.settings['group']}"
+    if data.spec.multilabel:
+        return "the folds have equal shares of the examples of each rarest label"
     return "the folds have equal shares of each class" if data.spec.class_names else "random folds"
 
 
 def summarize_folds(folds: list[dict], spec: Spec) -> dict[str, Any]:
     """Returns the name of the score, its mean and its sample standard deviation over the folds."""
-    score = "mae" if spec.class_names is None else "accuracy"
+    score = {"classification": "accuracy", "multilabel": "f1", "regression": "mae"}[spec.task]
     values = np.array([fold[score] for fold in folds])
     return {"score": score, "mean": float(values.mean()), "spread": float(values.std(ddof=1))}
 
@@ -157,7 +168,8 @@ def format_fold_summary(record: dict[str, Any]) -> str:
     """Formats the mean and standard deviation over the folds as one line."""
     form = "{:.4g}" if record["score"] == "mae" else "{:.2%}"
     mean, spread = form.format(record["mean"]), form.format(record["spread"])
-    title = f"{record['model']} on {record['dataset']}: {record['score']}"
+    score = {"f1": "micro F1"}.get(record["score"], record["score"])
+    title = f"{record['model']} on {record['dataset']}: {score}"
     return f"{title} {mean}, standard deviation {spread}, {len(record['folds'])} folds"
 
 
@@ -174,5 +186,6 @@ def _score_fold(
     model, _ = prepare_model(entry, hparams, recipe, data, seed)
     with tempfile.TemporaryDirectory(prefix=".draft-", dir=directory) as folder:
         fit_model(model, data, recipe, seed=seed, run_dir=Path(folder))
+    data, _ = choose_thresholds(model, data, recipe.batch_size)
     predictions = predict_split(model, data.test, data.spec, recipe.batch_size)
     return score_predictions(predictions, data.spec)

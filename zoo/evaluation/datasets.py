@@ -33,14 +33,15 @@ def adopt_data_settings(config: DataConfig, record: dict[str, Any], spec: Spec) 
     if spec.kind == "image":
         # a model without a record does not know the names of its classes
         classes = spec.class_names if "spec" in record else None
+        task = spec.task if "spec" in record else config.task
         return dataclasses.replace(
-            adopt_image_settings(config, spec), known_classes=classes or None
+            adopt_image_settings(config, spec), known_classes=classes or None, task=task
         )
     if "spec" not in record and not spec.columns:  # the names of its classes are not known
         return config
     return dataclasses.replace(
         config,
-        task="regression" if spec.class_names is None else "classification",
+        task=spec.task,
         known_classes=spec.class_names or None,
         known_columns=spec.columns,
     )

@@ -50,8 +50,8 @@ def write_leaderboard(runs: Sequence[Path], directory: Path) -> list[dict[str, A
         The rows of the table, with the keys in COLUMNS.
 
     Raises:
-        UserError: if there are no runs, one is unfinished or a regression, or two have the same
-            recipe and seed.
+        UserError: if there are no runs, one is unfinished or no classification of one class each,
+            or two have the same recipe and seed.
     """
     if not runs:
         raise UserError("no runs: expected their folders, as in zoo results runs/*")
@@ -122,14 +122,15 @@ def _read_run(run: Path) -> dict[str, Any]:
     """Reads the record of a finished classification run.
 
     Raises:
-        UserError: if the run is unfinished or a regression, or a required field is missing.
+        UserError: if the run is unfinished or of another task, or a required field is missing.
     """
     file = run / METRICS
     if not file.is_file():
         raise UserError(f"{run}: not a finished run: expected a folder with {METRICS}")
     record = read_json(file)
-    if isinstance(record.get("test"), dict) and "mae" in record["test"]:
-        raise UserError(f"{run}: a regression has no accuracy to compare: omit this run")
+    for score, task in (("mae", "regression"), ("mean_average_precision", "multi-label task")):
+        if isinstance(record.get("test"), dict) and score in record["test"]:
+            raise UserError(f"{run}: a {task} has no accuracy to compare: omit this run")
     for field in _REQUIRED_FIELDS:
         value = _get_nested(record, field.path)
         if not isinstance(value, field.kind) or isinstance(value, bool):

@@ -17,9 +17,18 @@ from zoo.storage.filenames import CARD
 # settings that are shown even if they have their default values
 _MAIN_SETTINGS = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule")
 _MAX_CLASS_NAMES = 20
+# of a table of scores, those that there are
+_CLASS_COLUMNS = (
+    "class", "precision", "recall", "f1", "average_precision", "threshold", "examples",
+)  # fmt: skip
+_SINGLE_SCORES = (
+    "loss", "f1", "mean_average_precision", "subset_accuracy", "f1_at_half", "auc",
+    "calibration_error", "mse", "r2",
+)  # fmt: skip
 _PLOTS = {
     "curves.png": "Loss and metrics of each epoch",
     "confusion.png": "Confusion matrix",
+    "classes.png": "F1 and average precision of each class, with its number of examples",
     "reliability.png": "Reliability diagram: accuracy at each confidence",
     "examples.png": "The most confident mistakes",
     "predictions.png": "Predicted against true numbers",
@@ -39,11 +48,13 @@ _CATALOG = "https://www.tensorflow.org/datasets/catalog"
 _LIMITS = """\
 This model is meant for studying and comparing models, and as a starting point for fine-tuning. The
 scores above hold for data like its test split. Expect lower scores for inputs from another source,
-time or population. A classifier assigns one of its classes to every input, including inputs that
+time or population. {limit}
 belong to none of them. The model was not tested for differences between groups of people, nor for
 robustness to adversarial inputs.
 
 Before you rely on it, evaluate it on data of your own use case with `zoo evaluate`."""
+_CLASS_LIMIT = "A classifier assigns one of its classes to every input, including inputs that"
+_LABELS_LIMIT = "A model of labels gives each of them a score for every input, also for inputs that"
 
 
 def write_card(
@@ -65,6 +76,7 @@ def render_card(
     """Returns the card as Markdown; see `write_card` for the arguments."""
     facts = record | (evaluation or {})
     name = str(facts.get("model", "unknown"))
+    is_multilabel = _get_dict(facts, "spec").get("multilabel")
     sections = [
         f"# {name} on {facts.get('dataset', 'unknown data')}",
         *_render_model(name, facts),
@@ -72,7 +84,7 @@ def render_card(
         *_render_training(record),
         *_render_scores(directory, record, evaluation),
         "## Intended use and limits",
-        _LIMITS,
+        _LIMITS.format(limit=_LABELS_LIMIT if is_multilabel else _CLASS_LIMIT),
         *_render_usage(name, directory, facts),
     ]
     return "\n\n".join(sections) + "\n"
@@ -155,22 +167,30 @@ def _render_scores(
         split_name, scores = "test", _get_dict(record, "test")
         origin = str(_get_dict(_get_dict(record, "splits"), "test").get("from"))
     rows = {}
-    for name, form, method in (("accuracy", "{:.2%}", "Wilson"), ("mae", "{:.4g}", "bootstrap")):
-        if name in scores:
+    for name, form, method in (
+        ("accuracy", "{:.2%}", "Wilson"),
+        ("f1", "{:.2%}", "bootstrap"),
+        ("mae", "{:.4g}", "bootstrap"),
+    ):
+        if f"{name}_interval" in scores:
             low, high = scores[f"{name}_interval"]
             score, lower, upper = map(form.format, (scores[name], low, high))
             rows[name] = f"{score} (95% {method} interval {lower} to {upper})"
     rows |= {
         name.replace("_", " "): f"{scores[name]:.4g}"
-        for name in ("loss", "f1", "auc", "calibration_error", "mse", "r2")
-        if scores.get(name) is not None
+        for name in _SINGLE_SCORES
+        if scores.get(name) is not None and name not in rows
     }
     data = f"Measured on the {split_name} split ({origin}), {scores.get('examples', 0):,} examples."
     blocks = ["## Scores", data, _format_facts(rows)]
     if "per_class" in scores:
-        columns = ("class", "precision", "recall", "f1", "examples")
-        classes = [*scores["per_class"], {"class": "macro", **scores["macro"], "examples": ""}]
-        blocks.append(_format_table(columns, [[row[name] for name in columns] for row in classes]))
+        averages = [
+            {"class": name, **scores[name]} for name in ("macro", "micro") if name in scores
+        ]
+        classes = [*scores["per_class"], *averages]
+        columns = [name for name in _CLASS_COLUMNS if name in classes[0]]
+        table = [[_format_score(row.get(name)) for name in columns] for row in classes]
+        blocks.append(_format_table([name.replace("_", " ") for name in columns], table))
     blocks += [
         f"![{title}]({name})" for name, title in _PLOTS.items() if (directory / name).is_file()
     ]
@@ -207,7 +227,8 @@ def _describe_output(spec: dict[str, Any]) -> str:
     if not (names and isinstance(names, list | tuple)):
         return ""
     ellipsis = ", ..." if len(names) > _MAX_CLASS_NAMES else ""
-    return f"one of {len(names)} classes: {', '.join(map(str, names[:_MAX_CLASS_NAMES]))}{ellipsis}"
+    count = f"{'any' if spec.get('multilabel') else 'one'} of {len(names)} classes"
+    return f"{count}: {', '.join(map(str, names[:_MAX_CLASS_NAMES]))}{ellipsis}"
 
 
 def _describe_licence(dataset: str) -> str:
@@ -227,6 +248,10 @@ def _get_dict(record: dict[str, Any], key: str) -> dict[str, Any]:
 def _format_number(value: Any) -> str:
     is_known = isinstance(value, int | float) and math.isfinite(value)
     return f"{value:,}" if is_known else "unknown"
+
+
+def _format_score(value: Any) -> Any:
+    return "" if value is None else value
 
 
 def _format_facts(rows: dict[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """Plots of a training and of the predictions of a model, as PNG files."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -14,6 +16,7 @@ from zoo.storage.atomic import replace_file
 MAX_EXAMPLES = 25  # mistakes in a plot
 
 _MAX_NUMBERED_CLASSES = 30  # a larger confusion matrix has colours only
+_MAX_SCORED_CLASSES = 60  # in a plot of bars
 _without_formulas = rc_context({"text.parse_math": False})  # names may have dollar signs
 
 
@@ -57,6 +60,23 @@ def plot_confusion(
         cmap="Blues",
         ax=figure.subplots(),
     )
+    save_figure(figure, path)
+
+
+@_without_formulas
+def plot_class_scores(per_class: Sequence[dict[str, Any]], title: str, path: Path) -> None:
+    """Plots the F1 and the average precision of each class of a multi-label task as bars.
+
+    The classes are ordered by their number of examples; beyond 60 only the most frequent are shown.
+    """
+    rows = sorted(per_class, key=lambda row: row["examples"])[-_MAX_SCORED_CLASSES:]
+    figure = Figure(figsize=(6, 1.5 + 0.3 * len(rows)), layout="constrained")
+    axes, positions = figure.subplots(), np.arange(len(rows))
+    for offset, key, label in ((0.2, "f1", "F1"), (-0.2, "average_precision", "average precision")):
+        axes.barh(positions + offset, [row[key] or 0 for row in rows], 0.4, label=label)
+    names = [f"{row['class']} ({row['examples']:,})" for row in rows]
+    axes.set(yticks=positions, yticklabels=names, xlim=(0, 1), title=title)
+    axes.legend()
     save_figure(figure, path)
 
 

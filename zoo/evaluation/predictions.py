@@ -40,14 +40,17 @@ class Predictions:
     """The predictions of a model on a split of n examples.
 
     Attributes:
-        target: True classes, int64 (n,); for a regression the true numbers, float32 (n, 1).
+        target: True classes, int64 (n,); of a multi-label task 0 or 1 for each class, float32
+            (n, classes); for a regression the true numbers, float32 (n, 1).
         output: Logits, float32 (n, classes); for a regression the numbers, float32 (n, 1).
         rows: Row number of each example in the split, int64 (n,).
+        selected: Labels that a server predicts, whose thresholds are not known, bool (n, classes).
     """
 
     target: np.ndarray
     output: np.ndarray
     rows: np.ndarray
+    selected: np.ndarray | None = None
 
 
 def predict_split(model: keras.Model, split: Split, spec: Spec, batch_size: int) -> Predictions:

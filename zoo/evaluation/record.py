@@ -11,7 +11,9 @@ from typing import Any
 
 import keras
 
-from zoo.data.splits import Data
+from zoo.data.spec import Spec
+from zoo.data.splits import Data, Split, has_known_labels, read_labels
+from zoo.data.targets import count_labels
 from zoo.evaluation.macs import count_multiply_adds
 from zoo.recipe import Recipe
 from zoo.registry import Entry
@@ -44,7 +46,8 @@ class RunRecord:
         notes: What was decided while the data was read, such as a replaced dataset.
         data_settings: Settings that the data was read with, where they are not the defaults.
         fingerprint: What identifies the data, from `zoo.data.fingerprint.compute_fingerprint`.
-        splits: Origin and number of examples of each split.
+        splits: Origin and number of examples of each split, and labels per example if these may
+            be several.
         spec: Spec of the data, without the tokenizer.
         parameters: Number of parameters.
         multiply_adds: Multiply-adds per example; None if they cannot be counted.
@@ -134,7 +137,7 @@ def make_record(
         notes=data.notes,
         data_settings=dict(data.settings),
         fingerprint=dict(data.fingerprint),
-        splits={k: {"from": data.splits[k], "examples": len(x)} for k, x in splits.items()},
+        splits={k: _describe_split(x, data.splits[k], data.spec) for k, x in splits.items()},
         spec=dataclasses.asdict(dataclasses.replace(data.spec, tokenizer=None)),
         parameters=model.count_params(),
         multiply_adds=count_multiply_adds(model, data.spec.shape),
@@ -153,6 +156,14 @@ def make_record(
     )
 
 
+def _describe_split(split: Split, origin: str, spec: Spec) -> dict[str, Any]:
+    """Returns where a split comes from, its size and, of a multi-label task, its cardinality."""
+    description: dict[str, Any] = {"from": origin, "examples": len(split)}
+    if spec.multilabel and has_known_labels(split):
+        description["labels_per_example"] = float(count_labels(read_labels(split)).mean())
+    return description
+
+
 def format_scores(test: dict[str, Any], split_name: str = "test") -> str:
     """Formats the scores on a split as one line."""
     if "accuracy" in test:
@@ -162,11 +173,25 @@ def format_scores(test: dict[str, Any], split_name: str = "test") -> str:
             f"{split_name}: accuracy {test['accuracy']:.2%} ({interval}), "
             f"F1 {test['f1']:.2%}, loss {test['loss']:.4f}, {test['examples']:,} examples"
         )
+    if "mean_average_precision" in test:
+        return _format_label_scores(test, split_name)
     low, high = test["mae_interval"]
     r2 = "" if test["r2"] is None else f"R2 {test['r2']:.4f}, "
     return (
         f"{split_name}: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
         f"MSE {test['mse']:.4g}, {r2}{test['examples']:,} examples"
+    )
+
+
+def _format_label_scores(test: dict[str, Any], split_name: str) -> str:
+    """Formats the scores of a multi-label task as `format_scores` does."""
+    low, high = test["f1_interval"]
+    precision = test["mean_average_precision"]
+    return (
+        f"{split_name}: micro F1 {test['f1']:.2%} (95% interval {low:.2%} to {high:.2%}), macro F1 "
+        f"{test['macro']['f1']:.2%}, mean average precision "
+        f"{'none' if precision is None else format(precision, '.2%')}, loss {test['loss']:.4f}, "
+        f"{test['examples']:,} examples"
     )
 
 

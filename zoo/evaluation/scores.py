@@ -13,6 +13,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from zoo.evaluation.multilabel_scores import format_label_table
+
 BINS = 15  # of the confidence, as in Guo et al. 2017
 
 
@@ -150,6 +152,8 @@ def format_score_table(scores: dict[str, Any]) -> list[str]:
     """Formats the scores of each class as a table; returns [] for a regression."""
     if "per_class" not in scores:
         return []
+    if "micro" in scores:
+        return format_label_table(scores)
     width = max(5, *(len(row["class"]) for row in scores["per_class"]))
     lines = [f"{'class':{width}}  precision  recall      F1  examples"]
     for row in [*scores["per_class"], {"class": "macro", **scores["macro"]}]:
