@@ -94,5 +94,5 @@ def _check_server(version: Path, client: "Client") -> list[str]:
     for name in dict.fromkeys(signature for signature, _ in records):
         batches = [inputs for signature, inputs in records if signature == name]
         calls = [(x, client.predict(x, name), reference(name, x)) for x in batches]
-        lines.append(compare_outputs(name, calls, tolerance))
+        lines.append(compare_outputs(name, calls, tolerance, source.spec.thresholds))
     return lines

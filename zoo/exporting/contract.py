@@ -28,7 +28,7 @@ def make_contract(spec: Spec) -> dict[str, Any]:
     if spec.kind == "features" and not spec.columns and spec.feature_names:
         inputs["features"]["names"] = list(spec.feature_names)
     return {
-        "task": "regression" if spec.class_names is None else "classification",
+        "task": spec.task,
         "inputs": inputs,
         "classes": None if spec.class_names is None else list(spec.class_names),
     }
@@ -102,8 +102,10 @@ def write_contract(directory: Path, spec: Spec) -> None:
 
 def _format_contract(contract: dict[str, Any]) -> str:
     inputs = [_format_input(name, x) for name, x in contract["inputs"].items()]
-    classes = contract["classes"]
-    answer = "a number" if classes is None else f"one of {len(classes)} classes ({_join(classes)})"
+    classes, which = contract["classes"], "any" if contract["task"] == "multilabel" else "one"
+    answer = "a number"
+    if classes is not None:
+        answer = f"{which} of {len(classes)} classes ({_join(classes)})"
     return f"{_join(inputs)} to {answer}"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from sklearn.metrics import f1_score
 
 from zoo.console import show_progress
 from zoo.data.holdout import draw_holdout_rows
@@ -19,6 +20,7 @@ from zoo.data.splits import (
     disable_autotuning,
     take_inputs,
 )
+from zoo.evaluation.thresholds import select_labels
 from zoo.exporting.converters import convert_model
 from zoo.exporting.runtimes import load_runtime
 from zoo.storage.filenames import EXTRA_FOLDER
@@ -68,8 +70,8 @@ def measure_formats(version: Path, files: dict[str, Path], data: Data) -> dict[s
 
     Returns:
         For each format: bytes (for the SavedModel without assets.extra), threads, latency_ms
-        (median latency of a call in milliseconds), examples, and accuracy or, for a regression,
-        mae.
+        (median latency of a call in milliseconds), examples, and accuracy, for several labels per
+        example micro f1, or for a regression mae.
     """
     table: dict[str, dict[str, Any]] = {}
     rows = np.zeros(len(data.test), bool)
@@ -91,7 +93,10 @@ def measure_formats(version: Path, files: dict[str, Path], data: Data) -> dict[s
             "latency_ms": float(np.median(seconds) * 1e3),
             "examples": len(split),
         }
-        if data.spec.class_names is None:
+        if data.spec.multilabel:
+            selected = select_labels(output, data.spec.thresholds)
+            table[name]["f1"] = float(f1_score(target, selected, average="micro", zero_division=0))
+        elif data.spec.class_names is None:
             table[name]["mae"] = float(np.abs(output - target).mean())
         else:
             table[name]["accuracy"] = float((output.argmax(-1) == target).mean())

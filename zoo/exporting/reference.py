@@ -10,7 +10,9 @@ from scipy import special
 from zoo.data.images import decode_image
 from zoo.data.spec import Spec
 from zoo.evaluation.predictions import make_feature_predictor
+from zoo.evaluation.thresholds import select_labels
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
+from zoo.exporting.signatures import name_probabilities
 from zoo.layers.outputs import FEATURES
 
 Reference = Callable[[str, dict[str, np.ndarray]], dict[str, np.ndarray]]
@@ -35,17 +37,17 @@ def make_reference(model: keras.Model, spec: Spec) -> Reference:
         if spec.class_names is None:
             name = "outputs" if signature == "regress" else "prediction"
             return {name: logits[:, 0]}
-        class_names = np.array(spec.class_names, object)
-        return _compute_class_outputs(signature, inputs, logits, class_names)
+        return _compute_class_outputs(signature, inputs, logits, spec)
 
     return compute_outputs
 
 
 def _compute_class_outputs(
-    signature: str, inputs: dict[str, np.ndarray], logits: np.ndarray, class_names: np.ndarray
+    signature: str, inputs: dict[str, np.ndarray], logits: np.ndarray, spec: Spec
 ) -> dict[str, np.ndarray]:
     """Returns the outputs of `classify`, `top_k` or `serving_default`."""
-    probabilities = special.softmax(logits, axis=-1)
+    class_names = np.array(spec.class_names, object)
+    probabilities = special.expit(logits) if spec.multilabel else special.softmax(logits, axis=-1)
     best = np.argsort(-probabilities, axis=-1, kind="stable")
     sorted_probabilities = np.take_along_axis(probabilities, best, axis=-1)
     if signature == "classify":
@@ -57,8 +59,15 @@ def _compute_class_outputs(
         return {
             "labels": np.where(is_within_k, class_names[best], ""),
             "class_ids": np.where(is_within_k, best, -1),
-            "probabilities": np.where(is_within_k, sorted_probabilities, np.float32(0)),
+            name_probabilities(spec): np.where(is_within_k, sorted_probabilities, np.float32(0)),
         }
+    if spec.multilabel:
+        selected = select_labels(logits, spec.thresholds)
+        best = np.argsort(-np.where(selected, probabilities, -1), axis=-1, kind="stable")
+        is_label = np.take_along_axis(selected, best, axis=-1)
+        labels = np.where(is_label, class_names[best], "")
+        named = {"is_selected": selected, "labels": labels}
+        return {"logits": logits, "scores": probabilities, **named}
     return {
         "logits": logits,
         "probabilities": probabilities,

@@ -8,6 +8,11 @@
 | `regress` | `inputs`: serialized tf.Example | `outputs` |
 | `features` | as `serving_default` | `features`: the input of the head |
 | `top_k` | as `serving_default`, and `k` for each example | `labels`, `class_ids`, `probabilities`, best first |
+
+A multi-label task has `scores`, the probability of each class on its own, in place of
+`probabilities`. Its `serving_default` returns `logits`, `scores`, `is_selected` and `labels`: whether
+each class is above its threshold, and the names of those that are, best first. TF Serving returns
+no ragged tensors, so `labels` has a column for each class, and "" where there are no more labels.
 """  # noqa: E501, a table
 
 from collections.abc import Callable
@@ -77,10 +82,17 @@ def make_signatures(model: keras.Model, spec: Spec) -> tuple[dict[str, Signature
     return signatures, tables
 
 
+def name_probabilities(spec: Spec) -> str:
+    """Returns the name of the output with the probabilities of the classes."""
+    return "scores" if spec.multilabel else "probabilities"
+
+
 def _make_outputs(logits: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
     """Returns the outputs of `serving_default`."""
     if spec.class_names is None:
         return {"prediction": logits[:, 0]}
+    if spec.multilabel:
+        return _make_label_outputs(logits, spec)
     class_id = tf.argmax(logits, axis=-1)
     return {
         "logits": logits,
@@ -90,9 +102,22 @@ def _make_outputs(logits: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
     }
 
 
+def _make_label_outputs(logits: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
+    """Returns the outputs of `serving_default` of a multi-label task."""
+    scores = tf.sigmoid(logits)
+    is_selected = scores > tf.constant(spec.thresholds or 0.5, tf.float32)
+    best, ids = tf.math.top_k(tf.where(is_selected, scores, -1.0), spec.num_classes)
+    return {
+        "logits": logits,
+        "scores": scores,
+        "is_selected": is_selected,
+        "labels": tf.where(best >= 0, tf.gather(tf.constant(spec.class_names), ids), ""),
+    }
+
+
 def _classify(outputs: dict[str, tf.Tensor], spec: Spec) -> dict[str, tf.Tensor]:
     """Returns the outputs of `classify`, which the Classify API has to have."""
-    scores, ids = tf.math.top_k(outputs["probabilities"], spec.num_classes)
+    scores, ids = tf.math.top_k(outputs[name_probabilities(spec)], spec.num_classes)
     return {"classes": tf.gather(tf.constant(spec.class_names), ids), "scores": scores}
 
 
@@ -108,12 +133,13 @@ def _select_top_k(outputs: dict[str, tf.Tensor], k: tf.Tensor, spec: Spec) -> di
     padded with empty labels, ids of -1 and probabilities of 0.
     """
     k = tf.clip_by_value(k, 1, spec.num_classes)
-    probabilities, ids = tf.math.top_k(outputs["probabilities"], tf.reduce_max(k))
+    name = name_probabilities(spec)
+    probabilities, ids = tf.math.top_k(outputs[name], tf.reduce_max(k))
     is_within_k = tf.range(tf.shape(ids)[1]) < k[:, None]
     return {
         "labels": tf.where(is_within_k, tf.gather(tf.constant(spec.class_names), ids), ""),
         "class_ids": tf.cast(tf.where(is_within_k, ids, -1), tf.int64),
-        "probabilities": tf.where(is_within_k, probabilities, 0.0),
+        name: tf.where(is_within_k, probabilities, 0.0),
     }
 
 

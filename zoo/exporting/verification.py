@@ -1,5 +1,6 @@
 """Verifies an export by calling it as TF Serving does."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def verify_export(version: Path, model: keras.Model | None = None) -> list[str]:
         if not calls:
             raise VerificationError(f"{name}: it has no warm-up record")
         triples = [(inputs, outputs, reference(name, inputs)) for inputs, outputs in calls]
-        lines.append(compare_outputs(name, triples, tolerance))
+        lines.append(compare_outputs(name, triples, tolerance, spec.thresholds))
     return lines
 
 
@@ -99,7 +100,10 @@ def _call_signatures(
 
 
 def compare_outputs(
-    name: str, calls: list[tuple[dict, dict, dict]], tolerance: float = TOLERANCE
+    name: str,
+    calls: list[tuple[dict, dict, dict]],
+    tolerance: float = TOLERANCE,
+    thresholds: Sequence[float] = (),
 ) -> str:
     """Compares the outputs of a signature with the expected ones.
 
@@ -107,6 +111,7 @@ def compare_outputs(
         name: Name of the signature.
         calls: Inputs, outputs and expected outputs of each call, arrays by name.
         tolerance: The largest difference, from `find_tolerance`.
+        thresholds: The threshold of each class of a multi-label task; empty for 0.5.
 
     Returns:
         A line with the largest difference.
@@ -121,9 +126,10 @@ def compare_outputs(
             raise VerificationError(
                 f"{name}: it returns {sorted(outputs)}, expected {sorted(expected)}"
             )
+        is_tied = _find_ties(expected, tolerance, np.array(thresholds or 0.5))
         for key, values in expected.items():
             title = f"{name}: {key}"
-            difference = _measure_difference(title, outputs[key], values, expected, tolerance)
+            difference = _measure_difference(title, outputs[key], values, is_tied, tolerance)
             largest = max(largest, difference)
     sizes = " and ".join(str(len(next(iter(inputs.values())))) for inputs, _, _ in calls)
     return f"{name}: batches of {sizes} match the Keras model to {largest:.0e}"
@@ -133,7 +139,7 @@ def _measure_difference(
     title: str,
     output: np.ndarray,
     expected: np.ndarray,
-    expected_outputs: dict[str, np.ndarray],
+    is_tied: np.ndarray,
     tolerance: float,
 ) -> float:
     """Returns the largest difference of floats; 0 for labels and ids, which have to be equal.
@@ -152,12 +158,27 @@ def _measure_difference(
         return difference
     items = [x.decode() if isinstance(x, bytes) else x for x in output.ravel().tolist()]
     differs = np.array(items, object).reshape(output.shape) != expected
-    scores = expected_outputs["scores" if "scores" in expected_outputs else "probabilities"]
-    # where two classes are equally probable, either may come first
-    is_tied = (np.diff(np.sort(scores, axis=-1), axis=-1) < max(1e-4, 2 * tolerance)).any(-1)
     if differs.reshape(len(differs), -1).any(-1)[~is_tied].any():
         raise VerificationError(f"{title} differs from the Keras model's")
     return 0.0
+
+
+def _find_ties(
+    expected: dict[str, np.ndarray], tolerance: float, thresholds: np.ndarray
+) -> np.ndarray:
+    """Returns the examples for which rounding may change the labels, bool (batch,).
+
+    Of two classes that are equally probable, either may come first; and a label whose probability
+    is its threshold may be predicted or not.
+    """
+    scores = expected.get("scores", expected.get("probabilities"))
+    if scores is None:  # of outputs without labels
+        return np.zeros(1, bool)
+    margin = max(1e-4, 2 * tolerance)
+    is_tied = (np.diff(np.sort(scores, axis=-1), axis=-1) < margin).any(-1)
+    if "is_selected" in expected:
+        is_tied |= (np.abs(scores - thresholds) < margin).any(-1)
+    return is_tied
 
 
 def _check_contract(name: str, signature: Any) -> None:
@@ -168,7 +189,7 @@ def _check_contract(name: str, signature: Any) -> None:
             f"{name}: {signature.method_name} cannot have the inputs {sorted(names[0])} and the "
             f"outputs {sorted(names[1])}"
         )
-    supported = (tf.float32, tf.float64, tf.int32, tf.int64, tf.string, tf.uint8)
+    supported = (tf.float32, tf.float64, tf.int32, tf.int64, tf.string, tf.uint8, tf.bool)
     for key, tensor in (*signature.inputs.items(), *signature.outputs.items()):
         dtype = tf.dtypes.as_dtype(tensor.dtype)
         if dtype not in supported:
