@@ -126,6 +126,9 @@ def _evaluate_weights(config: "DataConfig") -> None:
         data, split, raw = encode_split(data, split_name, spec, source.tokenizer, budget)
         print_notes(data.notes)
         check_compatibility(FLAGS.weights, spec, data, named="spec" in record)
+        data = dataclasses.replace(
+            data, spec=dataclasses.replace(data.spec, thresholds=spec.thresholds)
+        )
         print_warning(describe_leak(record, data, split_name))
         out = _make_folder(name, data, split_name)
         predictions = predict_split(model, split, data.spec, FLAGS.batch_size or _BATCH_SIZE)

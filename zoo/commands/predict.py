@@ -32,7 +32,7 @@ from zoo.exporting.versions import describe_unused_versions
 from zoo.serving.client import Client
 from zoo.serving.prediction_files import check_prediction_file, open_prediction_file
 from zoo.serving.row_log import RowLog
-from zoo.serving.rows import Row, expand_folders, predict_rows, read_rows
+from zoo.serving.rows import LabelSet, Row, expand_folders, predict_rows, read_rows
 
 FLAGS = flags.FlagValues()
 WORDS = "FILE..."
@@ -137,6 +137,8 @@ def iterate_predictions(
 def _print_predictions(pairs: Iterator[tuple[Row, Any]], spec: Spec) -> int:
     """Prints the predictions, and returns their number."""
     columns = "prediction" if spec.class_names is None else f"{'label':20}  probability"
+    if spec.multilabel and not FLAGS.top:
+        columns = "labels"
     count = 0
     for count, (row, prediction) in enumerate(pairs, 1):
         if count == 1 and not FLAGS.json:
@@ -168,6 +170,8 @@ def _format_json(row: Row, prediction: Any) -> str:
     """Formats a prediction as a JSON object in one line."""
     if isinstance(prediction, float):
         output: dict[str, Any] = {"prediction": prediction}
+    elif isinstance(prediction, LabelSet):
+        output = prediction._asdict()
     else:
         pairs = [{"label": label, "probability": p} for label, p in prediction]
         output = {"top": pairs} if FLAGS.top else pairs[0]
@@ -185,4 +189,8 @@ def _format_table(row: Row, prediction: Any) -> str:
         shown = f"...{shown[-37:]}" if "image_bytes" in row.example else f"{shown[:37]}..."
     if isinstance(prediction, float):
         return f"{shown:40}  {prediction:.6g}"
+    if isinstance(prediction, LabelSet):
+        pairs = zip(prediction.labels, prediction.scores, strict=True)
+        labels = ", ".join(f"{label} {score:.4f}" for label, score in pairs)
+        return f"{shown:40}  {labels or '(none)'}"
     return "\n".join(f"{shown:40}  {label:20}  {p:.4f}" for label, p in prediction)

@@ -12,7 +12,7 @@ from zoo.data.spec import Spec
 from zoo.evaluation.predictions import make_feature_predictor
 from zoo.evaluation.thresholds import select_labels
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
-from zoo.exporting.signatures import name_probabilities
+from zoo.exporting.validation import name_probabilities
 from zoo.layers.outputs import FEATURES
 
 Reference = Callable[[str, dict[str, np.ndarray]], dict[str, np.ndarray]]

@@ -25,6 +25,7 @@ from zoo.data.images import decode_image
 from zoo.data.spec import Spec
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
 from zoo.exporting.tf_example import parse_examples
+from zoo.exporting.validation import name_probabilities
 from zoo.layers.outputs import FEATURES, HEAD, expose_features
 
 Function = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
@@ -80,11 +81,6 @@ def make_signatures(model: keras.Model, spec: Spec) -> tuple[dict[str, Signature
             raw_specs | {"k": tf.TensorSpec((None,), tf.int32, "k")},
         )
     return signatures, tables
-
-
-def name_probabilities(spec: Spec) -> str:
-    """Returns the name of the output with the probabilities of the classes."""
-    return "scores" if spec.multilabel else "probabilities"
 
 
 def _make_outputs(logits: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.data.spec import Spec
 from zoo.errors import UserError, one_line
 
 
@@ -56,6 +57,11 @@ def check_array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]
         actual_shape = " x ".join(map(str, converted.shape)) or "one value"
         raise InputRefusedError(f"{expected}; got {actual_shape}")
     return converted
+
+
+def name_probabilities(spec: Spec) -> str:
+    """Returns the name of the output with the probabilities of the classes."""
+    return "scores" if spec.multilabel else "probabilities"
 
 
 def decode_output(values: Any, dtype: str) -> np.ndarray:

@@ -151,9 +151,9 @@ class Client:
     def spec(self) -> Spec:
         """Returns what the model reads.
 
-        A server does not report the names of classes, and of features without columns. For a
-        server `class_names` is (), or None for a regression; the columns of a table have a name and
-        whether they are numbers, but not what was learned about them.
+        A server does not report the names of classes, their thresholds, and the names of features
+        without columns. For a server `class_names` is (), or None for a regression; the columns of
+        a table have a name and whether they are numbers, but not what was learned about them.
         """
         if (
             isinstance(self._transport, LocalTransport)
@@ -161,17 +161,21 @@ class Client:
         ):
             return spec_from_record(read_json(record), record)
         takes, returns = self._find_signature("serving_default")
-        names = None if "prediction" in returns else ()
+        names, multilabel = None if "prediction" in returns else (), "scores" in returns
         layouts = ({"image"}, {"features"}, {"tokens"}, {"text"}, {"text_a", "text_b"})
         if takes.keys() not in layouts:
             columns = tuple(
                 Column(name, "category" if dtype == "string" else "number")
                 for name, (dtype, _) in sorted(takes.items())
             )
-            return Spec("features", (len(columns),), names, tuple(takes), columns=columns)
+            shape = (len(columns),)
+            return Spec(
+                "features", shape, names, tuple(takes), columns=columns, multilabel=multilabel
+            )
         name, (_, shape) = next(iter(takes.items()))
         kind = "text_pair" if len(takes) == 2 else {"tokens": "text"}.get(name, name)
-        return Spec(kind, shape[1:], names)  # type: ignore[arg-type]  # None: texts of any length
+        # None: texts of any length
+        return Spec(kind, shape[1:], names, multilabel=multilabel)  # type: ignore[arg-type]
 
     def versions(self) -> dict[int, str]:
         """Returns the state of each version; only "AVAILABLE" versions can predict."""

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from zoo.data.sources.label_sets import SEPARATOR
 from zoo.errors import UserError
-from zoo.serving.rows import Row
+from zoo.serving.rows import LabelSet, Row
 from zoo.storage.atomic import replace_file
 
 OUTPUT_SUFFIXES = (".csv", ".jsonl")
@@ -40,8 +41,8 @@ def open_prediction_file(path: Path) -> Iterator[Callable[[Row, Any], None]]:
     """Context manager that yields a function that writes a row and its prediction.
 
     The prediction is a column `prediction`, and of classes `probability`; of several classes these
-    are `prediction_1`, `probability_1` and so on. Where a row has such a column, ".1" is added. The
-    file is replaced at the end.
+    are `prediction_1`, `probability_1` and so on. Several labels per row are lists, which "|"
+    separates in CSV. Where a row has such a column, ".1" is added. The file is replaced at the end.
     """
     is_csv = path.suffix.lower() == ".csv"
     header: list[str] = []
@@ -54,7 +55,8 @@ def open_prediction_file(path: Path) -> Iterator[Callable[[Row, Any], None]]:
             for name, value in _name_prediction(prediction).items():
                 while name in cells:
                     name += ".1"
-                cells[name] = value
+                is_list = is_csv and isinstance(value, list)
+                cells[name] = SEPARATOR.join(map(str, value)) if is_list else value
             if not is_csv:
                 stream.write(json.dumps(cells, ensure_ascii=False) + "\n")
                 return
@@ -75,6 +77,8 @@ def _name_prediction(prediction: Any) -> dict[str, Any]:
     """Returns a number, or (class, probability) pairs, as columns."""
     if isinstance(prediction, float):
         return {"prediction": prediction}
+    if isinstance(prediction, LabelSet):
+        return {"prediction": list(prediction.labels), "probability": list(prediction.scores)}
     columns: dict[str, Any] = {}
     for number, (label, probability) in enumerate(prediction, 1):
         end = f"_{number}" if len(prediction) > 1 else ""

@@ -1,5 +1,6 @@
 """Predicts a whole split with a server."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ def predict_split_remotely(
 
     def predict(x: np.ndarray) -> np.ndarray:
         outputs = client.predict(name_inputs(x))
+        if spec.multilabel:
+            return np.concatenate([outputs["logits"], outputs["is_selected"]], axis=1)
         return outputs["prediction"][:, None] if spec.class_names is None else outputs["logits"]
 
     if spec.class_names is not None:
@@ -46,4 +49,8 @@ def predict_split_remotely(
         server_classes = tuple(top["labels"][0][np.argsort(top["class_ids"][0])])
         check_same_names(client.model, "classes", server_classes, "the dataset", spec.class_names)
     pairs = ((predict(x), y) for x, y in iterate_raw_batches(split, batch_size))
-    return concat_predictions(pairs, -(-len(split) // batch_size), np.arange(len(split)))
+    found = concat_predictions(pairs, -(-len(split) // batch_size), np.arange(len(split)))
+    if not spec.multilabel:
+        return found
+    logits, selected = np.split(found.output, 2, axis=1)
+    return dataclasses.replace(found, output=logits, selected=selected > 0)

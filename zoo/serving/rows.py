@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from zoo.data.image_files import format_skipped, list_image_files, list_image_suffixes
 from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.spec import Spec
 from zoo.errors import UserError
-from zoo.exporting.validation import InputRefusedError
+from zoo.exporting.validation import InputRefusedError, name_probabilities
 from zoo.serving.client import Client
 from zoo.serving.row_log import RowLog
 from zoo.serving.table_rows import read_table_rows
@@ -26,6 +28,18 @@ SUFFIXES_BY_KIND = {
     "text_pair": (TEXT_SUFFIXES, f"pairs of texts: {_TABLES} or .txt files, or pipe them in"),
 }
 INPUTS_BY_KIND = {"text": ["text"], "text_pair": ["text_a", "text_b"]}
+
+
+class LabelSet(NamedTuple):
+    """The labels that are predicted for one example of a multi-label task.
+
+    Attributes:
+        labels: The names of the labels, the most probable one first; may be empty.
+        scores: Their probabilities.
+    """
+
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
 
 
 class Row(NamedTuple):
@@ -139,8 +153,9 @@ def predict_rows(
         log: Takes rows that the model refuses; None to raise an error.
 
     Returns:
-        For each row a number, or (class, probability) pairs, the most probable class first; None
-        for a row that the model refuses.
+        For each row a number; a `LabelSet` if it may have several labels and no `top` is given; or
+        (class, probability) pairs, the most probable class first. None for a row that the model
+        refuses.
 
     Raises:
         UserError: if the model refuses a row; the error names the place of that row.
@@ -165,19 +180,51 @@ def _request_predictions(
     if (spec.kind == "features" and not spec.columns) or (is_image and top):
         if spec.class_names is None:
             return client.regress(examples).tolist()
-        return [pairs[: top or 1] for pairs in client.classify(examples)]
+        pairs_by_row = client.classify(examples)
+        if spec.multilabel and not top:
+            return [_select_labels(pairs, spec, client.model) for pairs in pairs_by_row]
+        return [pairs[: top or 1] for pairs in pairs_by_row]
     columns = {name: [example[name] for example in examples] for name in examples[0]}
     if top and "k" in columns:
         return [pairs[:top] for pairs in client.classify(examples)]
     if top:
         outputs = client.predict(columns | {"k": [top] * len(examples)}, "top_k")
-        rows = zip(outputs["labels"], outputs["probabilities"].tolist(), strict=True)
+        rows = zip(outputs["labels"], outputs[name_probabilities(spec)].tolist(), strict=True)
         return [list(zip(*row, strict=True)) for row in rows]
     outputs = client.predict(columns, "image_bytes" if is_image else "serving_default")
     if spec.class_names is None:
         return outputs["prediction"].tolist()
+    if spec.multilabel:
+        return _read_label_sets(outputs)
     best = outputs["probabilities"].max(axis=1).tolist()
     return [[pair] for pair in zip(outputs["label"], best, strict=True)]
+
+
+def _read_label_sets(outputs: dict[str, np.ndarray]) -> list[LabelSet]:
+    """Returns the labels in the outputs of `serving_default` of a multi-label task."""
+    scores = -np.sort(-np.where(outputs["is_selected"], outputs["scores"], 0))
+    counts = outputs["is_selected"].sum(axis=1)
+    return [
+        LabelSet(tuple(labels[:count]), tuple(row[:count].tolist()))
+        for labels, row, count in zip(outputs["labels"], scores, counts, strict=True)
+    ]
+
+
+def _select_labels(pairs: list[tuple[str, float]], spec: Spec, model: str) -> LabelSet:
+    """Returns the labels above their thresholds, of all (class, probability) pairs.
+
+    Raises:
+        UserError: if the thresholds are not known, as those of a server.
+    """
+    if not spec.class_names:
+        raise UserError(
+            f"{model}: the server does not tell which labels it selects for features without "
+            "columns: pass --top=5 for the most probable ones, or predict with the export"
+        )
+    thresholds = spec.thresholds or [0.5] * len(spec.class_names)
+    limits = dict(zip(spec.class_names, np.asarray(thresholds, "float32"), strict=True))
+    selected = [(label, score) for label, score in pairs if np.float32(score) > limits[label]]
+    return LabelSet(tuple(label for label, _ in selected), tuple(score for _, score in selected))
 
 
 def _find_suffixes(kind: str) -> tuple[Collection[str], str]:
