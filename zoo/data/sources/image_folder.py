@@ -1,30 +1,25 @@
 """Reads folders of images: PATH/CLASS/IMAGE, or PATH/SPLIT/CLASS/IMAGE for several splits."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from zoo.console import progress_bar
 from zoo.data.config import DataConfig
 from zoo.data.image_files import (
-    ImageHeader,
     format_names,
     format_skipped,
     is_hidden,
     list_folder,
     list_image_files,
     list_image_suffixes,
-    read_image_header,
 )
-from zoo.data.images import REMEDY, choose_image_size, find_image_fault, load_image
-from zoo.data.spec import Spec
-from zoo.data.splits import LabelledSplits, Stream
+from zoo.data.labels import Target
+from zoo.data.sources.image_streams import make_image_splits
+from zoo.data.splits import Arrays, LabelledSplits
 from zoo.errors import UserError
 
 _SPLITS = {
@@ -38,8 +33,6 @@ _SPLITS = {
     "testing": "test",
 }
 _USUAL_NAMES = {"train", "validation", "val", "test"}
-_PARALLEL_CALLS = 4  # images that are decoded at the same time
-_SAMPLED_IMAGES = 1_000  # images whose headers are read to choose the size
 
 
 @dataclasses.dataclass
@@ -93,14 +86,14 @@ def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
         )
     skipped = _Skipped()
     folders, notes = _find_splits(root, f"folder:{path}", skipped)
-    files = {}
+    listings = {}
     class_names = config.known_classes or ()
     for name in sorted(folders, key="train".__ne__):  # its classes are those of all splits
         by_class = _list_classes(folders[name], skipped)
         source = "the model" if config.known_classes else "the training folder"
         _check_classes(folders[name], by_class, class_names, source)
         class_names = class_names or tuple(by_class)
-        files[name] = _join_classes(by_class, class_names)
+        listings[name] = _join_classes(by_class, class_names)
     if len(class_names) < 2:
         (skips,) = skipped.format_note(f"; {folders['train']}") or ("",)
         raise UserError(
@@ -108,18 +101,9 @@ def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
             f"expected at least 2, each with the images of one class{skips}"
         )
     notes += skipped.format_note(f"folder:{path}")
-    if config.skip_broken:
-        faults: dict[str, str] = {}
-        for name, (paths, labels) in files.items():
-            broken = _find_broken(paths, name)
-            files[name] = _drop_files(paths, labels, broken)
-            faults |= broken
-        notes += _describe_broken(path, list(faults.values()))
-    shape, traits = _choose_shape(files["train"][0], config)
-    spec = Spec("image", shape, class_names, resize=config.resize or "stretch")
-    splits = {name: _make_stream(*listed, spec) for name, listed in files.items()}
     origins = {name: str(folder) for name, folder in folders.items()}
-    return LabelledSplits("", spec, splits, origins, (*notes, *traits))
+    target = Target(class_names)
+    return make_image_splits(f"folder:{path}", listings, target, config, origins, notes)
 
 
 def _find_splits(root: Path, name: str, skipped: _Skipped) -> tuple[dict[str, Path], list[str]]:
@@ -192,82 +176,8 @@ def _check_classes(
 
 def _join_classes(
     paths_by_class: dict[str, tuple[str, ...]], class_names: tuple[str, ...]
-) -> tuple[list[str], list[int]]:
-    """Returns the paths and the labels of the images of all classes."""
+) -> Arrays:
+    """Returns the paths and the classes of the images of all classes."""
     paths = [path for name in class_names for path in paths_by_class.get(name, ())]
     counts = [len(paths_by_class.get(name, ())) for name in class_names]
-    return paths, np.repeat(np.arange(len(class_names)), counts).tolist()
-
-
-def _find_broken(paths: list[str], split_name: str) -> dict[str, str]:
-    """Returns what is wrong with the images that cannot be decoded, by their path."""
-    with (
-        concurrent.futures.ThreadPoolExecutor(_PARALLEL_CALLS) as pool,
-        progress_bar(len(paths), f"checking {split_name}") as bar,
-    ):
-        faults = {}
-        for path, fault in zip(paths, pool.map(find_image_fault, paths), strict=True):
-            bar.update(1)
-            if fault:
-                faults[path] = fault
-    return faults
-
-
-def _drop_files(
-    paths: list[str], labels: list[int], broken: Container[str]
-) -> tuple[list[str], list[int]]:
-    kept = [row for row, path in enumerate(paths) if path not in broken]
-    return [paths[row] for row in kept], [labels[row] for row in kept]
-
-
-def _describe_broken(path: str, faults: list[str]) -> list[str]:
-    if not faults:
-        return []
-    noun = "image that cannot be read" if len(faults) == 1 else "images that cannot be read"
-    return [f"folder:{path}: skipped {len(faults):,} {noun} ({format_names(faults)})"]
-
-
-def _choose_shape(paths: list[str], config: DataConfig) -> tuple[tuple[int, int, int], list[str]]:
-    """Returns the (rows, columns, channels) to read images as, and notes on their conversion.
-
-    The size is the median of a sample, and the images are greyscale if all of the sample are,
-    unless the settings name others.
-    """
-    if not paths:
-        raise UserError("the training split has no image that can be read")
-    sample = np.random.default_rng(0).permutation(np.array(paths, object))[:_SAMPLED_IMAGES]
-    try:
-        headers = [read_image_header(path) for path in sample]
-    except UserError as error:
-        raise UserError(f"{error}: {REMEDY}") from error
-    is_grey = all(header.is_grey for header in headers)
-    channels = {"gray": 1, "rgb": 3}.get(config.color or "", 1 if is_grey else 3)
-    size = config.image_size or choose_image_size([header.size for header in headers])
-    return (*size, channels), _describe_traits(headers, len(paths))
-
-
-def _describe_traits(headers: list[ImageHeader], total: int) -> list[str]:
-    counts = collections.Counter(trait for header in headers for trait in header.traits)
-    if not counts:
-        return []
-    traits = ", ".join(f"{count:,} {trait}" for trait, count in counts.most_common())
-    looked_at = "" if len(headers) == total else " that were looked at"
-    return [f"of the {len(headers):,} training images{looked_at}, {traits}"]
-
-
-def _make_stream(paths: list[str], labels: list[int], spec: Spec) -> Stream:
-    all_paths, all_labels = tf.constant(paths, tf.string), tf.constant(labels, tf.int64)
-
-    @tf.autograph.experimental.do_not_convert
-    def decode(row):
-        image = load_image(tf.gather(all_paths, row), spec.shape, spec.resize)
-        return image, tf.gather(all_labels, row)
-
-    def read(seed, rows):
-        order = np.arange(len(paths)) if rows is None else np.flatnonzero(rows)
-        if seed is not None:
-            order = tf.random.experimental.stateless_shuffle(tf.constant(order), seed)
-        dataset = tf.data.Dataset.from_tensor_slices(order)
-        return dataset.map(decode, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
-
-    return Stream(len(paths), read, paths=tuple(paths), labels=np.array(labels, "int64"))
+    return Arrays(np.array(paths, object), np.repeat(np.arange(len(class_names)), counts))
