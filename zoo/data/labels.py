@@ -140,16 +140,9 @@ def resolve_case(
     """
     if not config.merge_label_case:
         return dict(labels), known, _describe_case_variants(labels["train"])
-    if config.known_classes:
-        spellings = {name.lower(): name for name in known}
-        if len(spellings) < len(known):  # the model was trained without merging
-            spellings = {}
-    else:
-        counts = dict.fromkeys(known, 0) | labels["train"].value_counts().to_dict()
-        # the last name of a spelling stays
-        ascending = sorted(counts, key=lambda name: (counts[name], name))
-        spellings = {name.lower(): name for name in ascending}
-        known = tuple(name for name in known if spellings[name.lower()] == name)
+    counts = labels["train"].value_counts().to_dict()
+    spellings = choose_spellings(counts, config, known)
+    known = tuple(name for name in known if spellings.get(name.lower(), name) == name)
     merged, notes = {}, []
     for split, series in labels.items():
         names = [None if pd.isna(x) else spellings.get(x.lower(), x) for x in series]
@@ -165,6 +158,28 @@ def resolve_case(
                 f"merged with others in another case ({', '.join(pairs[:_MAX_NOTES])}{more})"
             )
     return merged, known, tuple(notes)
+
+
+def choose_spellings(
+    counts: Mapping[str, int], config: DataConfig, known: tuple[str, ...] = ()
+) -> dict[str, str]:
+    """Chooses one spelling of labels that differ only in case: that of the model, or the commonest.
+
+    Args:
+        counts: Number of examples in the training split by label.
+        config: `known_classes` is used: the classes of a trained model.
+        known: Names of the classes, where they are known.
+
+    Returns:
+        The spelling by its lower case; none if the classes of the model themselves differ only in
+        case.
+    """
+    if config.known_classes:
+        spellings = {name.lower(): name for name in config.known_classes}
+        return spellings if len(spellings) == len(config.known_classes) else {}
+    all_counts = dict.fromkeys(known, 0) | dict(counts)
+    ascending = sorted(all_counts, key=lambda name: (all_counts[name], name))
+    return {name.lower(): name for name in ascending}  # the last one stays
 
 
 def _describe_case_variants(labels: pd.Series) -> tuple[str, ...]:

@@ -233,14 +233,10 @@ def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
             f"{name} is split by subfolders or files named train and test, or by --holdout"
         )
     if kind == "folder":
-        for setting in ("text", "label", "group", "time"):
-            if value := getattr(config, setting):
-                shown = ",".join(value) if setting == "text" else value
-                raise UserError(f"{setting}={shown}: {name} has no columns: omit --{setting}")
+        if config.text:
+            shown = ",".join(config.text)
+            raise UserError(f"text={shown}: {name} has no columns of texts: omit --text")
         return load_image_folder(path, config)
-    for setting in ("image_size", "resize", "color", "skip_broken"):
-        if value := getattr(config, setting):
-            raise UserError(f"{setting}={value}: {name} has no images to resize")
     return load_table(kind, path, config)
 
 

@@ -9,6 +9,18 @@ import tensorflow as tf
 
 from zoo.data.spec import Spec
 
+# names of files, folders and splits of TFDS, in any case
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+
+
+def match_split_name(name: str) -> str | None:
+    """Returns the split that a name stands for, such as "validation" for "Val", or None."""
+    return next((split for split, names in SPLIT_NAMES.items() if name.lower() in names), None)
+
 
 @dataclasses.dataclass(frozen=True)
 class Arrays:

@@ -51,7 +51,7 @@ def score_multilabel(
         "f1": micro["f1"],
         "f1_interval": _bootstrap_f1(target, selected),
         "micro": micro,
-        "macro": _average_classes(columns, target.any(axis=0) | selected.any(axis=0)),
+        "macro": _average_classes(columns, np.any(target + selected, axis=0)),
         "mean_average_precision": _average([x for x in precisions if x is not None]),
         **_compare_labels(target, logits, selected),
         "per_class": _list_classes(columns, precisions, class_names, thresholds),

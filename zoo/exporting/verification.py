@@ -175,10 +175,10 @@ def _find_ties(
     if scores is None:  # of outputs without labels
         return np.zeros(1, bool)
     margin = max(1e-4, 2 * tolerance)
-    is_tied = (np.diff(np.sort(scores, axis=-1), axis=-1) < margin).any(-1)
+    distances = [np.diff(np.sort(scores, axis=-1), axis=-1)]
     if "is_selected" in expected:
-        is_tied |= (np.abs(scores - thresholds) < margin).any(-1)
-    return is_tied
+        distances.append(np.abs(scores - thresholds))
+    return np.concatenate(distances, axis=-1).min(axis=-1) < margin
 
 
 def _check_contract(name: str, signature: Any) -> None:

@@ -4,6 +4,7 @@ The three transports take and return the same; `zoo.exporting.signatures` lists 
 gRPC do without TensorFlow: numpy, requests, protobuf and grpcio are enough.
 """
 
+import dataclasses
 import functools
 import os
 from pathlib import Path
@@ -168,10 +169,8 @@ class Client:
                 Column(name, "category" if dtype == "string" else "number")
                 for name, (dtype, _) in sorted(takes.items())
             )
-            shape = (len(columns),)
-            return Spec(
-                "features", shape, names, tuple(takes), columns=columns, multilabel=multilabel
-            )
+            spec = Spec("features", (len(columns),), names, tuple(takes), columns=columns)
+            return dataclasses.replace(spec, multilabel=multilabel)
         name, (_, shape) = next(iter(takes.items()))
         kind = "text_pair" if len(takes) == 2 else {"tokens": "text"}.get(name, name)
         # None: texts of any length

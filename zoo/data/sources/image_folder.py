@@ -17,21 +17,12 @@ from zoo.data.image_files import (
     list_image_files,
     list_image_suffixes,
 )
-from zoo.data.labels import Target
+from zoo.data.labels import Target, choose_spellings
 from zoo.data.sources.image_streams import make_image_splits
-from zoo.data.splits import Arrays, LabelledSplits
+from zoo.data.sources.labelled_folders import find_labelled_folders, load_labelled_folders
+from zoo.data.splits import Arrays, LabelledSplits, match_split_name
 from zoo.errors import UserError
 
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
 _USUAL_NAMES = {"train", "validation", "val", "test"}
 
 
@@ -68,32 +59,37 @@ class _Skipped:
 
 
 def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
-    """Reads the labelled splits of a folder with one subfolder of images per class.
+    """Reads the labelled splits of a folder with one subfolder of images per class, or a table.
 
     Args:
         path: The folder, or a folder with subfolders for the splits: train (or training) and,
-            optionally, validation (val, valid, dev) and test (testing).
-        config: `image_size`, `resize`, `color`, `skip_broken` and `known_classes` are used.
+            optionally, validation (val, valid, dev) and test (testing). If one of them has a table
+            of labels beside its images, the labels are those of the table.
+        config: Settings of images, and of the columns of such a table.
 
     Raises:
-        UserError: if the folder does not exist, has fewer than two classes, or an image cannot be
-            read.
+        UserError: if the folder does not exist, has fewer than two classes, or an image or a label
+            cannot be read.
     """
     root = Path(os.path.expanduser(path))
     if not root.is_dir():
         raise UserError(
             f"folder:{path}: there is no such folder; expected one with a subfolder per class"
         )
+    label_files, label_notes = find_labelled_folders(root)
+    if label_files:
+        return load_labelled_folders(f"folder:{path}", label_files, config, label_notes)
     skipped = _Skipped()
     folders, notes = _find_splits(root, f"folder:{path}", skipped)
-    listings = {}
-    class_names = config.known_classes or ()
-    for name in sorted(folders, key="train".__ne__):  # its classes are those of all splits
-        by_class = _list_classes(folders[name], skipped)
-        source = "the model" if config.known_classes else "the training folder"
+    notes += _check_settings(f"folder:{path}", config)
+    classes = {name: _list_classes(folder, skipped) for name, folder in folders.items()}
+    if config.merge_label_case:
+        notes += _merge_classes(classes, config)
+    class_names = config.known_classes or tuple(classes["train"])
+    source = "the model" if config.known_classes else "the training folder"
+    for name, by_class in classes.items():
         _check_classes(folders[name], by_class, class_names, source)
-        class_names = class_names or tuple(by_class)
-        listings[name] = _join_classes(by_class, class_names)
+    listings = {name: _join_classes(found, class_names) for name, found in classes.items()}
     if len(class_names) < 2:
         (skips,) = skipped.format_note(f"; {folders['train']}") or ("",)
         raise UserError(
@@ -106,13 +102,52 @@ def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
     return make_image_splits(f"folder:{path}", listings, target, config, origins, notes)
 
 
+def _check_settings(name: str, config: DataConfig) -> list[str]:
+    """Checks the settings for a folder whose classes are subfolders; returns notes on unused ones.
+
+    Raises:
+        UserError: if columns are named, or another task than a classification is asked for.
+    """
+    if config.task not in (None, "classification"):
+        raise UserError(
+            f"task={config.task}: {name} has a folder per class: omit --task, or put a table of "
+            "the labels, labels.csv, beside the images"
+        )
+    notes = []
+    for setting in ("label", "group", "time", "columns", "separator"):
+        if not getattr(config, setting):
+            continue
+        if not config.known_classes:
+            raise UserError(
+                f"{setting}={getattr(config, setting)}: {name} has no columns: omit --{setting}, "
+                "or put a table of the labels, labels.csv, beside the images"
+            )
+        notes.append(f"{name}: the labels are the folders of the images; {setting} is not used")
+    return notes
+
+
+def _merge_classes(classes: dict[str, dict[str, tuple[str, ...]]], config: DataConfig) -> list[str]:
+    """Merges classes that differ only in case, in place; returns notes on them."""
+    counts = {name: len(paths) for name, paths in classes["train"].items()}
+    spellings, notes = choose_spellings(counts, config), []
+    for split, by_class in classes.items():
+        merged: dict[str, tuple[str, ...]] = {}
+        for name, paths in by_class.items():
+            new = spellings.get(name.lower(), name)
+            merged[new] = tuple(sorted((*merged.get(new, ()), *paths)))
+            if new != name:
+                notes.append(f"class {name!r} of the {split} split was merged with {new!r}")
+        classes[split] = dict(sorted(merged.items()))
+    return notes
+
+
 def _find_splits(root: Path, name: str, skipped: _Skipped) -> tuple[dict[str, Path], list[str]]:
     """Returns the folder of each split, and notes. A folder without splits is that of "train"."""
     entries = list_folder(root)
     folders = _list_folders(entries)
     splits: dict[str, Path] = {}
     for folder in folders:
-        split = _SPLITS.get(folder.name.lower())
+        split = match_split_name(folder.name)
         if split in splits:
             raise UserError(
                 f"{name}: {splits[split].name} and {folder.name} are both the {split} split: "

@@ -43,7 +43,7 @@ def make_image_splits(
     Raises:
         UserError: if an image cannot be read.
     """
-    listings, broken_notes = dict(listings), []
+    listings, broken_notes = dict(listings), list[str]()
     if config.skip_broken:
         listings, broken_notes = _drop_broken(name, listings)
     shape, traits = _choose_shape(listings["train"].x.tolist(), config)

@@ -158,7 +158,7 @@ def _parse_columns(table: Table, columns: Sequence[str]) -> tuple[pd.Series, tup
         truths[:, number] = values
     sets = [tuple(column for column, x in zip(columns, row, strict=True) if x == 1)
             for row in truths]  # fmt: skip
-    known = ~np.isnan(truths).any(axis=1)
+    known = np.isfinite(truths.sum(axis=1))
     return _make_series(sets, known), ()
 
 

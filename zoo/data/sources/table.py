@@ -8,19 +8,13 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.config import DataConfig, find_label_columns
+from zoo.data.sources.image_table import find_path_column, load_image_paths
 from zoo.data.sources.table_files import Table, read_table, reject_values
 from zoo.data.sources.table_labels import read_labelled_rows
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, LabelledSplits
+from zoo.data.splits import Arrays, LabelledSplits, match_split_name
 from zoo.errors import UserError
 from zoo.schema import is_text, suggest_closest
-
-# names of the files of a folder, in any case, before the extension
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
 
 
 def load_table(kind: str, path: str, config: DataConfig) -> LabelledSplits:
@@ -32,13 +26,18 @@ def load_table(kind: str, path: str, config: DataConfig) -> LabelledSplits:
         config: Names of the columns, and what is known of a trained model.
 
     Returns:
-        Splits whose inputs are texts, or a DataFrame of the cells of all other columns.
+        Splits whose inputs are texts, images, or a DataFrame of the cells of all other columns.
 
     Raises:
         UserError: if a file, column or value is invalid. The message contains the line number.
     """
     files, notes = _find_files(kind, path)
     tables = {name: read_table(kind, file, config.separator) for name, file in files.items()}
+    if column := find_path_column(tables["train"], config):
+        return load_image_paths(f"{kind}:{path}", tables, column, config, notes)
+    for setting in ("image_size", "resize", "color", "skip_broken"):
+        if value := getattr(config, setting):
+            raise UserError(f"{setting}={value}: {kind}:{path} has no images to resize")
     config = dataclasses.replace(config, text=_join_parted_name(config.text, tables["train"]))
     return make_table_splits(f"{kind}:{path}", tables, config, notes)
 
@@ -96,7 +95,7 @@ def _find_files(kind: str, path: str) -> tuple[dict[str, Path], tuple[str, ...]]
         if extension not in (kind, f"{kind}.gz") or file.name.startswith("."):
             continue
         stem = stem.split("-0")[0]  # train-00000-of-00001.parquet of Hugging Face's datasets
-        split = next((s for s, names in SPLIT_NAMES.items() if stem in names), None)
+        split = match_split_name(stem)
         if split and split not in files:
             files[split] = file
         elif not (split and "-of-" in file.name):  # further parts are read with the first one
@@ -124,11 +123,10 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
             f"{', '.join(columns)}"
         )
     labels = find_label_columns(label, columns)
-    named = [("group", config.group), ("time", config.time)]
-    all_named = [("label", column) for column in labels]
-    all_named += [*named, *(("text", column) for column in text)]
-    for option, column in all_named:
-        if column is not None and column not in columns:
+    named = [(option, x) for option in ("group", "time") if (x := getattr(config, option))]
+    labelled, texts = (("label", x) for x in labels), (("text", x) for x in text)
+    for option, column in (*labelled, *named, *texts):
+        if column not in columns:
             raise UserError(
                 f"{option}={column!r}: {train.path} has no such column."
                 f"{suggest_closest(column, columns)} The columns are {', '.join(columns)}"

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from zoo.data.config import DataConfig
-from zoo.data.sources.table import SPLIT_NAMES, make_table_splits
+from zoo.data.sources.table import make_table_splits
 from zoo.data.sources.table_labels import read_labelled_rows
 from zoo.data.sources.tfds_columns import (
     find_column,
@@ -16,7 +16,7 @@ from zoo.data.sources.tfds_columns import (
     read_table,
 )
 from zoo.data.sources.tfds_features import make_decoder, make_reader
-from zoo.data.splits import Arrays, LabelledSplits, Stream, iterate_raw_batches
+from zoo.data.splits import SPLIT_NAMES, Arrays, LabelledSplits, Stream, iterate_raw_batches
 from zoo.errors import UserError
 
 _BATCH = 1024  # examples that are looked at together
