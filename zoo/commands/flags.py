@@ -65,14 +65,19 @@ def define_data_flags(values: flags.FlagValues) -> None:
     data = under_heading(values, "Data")
     # fmt: off
     flags.DEFINE_string("dataset", None, "Name in TensorFlow Datasets (mnist, imdb_reviews, "
-                        "glue/mrpc, ...), folder:PATH with one folder of images per class, "
-                        "csv:PATH, tsv:PATH, jsonl:PATH or parquet:PATH. By default the model's "
-                        "own dataset.", **data)
+                        "glue/mrpc, ...), folder:PATH with one folder of images per class or "
+                        "labels.csv, csv:PATH, tsv:PATH, jsonl:PATH or parquet:PATH. By default "
+                        "the model's own dataset.", **data)
     flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets. By default "
                         "$TFDS_DATA_DIR, or else ~/tensorflow_datasets.", **data)
-    flags.DEFINE_string("label", None, "Column to predict.", **data)
+    flags.DEFINE_string("label", None, "Column to predict, or several columns of 0 and 1, as in "
+                        "a,b,c.", **data)
     flags.DEFINE_enum("task", None, TASKS, "What to predict. By default numbers make a regression "
-                      "unless they are a few whole numbers; anything else makes classes.", **data)
+                      "unless they are a few whole numbers; lists of labels, or several columns, "
+                      "make a multilabel; anything else makes classes.", **data)
+    # None, so that runs of versions without the flag have the same flags
+    flags.DEFINE_bool("merge_label_case", None, "Makes one class of labels that differ only in "
+                      "case.", **data)
     flags.DEFINE_string("text", None, "Column of texts, or two columns A,B of text pairs. By "
                         "default all columns but the label are numbers, categories or dates.",
                         **data)
@@ -198,6 +203,7 @@ def read_data_config(
         text=parse_text_columns(values.text),
         label=values.label,
         task=values.task,
+        merge_label_case=bool(values.merge_label_case),
         columns=parse_column_kinds(values.columns),
         separator=parse_separator(values.separator),
         image_size=parse_image_size(values.image_size),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.data.cells import find_case_variants
 from zoo.data.config import DataConfig
 from zoo.data.image_files import (
     format_names,
@@ -85,6 +86,11 @@ def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
     classes = {name: _list_classes(folder, skipped) for name, folder in folders.items()}
     if config.merge_label_case:
         notes += _merge_classes(classes, config)
+    elif variants := find_case_variants(classes["train"]):
+        notes.append(
+            f"folder:{path}: {format_names(variants)} differ only in case and are different "
+            "classes (--merge_label_case makes them one)"
+        )
     class_names = config.known_classes or tuple(classes["train"])
     source = "the model" if config.known_classes else "the training folder"
     for name, by_class in classes.items():

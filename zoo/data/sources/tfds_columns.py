@@ -72,6 +72,15 @@ def is_scalar(feature: Any) -> bool:
     return is_text or is_numeric(feature)
 
 
+def find_list_items(feature: Any) -> Any:
+    """Returns the feature of the items of a list of classes, whole numbers or texts, or None."""
+    if not isinstance(feature, tfds.features.Sequence) or feature.shape != (None,):
+        return None
+    items = feature.feature
+    is_whole = np.issubdtype(np.dtype(items.np_dtype), np.integer)
+    return items if is_whole or isinstance(items, tfds.features.Text) else None
+
+
 def name_numbers(column: str, feature: Any) -> list[str]:
     """Returns one name per number of a feature: ["x_0", "x_1"], or ["x"] for a scalar."""
     width = feature.shape[0] if feature.shape else 0
@@ -108,6 +117,12 @@ def choose_columns(
         raise UserError(
             f"{name} has no default input and label: choose the column to predict with "
             f"--label=COLUMN. It has: {', '.join(columns)}"
+        )
+    feature = find_column(features, label)
+    if is_numeric(feature) and feature.shape:
+        raise UserError(
+            f"{name}: the label {label!r} is a vector of shape {feature.shape}; expected a class, "
+            "a number, a text, or a list of classes: choose another column with --label"
         )
     if config.text:
         return list(config.text), label, ()
@@ -169,12 +184,12 @@ def read_table(
 ) -> Table:
     """Reads columns of a split as a table of strings, null where a value is missing.
 
-    Vectors become a column for each number, and classes their names.
+    Vectors become a column for each number, classes their names, and lists lists of strings.
 
     Args:
         builder: Builder of the dataset.
         split: A split expression.
-        columns: Names of scalars or vectors of a fixed length.
+        columns: Names of scalars, vectors of a fixed length, or lists of classes.
         name: Name of the dataset for error messages.
 
     Raises:
@@ -189,6 +204,10 @@ def read_table(
     frame = {}
     for column in columns:
         feature = find_column(features, column)
+        if items := find_list_items(feature):
+            lists = [row for batch in batches for row in batch[keys[column]]]
+            frame[column] = pd.Series([_format_list(row.numpy(), items) for row in lists])
+            continue
         parts = [batch[keys[column]].numpy() for batch in batches]
         shape = (0, *feature.shape)
         values = np.concatenate([np.empty(shape, parts[0].dtype) if parts else [], *parts])
@@ -198,19 +217,31 @@ def read_table(
     return Table(Path(name, split), "tfds", pd.DataFrame(frame))
 
 
-def _make_parser(feature: Any, column: str, name: str) -> tf.io.FixedLenFeature:
+def _make_parser(
+    feature: Any, column: str, name: str
+) -> tf.io.FixedLenFeature | tf.io.RaggedFeature:
     """Returns how a feature is read from a serialized example."""
+    if items := find_list_items(feature):
+        is_text = isinstance(items, tfds.features.Text)
+        return tf.io.RaggedFeature(tf.string if is_text else tf.int64)
     # numbers may be stored as bytes, in an encoding of TFDS' own
     stored = feature.get_serialized_info().tf_dtype if is_numeric(feature) else None
     if not is_scalar(feature) or stored == tf.string:
         shape = getattr(feature, "shape", "unknown")
         raise UserError(
             f"{name}: the column {column!r} is {type(feature).__name__} of shape {shape}; expected "
-            "a class, a number or a text: choose another column"
+            "a class, a number, a text, or a list of classes: choose another column"
         )
     if stored is None:
         return tf.io.FixedLenFeature((), tf.string)
     return tf.io.FixedLenFeature(feature.shape, tf.float32 if stored.is_floating else tf.int64)
+
+
+def _format_list(values: np.ndarray, items: Any) -> list[str] | None:
+    """Returns the items of a list as strings; None if one is missing, which TFDS writes as -1."""
+    if values.dtype.kind == "i" and (values < 0).any():
+        return None
+    return _format_cells(values, items).tolist()
 
 
 def _format_cells(values: np.ndarray, feature: Any) -> pd.Series:

@@ -10,6 +10,7 @@ from zoo.data.sources.table import make_table_splits
 from zoo.data.sources.table_labels import read_labelled_rows
 from zoo.data.sources.tfds_columns import (
     find_column,
+    find_list_items,
     is_numeric,
     is_scalar,
     read_records,
@@ -181,8 +182,9 @@ def read_streams(
 def _find_class_names(
     builder: tfds.core.DatasetBuilder, config: DataConfig
 ) -> tuple[str, ...] | None:
-    """Returns the class names of a label that is a ClassLabel."""
+    """Returns the class names of a label that is a class or a list of classes."""
     feature = find_column(builder.info.features, str(config.label))
+    feature = find_list_items(feature) or feature
     return tuple(feature.names) if isinstance(feature, tfds.features.ClassLabel) else None
 
 
