@@ -77,7 +77,6 @@ def test_blanks_missing_labels_and_case_are_told():
     assert notes == (
         "column 'y': blanks around 1 labels were removed",
         "column 'y': 2 rows without a label ('NaN') are left out",
-        "column 'y': 'Neg' and 'neg' differ only in case and are different classes",
     )
 
 

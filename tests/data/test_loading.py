@@ -11,6 +11,7 @@ from support.files import write_image
 from zoo.data.config import DataConfig
 from zoo.data.holdout import draw_holdout_rows
 from zoo.data.images import resize_image
+from zoo.data.labels import Target
 from zoo.data.loading import dataset_slug, load_data
 from zoo.data.memory import default_memory_budget
 from zoo.data.sources import tfds as tfds_source
@@ -69,7 +70,7 @@ def test_files_are_read_as_tfds_reads_them(tmp_path_factory, split):
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=3))
     one_by_one = tfds.ReadConfig(interleave_cycle_length=1)
     expected = list(builder.as_dataset(split=split, read_config=one_by_one).as_numpy_iterator())
-    _, decode = make_decoder(builder, "mnist_5k", split, ["image"], None, DataConfig())
+    _, decode = make_decoder(builder, "mnist_5k", split, ["image"], Target(None), DataConfig())
     images = list(read_records(builder, split).map(decode).as_numpy_iterator())
     assert len(images) == len(expected) > 100
     labels = read_table(builder, split, ["label"], "mnist_5k").frame["label"]

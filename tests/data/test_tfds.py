@@ -172,14 +172,43 @@ def test_groups_of_images_stay_together(read):
     assert data.test.times.min() > data.validation.times.max() > data.train.times.max()
 
 
+@pytest.mark.parametrize(
+    ("items", "lists", "names", "matrix"),
+    [
+        (
+            F.ClassLabel(names=["a", "b", "c"]),
+            [[], [0], [2, 0], [-1]],
+            ("a", "b", "c"),
+            [[0, 0, 0], [1, 0, 0], [1, 0, 1]],
+        ),
+        (F.Text(), [[], ["x|y"], ["z", "x|y"]], ("x|y", "z"), [[0, 0], [1, 0], [1, 1]]),
+        (np.int64, [[2], [10, 2], []], ("2", "10"), [[1, 0], [1, 1], [0, 0]]),
+    ],
+    ids=["classes", "texts", "numbers"],
+)
+def test_lists_of_labels(items, lists, names, matrix, read):
+    images = {"image": F.Image(shape=(8, 9, 3)), "labels": F.Sequence(items)}
+
+    def example(i, split):
+        return {"image": np.full((8, 9, 3), i, "uint8"), "labels": lists[i % len(lists)]}
+
+    data = read(images, example, ("image", "labels"))
+    assert data.spec.task == "multilabel" and data.spec.class_names == names
+    for x, y in data.train.read(None).as_numpy_iterator():
+        assert y.tolist() == matrix[x[0, 0, 0] % len(lists)]
+    assert any("rows without labels" in note for note in data.notes) == ([-1] in lists)
+
+
 TAGS = {"x": F.Tensor(shape=(2,), dtype=np.float32), "tags": F.Sequence(LABEL["label"])}
 
 
 @pytest.mark.parametrize(
     ("features", "example", "settings", "message"),
     [
-        (TAGS, lambda i, s: {"x": [1, 2], "tags": [0, 1]}, {"label": "tags"},
-         r"the column 'tags' is Sequence of shape \(None,\); expected a class, a number or a text"),
+        (TAGS, lambda i, s: {"x": [1, 2], "tags": [0, 1]}, {"label": "x"},
+         r"the label 'x' is a vector of shape \(2,\); expected a class, a number, a text, or a list"),
+        (TAGS | {"tags": F.Sequence(np.float32)}, lambda i, s: {"x": [1, 2], "tags": [0, 1]},
+         {"label": "tags"}, r"'tags' is Sequence of shape \(None,\); expected a class, a number, a"),
         (TAGS, lambda i, s: {"x": [1, 2], "tags": [0]}, {}, "choose the column to predict"),
         (X, number, {"label": "lable"}, "no column 'lable'. Did you mean 'label'"),
         (X, number, {"task": "regression"}, "the label 'label' of .* is a class: omit --task"),

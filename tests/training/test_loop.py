@@ -19,15 +19,14 @@ from zoo.registry import find_entry
 from zoo.training.adaptation import adapt_normalization
 from zoo.training.building import (
     build_model,
-    check_recipe,
     compile_model,
     compute_class_weights,
-    order_class_weights,
     prepare_model,
 )
 from zoo.training.callbacks import BestModelCallback
 from zoo.training.checkpoints import Checkpoint, TrainingState, find_latest_checkpoint
 from zoo.training.loop import describe_raised_epochs, fit_model
+from zoo.training.recipe_checks import check_recipe, order_class_weights
 
 
 def test_normalisation_is_adapted_on_the_training_split_alone(tmp_path):

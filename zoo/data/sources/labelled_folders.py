@@ -96,20 +96,21 @@ def _index_files(folder: Path, paths: Sequence[str]) -> dict[str, str]:
 
 
 def _find_file_column(table: Table, index: Mapping[str, str], folder: Path) -> str:
-    """Returns the column that names the images of a folder.
+    """Returns the column that names most images of a folder.
 
     Raises:
-        UserError: if there is none.
+        UserError: if no column does, or one only a few again and again, as numbers of classes may.
     """
-    shares = {}
+    found = {}
     for name in table.frame:
         cells = strip_cells(table.frame[name].head(_SAMPLED_ROWS)).dropna()
-        shares[str(name)] = sum(cell.removeprefix("./") in index for cell in cells)
-    best = max(shares, key=lambda name: shares[name])
-    if not shares[best]:
-        example = next(iter(index), "photo.jpg")
+        images = [index[cell.removeprefix("./")] for cell in cells
+                  if cell.removeprefix("./") in index]  # fmt: skip
+        found[str(name)] = len(set(images)) if 2 * len(set(images)) > len(images) else 0
+    best = max(found, key=lambda name: found[name])
+    if not found[best]:
         raise UserError(
-            f"{table.path}: none of its columns, {', '.join(shares)}, names images of {folder}: "
-            f"expected names such as {example}"
+            f"{table.path}: none of its columns, {', '.join(found)}, names images of {folder}: "
+            f"expected names such as {next(reversed(index), 'photo.jpg')}"
         )
     return best
