@@ -206,9 +206,9 @@ TAGS = {"x": F.Tensor(shape=(2,), dtype=np.float32), "tags": F.Sequence(LABEL["l
     ("features", "example", "settings", "message"),
     [
         (TAGS, lambda i, s: {"x": [1, 2], "tags": [0, 1]}, {"label": "x"},
-         r"the label 'x' is a vector of shape \(2,\); expected a class, a number, a text, or a list"),
+         r"the label .x. is a vector of shape \(2,\); expected a class, a number, a text, or"),
         (TAGS | {"tags": F.Sequence(np.float32)}, lambda i, s: {"x": [1, 2], "tags": [0, 1]},
-         {"label": "tags"}, r"'tags' is Sequence of shape \(None,\); expected a class, a number, a"),
+         {"label": "tags"}, r"is Sequence of shape \(None,\); expected a class, a number, a text"),
         (TAGS, lambda i, s: {"x": [1, 2], "tags": [0]}, {}, "choose the column to predict"),
         (X, number, {"label": "lable"}, "no column 'lable'. Did you mean 'label'"),
         (X, number, {"task": "regression"}, "the label 'label' of .* is a class: omit --task"),

@@ -35,6 +35,18 @@ def test_each_example_is_in_one_part_and_each_class_in_all():
     assert (np.array(parts) == again).all() and not (np.array(parts) == other).all()
 
 
+def test_several_labels_are_shared_by_the_rarest_of_each():
+    target = np.zeros((60, 3), "uint8")
+    target[:20, 0], target[:4, 1], target[5, 2] = 1, 1, 1
+    spec = Spec("features", (2,), ("a", "b", "c"), multilabel=True)
+    parts = split_folds(target, spec, 4, 0)
+    assert (np.sum(parts, axis=0) == 1).all()
+    counts = np.array([target[rows].sum(axis=0) for rows in parts])
+    assert counts[:, 1].tolist() == [1] * 4 and counts[:, 0].min() >= 4
+    with pytest.raises(UserError, match="kfold=61: there are 60 examples"):
+        split_folds(target, spec, 61, 0)
+
+
 def test_numbers_need_no_classes():
     parts = split_folds(np.linspace(0, 1, 11)[:, None], NUMBERS, 4, 0)
     assert (np.sum(parts, axis=0) == 1).all()

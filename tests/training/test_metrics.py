@@ -1,11 +1,11 @@
-"""R2 during the training, against scikit-learn."""
+"""R2 and micro F1 during the training, against scikit-learn."""
 
 import keras
 import numpy as np
 import pytest
-from sklearn.metrics import r2_score
+from sklearn.metrics import f1_score, r2_score
 
-from zoo.training.metrics import ExampleMetric, R2Score
+from zoo.training.metrics import ExampleMetric, MicroF1, R2Score
 
 
 def in_batches(metric, target, output, size=64, weights=None):
@@ -43,3 +43,20 @@ def test_r2_counts_each_example_of_micro_batches_once():
     assert again.metric.offset == 0.1
     metric.reset_state()
     assert float(metric.result()) == 0
+
+
+def test_micro_f1_of_logits():
+    random = np.random.default_rng(0)
+    target = (random.random((50, 3)) < 0.3).astype("float32")
+    logits = random.normal(size=(50, 3)).astype("float32")
+    expected = f1_score(target, logits > 0, average="micro")
+    assert in_batches(MicroF1(), target, logits, 16) == pytest.approx(expected)
+    # blended labels count from a half on, and padding does not
+    blended = np.where(target > 0, 0.6, 0.4).astype("float32")
+    weights = np.where(np.arange(50) % 4, 2.5, 0).astype("float32")
+    expected = f1_score(target[weights > 0], logits[weights > 0] > 0, average="micro")
+    metric = ExampleMetric(MicroF1())
+    assert in_batches(metric, blended, logits, 16, weights) == pytest.approx(expected)
+    assert in_batches(MicroF1(), 0 * target, 0 * logits) == 0
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
+    assert isinstance(again.metric, MicroF1)
