@@ -175,12 +175,18 @@ def _render_scores(
         if f"{name}_interval" in scores:
             low, high = scores[f"{name}_interval"]
             score, lower, upper = map(form.format, (scores[name], low, high))
-            rows[name] = f"{score} (95% {method} interval {lower} to {upper})"
+            title = "micro f1" if "micro" in scores else name
+            rows[title] = f"{score} (95% {method} interval {lower} to {upper})"
     rows |= {
         name.replace("_", " "): f"{scores[name]:.4g}"
         for name in _SINGLE_SCORES
-        if scores.get(name) is not None and name not in rows
+        if scores.get(name) is not None and f"{name}_interval" not in scores
     }
+    if baseline := _get_dict(scores, "baseline"):
+        rows["baseline"] = (
+            f"micro f1 {baseline['f1']:.4g} of all labels for all examples, mean average precision "
+            f"{_format_number(baseline['mean_average_precision'])} of a random order"
+        )
     data = f"Measured on the {split_name} split ({origin}), {scores.get('examples', 0):,} examples."
     blocks = ["## Scores", data, _format_facts(rows)]
     if "per_class" in scores:
