@@ -81,6 +81,13 @@ def user_folder(train):
     pd.DataFrame(pairs, columns=["a", "b", "same"]).to_csv("pairs.csv", index=False)
     questions = pd.DataFrame(pairs, columns=["first", "second", "same"])
     questions.to_json("questions.jsonl", orient="records", lines=True)
+    topics = [["sports"], [], ["sports", "money"], ["money"]]
+    articles = pd.DataFrame({"body": ["a goal", "rain", "a sale", "a bank"], "topics": topics})
+    pd.concat([articles] * 15).to_json("articles.jsonl", orient="records", lines=True)
+    for i in range(40):
+        write_image(Path("pictures", f"{i}.jpg"), random.integers(0, 256, (30, 40, 3), "uint8"))
+    tags = {"file": [f"{i}.jpg" for i in range(40)], "tags": ["sun", "sun|sea", "sea", ""] * 10}
+    pd.DataFrame(tags).to_csv("pictures/labels.csv", index=False)
     Path("configs").symlink_to(ROOT / "configs")
     Path("my_models.py").write_text(PLUGIN)
     return train

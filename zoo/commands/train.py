@@ -4,6 +4,7 @@ zoo train --model=cnn                                    MNIST, or 5,000 of its 
 zoo train --model=mlp --dataset=csv:cars.csv --label=price
 zoo train --model=resnet20 --dataset=folder:photos --image_size=64,64
 zoo train --model=lstm --dataset=csv:reviews.csv --text=review --label=stars
+zoo train --model=mlp --dataset=csv:weather.csv --label=sun,rain,wind    several labels per row
 zoo train --model=bert --preset=bert_tiny_en_uncased --dataset=glue/mrpc --lora_rank=8
 zoo train --model=cnn --hparam=filters=32,64,128 --epochs=20 --augment=shift=0.1
 zoo train --recipe=cnn_mnist                             a recipe that ships with the package

@@ -183,9 +183,10 @@ def _render_scores(
         if scores.get(name) is not None and f"{name}_interval" not in scores
     }
     if baseline := _get_dict(scores, "baseline"):
+        precision = baseline["mean_average_precision"] or 0.0
         rows["baseline"] = (
             f"micro f1 {baseline['f1']:.4g} of all labels for all examples, mean average precision "
-            f"{_format_number(baseline['mean_average_precision'])} of a random order"
+            f"{precision:.4g} of a random order"
         )
     data = f"Measured on the {split_name} split ({origin}), {scores.get('examples', 0):,} examples."
     blocks = ["## Scores", data, _format_facts(rows)]
