@@ -152,7 +152,7 @@ def test_the_place_of_the_files_does_not_count(photos):
         ({"file": NAMES, "y": [0, 1] * 6, "split": ["test"] * 12}, {}, "no labelled row is of the training split"),
         ({"file": ["1.png", *NAMES[1:]], "y": [0, 1] * 6}, {}, "line 3: .*1.png has another row with another label"),
         ({"file": NAMES, "y": [0, 1] * 6}, {"columns": (("y", "number"),)}, "omit --columns"),
-        ({"file": NAMES, "y": [0, 1] * 6}, {"text": ("y",)}, "has no columns of texts: omit --text"),
+        ({"file": NAMES, "y": [0, 1] * 6}, {"text": ("y",)}, "has no columns: omit --text"),
     ],
 )  # fmt: skip
 def test_mistakes(photos, columns, settings, message):

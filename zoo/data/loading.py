@@ -235,7 +235,7 @@ def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
     if kind == "folder":
         if config.text:
             shown = ",".join(config.text)
-            raise UserError(f"text={shown}: {name} has no columns of texts: omit --text")
+            raise UserError(f"text={shown}: {name} has no columns: omit --text")
         return load_image_folder(path, config)
     return load_table(kind, path, config)
 

@@ -107,10 +107,10 @@ def _find_file_column(table: Table, index: Mapping[str, str], folder: Path) -> s
         images = [index[cell.removeprefix("./")] for cell in cells
                   if cell.removeprefix("./") in index]  # fmt: skip
         found[str(name)] = len(set(images)) if 2 * len(set(images)) > len(images) else 0
-    best = max(found, key=lambda name: found[name])
+    best, example = max(found, key=lambda name: found[name]), ["photo.jpg", *index][-1]
     if not found[best]:
         raise UserError(
             f"{table.path}: none of its columns, {', '.join(found)}, names images of {folder}: "
-            f"expected names such as {next(reversed(index), 'photo.jpg')}"
+            f"expected names such as {example}"
         )
     return best
