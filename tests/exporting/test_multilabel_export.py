@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from scipy import special
 from support.serving_double import Double
 
@@ -13,8 +13,7 @@ import zoo
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays
 from zoo.errors import UserError
-from zoo.exporting.contract import make_contract
-from zoo.exporting.tensors import make_example
+from zoo.exporting.contract import check_contract, make_contract
 from zoo.exporting.verification import VerificationError, compare_outputs
 from zoo.serving import Client
 from zoo.serving.prediction_files import open_prediction_file
@@ -27,22 +26,26 @@ TEXTS = np.array(["the film", "is good good", "film film film", "", "the"], obje
 THRESHOLDS = (0.45, 0.62, 0.5)
 
 
+SPEC = Spec(
+    "text",
+    (8,),
+    NAMES,
+    tokenizer=Tokenizer("words", WORDS, 8),
+    multilabel=True,
+    thresholds=THRESHOLDS,
+)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model of texts, and one of features without columns, both with random weights."""
+    """A model of texts with random weights."""
     folder = tmp_path_factory.mktemp("exports")
-    tokenizer = Tokenizer("words", WORDS, 8)
-    texts = Spec("text", (8,), NAMES, tokenizer=tokenizer, multilabel=True, thresholds=THRESHOLDS)
-    features = Spec("features", (2,), NAMES, ("size", "age"), multilabel=True)
-    for name, built, spec, hparams in (
-        ("tags", "fasttext", texts, {"vocabulary_size": len(WORDS), "buckets": 50}),
-        ("points", "perceptron", features, {}),
-    ):
-        model = zoo.get(built, input_shape=spec.shape, num_classes=3, **hparams)
-        head = model.get_layer("head")
-        kernel = np.random.default_rng(0).normal(0, 5, head.kernel.shape)
-        head.set_weights([kernel, np.array([0, 0.4, -0.5])])
-        zoo.export(model, folder / name, spec=spec)
+    hparams = {"vocabulary_size": len(WORDS), "buckets": 50}
+    model = zoo.get("fasttext", input_shape=(8,), num_classes=3, **hparams)
+    head = model.get_layer("head")
+    kernel = np.random.default_rng(0).normal(0, 5, head.kernel.shape)
+    head.set_weights([kernel, np.array([0, 0.4, -0.5])])
+    zoo.export(model, folder / "tags", spec=SPEC)
     return folder
 
 
@@ -100,18 +103,18 @@ def test_rows_are_predicted_as_sets(where, folder):
         assert given.scores == pytest.approx([by_name[name] for name in given.labels])
     best = predict_rows(client, client.spec(), rows, top=2)
     assert [len(pairs) for pairs in best] == [2] * 5
-    # features without columns are sent by name, to an API that tells no thresholds
-    client = Client("points", **where)
-    rows = [Row("", "", {"size": x, "age": 1 - x}, {}) for x in (0.5, -2.0)]
-    if "export_dir" not in where:
-        with pytest.raises(UserError, match=r"points: the server does not tell .* pass --top=5"):
-            predict_rows(client, client.spec(), rows)
-        assert len(predict_rows(client, client.spec(), rows, top=5)[0]) == 3
-        return
-    features = np.array([[0.5, 0.5], [-2, 3]], "float32")
-    labels = client.predict({"features": features})["labels"]
-    given = predict_rows(client, client.spec(), rows)
-    assert [row.labels for row in given] == [tuple(filter(None, row)) for row in labels]
+
+
+def test_features_without_columns_are_asked_by_an_api_that_tells_no_thresholds():
+    pairs = [("fun", 0.7), ("drama", 0.5), (NAMES[2], 0.5)]
+    client = mock.Mock(model="points", classify=lambda examples: [pairs for _ in examples])
+    rows = [Row("", "", {"size": 1.0}, {})]
+    spec = Spec("features", (1,), NAMES, ("size",), multilabel=True, thresholds=THRESHOLDS)
+    assert predict_rows(client, spec, rows) == [LabelSet(("fun", "drama"), (0.7, 0.5))]
+    assert predict_rows(client, spec, rows, top=2) == [pairs[:2]]
+    server = Spec("features", (1,), (), multilabel=True)
+    with pytest.raises(UserError, match=r"points: the server does not tell .* pass --top=5"):
+        predict_rows(client, server, rows)
 
 
 def test_a_split_is_predicted_by_a_server(double):
@@ -143,17 +146,13 @@ def test_predictions_in_files(ending, labels, tmp_path):
     assert second["prediction.1"] == []
 
 
-def test_the_contract_has_the_task_and_an_example_its_features(folder):
-    assert make_contract(Client("tags", export_dir=folder).spec())["task"] == "multilabel"
-    one = Spec("features", (2,), NAMES, ("size", "age"))
-    other = dataclasses.replace(one, multilabel=True)
-    assert make_contract(one) != make_contract(other)
-    model = zoo.load(folder / "points")
-    with pytest.raises(UserError, match=r"maps .* to any of 3 classes \(drama, fun, h"):
-        zoo.export(model, folder / "points", spec=one)
-    signatures = tf.saved_model.load(str(folder / "points" / "1")).signatures
-    example = make_example({"size": 0.5, "age": 0.5}).SerializeToString()
-    assert set(signatures["classify"](inputs=tf.constant([example]))) == {"classes", "scores"}
+def test_the_contract_has_the_task(folder):
+    assert make_contract(SPEC)["task"] == "multilabel"
+    with pytest.raises(
+        UserError, match=r"maps .* to any of 3 classes \(drama, fun, h.*to one of 3"
+    ):
+        check_contract(folder / "tags", dataclasses.replace(SPEC, multilabel=False))
+    check_contract(folder / "tags", dataclasses.replace(SPEC, thresholds=()))
 
 
 def test_a_score_at_its_threshold_may_be_rounded_either_way():
