@@ -71,7 +71,7 @@ def test_the_same_labels_in_each_form(ending, columns, label, classes, tmp_path)
     train = source.splits["train"]
     expected = MATRIX if classes == CLASSES else [[1, 0], [0, 0], [0, 0], [0, 1], [0, 0]]
     assert train.y.dtype == np.uint8 and train.y.tolist() == expected * 2
-    assert any("2 rows without labels are left out" in note for note in source.notes)
+    assert any("2 rows have no value and are left out" in note for note in source.notes)
 
 
 def test_what_is_decided_is_told(tmp_path):

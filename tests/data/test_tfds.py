@@ -196,7 +196,7 @@ def test_lists_of_labels(items, lists, names, matrix, read):
     assert data.spec.task == "multilabel" and data.spec.class_names == names
     for x, y in data.train.read(None).as_numpy_iterator():
         assert y.tolist() == matrix[x[0, 0, 0] % len(lists)]
-    assert any("rows without labels" in note for note in data.notes) == ([-1] in lists)
+    assert any("rows have no value" in note for note in data.notes) == ([-1] in lists)
 
 
 TAGS = {"x": F.Tensor(shape=(2,), dtype=np.float32), "tags": F.Sequence(LABEL["label"])}

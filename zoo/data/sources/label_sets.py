@@ -142,7 +142,7 @@ def _collect_sets(
             notes += (f"{table.path} is left out: no row has a label in {shown}",)
             continue
         if missing := int(parsed.isna().sum()):
-            new_notes += (f"column {shown}: {missing:,} rows without labels are left out",)
+            new_notes += (f"column {shown}: {missing:,} rows have no value and are left out",)
         sets[name] = parsed.rename(", ".join(columns))
         notes += tuple(f"{table.path}: {note}" for note in new_notes)
     return sets, notes
@@ -177,7 +177,7 @@ def _parse_column(table: Table, columns: Sequence[str]) -> tuple[pd.Series, tupl
     counts = [len(labels or ()) - (labels or []).count("") for labels in lists]
     if repeated := sum(len(labels) < n for labels, n in zip(sets, counts, strict=True)):
         notes.append(f"column {name!r}: {repeated:,} rows name a label twice, which counts once")
-    if blank := int((cells == "").sum()) if cells.dtype == STRING else 0:
+    if blank := int((cells.str.strip() == "").sum()) if cells.dtype == STRING else 0:
         notes.append(
             f"column {name!r}: {blank:,} rows have an empty cell and count as rows without any "
             "label (write NA where the labels are not known)"
