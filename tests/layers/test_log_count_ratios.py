@@ -35,6 +35,16 @@ def test_the_ratios_of_classes(classes, texts):
         np.testing.assert_allclose(layer.ratios[:, number], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_the_ratios_of_several_labels_are_of_each_against_its_absence(texts):
+    labels = np.random.default_rng(1).integers(0, 2, (40, 3)).astype("uint8")
+    layer = LogCountRatios(VOCABULARY, 3)
+    layer.build((None, None))
+    layer.adapt([(texts[:30], labels[:30]), (texts[30:], labels[30:])])
+    for number in range(3):
+        expected = ratios_of(texts, labels[:, number] == 1)
+        np.testing.assert_allclose(layer.ratios[:, number], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_the_ratios_of_numbers_are_of_those_above_their_mean(texts):
     targets = np.random.default_rng(1).normal(50, 9, (40, 1)).astype("float32")
     layer = LogCountRatios(VOCABULARY, 1)

@@ -21,6 +21,7 @@ from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
 from zoo.training import loop
+from zoo.training.adaptation import adapt_layers
 from zoo.training.building import compile_model, prepare_model
 from zoo.training.callbacks import training_variables
 from zoo.training.checkpoints import find_latest_checkpoint
@@ -56,7 +57,9 @@ def test_each_model_has_binary_cross_entropy(name):
     y = labelled(count=6).y
     random = np.random.default_rng(0)
     x = random.integers(1, 30, (6, *shape)).astype(spec.dtype)
-    compile_model(model, data(spec=spec, train=Arrays(x, y)), Recipe(label_smoothing=0.1))
+    examples = data(spec=spec, train=Arrays(x, y))
+    adapt_layers(model, examples)
+    compile_model(model, examples, Recipe(label_smoothing=0.1))
     outputs = model({spec.input_name: x})
     loss = model.compute_loss({}, {"logits": y.astype("float32")}, outputs)
     logits = np.asarray(outputs["logits"], "float64")

@@ -70,14 +70,10 @@ def define_data_flags(values: flags.FlagValues) -> None:
                         "the model's own dataset.", **data)
     flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets. By default "
                         "$TFDS_DATA_DIR, or else ~/tensorflow_datasets.", **data)
-    flags.DEFINE_string("label", None, "Column to predict, or several columns of 0 and 1, as in "
-                        "a,b,c.", **data)
+    flags.DEFINE_string("label", None, "Column to predict, or columns of 0 and 1: a,b,c.", **data)
     flags.DEFINE_enum("task", None, TASKS, "What to predict. By default numbers make a regression "
                       "unless they are a few whole numbers; lists of labels, or several columns, "
                       "make a multilabel; anything else makes classes.", **data)
-    # None, so that runs of versions without the flag have the same flags
-    flags.DEFINE_bool("merge_label_case", None, "Makes one class of labels that differ only in "
-                      "case.", **data)
     flags.DEFINE_string("text", None, "Column of texts, or two columns A,B of text pairs. By "
                         "default all columns but the label are numbers, categories or dates.",
                         **data)
@@ -104,6 +100,8 @@ def define_data_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum("color", None, ("auto", "rgb", "gray"), "Colours of the images of a folder. "
                       "By default auto: gray if all images are, otherwise rgb.", **data)
     # None, so that runs of versions without the flag have the same flags
+    flags.DEFINE_bool("merge_label_case", None, "Makes one class of labels that differ only in "
+                      "case.", **data)
     flags.DEFINE_bool("skip_broken", None, "Leaves out images of a folder that cannot be read.",
                       **data)
     flags.DEFINE_integer("memory_budget", None, "MiB of decoded data to load into memory; larger "

@@ -36,19 +36,20 @@ class LogCountRatios(layers.Layer):
         """Sets the ratios from examples.
 
         Args:
-            batches: Pairs of token ids (batch, length) and labels: classes (batch,), or for a
-                regression numbers (batch, 1), of which those above their mean make a class.
+            batches: Pairs of token ids (batch, length) and labels: classes (batch,); 0 or 1 for
+                each class (batch, classes); or for a regression numbers (batch, 1), of which those
+                above their mean make a class.
         """
         rows, labels = [], []
         for tokens, batch_labels in batches:
             rows += [np.unique(text) for text in tokens]
-            labels.append(np.ravel(batch_labels))
+            labels.append(batch_labels)
         targets = np.concatenate(labels)
-        is_class = (
-            (targets > targets.mean())[None, :]
-            if self.num_classes == 1
-            else targets[None, :] == np.arange(self.num_classes)[:, None]
-        )
+        if self.num_classes == 1:
+            targets = targets > targets.mean()
+        elif targets.ndim == 1:
+            targets = targets[:, None] == np.arange(self.num_classes)
+        is_class = targets.T.astype(bool)
         tokens = np.concatenate(rows)
         texts = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
         counts = [
