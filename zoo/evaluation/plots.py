@@ -103,15 +103,22 @@ def plot_reliability(target: np.ndarray, probabilities: np.ndarray, path: Path) 
 @_without_formulas
 def plot_mistakes(images: list[np.ndarray], titles: list[str], heading: str, path: Path) -> None:
     """Plots up to 25 images of shape (rows, columns, channels), each with its title."""
-    # a fixed layout: to compute one takes as long as the plot itself
     figure = Figure(figsize=(10, 10.5))
-    figure.subplots_adjust(0.01, 0.01, 0.99, 0.92, wspace=0.1, hspace=0.15)
-    for axes in (grid := figure.subplots(5, 5)).flat:
-        axes.axis("off")
-    for axes, image, title in zip(grid.flat, images, titles, strict=False):
-        axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
-        axes.set_title(title, fontsize=8)
     figure.suptitle(heading)
+    # squares of two inches in one coordinate system: one for each image takes three times as long
+    axes = figure.add_axes((0, 0, 1, 10 / 10.5))
+    for place, (image, title) in enumerate(zip(images, titles, strict=False)):
+        row, column = divmod(place, 5)
+        rows, columns = 0.84 * np.array(image.shape[:2]) / max(image.shape[:2])
+        left, bottom = column + (1 - columns) / 2, row + 0.56 + rows / 2
+        axes.imshow(
+            image.squeeze(-1) if image.shape[-1] == 1 else image,
+            cmap="gray",
+            extent=(left, left + columns, bottom, bottom - rows),
+        )
+        axes.text(column + 0.5, row + 0.56 - rows / 2, title, fontsize=8, ha="center", va="bottom")
+    axes.set(xlim=(0, 5), ylim=(5, 0))
+    axes.axis("off")
     save_figure(figure, path)
 
 
