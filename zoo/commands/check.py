@@ -45,23 +45,15 @@ def main(path: str) -> None:
         load_plugin(FLAGS.plugin)
     import_tensorflow()
     from zoo.exporting.verification import VerificationError, verify_export
-    from zoo.serving.client import Client
 
     version = find_version(Path(os.path.expanduser(path)))
     if version != Path(path):
         print_notes(describe_unused_versions(version.parent))
+    clients = _open_clients(version)
     try:
         lines = verify_export(version)
-        for api, address in (("REST", FLAGS.server), ("gRPC", FLAGS.grpc)):
-            if address:
-                if parse_version(version.name) is None:
-                    raise UserError(
-                        f"{version}: the name of the folder is not a number, so no server can "
-                        "serve it as a version: check it without --server and --grpc"
-                    )
-                server = {"server": address} if api == "REST" else {"grpc": address}
-                client = Client(version.parent.name, version=int(version.name), **server)
-                lines += [f"{api} {line}" for line in _check_server(version, client)]
+        for api, client in clients.items():
+            lines += [f"{api} {line}" for line in _check_server(version, client)]
     except VerificationError as error:
         raise UserError(f"{version}: {error}") from error
     print(*lines, sep="\n")
@@ -70,6 +62,25 @@ def main(path: str) -> None:
 def format_help_text() -> str:
     """Returns the text of --help."""
     return format_help(__doc__, FLAGS)
+
+
+def _open_clients(version: Path) -> dict[str, "Client"]:
+    """Returns the clients of --server and --grpc, by the API they use.
+
+    Raises:
+        UserError: for an invalid address, or a folder that no server can serve.
+    """
+    from zoo.serving.client import Client
+
+    given = {"REST": {"server": FLAGS.server}, "gRPC": {"grpc": FLAGS.grpc}}
+    servers = {api: server for api, server in given.items() if any(server.values())}
+    if servers and parse_version(version.name) is None:
+        raise UserError(
+            f"{version}: the name of the folder is not a number, so no server can serve it as a "
+            "version: check it without --server and --grpc"
+        )
+    name, number = version.parent.name, parse_version(version.name)
+    return {api: Client(name, version=number, **server) for api, server in servers.items()}
 
 
 def _check_server(version: Path, client: "Client") -> list[str]:

@@ -28,7 +28,7 @@ from zoo.exporting.verification import VerificationError, verify_export
 from zoo.exporting.versions import find_next_number
 from zoo.exporting.warmup import write_warmup
 from zoo.schema import to_python
-from zoo.storage.atomic import DRAFT_PREFIX
+from zoo.storage.atomic import DRAFT_PREFIX, write_text
 from zoo.storage.filenames import CLASS_NAMES, EXPORT_RECORD, EXTRA_FOLDER, KERAS_MODEL
 
 
@@ -85,13 +85,13 @@ def _write_extra_files(draft: Path, model: keras.Model, spec: Spec, record: dict
     if spec.class_names:
         (draft / "assets").mkdir(exist_ok=True)
         names = "".join(f"{name}\n" for name in spec.class_names)
-        (draft / CLASS_NAMES).write_text(names, encoding="utf-8")
+        write_text(draft / CLASS_NAMES, names)
     with attach_path(extra / KERAS_MODEL):
         model.save(extra / KERAS_MODEL)
     save_tokenizer(spec, extra)
     spec_fields = dataclasses.asdict(dataclasses.replace(spec, tokenizer=None))
     content = json.dumps({"spec": spec_fields, **record}, indent=2, default=to_python)
-    (extra / EXPORT_RECORD).write_text(content + "\n")
+    write_text(extra / EXPORT_RECORD, content + "\n")
 
 
 def write_saved_model(

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from zoo.storage.atomic import write_text
 from zoo.storage.filenames import CHECKSUMS
 
 
@@ -14,7 +15,7 @@ def write_checksums(directory: Path, names: Iterable[str]) -> None:
         OSError: if a file cannot be read, or SHA256SUMS cannot be written.
     """
     lines = [f"{compute_sha256(directory / name)}  {name}\n" for name in names]
-    (directory / CHECKSUMS).write_text("".join(lines))
+    write_text(directory / CHECKSUMS, "".join(lines))
 
 
 def find_changed_files(directory: Path, names: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from zoo.errors import UserError, attach_path
+from zoo.storage.atomic import write_text
 from zoo.storage.checksums import find_changed_files, write_checksums
 from zoo.storage.json_files import read_json
 
@@ -87,7 +88,7 @@ def save_checkpoint(run_dir: Path, arrays: Sequence[np.ndarray], state: Training
     draft.mkdir()
     with attach_path(draft / _VARIABLES):
         np.savez(draft / _VARIABLES, *arrays)
-    (draft / _STATE).write_text(json.dumps(dataclasses.asdict(state), indent=2) + "\n")
+    write_text(draft / _STATE, json.dumps(dataclasses.asdict(state), indent=2) + "\n")
     write_checksums(draft, (_VARIABLES, _STATE))
     for path in (*draft.iterdir(), draft):
         _flush_to_disk(path)
@@ -155,6 +156,7 @@ def _flush_to_disk(path: Path) -> None:
     """Waits until a file, or the entries of a folder, are written to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with attach_path(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
