@@ -23,6 +23,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 MODELS = zoo.list_models()
+# what LogitsModel does, which all models are, is tried with one model for each kind of input
+ONE_OF_EACH_KIND = ("perceptron", "ft_transformer", "fasttext", "transformer")
 LABELS = np.array([0, 1, 1, 0, 1, 1])
 CLASS_WEIGHT = {0: 1.0, 1: 2.0}
 WEIGHTS = np.where(LABELS == 1, 2.0, 1.0).astype("float32")
@@ -57,8 +59,9 @@ def dataset(*columns):
 def test_the_lines_of_a_keras_tutorial(name, tmp_path):
     """Eagerly; tests/models/test_models.py trains each of them in a graph, without a warning."""
     model, key, x = build(name)
+    assert type(model) is LogitsModel and list(model.output) == ["logits"]
     model.compile("adam", loss(), metrics=["accuracy"], run_eagerly=True)
-    fitted = model.fit(x, LABELS, batch_size=3, validation_data=(x, LABELS), verbose=0)
+    fitted = model.fit(x, LABELS, validation_data=(x, LABELS), verbose=0)
     assert sorted(fitted.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     logits = model.predict(x, verbose=0)["logits"]
     np.testing.assert_allclose(model(x)["logits"], logits, atol=1e-5)
@@ -82,7 +85,7 @@ def test_the_lines_of_a_keras_tutorial(name, tmp_path):
             np.testing.assert_array_equal(loaded(given)["logits"], model(x)["logits"])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
 def test_dicts_give_what_plain_arrays_give(name):
     model, key, x = build(name)
     model.compile("adam", loss(), metrics=["accuracy"], run_eagerly=True)
@@ -95,7 +98,7 @@ def test_dicts_give_what_plain_arrays_give(name):
         np.testing.assert_array_equal(model.predict(given, verbose=0)["logits"], logits)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
 def test_weights_of_classes_and_examples(name):
     """Each step starts from the same state, with the same order, so that dropout is the same."""
     model, key, x = build(name)
@@ -122,7 +125,7 @@ def test_weights_of_classes_and_examples(name):
         assert history["loss"] == pytest.approx([expected], rel=1e-4)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
 def test_regression(name):
     model, key, x = build(name, num_classes=None)
     prices = np.arange(len(LABELS), dtype="float32")

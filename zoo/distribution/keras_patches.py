@@ -201,7 +201,7 @@ def find_called_graph(operation: tf.Operation, attribute: str) -> tf.Graph:
 
 
 def freeze_signature(signature):
-    """Returns a SavedModel's signature as a function with constants in place of variables."""
+    """Returns a concrete function as one with constants in place of variables."""
     return convert_to_constants.convert_variables_to_constants_v2(
         signature, lower_control_flow=False, aggressive_inlining=True
     )

@@ -30,6 +30,7 @@ from zoo.errors import UserError, one_line
 from zoo.evaluation.predictions import make_predictor
 from zoo.exporting.runtimes import load_runtime, make_interpreter
 from zoo.exporting.saved_model import write_saved_model
+from zoo.exporting.signatures import Signature
 from zoo.storage.filenames import FORMAT_FILES
 
 # LiteRT's operations in attention and layer normalisation: with these in int8, a transformer was no
@@ -104,8 +105,9 @@ def convert_model(
             path = directory / FORMAT_FILES[name]
             try:
                 with silence_stderr():
-                    saved_model = _write_plain_saved_model(name, model, predict, spec, Path(folder))
-                    path.write_bytes(_convert(name, saved_model, spec, calibration))
+                    signature = _make_plain_signature(name, model, predict, spec)
+                    content = _convert(name, model, signature, spec, calibration, Path(folder))
+                    path.write_bytes(content)
                 outputs = np.concatenate([*map(load_runtime(name, path, spec), samples)])
             except Exception as error:
                 path.unlink(missing_ok=True)
@@ -123,29 +125,23 @@ def convert_model(
     return files
 
 
-def _write_plain_saved_model(
+def _make_plain_signature(
     name: str,
     model: keras.Model,
     predict: tf.types.experimental.PolymorphicFunction,
     spec: Spec,
-    directory: Path,
-) -> str:
-    """Writes the SavedModel that a format is converted from, if another format has not done so.
+) -> Signature:
+    """Returns the function from {input name: x} to {"logits": ...} that a format is converted from.
 
     Args:
         name: Name of the format.
         model: The model.
         predict: What `make_predictor` returns for it.
         spec: Spec of the data.
-        directory: Folder for the folders of the SavedModels.
 
     Returns:
-        Its folder.
+        The function, and the spec of its input.
     """
-    folder, batch_size = (directory / "onnx", None) if name == "onnx" else (directory / "litert", 1)
-    if folder.exists():
-        return str(folder)
-    input_spec = tf.TensorSpec((batch_size, *spec.shape), spec.dtype, spec.input_name)
     # Traced for any batch size. Traced for one example, Keras adds biases as vectors, which LiteRT
     # does not support for uint32 (fasttext). But to convert loops it needs static sizes, and
     # tf2onnx needs them outside a function.
@@ -154,15 +150,25 @@ def _write_plain_saved_model(
     def call(inputs):
         return {"logits": model(inputs, training=False)["logits"] if retrace else predict(inputs)}
 
-    write_saved_model(folder, model, {"serve": (call, {spec.input_name: input_spec})})
-    return str(folder)
+    batch_size = None if name == "onnx" else 1
+    input_spec = tf.TensorSpec((batch_size, *spec.shape), spec.dtype, spec.input_name)
+    return call, {spec.input_name: input_spec}
 
 
-def _convert(name: str, folder: str, spec: Spec, calibration: np.ndarray) -> bytes:
-    """Converts a SavedModel, and returns the content of the format's file."""
+def _convert(
+    name: str,
+    model: keras.Model,
+    signature: Signature,
+    spec: Spec,
+    calibration: np.ndarray,
+    folder: Path,
+) -> bytes:
+    """Converts a signature, and returns the content of the format's file."""
     if name == "onnx":
-        return _convert_to_onnx(folder, spec)
-    return _convert_to_litert(folder, spec, calibration if name == "litert_int8" else None)
+        return _convert_to_onnx(signature, spec)
+    if not list(folder.iterdir()):  # LiteRT and its int8 are converted from the same SavedModel
+        write_saved_model(folder, model, {"serve": signature})
+    return _convert_to_litert(str(folder), spec, calibration if name == "litert_int8" else None)
 
 
 def _convert_to_litert(folder: str, spec: Spec, calibration: np.ndarray | None) -> bytes:
@@ -188,15 +194,16 @@ def _convert_to_litert(folder: str, spec: Spec, calibration: np.ndarray | None) 
     return debugger.get_nondebug_quantized_model()
 
 
-def _convert_to_onnx(folder: str, spec: Spec) -> bytes:
-    """Converts a SavedModel to ONNX.
+def _convert_to_onnx(signature: Signature, spec: Spec) -> bytes:
+    """Converts a signature to ONNX.
 
     `keras.Model.export(format="onnx")` would make the constants of Normalization layers inputs.
     """
     import tf2onnx
 
-    loaded = tf.saved_model.load(folder)
-    frozen = freeze_signature(loaded.signatures["serve"])
+    call, specs = signature
+    function = tf.function(call, input_signature=[specs], autograph=False)
+    frozen = freeze_signature(function.get_concrete_function())
     (input_tensor,), (output_tensor,) = frozen.inputs, frozen.outputs
     converted, _ = tf2onnx.convert.from_graph_def(
         frozen.graph.as_graph_def(add_shapes=True),

@@ -117,8 +117,10 @@ def write_saved_model(
         name: tf.function(function, input_signature=[specs], autograph=False)
         for name, (function, specs) in signatures.items()
     }
+    # predictions need no gradients, which would be traced for each layer that defines its own
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     with disable_cudnn(model):
-        tf.saved_model.save(root, str(directory), signatures=functions)
+        tf.saved_model.save(root, str(directory), signatures=functions, options=options)
 
 
 def _make_samples(spec: Spec) -> np.ndarray:

