@@ -188,7 +188,7 @@ CASES = [
     (["--model=cnn", *MNIST, "--length=50"], "length=50: mnist_5k has no texts"),
     (["--model=lstm", *REVIEWS, "--length=2"], "--length=2: 2 is not integer >= 4"),
     (["--model=lstm", *REVIEWS, "--vocabulary_size=1"], "--vocabulary_size=1: 1 is not integer >= 10"),
-    (["--model=lstm", *REVIEWS, "--tokenizer=bytes"], "should be one of <auto|words|characters|wordpiece>"),
+    (["--model=lstm", *REVIEWS, "--tokenizer=bytes"], "should be one of <auto|words|bigrams|characters|wordpiece>"),
     (["--model=lstm", *REVIEWS, "--image_size=9"], "csv:reviews.csv has no images to resize"),
     (["--model=lstm", *REVIEWS, "--augment=flip"], "augment='flip': the dataset has text, not images"),
     (["--model=lstm", *REVIEWS, "--hparam=vocabulary_size=9"], "lstm has no hyperparameter 'vocabulary_size'"),

@@ -180,9 +180,7 @@ def converted_photos(photo_folder, tmp_path_factory):
 
 def test_a_streamed_test_split_scores_the_same(converted_photos, photo_folder):
     _, held, version, files = converted_photos
-    streamed = load_data(
-        DataConfig(f"folder:{photo_folder}", image_size=(16, 16), memory_budget=0)
-    )
+    streamed = load_data(DataConfig(f"folder:{photo_folder}", image_size=(16, 16), memory_budget=0))
     scores = [
         measure_formats(version, files, data)["onnx"]["accuracy"] for data in (held, streamed)
     ]

@@ -86,8 +86,8 @@ def convert_model(
         spec: Spec of the data.
         directory: Folder for the files.
         formats: Names from `FORMATS`; "saved_model" is ignored.
-        calibration: Training inputs of shape (n, *spec.shape), for the ranges of `litert_int8`.
-            The first 32 are used for the comparison.
+        calibration: Training inputs (n, *spec.shape): the ranges of `litert_int8` are those of all,
+            and the first 32 are compared.
 
     Returns:
         The file of each format.
@@ -97,17 +97,17 @@ def convert_model(
             logits (except those of `litert_int8`) differ by more than 1e-4. The file is deleted.
     """
     check_convertible(model, formats)
-    samples, files = calibration[:_COMPARED_EXAMPLES], {}
+    samples = calibration[:_COMPARED_EXAMPLES]
+    files = {name: directory / FORMAT_FILES[name] for name in formats if name in FORMAT_FILES}
     with disable_cudnn(model), tempfile.TemporaryDirectory() as folder:
         predict = make_predictor(model)
         expected = predict({spec.input_name: samples}).numpy()
-        for name in (name for name in formats if name in FORMAT_FILES):
-            path = directory / FORMAT_FILES[name]
+        for name, path in files.items():
             try:
                 with silence_stderr():
                     signature = _make_plain_signature(name, model, predict, spec)
                     content = _convert(name, model, signature, spec, calibration, Path(folder))
-                    path.write_bytes(content)
+                path.write_bytes(content)
                 outputs = np.concatenate([*map(load_runtime(name, path, spec), samples)])
             except Exception as error:
                 path.unlink(missing_ok=True)
@@ -121,7 +121,6 @@ def convert_model(
                     f"{path}: deleted, because its logits differ from the model's by "
                     f"{difference:.2g} of the largest: remove {name} from --export_formats"
                 )
-            files[name] = path
     return files
 
 
