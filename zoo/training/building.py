@@ -12,7 +12,7 @@ from zoo.data.spec import Spec
 from zoo.data.splits import Data, read_labels
 from zoo.distribution.strategy import uses_microbatches
 from zoo.errors import UserError
-from zoo.recipe import BLENDING, Recipe, parse_augmentation
+from zoo.recipe import BLENDING, FOCAL_GAMMA, Recipe, parse_augmentation
 from zoo.registry import Entry, find_entry, list_names
 from zoo.training.adaptation import adapt_layers
 from zoo.training.finetuning import (
@@ -21,6 +21,7 @@ from zoo.training.finetuning import (
     learning_rate_multipliers,
     replace_preset,
 )
+from zoo.training.losses import FocalLoss
 from zoo.training.metrics import ExampleLoss, ExampleMetric, MicroF1, R2Score
 from zoo.training.model_checks import check_labels, check_model
 from zoo.training.optimizers import make_optimizer
@@ -175,6 +176,11 @@ def _choose_loss_and_metrics(
             R2Score(mean),
         ]
         return keras.losses.MeanSquaredError(), metrics
+    if recipe.loss == "focal":
+        gamma = FOCAL_GAMMA if recipe.focal_gamma is None else recipe.focal_gamma
+        loss = FocalLoss(gamma, recipe.label_smoothing, spec.multilabel)
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        return loss, [MicroF1() if spec.multilabel else accuracy]
     if spec.multilabel:
         loss = keras.losses.BinaryCrossentropy(
             from_logits=True, label_smoothing=recipe.label_smoothing
@@ -201,7 +207,7 @@ def _make_example_metrics(model, loss, loss_weights, metrics: list, class_weight
 def needs_one_hot(recipe: Recipe) -> bool:
     """Returns whether the loss needs a probability for each class instead of a class."""
     changes = parse_augmentation(recipe.augment)
-    return bool(recipe.label_smoothing or changes.keys() & BLENDING)
+    return bool(recipe.label_smoothing or recipe.loss == "focal" or changes.keys() & BLENDING)
 
 
 def steps_per_epoch(data: Data, recipe: Recipe) -> int:

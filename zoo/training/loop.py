@@ -20,6 +20,7 @@ from zoo.storage.filenames import LAST
 from zoo.training.building import compute_class_weights, needs_one_hot, steps_per_epoch
 from zoo.training.callbacks import BestModelCallback, CheckpointCallback, ProgressCallback
 from zoo.training.checkpoints import Checkpoint, TrainingState
+from zoo.training.plateau import PlateauCallback
 from zoo.training.schedules import make_schedule
 from zoo.training.signals import defer_signals
 
@@ -191,6 +192,8 @@ def _describe_schedule(recipe: Recipe, before: int, after: int, step: int, steps
     )
     if not callable(old) or not callable(new):
         return f"the learning rate stays {recipe.learning_rate:.3g}"
+    if recipe.schedule == "plateau":
+        return "the learning rate goes on where the plateau schedule had brought it"
     return (
         f"the {recipe.schedule} schedule now spans {after} epochs, and its learning rate goes on "
         f"at {float(new(step)):.3g} after {float(old(step)):.3g}; {after} epochs in one run end "
@@ -218,9 +221,13 @@ def _make_callbacks(
     # first, so that the other callbacks see the averaged weights
     averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if recipe.ema else []
     logs = [keras.callbacks.TensorBoard(run_dir / "tensorboard")] if chief else []
+    # Keras puts an optimizer that scales the loss around another one
+    schedule = getattr(model.optimizer, "inner_optimizer", model.optimizer).plateau
+    plateau = [PlateauCallback(state, schedule, recipe, chief)] if schedule else []
     return [
         *averaging,
         ProgressCallback(state, epoch, len(data.train), recipe, chief),
         BestModelCallback(state, monitor, mode, recipe.early_stopping, run_dir, chief),
+        *plateau,
         *logs,
     ]

@@ -25,7 +25,7 @@ def check_recipe(recipe: Recipe, spec: Spec) -> None:
     """
     check_augmentation(recipe, spec)
     if spec.class_names is None:
-        for setting in ("label_smoothing", "class_weights"):
+        for setting in ("loss", "label_smoothing", "class_weights", "oversample"):
             if getattr(recipe, setting):
                 raise UserError(
                     f"{setting}={getattr(recipe, setting)}: the target is a number, there are no "
