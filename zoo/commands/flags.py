@@ -126,6 +126,8 @@ def _define_split_flags(data: dict[str, Any]) -> None:
                         **data)
     flags.DEFINE_string("time", None, "Column of dates or numbers by which the newest rows are "
                         "held out.", **data)
+    flags.DEFINE_string("weight", None, "Column of a table with the weight of each row in the "
+                        "training loss, a number of at least 0. It is no input.", **data)
     # fmt: on
 
 
@@ -210,6 +212,7 @@ def read_data_config(
         skip_broken=bool(values.skip_broken),
         group=values.group,
         time=values.time,
+        weight=values.weight,
         holdout=values.holdout,
         stratify=values.stratify is not False,
         seed=seed,

@@ -17,9 +17,14 @@ from zoo.distribution.strategy import distribute_batches, is_chief
 from zoo.recipe import Recipe, parse_augmentation
 from zoo.storage.atomic import replace_file
 from zoo.storage.filenames import LAST
-from zoo.training.building import compute_class_weights, needs_one_hot, steps_per_epoch
+from zoo.training.building import needs_one_hot
 from zoo.training.callbacks import BestModelCallback, CheckpointCallback, ProgressCallback
 from zoo.training.checkpoints import Checkpoint, TrainingState
+from zoo.training.class_balance import (
+    compute_class_weights,
+    count_epoch_examples,
+    steps_per_epoch,
+)
 from zoo.training.plateau import PlateauCallback
 from zoo.training.schedules import make_schedule
 from zoo.training.signals import defer_signals
@@ -118,6 +123,7 @@ def _make_batches(
             changes=parse_augmentation(recipe.augment),
             one_hot=needs_one_hot(recipe),
             class_weights=compute_class_weights(data, recipe),
+            oversample=bool(recipe.oversample),
             microbatches=microbatches,
         ),
     )
@@ -226,7 +232,7 @@ def _make_callbacks(
     plateau = [PlateauCallback(state, schedule, recipe, chief)] if schedule else []
     return [
         *averaging,
-        ProgressCallback(state, epoch, len(data.train), recipe, chief),
+        ProgressCallback(state, epoch, count_epoch_examples(data, recipe), recipe, chief),
         BestModelCallback(state, monitor, mode, recipe.early_stopping, run_dir, chief),
         *plateau,
         *logs,

@@ -27,11 +27,18 @@ _CUSTOM_BASES = (
 
 
 def check_labels(data: Data) -> None:
-    """Checks the labels of the splits that are in memory.
+    """Checks the labels and weights of the splits that are in memory.
 
     Raises:
-        UserError: if a class is not one of the spec's, or a target is not a finite number.
+        UserError: if a class is not one of the spec's, a target is not a finite number, or all
+            training examples have weight 0.
     """
+    weights = data.train.weights if isinstance(data.train, Arrays) else None
+    if weights is not None and not weights.any():
+        raise UserError(
+            f"{data.name}: all rows of the training split have weight 0: correct the column of "
+            "--weight, or hold out other rows with --seed"
+        )
     count = data.spec.num_classes
     for part in ("train", "validation", "test"):
         split = getattr(data, part)

@@ -75,3 +75,8 @@ def _check_multilabel_recipe(recipe: Recipe) -> None:
             f"class_weights={recipe.class_weights!r}: an example may have several labels, and then "
             "has no class of its own to be weighted by: omit --class_weights"
         )
+    if recipe.oversample:
+        raise UserError(
+            "oversample=True: an example may have several labels, and then has no class of its own "
+            "to be repeated for: omit --oversample"
+        )
