@@ -81,6 +81,10 @@ class Recipe:
             '1,2.5', or numbers by name, as in 'no=1,yes=2.5', where other classes have weight 1.
         oversample: Repeats examples of the rarer classes in each epoch, until all classes have as
             many as the largest. Only the training split changes.
+        threshold: Decision threshold of two classes: the second one is predicted above this
+            probability, as in '0.3', in evaluations, predictions and exports. 'auto' chooses it
+            on the validation split for the best F1 of the second class or, with
+            monitor='accuracy', the best accuracy. By default the more probable class is predicted.
         trainable: Layers to train: all; head (only the last layer); or patterns of layer names,
             separated by commas, as in 'transformer_layer_[45],pooled_dense'. The head and
             newly initialised layers are always trained.
@@ -133,6 +137,7 @@ class Recipe:
     augment: str = ""
     class_weights: str = ""
     oversample: bool | None = None
+    threshold: str = ""
     trainable: str = "all"
     lora_rank: Annotated[int, Range(low=0)] = 0
     layer_decay: Annotated[float, Range(above=0, high=1)] = 1.0
@@ -156,6 +161,8 @@ class Recipe:
         parse_augmentation(self.augment)
         if self.class_weights not in ("", "balanced"):
             parse_class_weights(self.class_weights)
+        if self.threshold:
+            parse_threshold(self.threshold)
 
     def _check_dependent_settings(self):
         for name, other, value in (
@@ -254,3 +261,19 @@ def parse_class_weights(text: str) -> tuple[float, ...] | dict[str, float]:
             "commas: one per class, as in 1,2.5, or by name, as in no=1,yes=2.5"
         ) from None
     return dict(zip(names, weights, strict=True)) if names else weights
+
+
+def parse_threshold(text: str) -> float | None:
+    """Reads '0.3' as 0.3, and 'auto' as None.
+
+    Raises:
+        UserError: if the text is no number between 0 and 1.
+    """
+    if text == "auto":
+        return None
+    try:
+        return check_value("threshold", float(text), Annotated[float, Range(above=0, below=1)])
+    except ValueError:
+        raise UserError(
+            f"threshold={text!r}: expected 'auto' or a number between 0 and 1, such as 0.3"
+        ) from None

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from zoo.data.augmentation import augment_batch
 from zoo.data.microbatches import MicroBatch, MicroBatches, separate_microbatches
-from zoo.data.oversampling import count_oversampled
 from zoo.data.shuffling import (
     count_tokens,
     make_gatherer,
@@ -56,13 +55,11 @@ def make_training_batches(
         changes: Augmentation, from `zoo.recipe.parse_augmentation`.
         one_hot: As in `zoo.data.targets.encode_targets`.
         class_weights: float32 of shape (classes,), or None.
-        oversample: Whether rare classes are repeated, see `zoo.data.oversampling`; the split has
-            to be in memory.
+        oversample: Whether rare classes are repeated, see `zoo.data.oversampling`.
         microbatches: The micro-batches of this process; None for whole batches.
 
     Returns:
-        Dataset of ({input name: x}, {"logits": y}) or, with weights or micro-batches,
-        ({input name: x}, {"logits": y}, {"logits": weight}).
+        Dataset of ({input name: x}, {"logits": y}); with weights also {"logits": weight}.
     """
     root_seed = tf.constant([seed, 0], tf.int64)
 
@@ -72,12 +69,10 @@ def make_training_batches(
     # neighbours that are blended may be in different micro-batches: select their rows afterwards
     blends = changes.keys() & BLENDING
     before, after = (None, microbatches) if blends else (microbatches, None)
-    shuffle = make_shuffler(split, spec, batch_size, before, oversample)
-    examples = count_oversampled(split.y) if oversample else len(split)
+    shuffle, examples = make_shuffler(split, spec, batch_size, before, oversample)
     select_rows = make_row_selector(spec, after, batch_size) if after else None
-    finish_batch = _make_finisher(
-        spec, changes, one_hot, class_weights, select_rows, get_epoch_seed
-    )
+    weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
+    finish_batch = _make_finisher(spec, changes, one_hot, weights, select_rows, get_epoch_seed)
 
     @tf.autograph.experimental.do_not_convert
     def shuffle_epoch(_):
@@ -138,12 +133,11 @@ def _make_finisher(
     spec: Spec,
     changes: dict[str, float],
     one_hot: bool,
-    class_weights: np.ndarray | None,
+    weights: tf.Tensor | None,
     select_rows: Callable | None,
     get_epoch_seed: Callable[[], tf.Tensor],
 ) -> Callable:
     """Returns a function from (position, batch) to the element that `fit` takes."""
-    weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
 
     @tf.autograph.experimental.do_not_convert
     def finish_batch(position, batch):

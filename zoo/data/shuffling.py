@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data.microbatches import MicroBatch, MicroBatches, assign_rows
-from zoo.data.oversampling import make_oversampler
+from zoo.data.oversampling import count_oversampled, make_oversampler
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split, Stream
 
@@ -30,11 +30,23 @@ def make_shuffler(
     batch_size: int,
     microbatches: MicroBatches | None,
     oversample: bool,
-) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """Returns a function from a seed to the shuffled batches, with the elements of `Batch`."""
-    if isinstance(split, Arrays):
-        return _make_array_shuffler(split, spec, batch_size, microbatches, oversample)
-    return _make_stream_shuffler(split, spec, batch_size, microbatches)
+) -> tuple[Callable[[tf.Tensor], tf.data.Dataset], int]:
+    """Returns a function from a seed to the shuffled batches, and their number of examples.
+
+    Args:
+        split: The training split.
+        spec: Description of the data.
+        batch_size: Examples per batch.
+        microbatches: The micro-batches of this process; None for whole batches.
+        oversample: Whether rare classes are repeated, see `zoo.data.oversampling`; not of a stream.
+
+    Returns:
+        The function, whose datasets have the elements of `Batch`, and the number.
+    """
+    if not isinstance(split, Arrays):
+        return _make_stream_shuffler(split, spec, batch_size, microbatches), len(split)
+    shuffle = _make_array_shuffler(split, spec, batch_size, microbatches, oversample)
+    return shuffle, count_oversampled(split.y) if oversample else len(split)
 
 
 def _make_array_shuffler(

@@ -22,7 +22,7 @@ from zoo.training.finetuning import (
 )
 from zoo.training.losses import FocalLoss
 from zoo.training.metrics import ExampleLoss, ExampleMetric, MicroF1, R2Score
-from zoo.training.model_checks import check_labels, check_model
+from zoo.training.model_checks import check_labels, check_model, check_threshold
 from zoo.training.optimizers import make_optimizer
 from zoo.training.transfer import LayerTransfer, load_matching_weights
 
@@ -99,6 +99,7 @@ def prepare_model(
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(recipe.precision)
     check_labels(data)
+    check_threshold(recipe, data)
     hparams = replace_preset(hparams, source) if source else hparams
     model = build_model(entry, data.spec, hparams)
     check_model(entry, model, data.spec)

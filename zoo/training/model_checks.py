@@ -10,10 +10,11 @@ import keras
 import numpy as np
 
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, Data, read_labels
+from zoo.data.splits import Arrays, Data, has_known_labels, read_labels
 from zoo.data.targets import count_classes
 from zoo.distribution.keras_patches import flatten_layers
 from zoo.errors import UserError, one_line
+from zoo.recipe import Recipe
 from zoo.registry import Entry, list_plugin_modules
 from zoo.training.finetuning import shorten_names
 
@@ -59,6 +60,24 @@ def check_labels(data: Data) -> None:
                 f"{data.name}: the label of row {row:,} of the {part} split is {shown}: "
                 f"expected {known}: correct it, or omit the row"
             )
+
+
+def check_threshold(recipe: Recipe, data: Data) -> None:
+    """Checks that the validation split can choose a threshold, if it has to.
+
+    Raises:
+        UserError: if it has examples of one class only.
+    """
+    if recipe.threshold != "auto" or not has_known_labels(data.validation):
+        return
+    names = data.spec.class_names or ()
+    counts = np.bincount(read_labels(data.validation), minlength=len(names))
+    if absent := [name for name, count in zip(names, counts, strict=True) if not count]:
+        raise UserError(
+            f"threshold='auto': the validation split has no example of {absent[0]!r}, so that no "
+            "threshold can be chosen on it: raise --holdout, or pass a number, such as "
+            "--threshold=0.3"
+        )
 
 
 def describe_labels(data: Data) -> str:
