@@ -61,7 +61,8 @@ def fit_model(
     state = start.state if start else TrainingState()
     steps = plan_epochs(state, recipe, data)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    train, validation = _make_batches(model, data, recipe, seed, epoch)
+    train = make_train_batches(model, data, recipe, seed, epoch)
+    validation = _make_validation_batches(model, data, recipe)
     if start:
         _prepare_resume(model, train, state)
     callbacks = _make_callbacks(model, state, epoch, data, recipe, run_dir)
@@ -106,13 +107,20 @@ def _prepare_resume(model: keras.Model, train: tf.data.Dataset, state: TrainingS
     skip_batches(model, state.step, model.steps_per_execution)
 
 
-def _make_batches(
+def make_train_batches(
     model: keras.Model, data: Data, recipe: Recipe, seed: int, epoch: tf.Variable
-) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-    """Returns the batches of the training split, shuffled by epoch, and of the validation split."""
-    strategy = model.distribute_strategy
-    train = distribute_batches(
-        strategy,
+) -> "tf.data.Dataset | tf.distribute.DistributedDataset":
+    """Returns the batches of the training split for `fit`, shuffled by epoch.
+
+    Args:
+        model: The compiled model.
+        data: The data.
+        recipe: How the model is trained.
+        seed: Seed of the order of the examples and of their augmentation.
+        epoch: int64 scalar that is read while the dataset is iterated.
+    """
+    return distribute_batches(
+        model.distribute_strategy,
         recipe,
         lambda microbatches: make_training_batches(
             data.train,
@@ -127,8 +135,13 @@ def _make_batches(
             microbatches=microbatches,
         ),
     )
-    validation = distribute_batches(
-        strategy,
+
+
+def _make_validation_batches(
+    model: keras.Model, data: Data, recipe: Recipe
+) -> "tf.data.Dataset | tf.distribute.DistributedDataset":
+    return distribute_batches(
+        model.distribute_strategy,
         recipe,
         lambda microbatches: make_evaluation_batches(
             data.validation,
@@ -138,7 +151,6 @@ def _make_batches(
             microbatches=microbatches,
         ),
     )
-    return train, validation
 
 
 def plan_epochs(state: TrainingState, recipe: Recipe, data: Data) -> int:
