@@ -42,7 +42,6 @@ def find_learning_rate(
     from zoo.data.loading import dataset_slug
     from zoo.distribution.keras_patches import spans_workers
     from zoo.distribution.strategy import adapt_recipe_to_strategy
-    from zoo.evaluation.plots import plot_learning_rates
     from zoo.training.building import adapt_recipe_to_size, prepare_model
     from zoo.training.learning_rate_finder import adapt_recipe_to_range_test, run_range_test
 
@@ -61,9 +60,12 @@ def find_learning_rate(
     result = run_range_test(model, data, tested, values.seed)
     default = f"evaluations/{entry.name}-{dataset_slug(data.name)}-learning_rate"
     folder = _make_folder(values.run_dir) if values.run_dir else make_output_folder(default)
-    _write_table(result, folder / RATES_TABLE)
-    columns = (result.rates, result.losses, result.smoothed)
-    plot_learning_rates(*columns, result.suggestion, folder / RATES_PLOT)
+    _write_result(result, folder)
+    _print_result(result, recipe)
+    print(f"range test: {folder / RATES_TABLE}, {folder / RATES_PLOT}")
+
+
+def _print_result(result: "RangeTest", recipe: Recipe) -> None:
     print(
         f"learning rates from {result.rates[0]:.2g} to {result.rates[-1]:.2g} in "
         f"{len(result.rates)} steps: the loss is {result.smoothed[0]:.4g} at first and "
@@ -76,14 +78,18 @@ def find_learning_rate(
             f"suggestion: --learning_rate={result.suggestion:g}, where the loss falls fastest; it "
             f"is {recipe.learning_rate:g} now"
         )
-    print(f"range test: {folder / RATES_TABLE}, {folder / RATES_PLOT}")
 
 
-def _write_table(result: "RangeTest", path: Path) -> None:
-    with replace_file(path) as draft, draft.open("w", newline="") as file:
+def _write_result(result: "RangeTest", folder: Path) -> None:
+    """Writes the table and the plot."""
+    from zoo.evaluation.plots import plot_learning_rates
+
+    columns = (result.rates, result.losses, result.smoothed)
+    plot_learning_rates(*columns, result.suggestion, folder / RATES_PLOT)
+    with replace_file(folder / RATES_TABLE) as draft, draft.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["learning_rate", "loss", "smoothed_loss"])
-        writer.writerows(zip(result.rates, result.losses, result.smoothed, strict=True))
+        writer.writerows(zip(*columns, strict=True))
 
 
 def _make_folder(run_dir: str) -> Path:

@@ -62,7 +62,6 @@ def fit_model(
     steps = plan_epochs(state, recipe, data)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     train = make_train_batches(model, data, recipe, seed, epoch)
-    validation = _make_validation_batches(model, data, recipe)
     if start:
         _prepare_resume(model, train, state)
     callbacks = _make_callbacks(model, state, epoch, data, recipe, run_dir)
@@ -72,7 +71,7 @@ def fit_model(
         )
         model.fit(
             train,
-            validation_data=validation,
+            validation_data=_make_validation_batches(model, data, recipe),
             initial_epoch=state.epoch,
             epochs=recipe.epochs,
             callbacks=[*callbacks, checkpointing],
