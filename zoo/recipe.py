@@ -176,10 +176,11 @@ class Recipe:
                 )
         patience = self.plateau_patience or PLATEAU_PATIENCE
         if self.schedule == "plateau" and 0 < self.early_stopping <= patience:
+            fewer = f" or --plateau_patience={self.early_stopping - 1}" * (self.early_stopping > 1)
             raise UserError(
                 f"early_stopping={self.early_stopping} ends the training before the plateau "
                 f"schedule lowers the learning rate, after {patience} epochs without a better "
-                f"score: pass --early_stopping={3 * patience}, or a smaller --plateau_patience"
+                f"score: pass --early_stopping={3 * patience}{fewer}"
             )
         if self.oversample and self.class_weights == "balanced":
             raise UserError(

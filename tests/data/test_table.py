@@ -223,6 +223,8 @@ def test_large_weights_are_told(tmp_path):
         ([1, 1, -0.5, 1], "line 3: column 'w' holds '-0.5' (1 such lines); expected a weight"),
         ([1, "much", 1, 1], "line 2: column 'w' holds 'much' (1 such lines); expected a weight"),
         ([1, 1, 1, "inf"], "line 4: column 'w' holds 'inf' (1 such lines); expected a weight"),
+        ([1, " ", 1, 1], "line 2: column 'w' holds nothing (1 such lines); expected a weight"),
+        ([1e39, 1, 1, 1], "line 1: column 'w' holds '1e+39' (1 such lines); expected a weight"),
         ([0, 0, 0, 0], "has only zeros there"),
     ],
 )

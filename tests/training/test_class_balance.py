@@ -156,8 +156,8 @@ def test_what_oversampling_does_is_told_and_counted(tmp_path):
     (line,) = describe_oversampling(data, recipe)
     times = [f"{counts[0] / count:.3g}" for count in counts[1:]]
     assert line == (
-        f"oversampling repeats b {times[0]} times, c {times[1]} times: {counts[0]} examples of "
-        f"each class in an epoch, {examples} in all"
+        f"oversampling repeats b {times[0]} times, c {times[1]} times: each class has {counts[0]} "
+        f"of the {examples} examples of an epoch"
     )
     assert describe_oversampling(data, Recipe()) == []
     model, _ = trained(tmp_path, recipe, data, hidden=(4,))

@@ -65,6 +65,6 @@ def describe_oversampling(data: Data, recipe: Recipe) -> list[str]:
     more = f" and {len(repeated) - _SHOWN_CLASSES} more classes" * (len(repeated) > _SHOWN_CLASSES)
     shown = ", ".join(repeated[:_SHOWN_CLASSES]) or "no class, since all have as many"
     return [
-        f"oversampling repeats {shown}{more}: {counts.max():,} examples of each class in an epoch, "
-        f"{count_epoch_examples(data, recipe):,} in all"
+        f"oversampling repeats {shown}{more}: each class has {counts.max():,} of the "
+        f"{count_epoch_examples(data, recipe):,} examples of an epoch"
     ]

@@ -213,9 +213,10 @@ def read_weights(table: Table, column: str, rows: np.ndarray) -> tuple[np.ndarra
     cells = strip_cells(table.frame[column])
     decimal, thousands, _ = find_number_form(cells[rows])
     weights = parse_numbers(cells, decimal, thousands)
-    is_invalid = ~(weights >= 0) & rows  # NaN where there is no number
-    reject_values(table, column, is_invalid, "expected a weight of at least 0")
-    weights = weights[rows]
+    # NaN where there is no number
+    is_invalid = ~((weights >= 0) & (weights <= np.finfo("float32").max)) & rows
+    reject_values(table, column, is_invalid, "expected a weight, a number of at least 0")
+    weights = weights[rows].astype("float32")
     if not weights.any():
         raise UserError(
             f"weight={column}: {table.path} has only zeros there, so that there is nothing to "
@@ -224,10 +225,10 @@ def read_weights(table: Table, column: str, rows: np.ndarray) -> tuple[np.ndarra
     notes = []
     if zeros := int((weights == 0).sum()):
         notes.append(f"column {column!r}: {zeros:,} rows have weight 0: nothing is learned of them")
-    mean = weights.mean()
+    mean = weights.mean(dtype="float64")
     if not _WEIGHT_MEANS[0] <= mean <= _WEIGHT_MEANS[1]:
         notes.append(
             f"column {column!r}: the weights are {mean:.3g} on average, by which they multiply the "
             "loss and its gradient: divide them by it, or suit --learning_rate to it"
         )
-    return weights.astype("float32"), tuple(notes)
+    return weights, tuple(notes)
