@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from zoo.commands.flags import find_config_name
+from zoo.commands.recipe_files import find_config_name
 from zoo.commands.runner import command_line, print_notes, print_warning
 from zoo.recipe import Recipe
 from zoo.registry import Entry, find_plugin
