@@ -164,6 +164,12 @@ def test_what_is_no_threshold_is_refused(threshold, names, message):
         check_recipe(Recipe(threshold=threshold), dataclasses.replace(SPEC, class_names=names))
 
 
+def test_each_of_several_labels_has_a_threshold_of_its_own():
+    with pytest.raises(UserError, match="each of several labels has a threshold of its own"):
+        check_recipe(Recipe(threshold="auto"), dataclasses.replace(SPEC, multilabel=True))
+    assert dataclasses.replace(SPEC, multilabel=True).threshold is None
+
+
 def test_a_validation_split_of_one_class_is_told_before_the_training():
     one = Arrays(np.zeros((5, 4)), np.zeros(5, int))
     data = dataset(spec=SPEC, validation=one)

@@ -172,3 +172,6 @@ def test_where_oversampling_is_refused():
         Recipe(oversample=True, class_weights="balanced")
     with pytest.raises(UserError, match="omit --oversample"):
         check_recipe(Recipe(oversample=True), Spec("features", (1,), None))
+    with pytest.raises(UserError, match=r"several labels.* omit --oversample"):
+        labels = Spec("features", (1,), ("a", "b"), multilabel=True)
+        check_recipe(Recipe(oversample=True), labels)
