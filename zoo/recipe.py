@@ -18,8 +18,10 @@ from zoo.schema import (
 OPTIMIZERS = Literal[
     "sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "lion", "muon"
 ]
-SCHEDULES = Literal["constant", "cosine", "one_cycle", "step"]
+SCHEDULES = Literal["constant", "cosine", "one_cycle", "step", "plateau"]
+LOSSES = Literal["cross_entropy", "focal"]
 MONITORS = Literal["loss", "accuracy", "f1", "mae", "mse", "r2"]
+PLATEAU_PATIENCE, FOCAL_GAMMA = 2, 2.0  # where the recipe has none
 PRECISIONS = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
@@ -40,15 +42,22 @@ class Recipe:
         schedule: Course of the learning rate over all epochs. constant: the same for all steps;
             cosine: falls to zero along half a cosine; one_cycle: rises during the first 30% of
             the steps, then falls to zero along half a cosine; step: divided by 10 after 50% and
-            again after 75% of the steps. If a run goes on with more epochs, its further steps
-            follow the course over all of them.
+            again after 75% of the steps; plateau: divided by 10 after each plateau_patience epochs
+            without a better validation score, four times at most. If a run goes on with more
+            epochs, its further steps follow the course over all of them.
         warmup: Fraction of all steps in which the learning rate rises linearly to its peak, which
             helps against divergence in the first steps. With one_cycle it replaces the 30%.
+        plateau_patience: Epochs without a better validation score (see monitor) after which the
+            plateau schedule divides the learning rate by 10. None uses 2.
         weight_decay: Decoupled weight decay: each step also shrinks the weights by learning_rate *
             weight_decay of their value. Biases and normalisation weights are exempt. None uses
             the optimizer's own default: 0.004 for adamw and muon, no decay for the others.
         l1: Factor of the sum of absolute kernel weights in the loss; drives weights to zero.
         l2: Factor of the sum of squared kernel weights in the loss; keeps weights small.
+        loss: Loss of a classification. cross_entropy; or focal, the cross-entropy times
+            (1 - p)^focal_gamma, where p is the probability of the true class (Lin et al. 2017),
+            so that examples that are predicted well count less. None is cross_entropy.
+        focal_gamma: Exponent of the focal loss; 0 gives the cross-entropy. None uses 2.
         label_smoothing: Fraction of the target probability that is spread evenly over all
             classes, against overconfident predictions. Classification only.
         clip_norm: Maximum global norm of the gradient; larger gradients are scaled down to it. 0
@@ -70,6 +79,12 @@ class Recipe:
         class_weights: Weight of each class in the loss: 'balanced' for weights inversely
             proportional to the class frequencies, numbers in the order of the classes, as in
             '1,2.5', or numbers by name, as in 'no=1,yes=2.5', where other classes have weight 1.
+        oversample: Repeats examples of the rarer classes in each epoch, until all classes have as
+            many as the largest. Only the training split changes.
+        threshold: Decision threshold of two classes: the second one is predicted above this
+            probability, as in '0.3', in evaluations, predictions and exports. 'auto' chooses it
+            on the validation split for the best F1 of the second class or, with
+            monitor='accuracy', the best accuracy. By default the more probable class is predicted.
         trainable: Layers to train: all; head (only the last layer); or patterns of layer names,
             separated by commas, as in 'transformer_layer_[45],pooled_dense'. The head and
             newly initialised layers are always trained.
@@ -108,9 +123,12 @@ class Recipe:
     learning_rate: Positive = 1e-3
     schedule: SCHEDULES = "one_cycle"
     warmup: Rate = 0.0
+    plateau_patience: Count | None = None
     weight_decay: NotNegative | None = None
     l1: NotNegative = 0.0
     l2: NotNegative = 0.0
+    loss: LOSSES | None = None
+    focal_gamma: NotNegative | None = None
     label_smoothing: Rate = 0.0
     clip_norm: NotNegative = 0.0
     ema: Rate = 0.0
@@ -118,6 +136,8 @@ class Recipe:
     monitor: MONITORS | None = None
     augment: str = ""
     class_weights: str = ""
+    oversample: bool | None = None
+    threshold: str = ""
     trainable: str = "all"
     lora_rank: Annotated[int, Range(low=0)] = 0
     layer_decay: Annotated[float, Range(above=0, high=1)] = 1.0
@@ -137,9 +157,36 @@ class Recipe:
             )
         if self.accumulate_steps > 1:
             self._check_accumulation()
+        self._check_dependent_settings()
         parse_augmentation(self.augment)
         if self.class_weights not in ("", "balanced"):
             parse_class_weights(self.class_weights)
+        if self.threshold:
+            parse_threshold(self.threshold)
+
+    def _check_dependent_settings(self):
+        for name, other, value in (
+            ("focal_gamma", "loss", "focal"),
+            ("plateau_patience", "schedule", "plateau"),
+        ):
+            if getattr(self, name) is not None and getattr(self, other) != value:
+                raise UserError(
+                    f"{name}={getattr(self, name):g}: it is only used with {other}={value!r}: "
+                    f"pass --{other}={value}, or omit --{name}"
+                )
+        patience = self.plateau_patience or PLATEAU_PATIENCE
+        if self.schedule == "plateau" and 0 < self.early_stopping <= patience:
+            fewer = f" or --plateau_patience={self.early_stopping - 1}" * (self.early_stopping > 1)
+            raise UserError(
+                f"early_stopping={self.early_stopping} ends the training before the plateau "
+                f"schedule lowers the learning rate, after {patience} epochs without a better "
+                f"score: pass --early_stopping={3 * patience}{fewer}"
+            )
+        if self.oversample and self.class_weights == "balanced":
+            raise UserError(
+                "oversample=True and class_weights='balanced': each of them balances the classes: "
+                "omit one of the two"
+            )
 
     def _check_accumulation(self):
         setting = f"accumulate_steps={self.accumulate_steps}"
@@ -215,3 +262,19 @@ def parse_class_weights(text: str) -> tuple[float, ...] | dict[str, float]:
             "commas: one per class, as in 1,2.5, or by name, as in no=1,yes=2.5"
         ) from None
     return dict(zip(names, weights, strict=True)) if names else weights
+
+
+def parse_threshold(text: str) -> float | None:
+    """Reads '0.3' as 0.3, and 'auto' as None.
+
+    Raises:
+        UserError: if the text is no number between 0 and 1.
+    """
+    if text == "auto":
+        return None
+    try:
+        return check_value("threshold", float(text), Annotated[float, Range(above=0, below=1)])
+    except ValueError:
+        raise UserError(
+            f"threshold={text!r}: expected 'auto' or a number between 0 and 1, such as 0.3"
+        ) from None

@@ -184,3 +184,74 @@ def test_a_name_with_a_comma_can_be_typed(tmp_path):
         source = read(tmp_path / "t.csv", text=parse_text_columns(typed))
         assert source.spec.feature_names == ("text, raw",)
         assert source.splits["train"].x.tolist() == list("abcd")
+
+
+def read_weighted(path, cells, **settings):
+    """A table with a column w of these cells, without splits."""
+    content = "".join(json.dumps(row) + "\n" for row in weighted_rows(cells))
+    path.write_text(content)
+    config = DataConfig(label="y", weight="w", **settings)
+    return load_table("jsonl", str(path), config)
+
+
+def weighted_rows(cells):
+    return [
+        {"text": f"some {i}", "x": i * 1.5, "y": "no" if i % 2 else "yes", "w": cell}
+        for i, cell in enumerate(cells)
+    ]
+
+
+@pytest.mark.parametrize("text", [(), ("text",)])
+def test_weights_are_read_and_are_no_input(text, tmp_path):
+    source = read_weighted(tmp_path / "t.jsonl", [0, 1, "2.5", 3, 4.5, 6], text=text)
+    train = source.splits["train"]
+    assert train.weights.dtype == "float32" and train.weights.tolist() == [0, 1, 2.5, 3, 4.5, 6]
+    assert source.spec.feature_names == (text or ("text", "x"))
+    assert source.notes[-1] == "column 'w': 1 rows have weight 0: nothing is learned of them"
+    assert train.select_rows(np.arange(6) > 3).weights.tolist() == [4.5, 6]
+
+
+def test_large_weights_are_told(tmp_path):
+    source = read_weighted(tmp_path / "t.jsonl", [100, 200, 300, 400])
+    assert "the weights are 250 on average, by which they multiply the loss" in source.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "problem"),
+    [
+        ([1, None, 1, None], "line 2: column 'w' holds nothing (2 such lines); expected a weight"),
+        ([1, 1, -0.5, 1], "line 3: column 'w' holds '-0.5' (1 such lines); expected a weight"),
+        ([1, "much", 1, 1], "line 2: column 'w' holds 'much' (1 such lines); expected a weight"),
+        ([1, 1, 1, "inf"], "line 4: column 'w' holds 'inf' (1 such lines); expected a weight"),
+        ([1, " ", 1, 1], "line 2: column 'w' holds nothing (1 such lines); expected a weight"),
+        ([1e39, 1, 1, 1], "line 1: column 'w' holds '1e+39' (1 such lines); expected a weight"),
+        ([0, 0, 0, 0], "has only zeros there"),
+    ],
+)
+def test_what_is_no_weight_is_refused_with_its_line(cells, problem, tmp_path):
+    with pytest.raises(UserError) as error:
+        read_weighted(tmp_path / "t.jsonl", cells)
+    assert problem in str(error.value)
+
+
+def test_weights_stay_with_their_rows_when_some_are_held_out(tmp_path):
+    """Rows without a label are left out, and the weight is the number of the text's row."""
+    rows = weighted_rows(range(40))
+    rows[7]["y"] = None
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = load_data(
+        DataConfig(f"jsonl:{path}", label="y", weight="w", columns=(("text", "drop"),))
+    )
+    (column,) = data.spec.columns
+    x = data.train.x[:, 0] * column.scale + column.center
+    np.testing.assert_allclose(data.train.weights * 1.5, x, atol=1e-4)
+    assert data.settings["weight"] == "w" and len(data.train) + len(data.test) < 40
+    text = load_data(DataConfig(f"jsonl:{path}", label="y", weight="w", text=("text",)))
+    assert set(text.train.weights) == set(data.train.weights)
+
+
+@pytest.mark.parametrize("name", ["mnist_5k", "folder:photos"])
+def test_data_without_columns_has_no_weights(name, tfds_dir):
+    with pytest.raises(UserError, match=r"weight=w: .* omit --weight"):
+        load_data(DataConfig(name, weight="w", data_dir=str(tfds_dir)))

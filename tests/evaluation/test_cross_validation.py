@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from zoo.commands.flags import find_config_name
+from zoo.commands.recipe_files import find_config_name
 from zoo.data.config import DataConfig
 from zoo.data.loading import prepare_data, read_data
 from zoo.data.spec import Spec

@@ -20,11 +20,11 @@ from zoo.training.adaptation import adapt_normalization
 from zoo.training.building import (
     build_model,
     compile_model,
-    compute_class_weights,
     prepare_model,
 )
 from zoo.training.callbacks import BestModelCallback
 from zoo.training.checkpoints import Checkpoint, TrainingState, find_latest_checkpoint
+from zoo.training.class_balance import compute_class_weights
 from zoo.training.loop import describe_raised_epochs, fit_model
 from zoo.training.recipe_checks import check_recipe, order_class_weights
 

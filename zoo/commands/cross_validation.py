@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -9,6 +10,9 @@ from zoo.commands.flags import read_data_config, read_model, read_settings
 from zoo.commands.runner import command_line, import_tensorflow, print_notes
 from zoo.storage.atomic import make_output_folder
 from zoo.storage.filenames import METRICS
+
+if TYPE_CHECKING:
+    from zoo.data.spec import Spec
 
 
 def cross_validate(values: flags.FlagValues) -> None:
@@ -24,7 +28,7 @@ def cross_validate(values: flags.FlagValues) -> None:
         score_folds,
         summarize_folds,
     )
-    from zoo.evaluation.record import describe_machine, format_scores
+    from zoo.evaluation.record import describe_machine
     from zoo.storage.json_files import write_json
     from zoo.training.building import adapt_recipe_to_size
     from zoo.training.recipe_checks import check_recipe
@@ -43,7 +47,7 @@ def cross_validate(values: flags.FlagValues) -> None:
     for title in (f"fold {number}/{count}" for number in range(1, count + 1)):
         print(title, flush=True)
         folds.append(next(fold_scores))
-        print(format_scores(folds[-1], title), flush=True)
+        _print_scores(folds[-1], title, data.spec)
     record = {
         "model": entry.name,
         "hyperparameters": hparams,
@@ -61,3 +65,13 @@ def cross_validate(values: flags.FlagValues) -> None:
     write_json(out / METRICS, record)
     print(format_fold_summary(record))
     print(f"cross-validation: {out / METRICS}")
+
+
+def _print_scores(fold: dict[str, Any], title: str, spec: "Spec") -> None:
+    """Prints the scores of a fold, and the threshold that was chosen for it."""
+    from zoo.evaluation.decision_threshold import format_threshold
+    from zoo.evaluation.record import format_scores
+
+    if chosen := fold.get("threshold"):
+        print(format_threshold(chosen["threshold"], spec.class_names or (), chosen))
+    print(format_scores(fold, title), flush=True)

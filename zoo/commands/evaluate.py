@@ -29,6 +29,7 @@ from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
 from zoo.errors import UserError
 from zoo.pretrained.store import resolve_weights
+from zoo.recipe import Recipe, parse_threshold
 from zoo.registry import load_plugin
 from zoo.storage.atomic import make_output_folder
 from zoo.storage.filenames import METRICS
@@ -130,6 +131,7 @@ def _evaluate_weights(config: "DataConfig") -> None:
             data, spec=dataclasses.replace(data.spec, thresholds=spec.thresholds)
         )
         print_warning(describe_leak(record, data, split_name))
+        data = _set_threshold(data)
         out = _make_folder(name, data, split_name)
         predictions = predict_split(model, split, data.spec, FLAGS.batch_size or _BATCH_SIZE)
         facts = {
@@ -199,12 +201,35 @@ def _evaluate_server(config: "DataConfig") -> None:
             spec = dataclasses.replace(spec, shape=data.spec.shape if spec.columns else spec.shape)
         print_notes(data.notes)
         check_compatibility(f"{FLAGS.model} of {address}", spec, data, named=False)
+        data = _set_threshold(data)
         out = _make_folder(FLAGS.model, data, split_name)
         predictions = predict_split_remotely(
             client, split, data.spec, FLAGS.batch_size or _BATCH_SIZE
         )
+        if FLAGS.threshold:
+            predictions = dataclasses.replace(predictions, classes=None)
         facts = {"server": address}
         _write_evaluation(FLAGS.model, data, split_name, predictions, split, out, facts, {})
+
+
+def _set_threshold(data: "Data") -> "Data":
+    """Returns the data with the threshold of --threshold, if there is one, in its spec.
+
+    Raises:
+        UserError: if it is to be chosen, or there are not two classes.
+    """
+    from zoo.evaluation.decision_threshold import set_threshold
+    from zoo.training.recipe_checks import check_recipe
+
+    if not FLAGS.threshold:
+        return data
+    check_recipe(Recipe(threshold=FLAGS.threshold), data.spec)
+    if (threshold := parse_threshold(FLAGS.threshold)) is None:
+        raise UserError(
+            "--threshold=auto: only a training chooses a threshold, on its validation split: pass "
+            "a number, such as --threshold=0.3"
+        )
+    return set_threshold(data, threshold)
 
 
 def _make_folder(model: str, data: "Data", split_name: str) -> Path:
@@ -229,6 +254,7 @@ def _write_evaluation(
 
     `facts` are further entries of metrics.json. The split has texts as strings.
     """
+    from zoo.evaluation.decision_threshold import format_threshold
     from zoo.evaluation.mistakes import score_and_plot
     from zoo.evaluation.model_card import write_card
     from zoo.evaluation.record import describe_machine, format_scores
@@ -243,6 +269,7 @@ def _write_evaluation(
         "split": split_name,
         "from": data.splits["test" if split_name == "all" else split_name],
         "notes": data.notes,
+        "threshold": data.spec.threshold,
         "scores": score_and_plot(predictions, split, data.spec, split_name, out),
         **describe_machine(),
         "command": command_line(),
@@ -250,6 +277,8 @@ def _write_evaluation(
     write_json(out / METRICS, evaluation)
     write_card(out, training_record, evaluation)
     print(f"{model} on {data.name}, {split_name} split ({evaluation['from']})")
+    if data.spec.threshold is not None:
+        print(format_threshold(data.spec.threshold, data.spec.class_names or ()))
     print(*format_score_table(evaluation["scores"]), sep="\n")
     print(format_scores(evaluation["scores"], split_name))
     print(f"evaluation: {out}  (card.md, metrics.json, ...)")

@@ -1,11 +1,8 @@
 """Flags that several commands share, and functions that read them."""
 
 import dataclasses
-import itertools
-import os
 import typing
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import docstring_parser
@@ -23,9 +20,8 @@ from zoo.data.config import (
 from zoo.errors import UserError, one_line
 from zoo.recipe import Recipe
 from zoo.registry import Entry, find_entry, load_plugin
-from zoo.schema import parse_literal, suggest_closest
+from zoo.schema import parse_literal
 
-CONFIGS = Path(__file__).parent.parent / "configs"  # the recipes that ship, as flagfiles
 TRAINING = "Training"  # heading of the settings of a recipe
 
 _DEFINERS: dict[type, Callable] = {
@@ -126,6 +122,8 @@ def _define_split_flags(data: dict[str, Any]) -> None:
                         **data)
     flags.DEFINE_string("time", None, "Column of dates or numbers by which the newest rows are "
                         "held out.", **data)
+    flags.DEFINE_string("weight", None, "Column of a table with the weight of each row in the "
+                        "training loss, a number of at least 0. It is no input.", **data)
     # fmt: on
 
 
@@ -186,11 +184,7 @@ def read_data_config(
             time are given.
     """
     budget = values.memory_budget
-    if values.group and values.time:
-        raise UserError(
-            f"--group={values.group} and --time={values.time}: rows are held out by one of them: "
-            "omit the other"
-        )
+    _check_holdout_flags(values)
     if entry and "vocabulary_size" in entry.arguments:
         values.set_default("vocabulary_size", entry.arguments["vocabulary_size"].default)
     return DataConfig(
@@ -210,6 +204,7 @@ def read_data_config(
         skip_broken=bool(values.skip_broken),
         group=values.group,
         time=values.time,
+        weight=values.weight,
         holdout=values.holdout,
         stratify=values.stratify is not False,
         seed=seed,
@@ -220,6 +215,14 @@ def read_data_config(
         length=values.length,
         memory_budget=None if budget is None else budget << 20,
     )
+
+
+def _check_holdout_flags(values: flags.FlagValues) -> None:
+    if values.group and values.time:
+        raise UserError(
+            f"--group={values.group} and --time={values.time}: rows are held out by one of them: "
+            "omit the other"
+        )
 
 
 def parse_hparams(items: Iterable[str]) -> dict[str, Any]:
@@ -235,43 +238,6 @@ def parse_hparams(items: Iterable[str]) -> dict[str, Any]:
             raise UserError(f"--hparam={item}: expected NAME=VALUE, such as --hparam=dropout=0.5")
         hparams[name.strip()] = parse_literal(value.strip())
     return hparams
-
-
-def expand_recipe(argv: list[str]) -> list[str]:
-    """Replaces --recipe=NAME by --flagfile with the path of the recipe.
-
-    Raises:
-        UserError: if no recipe of this name ships with the package.
-    """
-    words = iter(argv)
-    expanded = []
-    for word in words:
-        name, equals, value = word.partition("=")
-        if name.lstrip("-") != "recipe" or not word.startswith("-"):
-            expanded.append(word)
-            continue
-        recipe = value if equals else next(words, "")
-        known = sorted(path.stem for path in CONFIGS.glob("*.flags"))
-        if recipe not in known:
-            raise UserError(
-                f"--recipe={recipe}: no such recipe.{suggest_closest(recipe, known)} "
-                f"Known: {', '.join(known)}"
-            )
-        expanded.append(f"--flagfile={CONFIGS / recipe}.flags")
-    return expanded
-
-
-def find_config_name(argv: list[str]) -> str:
-    """Returns the name of the last recipe: "x" of --recipe=x or --flagfile=configs/x.flags."""
-    config = ""
-    for word, following in itertools.pairwise([*argv, ""]):
-        name, equals, value = word.partition("=")
-        value = value if equals else following
-        if name in ("--recipe", "-recipe"):
-            config = value
-        elif name in ("--flagfile", "-flagfile") and value.endswith(".flags"):
-            config = os.path.basename(value).removesuffix(".flags")
-    return config
 
 
 def format_flagfile(values: flags.FlagValues, resolved: dict[str, Any], command: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from zoo.commands.flags import find_config_name
+from zoo.commands.recipe_files import find_config_name
 from zoo.commands.runner import command_line, print_notes, print_warning
 from zoo.recipe import Recipe
 from zoo.registry import Entry, find_plugin
@@ -34,8 +34,10 @@ def score_model(
     """Scores the model on the test split and draws its mistakes.
 
     Returns:
-        The record of the run, and the data with the thresholds of a multi-label task.
+        The record of the run, and the data with the thresholds of a multi-label task, or the
+        decision threshold of two classes.
     """
+    from zoo.evaluation.decision_threshold import decide_threshold, format_threshold
     from zoo.evaluation.mistakes import evaluate_model
     from zoo.evaluation.record import make_record
     from zoo.evaluation.thresholds import choose_thresholds
@@ -43,9 +45,14 @@ def score_model(
     data, note = choose_thresholds(model, data, recipe.batch_size)
     print_warning(note)
     data = dataclasses.replace(data, notes=(*data.notes, *filter(None, [note])))
+    data, threshold = decide_threshold(model, data, recipe)
+    if threshold:
+        names = data.spec.class_names or ()
+        print(format_threshold(threshold["threshold"], names, threshold))
     test = evaluate_model(model, data, recipe.batch_size, run_dir)
     record = dataclasses.replace(
         make_record(entry, hparams, model, data, recipe, trained, test),
+        threshold=threshold,
         seed=values.seed,
         devices=devices,
         command=command_line(),

@@ -16,7 +16,7 @@ from types import ModuleType
 import absl.logging
 from absl import flags
 
-from zoo.commands.flags import expand_recipe
+from zoo.commands.recipe_files import expand_recipe
 from zoo.console import silence_stderr
 from zoo.errors import UserError, WorkerLostError, attach_path, explain_fault, one_line
 from zoo.schema import is_line

@@ -9,6 +9,7 @@ zoo train --model=bert --preset=bert_tiny_en_uncased --dataset=glue/mrpc --lora_
 zoo train --model=cnn --hparam=filters=32,64,128 --epochs=20 --augment=shift=0.1
 zoo train --recipe=cnn_mnist                             a recipe that ships with the package
 zoo train --flagfile=runs/cnn-mnist/flags.txt --overwrite    repeats a run
+zoo train --model=cnn --find_learning_rate               suggests a learning rate
 zoo train --list                                         lists the models
 zoo train --model=cnn --help                             also shows the hyperparameters of cnn
 
@@ -35,6 +36,7 @@ from zoo.commands.flags import (
     under_heading,
 )
 from zoo.commands.help import format_help, format_model_table
+from zoo.commands.learning_rate import find_learning_rate
 from zoo.commands.outputs import score_model, write_outputs
 from zoo.commands.runner import command_line, import_tensorflow, print_warning
 from zoo.commands.weights import open_weights
@@ -73,6 +75,9 @@ define_model_flags(FLAGS)
 flags.DEFINE_string("weights", None, "Trained weights to start from: a name that ships with the "
                     "package (see --list), a run, an export or a .keras file. Layers that do not "
                     "fit, such as a head for other classes, are newly initialised.", **MODEL)
+flags.DEFINE_bool("find_learning_rate", None, "Trains for 120 steps at most, at learning rates "
+                  "from 1e-7 to 10, suggests one of them, and exits. The plot and the table go to "
+                  "--run_dir, or else to evaluations/<model>-<dataset>-learning_rate.", **MODEL)
 flags.DEFINE_bool("list", False, "Lists the models and exits.", **MODEL)
 
 flags.DEFINE_integer("seed", 0, "Seed of the initial weights, the held-out rows, the order of the "
@@ -138,6 +143,9 @@ def main() -> None:
         check_recipe(recipe, data.spec)
         if source:
             check_source(source, data)
+        if FLAGS.find_learning_rate:
+            find_learning_rate(FLAGS, entry, hparams, recipe, source, data, strategy)
+            return
         export_dir = _find_export_folder(export_dir, data, strategy)
         with report_unreadable_files(data.train, data.validation, data.test):
             train_model(entry, hparams, recipe, source, data, export_dir, strategy, devices)

@@ -45,6 +45,8 @@ class DataConfig:
         group: Name of a column whose groups of rows are kept together when rows are held out. It
             is no input.
         time: Name of a column by which the newest rows are held out.
+        weight: Name of a column of a table with the weight of each row in the loss of a training.
+            It is no input.
         holdout: Fraction of the training split that becomes the validation or test split if the
             dataset has none.
         stratify: Whether the held-out rows of the user's own data are a share of each class.
@@ -79,6 +81,7 @@ class DataConfig:
     skip_broken: bool = False
     group: str | None = None
     time: str | None = None
+    weight: str | None = None
     holdout: float = 0.1
     stratify: bool = True
     seed: int = 0
@@ -125,6 +128,7 @@ _RECORDED = (  # what metrics.json records
     "separator",
     "group",
     "time",
+    "weight",
     "holdout",
     "stratify",
     "train_split",

@@ -16,7 +16,7 @@ import pandas as pd
 
 from zoo.data.cells import STRING
 from zoo.data.spec import Spec
-from zoo.data.splits import Data, Split, Stream, has_known_labels, read_labels
+from zoo.data.splits import Arrays, Data, Split, Stream, has_known_labels, read_labels
 
 _SAMPLED_ROWS = 1_000_000  # rows of a split in memory whose contents are hashed
 _SAMPLED_FILES = 1_000  # files of a split whose contents are hashed
@@ -56,6 +56,8 @@ def compute_fingerprint(data: Data, spec: Spec) -> dict[str, Any]:
             "labels": _hash_bytes(labels),
             "inputs": _hash_inputs(split, data.name, [column.name for column in spec.columns]),
         }
+        if isinstance(split, Arrays) and split.weights is not None:
+            fingerprint[name]["weights"] = _hash_bytes(split.weights.tobytes())
     return fingerprint
 
 
@@ -99,7 +101,8 @@ def _compare_columns(old: dict[str, str], new: dict[str, str]) -> list[str]:
 def _compare_splits(name: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     if old.get("examples") != new.get("examples"):
         return [f"the {name} split had {old.get('examples')} examples, has {new.get('examples')}"]
-    changed = [part for part in ("inputs", "labels") if old.get(part) != new.get(part)]
+    parts = ("inputs", "labels", "weights")
+    changed = [part for part in parts if old.get(part) != new.get(part)]
     return [f"the {name} split has other {' and '.join(changed)}"] if changed else []
 
 

@@ -226,6 +226,11 @@ def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
         for setting in ("skip_broken", "separator"):
             if getattr(config, setting):
                 raise UserError(f"{setting}: {name} is read without files: omit --{setting}")
+        if config.weight:
+            raise UserError(
+                f"weight={config.weight}: only csv:, tsv:, jsonl: and parquet: files have weights: "
+                "omit --weight"
+            )
         return load_tfds(name, config)
     if config.train_split is not None:
         raise UserError(
@@ -233,9 +238,10 @@ def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
             f"{name} is split by subfolders or files named train and test, or by --holdout"
         )
     if kind == "folder":
-        if config.text:
-            shown = ",".join(config.text)
-            raise UserError(f"text={shown}: {name} has no columns: omit --text")
+        for setting in ("text", "weight"):
+            if value := getattr(config, setting):
+                shown = ",".join(value) if setting == "text" else value
+                raise UserError(f"{setting}={shown}: {name} has no columns: omit --{setting}")
         return load_image_folder(path, config)
     return load_table(kind, path, config)
 

@@ -70,7 +70,8 @@ class Spec:
         resize: How images of other sizes are fitted to the shape: "stretch", "crop" or "pad".
         multilabel: Whether an example may have any number of the classes, none and all included.
         thresholds: For each class of a multi-label task the probability above which it is
-            predicted; empty for 0.5.
+            predicted; empty for 0.5. Of two classes, of which one is predicted, they add up to 1,
+            and are empty for the more probable class.
     """
 
     kind: str
@@ -93,6 +94,11 @@ class Spec:
     def num_classes(self) -> int | None:
         """Number of classes; None for a regression."""
         return None if self.class_names is None else len(self.class_names)
+
+    @property
+    def threshold(self) -> float | None:
+        """Probability above which the second of two classes is predicted; None for none set."""
+        return self.thresholds[1] if self.thresholds and not self.multilabel else None
 
     @property
     def task(self) -> str:
@@ -169,6 +175,8 @@ def spec_from_record(
         thresholds = check_value("thresholds", fields.get("thresholds") or None, _THRESHOLDS) or ()
         if len(thresholds) not in (0, len(checked["class_names"] or ())):
             raise UserError(f"thresholds: {len(thresholds)} numbers; expected one for each class")
+        if len(thresholds) > 2 and not multilabel:
+            raise UserError(f"thresholds: {len(thresholds)} numbers; expected those of two classes")
     except UserError as error:
         raise UserError(f"{source} does not describe the data: {error}") from error
     defaults = {name: checked[name] or () for name in ("shape", "feature_names")}

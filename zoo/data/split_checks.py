@@ -13,13 +13,19 @@ _SHOWN_CLASSES = 10
 
 
 def describe_data(data: Data) -> list[str]:
-    """Returns lines for the headline of a run: the task, the classes, the columns or the tokens.
+    """Returns lines for the headline of a run: task, classes, weights, columns or tokens.
 
     The labels of data that is streamed are not read for this.
     """
     lines = []
     if has_known_labels(data.train):
         lines.append(_describe_target(read_labels(data.train), data.spec))
+    weights = data.train.weights if isinstance(data.train, Arrays) else None
+    if weights is not None:
+        lines.append(
+            f"weights in the training loss: {weights.min():.3g} to {weights.max():.3g}, mean "
+            f"{weights.mean():.3g}"
+        )
     if data.spec.columns:
         lines.append(format_columns(data.spec.columns))
     if data.spec.tokenizer:

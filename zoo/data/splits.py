@@ -34,21 +34,23 @@ class Arrays:
             uint8 (n, classes), or float32 numbers of shape (n, 1).
         groups: Group of each row, int64 (n,), which splits keep together; None for no groups.
         times: Time of each row, float64 (n,), by which splits are divided; None for no times.
+        weights: Weight of each row in the loss of a training, float32 (n,); None for 1.
     """
 
     x: Any
     y: np.ndarray
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def select_rows(self, rows: np.ndarray) -> "Arrays":
         """Returns the split restricted to the rows set in a boolean mask of shape (n,)."""
-        groups = None if self.groups is None else self.groups[rows]
-        times = None if self.times is None else self.times[rows]
-        return Arrays(self.x[rows], self.y[rows], groups, times)
+        others = (self.groups, self.times, self.weights)
+        selected = (None if values is None else values[rows] for values in others)
+        return Arrays(self.x[rows], self.y[rows], *selected)
 
 
 @dataclasses.dataclass(frozen=True)

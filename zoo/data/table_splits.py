@@ -84,7 +84,7 @@ def encode_table(
     for name, table in tables.items():
         rows = make_records(table.x, columns)
         records[name] = Arrays(rows, table.y)
-        encoded[name] = Arrays(encode_records(rows, columns), table.y)
+        encoded[name] = Arrays(encode_records(rows, columns), table.y, weights=table.weights)
     names = tuple(column.name for column in columns)
     width = sum(len(column.cardinalities) for column in columns)
     spec = dataclasses.replace(spec, shape=(width,), feature_names=names, columns=columns)

@@ -177,7 +177,7 @@ def tokenize_splits(
     def tokenize(split: Split) -> Split:
         if isinstance(split, Arrays):
             batches = [encode_padded(tf.constant(batch)).numpy() for batch in iterate_texts(split)]
-            return Arrays(np.concatenate(batches), split.y)
+            return Arrays(np.concatenate(batches), split.y, weights=split.weights)
 
         def read(seed, rows):
             texts = split.reader(seed, rows).batch(BATCH_SIZE)

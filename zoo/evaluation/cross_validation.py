@@ -21,6 +21,7 @@ from zoo.data.spec import Spec
 from zoo.data.splits import Data, read_labels
 from zoo.data.targets import find_strata
 from zoo.errors import UserError
+from zoo.evaluation.decision_threshold import decide_threshold
 from zoo.evaluation.mistakes import score_predictions
 from zoo.evaluation.predictions import predict_split
 from zoo.evaluation.thresholds import choose_thresholds
@@ -187,5 +188,6 @@ def _score_fold(
     with tempfile.TemporaryDirectory(prefix=".draft-", dir=directory) as folder:
         fit_model(model, data, recipe, seed=seed, run_dir=Path(folder))
     data, _ = choose_thresholds(model, data, recipe.batch_size)
+    data, chosen = decide_threshold(model, data, recipe)
     predictions = predict_split(model, data.test, data.spec, recipe.batch_size)
-    return score_predictions(predictions, data.spec)
+    return score_predictions(predictions, data.spec) | ({"threshold": chosen} if chosen else {})

@@ -9,6 +9,7 @@ from scipy import special
 
 from zoo.data.spec import Spec
 from zoo.data.splits import Data, Split, pick_inputs
+from zoo.evaluation.decision_threshold import choose_classes
 from zoo.evaluation.multilabel_scores import find_worst_label_mistakes, score_multilabel
 from zoo.evaluation.plots import (
     MAX_EXAMPLES,
@@ -58,7 +59,8 @@ def score_and_plot(
     if spec.multilabel:
         plot_class_scores(scores["per_class"], f"The {split_name} split", directory / "classes.png")
     else:
-        plot_confusion(target, output.argmax(-1), spec.class_names, directory / "confusion.png")
+        predicted = _find_classes(predictions, spec)
+        plot_confusion(target, predicted, spec.class_names, directory / "confusion.png")
         probabilities = special.softmax(np.asarray(output, "float64"), axis=-1)
         plot_reliability(target, probabilities, directory / "reliability.png")
     if spec.kind != "features":
@@ -74,7 +76,14 @@ def score_predictions(predictions: Predictions, spec: Spec) -> dict[str, Any]:
     if spec.multilabel:
         selected = _select_labels(predictions, spec)
         return score_multilabel(target, output, selected, spec.class_names, spec.thresholds)
-    return score_classification(target, output, spec.class_names)
+    return score_classification(target, output, spec.class_names, _find_classes(predictions, spec))
+
+
+def _find_classes(predictions: Predictions, spec: Spec) -> np.ndarray:
+    """Returns the predicted classes, int64 (n,)."""
+    if predictions.classes is not None:
+        return predictions.classes
+    return choose_classes(predictions.output, spec.threshold)
 
 
 def _select_labels(predictions: Predictions, spec: Spec) -> np.ndarray:
@@ -106,8 +115,8 @@ def _save_mistakes(
 
 def _describe_mistakes(predictions: Predictions, spec: Spec) -> dict[int, str]:
     """Returns a title for each of the most confident mistakes, by its index."""
-    names, predicted = spec.class_names or (), predictions.output.argmax(-1)
-    worst = find_worst_mistakes(predictions.target, predictions.output, MAX_EXAMPLES)
+    names, predicted = spec.class_names or (), _find_classes(predictions, spec)
+    worst = find_worst_mistakes(predictions.target, predictions.output, MAX_EXAMPLES, predicted)
     return {
         index: f"{names[predictions.target[index]]}, predicted as {names[predicted[index]]} "
         f"({confidence:.0%})"

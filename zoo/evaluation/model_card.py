@@ -103,6 +103,7 @@ def _render_model(name: str, facts: dict[str, Any]) -> list[str]:
     rows |= {
         "input": template.format(shape=sizes),
         "output": _describe_output(spec),
+        "threshold": _describe_threshold(facts, spec),
         "parameters": _format_number(facts.get("parameters")),
         "multiply-adds": f"{_format_number(facts.get('multiply_adds'))} per example",
         "hyperparameters": ", ".join(f"{key}={value}" for key, value in hparams),
@@ -236,6 +237,15 @@ def _describe_output(spec: dict[str, Any]) -> str:
     ellipsis = ", ..." if len(names) > _MAX_CLASS_NAMES else ""
     count = f"{'any' if spec.get('multilabel') else 'one'} of {len(names)} classes"
     return f"{count}: {', '.join(map(str, names[:_MAX_CLASS_NAMES]))}{ellipsis}"
+
+
+def _describe_threshold(facts: dict[str, Any], spec: dict[str, Any]) -> str:
+    """Describes the decision threshold of a run or, where it is one, of an evaluation."""
+    threshold, names = facts.get("threshold"), spec.get("class_names")
+    threshold = threshold["threshold"] if isinstance(threshold, dict) else threshold
+    if not (isinstance(threshold, float) and isinstance(names, list | tuple) and len(names) == 2):
+        return ""
+    return f"{names[1]} is predicted above a probability of {threshold:.6g}"
 
 
 def _describe_licence(dataset: str) -> str:

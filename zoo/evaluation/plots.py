@@ -35,6 +35,36 @@ def plot_curves(history: dict[str, list[float]], path: Path) -> None:
     save_figure(figure, path)
 
 
+def plot_learning_rates(
+    rates: np.ndarray,
+    losses: np.ndarray,
+    smoothed: np.ndarray,
+    suggestion: float | None,
+    path: Path,
+) -> None:
+    """Plots the losses of a range test at its learning rates, all float (n,).
+
+    Args:
+        rates: The learning rates.
+        losses: The losses.
+        smoothed: The smoothed losses.
+        suggestion: A learning rate that is marked; or None.
+        path: The PNG file.
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(rates, losses, color="gray", linewidth=1, alpha=0.5, label="of each batch")
+    axes.plot(rates, smoothed, label="smoothed")
+    if suggestion is not None:
+        axes.axvline(suggestion, color="black", linestyle="--", label=f"{suggestion:g}")
+    if losses.max() > 2 * smoothed[0] > losses.min():  # where it diverges
+        axes.set_ylim(top=2 * smoothed[0])
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss", title="Learning-rate range test")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save_figure(figure, path)
+
+
 @_without_formulas
 def plot_confusion(
     target: np.ndarray, predicted: np.ndarray, class_names: tuple[str, ...], path: Path

@@ -45,12 +45,14 @@ class Predictions:
         output: Logits, float32 (n, classes); for a regression the numbers, float32 (n, 1).
         rows: Row number of each example in the split, int64 (n,).
         selected: Labels that a server predicts, whose thresholds are not known, bool (n, classes).
+        classes: Classes that a server predicts, int64 (n,), whose threshold is not known.
     """
 
     target: np.ndarray
     output: np.ndarray
     rows: np.ndarray
     selected: np.ndarray | None = None
+    classes: np.ndarray | None = None
 
 
 def predict_split(model: keras.Model, split: Split, spec: Spec, batch_size: int) -> Predictions:

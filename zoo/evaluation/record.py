@@ -66,6 +66,7 @@ class RunRecord:
         command: The command line.
         plugin: Module or file of --plugin, which the model's classes are loaded from; may be empty.
         config: Name of the recipe file that was used; empty for none.
+        threshold: The decision threshold and how it was chosen, from `decide_threshold`; or None.
         formats: Size, latency and scores of each exported format.
         export: Path of the export; None before it is exported.
     """
@@ -97,6 +98,7 @@ class RunRecord:
     command: str = ""
     plugin: str = ""
     config: str = ""
+    threshold: dict[str, Any] | None = None
     formats: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     export: str | None = None
 

@@ -19,7 +19,10 @@ BINS = 15  # of the confidence, as in Guo et al. 2017
 
 
 def score_classification(
-    target: np.ndarray, logits: np.ndarray, class_names: Sequence[str]
+    target: np.ndarray,
+    logits: np.ndarray,
+    class_names: Sequence[str],
+    predicted: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Returns the scores of a classification.
 
@@ -27,6 +30,7 @@ def score_classification(
         target: True classes, int64 (n,).
         logits: Predicted logits, float (n, classes).
         class_names: Names in the order of the classes.
+        predicted: Predicted classes, int64 (n,); None for the most probable ones.
 
     Returns:
         loss: Mean cross-entropy.
@@ -41,13 +45,31 @@ def score_classification(
         examples: n.
     """
     probabilities = special.softmax(np.asarray(logits, "float64"), axis=-1)
-    predicted, count = logits.argmax(-1), logits.shape[-1]
+    predicted = logits.argmax(-1) if predicted is None else predicted
     correct = int((predicted == target).sum())
+    per_class, macro = _score_classes(target, predicted, class_names)
+    return {
+        "loss": float(_cross_entropy(target, logits)),
+        "accuracy": correct / len(target),
+        "accuracy_interval": wilson_interval(correct, len(target)),
+        "f1": per_class[1]["f1"] if logits.shape[-1] == 2 else macro["f1"],
+        "auc": _auc(target, probabilities),
+        "calibration_error": calibration_error(target, probabilities)[0],
+        "macro": macro,
+        "per_class": per_class,
+        "examples": len(target),
+    }
+
+
+def _score_classes(
+    target: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Returns `per_class` and `macro` of `score_classification`."""
     names = ("precision", "recall", "f1", "examples")
     columns = precision_recall_fscore_support(
-        target, predicted, labels=range(count), zero_division=0
+        target, predicted, labels=range(len(class_names)), zero_division=0
     )
-    occurs = np.isin(range(count), np.union1d(target, predicted))
+    occurs = np.isin(range(len(class_names)), np.union1d(target, predicted))
     macro = {
         name: float(column[occurs].mean())
         for name, column in zip(names[:3], columns[:3], strict=True)
@@ -56,17 +78,7 @@ def score_classification(
         {"class": name, **dict(zip(names, map(np.ndarray.item, row), strict=True))}
         for name, *row in zip(class_names, *(c[:, None] for c in columns), strict=True)
     ]
-    return {
-        "loss": float(_cross_entropy(target, logits)),
-        "accuracy": correct / len(target),
-        "accuracy_interval": wilson_interval(correct, len(target)),
-        "f1": per_class[1]["f1"] if count == 2 else macro["f1"],
-        "auc": _auc(target, probabilities),
-        "calibration_error": calibration_error(target, probabilities)[0],
-        "macro": macro,
-        "per_class": per_class,
-        "examples": len(target),
-    }
+    return per_class, macro
 
 
 def score_regression(target: np.ndarray, output: np.ndarray) -> dict[str, Any]:
@@ -137,10 +149,13 @@ def calibration_error(
 
 
 def find_worst_mistakes(
-    target: np.ndarray, logits: np.ndarray, most: int
+    target: np.ndarray, logits: np.ndarray, most: int, predicted: np.ndarray | None = None
 ) -> list[tuple[int, float]]:
-    """Returns the index and the confidence of the most confident mistakes, at most `most`."""
-    predicted = logits.argmax(-1)
+    """Returns the index and the confidence of the most confident mistakes, at most `most`.
+
+    `predicted` are the predicted classes, int64 (n,); None for the most probable ones.
+    """
+    predicted = logits.argmax(-1) if predicted is None else predicted
     wrong = np.flatnonzero(predicted != target)
     probabilities = special.softmax(np.asarray(logits[wrong], "float64"), axis=-1)
     confidence = probabilities[np.arange(len(wrong)), predicted[wrong]]

@@ -20,6 +20,7 @@ from zoo.data.splits import (
     disable_autotuning,
     take_inputs,
 )
+from zoo.evaluation.decision_threshold import choose_classes
 from zoo.evaluation.thresholds import select_labels
 from zoo.exporting.converters import convert_model
 from zoo.exporting.runtimes import load_runtime
@@ -99,7 +100,8 @@ def measure_formats(version: Path, files: dict[str, Path], data: Data) -> dict[s
         elif data.spec.class_names is None:
             table[name]["mae"] = float(np.abs(output - target).mean())
         else:
-            table[name]["accuracy"] = float((output.argmax(-1) == target).mean())
+            classes = choose_classes(output, data.spec.threshold)
+            table[name]["accuracy"] = float((classes == target).mean())
     return table
 
 

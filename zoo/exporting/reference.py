@@ -9,6 +9,7 @@ from scipy import special
 
 from zoo.data.images import decode_image
 from zoo.data.spec import Spec
+from zoo.evaluation.decision_threshold import choose_classes
 from zoo.evaluation.predictions import make_feature_predictor
 from zoo.evaluation.thresholds import select_labels
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
@@ -49,6 +50,9 @@ def _compute_class_outputs(
     class_names = np.array(spec.class_names, object)
     probabilities = special.expit(logits) if spec.multilabel else special.softmax(logits, axis=-1)
     best = np.argsort(-probabilities, axis=-1, kind="stable")
+    if spec.threshold is not None:
+        predicted = choose_classes(logits, spec.threshold)
+        best = np.stack([predicted, 1 - predicted], axis=-1)
     sorted_probabilities = np.take_along_axis(probabilities, best, axis=-1)
     if signature == "classify":
         return {"classes": class_names[best], "scores": sorted_probabilities}

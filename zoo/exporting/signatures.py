@@ -13,6 +13,9 @@ A multi-label task has `scores`, the probability of each class on its own, in pl
 `probabilities`. Its `serving_default` returns `logits`, `scores`, `is_selected` and `labels`: whether
 each class is above its threshold, and the names of those that are, best first. TF Serving returns
 no ragged tensors, so `labels` has a column for each class, and "" where there are no more labels.
+
+Where two classes have a decision threshold, `class_id` and `label` follow it, and the class that it
+decides on is the best.
 """  # noqa: E501, a table
 
 from collections.abc import Callable
@@ -89,10 +92,12 @@ def _make_outputs(logits: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
         return {"prediction": logits[:, 0]}
     if spec.multilabel:
         return _make_label_outputs(logits, spec)
-    class_id = tf.argmax(logits, axis=-1)
+    probabilities, class_id = tf.nn.softmax(logits), tf.argmax(logits, axis=-1)
+    if spec.threshold is not None:
+        class_id = tf.cast(probabilities[:, 1] > spec.threshold, tf.int64)
     return {
         "logits": logits,
-        "probabilities": tf.nn.softmax(logits),
+        "probabilities": probabilities,
         "class_id": class_id,
         "label": tf.gather(tf.constant(spec.class_names), class_id),
     }
@@ -113,8 +118,20 @@ def _make_label_outputs(logits: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
 
 def _classify(outputs: dict[str, tf.Tensor], spec: Spec) -> dict[str, tf.Tensor]:
     """Returns the outputs of `classify`, which the Classify API has to have."""
-    scores, ids = tf.math.top_k(outputs[name_probabilities(spec)], spec.num_classes)
+    scores, ids = _rank_classes(outputs, spec.num_classes, spec)
     return {"classes": tf.gather(tf.constant(spec.class_names), ids), "scores": scores}
+
+
+def _rank_classes(outputs: dict[str, tf.Tensor], k: Any, spec: Spec) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the probabilities and ids of the first k classes, float32 and int32 (batch, k).
+
+    The most probable class is first; with a decision threshold, the predicted one.
+    """
+    probabilities = outputs[name_probabilities(spec)]
+    if spec.threshold is None:
+        return tf.math.top_k(probabilities, k)
+    ids = tf.stack([outputs["class_id"], 1 - outputs["class_id"]], axis=1)[:, :k]
+    return tf.gather(probabilities, ids, batch_dims=1), tf.cast(ids, tf.int32)
 
 
 def _regress(outputs: dict[str, tf.Tensor], spec: Spec) -> dict[str, tf.Tensor]:
@@ -129,13 +146,12 @@ def _select_top_k(outputs: dict[str, tf.Tensor], k: tf.Tensor, spec: Spec) -> di
     padded with empty labels, ids of -1 and probabilities of 0.
     """
     k = tf.clip_by_value(k, 1, spec.num_classes)
-    name = name_probabilities(spec)
-    probabilities, ids = tf.math.top_k(outputs[name], tf.reduce_max(k))
+    probabilities, ids = _rank_classes(outputs, tf.reduce_max(k), spec)
     is_within_k = tf.range(tf.shape(ids)[1]) < k[:, None]
     return {
         "labels": tf.where(is_within_k, tf.gather(tf.constant(spec.class_names), ids), ""),
         "class_ids": tf.cast(tf.where(is_within_k, ids, -1), tf.int64),
-        name: tf.where(is_within_k, probabilities, 0.0),
+        name_probabilities(spec): tf.where(is_within_k, probabilities, 0.0),
     }
 
 

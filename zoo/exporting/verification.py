@@ -111,7 +111,7 @@ def compare_outputs(
         name: Name of the signature.
         calls: Inputs, outputs and expected outputs of each call, arrays by name.
         tolerance: The largest difference, from `find_tolerance`.
-        thresholds: The threshold of each class of a multi-label task; empty for 0.5.
+        thresholds: The thresholds of the spec.
 
     Returns:
         A line with the largest difference.
@@ -126,7 +126,7 @@ def compare_outputs(
             raise VerificationError(
                 f"{name}: it returns {sorted(outputs)}, expected {sorted(expected)}"
             )
-        is_tied = _find_ties(expected, tolerance, np.array(thresholds or 0.5))
+        is_tied = _find_ties(expected, tolerance, thresholds)
         for key, values in expected.items():
             title = f"{name}: {key}"
             difference = _measure_difference(title, outputs[key], values, is_tied, tolerance)
@@ -164,11 +164,11 @@ def _measure_difference(
 
 
 def _find_ties(
-    expected: dict[str, np.ndarray], tolerance: float, thresholds: np.ndarray
+    expected: dict[str, np.ndarray], tolerance: float, thresholds: Sequence[float]
 ) -> np.ndarray:
     """Returns the examples for which rounding may change the labels, bool (batch,).
 
-    Of two classes that are equally probable, either may come first; and a label whose probability
+    Of two classes that are equally probable, either may come first; and a class whose probability
     is its threshold may be predicted or not.
     """
     scores = expected.get("scores", expected.get("probabilities"))
@@ -177,7 +177,9 @@ def _find_ties(
     margin = max(1e-4, 2 * tolerance)
     distances = [np.diff(np.sort(scores, axis=-1), axis=-1)]
     if "is_selected" in expected:
-        distances.append(np.abs(scores - thresholds))
+        distances.append(np.abs(scores - np.array(thresholds or 0.5)))
+    elif len(thresholds) == 2:  # in whatever order the two classes are
+        distances += [np.abs(scores - threshold) for threshold in thresholds]
     return np.concatenate(distances, axis=-1).min(axis=-1) < margin
 
 

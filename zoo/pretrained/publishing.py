@@ -154,7 +154,9 @@ def _load_run_data(run_dir: Path, source: Source) -> Data:
         holdout=float(flags["holdout"]),
         seed=source.record["seed"],
     )
-    return load_data(adopt_image_settings(config, source.spec))
+    data = load_data(adopt_image_settings(config, source.spec))
+    spec = dataclasses.replace(data.spec, thresholds=source.spec.thresholds)
+    return dataclasses.replace(data, spec=spec)
 
 
 def _rebuild_model(source: Source, spec: Spec) -> keras.Model:

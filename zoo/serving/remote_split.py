@@ -37,9 +37,11 @@ def predict_split_remotely(
 
     def predict(x: np.ndarray) -> np.ndarray:
         outputs = client.predict(name_inputs(x))
-        if spec.multilabel:
-            return np.concatenate([outputs["logits"], outputs["is_selected"]], axis=1)
-        return outputs["prediction"][:, None] if spec.class_names is None else outputs["logits"]
+        if spec.class_names is None:
+            return outputs["prediction"][:, None]
+        # only the server knows the thresholds of the model
+        chosen = outputs["is_selected"] if spec.multilabel else outputs["class_id"][:, None]
+        return np.concatenate([outputs["logits"], chosen], axis=1).astype("float32")
 
     if spec.class_names is not None:
         first, _ = next(iterate_raw_batches(split, 1))
@@ -50,7 +52,9 @@ def predict_split_remotely(
         check_same_names(client.model, "classes", server_classes, "the dataset", spec.class_names)
     pairs = ((predict(x), y) for x, y in iterate_raw_batches(split, batch_size))
     found = concat_predictions(pairs, -(-len(split) // batch_size), np.arange(len(split)))
-    if not spec.multilabel:
+    if spec.class_names is None:
         return found
-    logits, selected = np.split(found.output, 2, axis=1)
-    return dataclasses.replace(found, output=logits, selected=selected > 0)
+    logits, chosen = np.split(found.output, [len(spec.class_names)], axis=1)
+    if spec.multilabel:
+        return dataclasses.replace(found, output=logits, selected=chosen > 0)
+    return dataclasses.replace(found, output=logits, classes=chosen[:, 0].astype("int64"))

@@ -154,7 +154,7 @@ def predict_rows(
 
     Returns:
         For each row a number; a `LabelSet` if it may have several labels and no `top` is given; or
-        (class, probability) pairs, the most probable class first. None for a row that the model
+        (class, probability) pairs, the predicted class first. None for a row that the model
         refuses.
 
     Raises:
@@ -196,8 +196,9 @@ def _request_predictions(
         return outputs["prediction"].tolist()
     if spec.multilabel:
         return _read_label_sets(outputs)
-    best = outputs["probabilities"].max(axis=1).tolist()
-    return [[pair] for pair in zip(outputs["label"], best, strict=True)]
+    ids = outputs["class_id"][:, None]
+    probabilities = np.take_along_axis(outputs["probabilities"], ids, axis=1)[:, 0].tolist()
+    return [[pair] for pair in zip(outputs["label"], probabilities, strict=True)]
 
 
 def _read_label_sets(outputs: dict[str, np.ndarray]) -> list[LabelSet]:

@@ -1,30 +1,29 @@
 """Building a model for a dataset, and compiling it with a recipe."""
 
 import dataclasses
-import math
 from collections.abc import Container
 from typing import Any
 
 import keras
-import numpy as np
 
 from zoo.data.spec import Spec
-from zoo.data.splits import Data, read_labels
+from zoo.data.splits import Arrays, Data, read_labels
 from zoo.distribution.strategy import uses_microbatches
 from zoo.errors import UserError
-from zoo.recipe import BLENDING, Recipe, parse_augmentation
+from zoo.recipe import BLENDING, FOCAL_GAMMA, Recipe, parse_augmentation
 from zoo.registry import Entry, find_entry, list_names
 from zoo.training.adaptation import adapt_layers
+from zoo.training.class_balance import compute_class_weights, steps_per_epoch
 from zoo.training.finetuning import (
     Source,
     freeze_layers,
     learning_rate_multipliers,
     replace_preset,
 )
+from zoo.training.losses import FocalLoss
 from zoo.training.metrics import ExampleLoss, ExampleMetric, MicroF1, R2Score
-from zoo.training.model_checks import check_labels, check_model
+from zoo.training.model_checks import check_labels, check_model, check_threshold
 from zoo.training.optimizers import make_optimizer
-from zoo.training.recipe_checks import order_class_weights
 from zoo.training.transfer import LayerTransfer, load_matching_weights
 
 _COMPILED_EXAMPLES = 20_000  # at least, for XLA
@@ -100,6 +99,7 @@ def prepare_model(
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(recipe.precision)
     check_labels(data)
+    check_threshold(recipe, data)
     hparams = replace_preset(hparams, source) if source else hparams
     model = build_model(entry, data.spec, hparams)
     check_model(entry, model, data.spec)
@@ -129,9 +129,8 @@ def compile_model(model: keras.Model, data: Data, recipe: Recipe, new: Container
     loss_weights = {"logits": 1 / variance} if data.spec.class_names is None else None
     in_microbatches = uses_microbatches(model.distribute_strategy, recipe)
     if in_microbatches:
-        weights = compute_class_weights(data, recipe)
         with model.distribute_strategy.scope():
-            metrics = _make_example_metrics(model, loss, loss_weights, metrics, weights)
+            metrics = _make_example_metrics(model, loss, loss_weights, metrics, data, recipe)
     steps = steps_per_epoch(data, recipe)
     model.compile(
         optimizer=make_optimizer(
@@ -175,6 +174,11 @@ def _choose_loss_and_metrics(
             R2Score(mean),
         ]
         return keras.losses.MeanSquaredError(), metrics
+    if recipe.loss == "focal":
+        gamma = FOCAL_GAMMA if recipe.focal_gamma is None else recipe.focal_gamma
+        loss = FocalLoss(gamma, recipe.label_smoothing, spec.multilabel)
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        return loss, [MicroF1() if spec.multilabel else accuracy]
     if spec.multilabel:
         loss = keras.losses.BinaryCrossentropy(
             from_logits=True, label_smoothing=recipe.label_smoothing
@@ -189,11 +193,15 @@ def _choose_loss_and_metrics(
     return loss, [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
 
-def _make_example_metrics(model, loss, loss_weights, metrics: list, class_weights) -> list:
+def _make_example_metrics(
+    model: keras.Model, loss, loss_weights, metrics: list, data: Data, recipe: Recipe
+) -> list:
     """Returns the loss, as it is reported, and the metrics for batches in micro-batches."""
     scale = loss_weights["logits"] if loss_weights else 1.0
+    class_weights = compute_class_weights(data, recipe)
     weights = None if class_weights is None else class_weights.tolist()
-    reported_loss = ExampleLoss(loss, scale, weights)
+    is_weighted = isinstance(data.train, Arrays) and data.train.weights is not None
+    reported_loss = ExampleLoss(loss, scale, weights, is_weighted)
     reported_loss.penalties = lambda: model.losses
     return [reported_loss, *map(ExampleMetric, metrics)]
 
@@ -201,26 +209,4 @@ def _make_example_metrics(model, loss, loss_weights, metrics: list, class_weight
 def needs_one_hot(recipe: Recipe) -> bool:
     """Returns whether the loss needs a probability for each class instead of a class."""
     changes = parse_augmentation(recipe.augment)
-    return bool(recipe.label_smoothing or changes.keys() & BLENDING)
-
-
-def steps_per_epoch(data: Data, recipe: Recipe) -> int:
-    """Returns the number of steps in one pass over the training split."""
-    return math.ceil(len(data.train) / recipe.batch_size)
-
-
-def compute_class_weights(data: Data, recipe: Recipe) -> np.ndarray | None:
-    """Returns the weights of the classes, float32 (classes,), or None if the recipe has none.
-
-    "balanced" weights are inversely proportional to the number of examples of each class, with
-    mean 1 over the training examples; a class without examples has weight 1.
-    """
-    if not recipe.class_weights:
-        return None
-    class_names = data.spec.class_names or ()
-    if recipe.class_weights != "balanced":
-        return np.array(order_class_weights(recipe.class_weights, class_names), "float32")
-    labels = read_labels(data.train)
-    counts = np.bincount(labels, minlength=len(class_names))
-    mean = len(labels) / np.count_nonzero(counts)
-    return np.where(counts, mean / np.maximum(counts, 1), 1.0).astype("float32")
+    return bool(recipe.label_smoothing or recipe.loss == "focal" or changes.keys() & BLENDING)

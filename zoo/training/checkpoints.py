@@ -37,6 +37,7 @@ class TrainingState:
         best_loss: The validation loss of the best epoch.
         planned: [number of epochs, first epoch trained under it] for each number of epochs that the
             training was started or continued with; empty in checkpoints of earlier versions.
+        reductions: How often the plateau schedule has reduced the learning rate.
     """
 
     epoch: int = 0
@@ -49,6 +50,7 @@ class TrainingState:
     waited: int = 0
     best_loss: float | None = None
     planned: list[list[int]] = dataclasses.field(default_factory=list)
+    reductions: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,9 +17,15 @@ from zoo.distribution.strategy import distribute_batches, is_chief
 from zoo.recipe import Recipe, parse_augmentation
 from zoo.storage.atomic import replace_file
 from zoo.storage.filenames import LAST
-from zoo.training.building import compute_class_weights, needs_one_hot, steps_per_epoch
+from zoo.training.building import needs_one_hot
 from zoo.training.callbacks import BestModelCallback, CheckpointCallback, ProgressCallback
 from zoo.training.checkpoints import Checkpoint, TrainingState
+from zoo.training.class_balance import (
+    compute_class_weights,
+    count_epoch_examples,
+    steps_per_epoch,
+)
+from zoo.training.plateau import PlateauCallback
 from zoo.training.schedules import make_schedule
 from zoo.training.signals import defer_signals
 
@@ -55,7 +61,7 @@ def fit_model(
     state = start.state if start else TrainingState()
     steps = plan_epochs(state, recipe, data)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    train, validation = _make_batches(model, data, recipe, seed, epoch)
+    train = make_train_batches(model, data, recipe, seed, epoch)
     if start:
         _prepare_resume(model, train, state)
     callbacks = _make_callbacks(model, state, epoch, data, recipe, run_dir)
@@ -65,7 +71,7 @@ def fit_model(
         )
         model.fit(
             train,
-            validation_data=validation,
+            validation_data=_make_validation_batches(model, data, recipe),
             initial_epoch=state.epoch,
             epochs=recipe.epochs,
             callbacks=[*callbacks, checkpointing],
@@ -100,13 +106,20 @@ def _prepare_resume(model: keras.Model, train: tf.data.Dataset, state: TrainingS
     skip_batches(model, state.step, model.steps_per_execution)
 
 
-def _make_batches(
+def make_train_batches(
     model: keras.Model, data: Data, recipe: Recipe, seed: int, epoch: tf.Variable
-) -> tuple[tf.data.Dataset, tf.data.Dataset]:
-    """Returns the batches of the training split, shuffled by epoch, and of the validation split."""
-    strategy = model.distribute_strategy
-    train = distribute_batches(
-        strategy,
+) -> "tf.data.Dataset | tf.distribute.DistributedDataset":
+    """Returns the batches of the training split for `fit`, shuffled by epoch.
+
+    Args:
+        model: The compiled model.
+        data: The data.
+        recipe: How the model is trained.
+        seed: Seed of the order of the examples and of their augmentation.
+        epoch: int64 scalar that is read while the dataset is iterated.
+    """
+    return distribute_batches(
+        model.distribute_strategy,
         recipe,
         lambda microbatches: make_training_batches(
             data.train,
@@ -117,11 +130,17 @@ def _make_batches(
             changes=parse_augmentation(recipe.augment),
             one_hot=needs_one_hot(recipe),
             class_weights=compute_class_weights(data, recipe),
+            oversample=bool(recipe.oversample),
             microbatches=microbatches,
         ),
     )
-    validation = distribute_batches(
-        strategy,
+
+
+def _make_validation_batches(
+    model: keras.Model, data: Data, recipe: Recipe
+) -> "tf.data.Dataset | tf.distribute.DistributedDataset":
+    return distribute_batches(
+        model.distribute_strategy,
         recipe,
         lambda microbatches: make_evaluation_batches(
             data.validation,
@@ -131,7 +150,6 @@ def _make_batches(
             microbatches=microbatches,
         ),
     )
-    return train, validation
 
 
 def plan_epochs(state: TrainingState, recipe: Recipe, data: Data) -> int:
@@ -191,6 +209,8 @@ def _describe_schedule(recipe: Recipe, before: int, after: int, step: int, steps
     )
     if not callable(old) or not callable(new):
         return f"the learning rate stays {recipe.learning_rate:.3g}"
+    if recipe.schedule == "plateau":
+        return "the learning rate goes on where the plateau schedule had brought it"
     return (
         f"the {recipe.schedule} schedule now spans {after} epochs, and its learning rate goes on "
         f"at {float(new(step)):.3g} after {float(old(step)):.3g}; {after} epochs in one run end "
@@ -218,9 +238,13 @@ def _make_callbacks(
     # first, so that the other callbacks see the averaged weights
     averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if recipe.ema else []
     logs = [keras.callbacks.TensorBoard(run_dir / "tensorboard")] if chief else []
+    # Keras puts an optimizer that scales the loss around another one
+    schedule = getattr(model.optimizer, "inner_optimizer", model.optimizer).plateau
+    plateau = [PlateauCallback(state, schedule, recipe, chief)] if schedule else []
     return [
         *averaging,
-        ProgressCallback(state, epoch, len(data.train), recipe, chief),
+        ProgressCallback(state, epoch, count_epoch_examples(data, recipe), recipe, chief),
         BestModelCallback(state, monitor, mode, recipe.early_stopping, run_dir, chief),
+        *plateau,
         *logs,
     ]

@@ -143,43 +143,60 @@ class ExampleLoss(keras.metrics.Mean):
     """The mean loss of the examples, with the penalties of the weights.
 
     It is reported as `loss` in place of Keras' own mean, which counts the rows of padding in
-    micro-batches.
+    micro-batches. With weights of the examples it counts them too, since these weights cannot be
+    told from the scale of the micro-batches: only a last, smaller batch has a slightly larger part
+    in the mean than its examples.
 
     Args:
         loss: The loss function.
         scale: Its weight in `loss_weights`.
         class_weights: Weights of the classes in training, or None.
+        weighted: Whether the training examples have weights of their own.
         name: Name of the metric.
         dtype: Dtype of the metric.
     """
 
-    def __init__(self, loss, scale=1.0, class_weights=None, name="loss", dtype=None):
+    def __init__(
+        self, loss, scale=1.0, class_weights=None, weighted=False, name="loss", dtype=None
+    ):
         super().__init__(name=name, dtype=dtype)
         self.loss = loss
         self.scale = scale
         self.class_weights = class_weights and tuple(map(float, class_weights))
+        self.weighted = weighted
         self.penalties: Callable[[], list] = list
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds a batch; sample_weight has the shape (batch,)."""
         y_true = keras.ops.convert_to_tensor(y_true)
         values = self.loss.call(y_true, y_pred) * self.scale
-        if self.class_weights and sample_weight is not None:
-            classes = keras.ops.argmax(y_true, -1) if len(y_true.shape) > 1 else y_true
-            weights = keras.ops.array(self.class_weights, values.dtype)
-            weights = keras.ops.take(weights, keras.ops.cast(classes, "int32"))
-            # validation has no class weights: those of the examples are 0 or 1
+        mask = _example_mask(sample_weight)
+        if sample_weight is not None and (self.weighted or self.class_weights):
+            # validation has no such weights: those of the examples are 0 or 1
             training = keras.ops.any((sample_weight != 0) & (sample_weight != 1))
-            values *= keras.ops.where(training, weights, 1.0)
+            weights = sample_weight if self.weighted else self._find_class_weights(y_true)
+            values *= keras.ops.cast(keras.ops.where(training, weights, 1.0), values.dtype)
+            mask = keras.ops.where(training, 1.0, mask) if self.weighted else mask
         for penalty in self.penalties():
             values += penalty
-        return super().update_state(values, _example_mask(sample_weight))
+        return super().update_state(values, mask)
+
+    def _find_class_weights(self, y_true):
+        """Returns the weight of the class of each example, float32 (batch,)."""
+        classes = keras.ops.argmax(y_true, -1) if len(y_true.shape) > 1 else y_true
+        weights = keras.ops.array(self.class_weights, "float32")
+        return keras.ops.take(weights, keras.ops.cast(classes, "int32"))
 
     def get_config(self):
         """Returns the arguments of the constructor, with the loss serialized."""
-        own = {"scale": self.scale, "class_weights": self.class_weights}
-        loss = keras.saving.serialize_keras_object(self.loss)
-        return {"name": self.name, "dtype": self.dtype, "loss": loss, **own}
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "scale": self.scale,
+            "class_weights": self.class_weights,
+            "weighted": self.weighted,
+        }
 
     @classmethod
     def from_config(cls, config):

@@ -10,10 +10,11 @@ import keras
 import numpy as np
 
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, Data, read_labels
+from zoo.data.splits import Arrays, Data, has_known_labels, read_labels
 from zoo.data.targets import count_classes
 from zoo.distribution.keras_patches import flatten_layers
 from zoo.errors import UserError, one_line
+from zoo.recipe import Recipe
 from zoo.registry import Entry, list_plugin_modules
 from zoo.training.finetuning import shorten_names
 
@@ -27,11 +28,18 @@ _CUSTOM_BASES = (
 
 
 def check_labels(data: Data) -> None:
-    """Checks the labels of the splits that are in memory.
+    """Checks the labels and weights of the splits that are in memory.
 
     Raises:
-        UserError: if a class is not one of the spec's, or a target is not a finite number.
+        UserError: if a class is not one of the spec's, a target is not a finite number, or all
+            training examples have weight 0.
     """
+    weights = data.train.weights if isinstance(data.train, Arrays) else None
+    if weights is not None and not weights.any():
+        raise UserError(
+            f"{data.name}: all rows of the training split have weight 0: correct the column of "
+            "--weight, or hold out other rows with --seed"
+        )
     count = data.spec.num_classes
     for part in ("train", "validation", "test"):
         split = getattr(data, part)
@@ -52,6 +60,24 @@ def check_labels(data: Data) -> None:
                 f"{data.name}: the label of row {row:,} of the {part} split is {shown}: "
                 f"expected {known}: correct it, or omit the row"
             )
+
+
+def check_threshold(recipe: Recipe, data: Data) -> None:
+    """Checks that the validation split can choose a threshold, if it has to.
+
+    Raises:
+        UserError: if it has examples of one class only.
+    """
+    if recipe.threshold != "auto" or not has_known_labels(data.validation):
+        return
+    names = data.spec.class_names or ()
+    counts = np.bincount(read_labels(data.validation), minlength=len(names))
+    if absent := [name for name, count in zip(names, counts, strict=True) if not count]:
+        raise UserError(
+            f"threshold='auto': the validation split has no example of {absent[0]!r}, so that no "
+            "threshold can be chosen on it: raise --holdout, or pass a number, such as "
+            "--threshold=0.3"
+        )
 
 
 def describe_labels(data: Data) -> str:

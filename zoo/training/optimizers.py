@@ -13,7 +13,8 @@ from zoo.distribution.keras_patches import (
 )
 from zoo.errors import UserError
 from zoo.recipe import Recipe
-from zoo.training.schedules import AccumulatedSchedule, make_schedule
+from zoo.training.plateau import PlateauSchedule
+from zoo.training.schedules import AccumulatedSchedule, find_plateau, make_schedule
 
 
 class DenseStep(ClippedSumStep):
@@ -25,9 +26,11 @@ class DenseStep(ClippedSumStep):
 
     Attributes:
         multipliers: Factor of the learning rate for each weight by its path; empty if all are 1.
+        plateau: The schedule that a callback reduces; None for others.
     """
 
     multipliers: dict[str, float] = {}  # noqa: RUF012, replaced and never changed
+    plateau: PlateauSchedule | None = None
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable by its gradient."""
@@ -153,6 +156,7 @@ def make_optimizer(
         if recipe.optimizer == "muon":
             options["adam_weight_decay"] = recipe.weight_decay
     rate = make_schedule(recipe, steps)
+    plateau = find_plateau(rate)
     if recipe.accumulate_steps > 1:
         options["gradient_accumulation_steps"] = recipe.accumulate_steps
         # Keras calls the schedule with the number of micro-batches
@@ -166,6 +170,7 @@ def make_optimizer(
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.multipliers = multipliers or {}
+    optimizer.plateau = plateau
     if replicas > 1 and recipe.precision == "mixed_float16":
         return ReplicaLossScaleOptimizer(optimizer, name="loss_scale_optimizer")
     return optimizer

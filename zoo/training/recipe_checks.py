@@ -25,7 +25,7 @@ def check_recipe(recipe: Recipe, spec: Spec) -> None:
     """
     check_augmentation(recipe, spec)
     if spec.class_names is None:
-        for setting in ("label_smoothing", "class_weights"):
+        for setting in ("loss", "label_smoothing", "class_weights", "oversample", "threshold"):
             if getattr(recipe, setting):
                 raise UserError(
                     f"{setting}={getattr(recipe, setting)}: the target is a number, there are no "
@@ -35,6 +35,11 @@ def check_recipe(recipe: Recipe, spec: Spec) -> None:
         order_class_weights(recipe.class_weights, spec.class_names)
     if spec.multilabel:
         _check_multilabel_recipe(recipe)
+    if recipe.threshold and spec.num_classes not in (None, 2):
+        raise UserError(
+            f"threshold={recipe.threshold}: it decides between two classes, but there are "
+            f"{spec.num_classes}: omit --threshold"
+        )
     scores = _SCORES[spec.task]
     if recipe.monitor not in (None, *scores):
         raise UserError(
@@ -74,4 +79,14 @@ def _check_multilabel_recipe(recipe: Recipe) -> None:
         raise UserError(
             f"class_weights={recipe.class_weights!r}: an example may have several labels, and then "
             "has no class of its own to be weighted by: omit --class_weights"
+        )
+    if recipe.threshold:
+        raise UserError(
+            f"threshold={recipe.threshold}: each of several labels has a threshold of its own, "
+            "which is chosen on the validation split: omit --threshold"
+        )
+    if recipe.oversample:
+        raise UserError(
+            "oversample=True: an example may have several labels, and then has no class of its own "
+            "to be repeated for: omit --oversample"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zoo.errors import UserError
 from zoo.storage.atomic import DRAFT_PREFIX, check_writable, write_text
-from zoo.storage.filenames import FLAGS_FILE
+from zoo.storage.filenames import FLAGS_FILE, RATES_PLOT, RATES_TABLE
 
 _LOCK = "lock"
 
@@ -29,7 +29,9 @@ def check_run_folder(directory: str | Path | None) -> None:
     directory = Path(os.path.expanduser(directory))
     check_writable(directory)
     is_run = (directory / FLAGS_FILE).exists() or (directory / _LOCK).exists()
-    if directory.is_dir() and any(directory.iterdir()) and not is_run:
+    # a range test may have been here before the run
+    others = {*os.listdir(directory)} - {RATES_TABLE, RATES_PLOT} if directory.is_dir() else set()
+    if others and not is_run:
         raise UserError(
             f"{directory}: the folder contains files that are not a run's: choose a new or an "
             "empty folder with --run_dir"

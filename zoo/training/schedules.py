@@ -4,6 +4,7 @@ import keras
 from keras.optimizers import schedules
 
 from zoo.recipe import Recipe
+from zoo.training.plateau import PlateauSchedule
 
 _ONE_CYCLE_RISE, _ONE_CYCLE_START, _ONE_CYCLE_END = 0.3, 1 / 25, 1e-4
 
@@ -31,12 +32,21 @@ def make_schedule(recipe: Recipe, steps: int) -> "float | schedules.LearningRate
         return schedules.CosineDecay(
             0.0, max(1, steps - rise), warmup_target=peak, warmup_steps=rise
         )
-    rest = peak
+    rest: float | schedules.LearningRateSchedule = peak
+    if recipe.schedule == "plateau":
+        rest = PlateauSchedule(peak)
     if recipe.schedule == "step":
         rest = schedules.PiecewiseConstantDecay(
             [steps // 2, steps * 3 // 4], [peak, peak / 10, peak / 100]
         )
     return LinearWarmup(rest, rise) if rise else rest
+
+
+def find_plateau(rate: "float | schedules.LearningRateSchedule") -> "PlateauSchedule | None":
+    """Returns the plateau schedule within a learning rate of `make_schedule`, or None."""
+    while isinstance(rate, LinearWarmup):
+        rate = rate.rest
+    return rate if isinstance(rate, PlateauSchedule) else None
 
 
 @keras.saving.register_keras_serializable("zoo")

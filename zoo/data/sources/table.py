@@ -69,7 +69,7 @@ def make_table_splits(
         _check_columns(tables[name], columns, f"{train.path.name} has")
         frame, rows = tables[name].frame[columns], found.rows
         x = _read_texts(frame, rows, tables[name]) if config.text else frame[rows]
-        splits[name] = Arrays(x, found.y, found.groups, found.times)
+        splits[name] = Arrays(x, found.y, found.groups, found.times, found.weights)
     notes += label_notes + tuple(note for table in tables.values() for note in table.notes)
     if config.text:
         kind = "text" if len(config.text) == 1 else "text_pair"
@@ -123,7 +123,8 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
             f"{', '.join(columns)}"
         )
     labels = find_label_columns(label, columns)
-    named = [(option, x) for option in ("group", "time") if (x := getattr(config, option))]
+    options = ("group", "time", "weight")
+    named = [(option, x) for option in options if (x := getattr(config, option))]
     labelled, texts = (("label", x) for x in labels), (("text", x) for x in text)
     for option, column in (*labelled, *named, *texts):
         if column not in columns:
@@ -134,10 +135,15 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
     for option, column in named:
         if column in labels:
             raise UserError(f"{option}={column}: this column is the label: choose another one")
-    if len(text) > 2 or set(labels) & set(text):
-        raise UserError(f"text={','.join(text)}: expected one or two columns other than the label")
+    if len(text) > 2 or {*labels, config.weight} & {*text}:
+        raise UserError(
+            f"text={','.join(text)}: expected one or two columns other than the label and the "
+            "weight"
+        )
     # what tells the groups apart tells nothing about those that are held out
-    others = {*labels} if config.group in dict(config.columns) else {*labels, config.group}
+    others = {*labels, config.weight}
+    if config.group not in dict(config.columns):
+        others.add(config.group)
     features = list(text) or [column for column in columns if column not in others]
     if not features:
         raise UserError(f"{dataset}: {label!r} is the only column; expected feature columns too")

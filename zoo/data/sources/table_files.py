@@ -119,9 +119,13 @@ def reject_values(table: Table, name: str, invalid: npt.ArrayLike, expected: str
     """Raises a UserError about the first row set in the boolean mask `invalid`, if any."""
     rows = np.flatnonzero(invalid)
     if len(rows):
+        cell = table.frame[name].iloc[rows[0]]
+        is_missing = pd.isna(cell) if pd.api.types.is_scalar(cell) else False
+        is_missing |= isinstance(cell, str) and not cell.strip()
         raise UserError(
             f"{table.find_line(rows[0])}: column {name!r} holds "
-            f"{str(table.frame[name].iloc[rows[0]])[:40]!r} ({len(rows)} such lines); {expected}"
+            f"{'nothing' if is_missing else repr(str(cell)[:40])} ({len(rows)} such lines); "
+            f"{expected}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Reads the columns of tables that are no inputs: the label, groups and times."""
+"""Reads the columns of tables that are no inputs: the label, groups, times and weights."""
 
 import dataclasses
 from typing import Any
@@ -23,6 +23,7 @@ from zoo.errors import UserError
 from zoo.schema import is_text
 
 _MIN_ROWS = 4
+_WEIGHT_MEANS = (0.1, 10)  # between which the learning rate need not be another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +36,14 @@ class LabelledRows:
             uint8 (n, classes), or float32 numbers (n, 1).
         groups: Their groups, int64 (n,); None if they were not asked for.
         times: Their times, float64 (n,); None if they were not asked for.
+        weights: Their weights in the training, float32 (n,); None if they were not asked for.
     """
 
     rows: np.ndarray
     y: np.ndarray
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
 
 def read_labelled_rows(
@@ -49,19 +52,19 @@ def read_labelled_rows(
     config: DataConfig,
     class_names: tuple[str, ...] | None = None,
 ) -> tuple[dict[str, LabelledRows], Target, tuple[str, ...]]:
-    """Reads the label, and the group or time if the config asks for one, of each split.
+    """Reads the label of each split, and the group, time and weight that the config asks for.
 
     Args:
         tables: Tables by split, "train" among them.
         label: Name of the column of labels, or of several columns, as 'a,b'.
-        config: `task`, `merge_label_case`, `known_classes`, `group` and `time` are used.
+        config: `task`, `merge_label_case`, `known_classes`, `group`, `time` and `weight` are used.
         class_names: Names of the classes where the source has them; None to find out.
 
     Returns:
         The rows by split, without splits that have no labels; what the labels are; and notes.
 
     Raises:
-        UserError: if a label, a group or a time is invalid.
+        UserError: if a label, a group, a time or a weight is invalid.
     """
     train = tables["train"]
     if len(train.frame) < _MIN_ROWS and not config.known_classes:
@@ -82,6 +85,10 @@ def read_labelled_rows(
     elif config.time:
         times = _read_times(train, config.time, rows["train"].rows)
         rows["train"] = dataclasses.replace(rows["train"], times=times)
+    if config.weight:
+        weights, weight_notes = read_weights(train, config.weight, rows["train"].rows)
+        rows["train"] = dataclasses.replace(rows["train"], weights=weights)
+        notes += weight_notes
     return rows, target, notes
 
 
@@ -195,3 +202,33 @@ def _read_times(table: Table, column: str, rows: np.ndarray) -> np.ndarray:
             "expected numbers, or dates of one form, such as 2026-01-31 or 2026-01-31 23:59"
         )
     return parse_cells(present, Column(column, "date", date_format=date_format))
+
+
+def read_weights(table: Table, column: str, rows: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Returns the weights of the rows, float32 (n,), and notes on them.
+
+    Raises:
+        UserError: if a weight is missing, no number or negative, or all are 0.
+    """
+    cells = strip_cells(table.frame[column])
+    decimal, thousands, _ = find_number_form(cells[rows])
+    weights = parse_numbers(cells, decimal, thousands)
+    # NaN where there is no number
+    is_invalid = ~((weights >= 0) & (weights <= np.finfo("float32").max)) & rows
+    reject_values(table, column, is_invalid, "expected a weight, a number of at least 0")
+    weights = weights[rows].astype("float32")
+    if not weights.any():
+        raise UserError(
+            f"weight={column}: {table.path} has only zeros there, so that there is nothing to "
+            "learn from: choose another column"
+        )
+    notes = []
+    if zeros := int((weights == 0).sum()):
+        notes.append(f"column {column!r}: {zeros:,} rows have weight 0: nothing is learned of them")
+    mean = weights.mean(dtype="float64")
+    if not _WEIGHT_MEANS[0] <= mean <= _WEIGHT_MEANS[1]:
+        notes.append(
+            f"column {column!r}: the weights are {mean:.3g} on average, by which they multiply the "
+            "loss and its gradient: divide them by it, or suit --learning_rate to it"
+        )
+    return weights, tuple(notes)
