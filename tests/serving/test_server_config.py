@@ -226,6 +226,9 @@ def test_compose(folder):
         "grpc_max_threads": "64",
         "model_config_file_poll_wait_seconds": "30",
         "allow_version_labels_for_unavailable_models": "true",
+        "max_num_load_retries": "3",
+        "load_retry_interval_micros": "2000000",
+        "num_load_threads": "4",
     }
 
 

@@ -52,6 +52,11 @@ services:
       - --model_config_file_poll_wait_seconds=30
       # when the server starts, no version is loaded yet; without this flag labels would stop it
       - --allow_version_labels_for_unavailable_models=true
+      # by default a version that cannot be read is tried for 300 s, and until then no port is
+      # opened and, with one thread, no other version is loaded
+      - --max_num_load_retries=3
+      - --load_retry_interval_micros=2000000
+      - --num_load_threads=4
       # merges requests, which is faster on a GPU; an invalid request then fails its whole batch
       # - --enable_batching=true
       # - --batching_parameters_file=/models/batching.config
