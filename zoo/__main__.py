@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "Scores a run, an export or a server on any dataset, or cross-validates a recipe.",
     "predict": "Predicts with an exported model, in this process or by asking TF Serving.",
     "check": "Verifies an export, or a server that serves it.",
+    "serve": "Serves exported models on this machine, for trying.",
     "label": "Labels a version of an exported model, such as stable or canary.",
     "launch": "Starts several workers on this machine that train one model together.",
     "results": "Compares finished runs in a table and a plot.",

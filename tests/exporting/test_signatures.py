@@ -124,7 +124,7 @@ JUNK = [b"", b"no image", b"\x89PNG\r\n\x1a\n", encoded(pixels(1)[0], "PNG")[:80
 def test_bytes_that_are_no_image_are_an_invalid_argument(colours, junk):
     with pytest.raises(tf.errors.InvalidArgumentError):
         colours["image_bytes"](image_bytes=tf.constant([junk]))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="expected serialized tf.Examples"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected serialized"):
         colours["classify"](inputs=tf.constant([b"\xff" + junk]))
 
 
@@ -136,7 +136,7 @@ def test_examples_that_are_cut_or_damaged_are_an_invalid_argument(colours):
     entry = good.index(b"\n", 4)  # of the first feature
     damaged = good[:entry] + b"\xff" + good[entry + 1 :]
     for wrong in (good[:-1], good[1:], b"\n\xff\xff\xff\xff\xff" + good, damaged, b"hello world"):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="expected serialized tf.Examples"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="expected serialized"):
             colours["classify"](inputs=tf.constant([good, wrong]))
 
 

@@ -11,7 +11,6 @@ from zoo.data.images import decode_image
 from zoo.data.spec import Spec
 from zoo.exporting.raw_inputs import make_raw_input_specs
 
-
 _NO_EXAMPLE = "expected serialized tf.Examples"
 
 

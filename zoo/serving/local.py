@@ -109,10 +109,7 @@ class LocalTransport(Transport):
     def _signatures(self):
         import tensorflow as tf
 
-        tokenizer = self.find_extra(TOKENIZER)
-        settings = read_json(tokenizer) if tokenizer.is_file() else {}
-        if settings.get("kind") == "wordpiece" or settings.get("normalization"):
-            import tensorflow_text  # noqa: F401, registers operations of the graph
+        import_graph_operations(self.path)
         try:
             return tf.saved_model.load(str(self.path), tags=["serve"]).signatures
         # for damaged files TensorFlow raises exceptions of many types
@@ -121,3 +118,11 @@ class LocalTransport(Transport):
                 f"{self.path}: this is not a SavedModel that TensorFlow can load: "
                 f"{one_line(error)}: copy or export it again"
             ) from error
+
+
+def import_graph_operations(path: Path) -> None:
+    """Imports `tensorflow_text` if the graph of an export has its operations."""
+    tokenizer = path / EXTRA_FOLDER / TOKENIZER
+    settings = read_json(tokenizer) if tokenizer.is_file() else {}
+    if settings.get("kind") == "wordpiece" or settings.get("normalization"):
+        import tensorflow_text  # noqa: F401, registers operations of the graph

@@ -6,6 +6,7 @@ compose.yaml. A running server reads models.config again every 30 seconds.
 
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from google.protobuf import text_format
@@ -83,9 +84,26 @@ def write_server_files(directory: Path, keep_versions: int = 2) -> None:
         UserError: if there is no such folder, it cannot be written to, or its labels.json is
             invalid.
     """
+    config = make_models_config(directory, keep_versions)
+    check_writable(directory)
+    probe = json.dumps(_make_health_probe(config))
+    for name, text in _FILES.items():
+        write_text(directory / name, _HEADER + text.replace("PROBE", probe))
+    write_text(directory / MODELS_CONFIG, _HEADER + text_format.MessageToString(config))
+
+
+def make_models_config(directory: Path, keep_versions: int = 2) -> Any:
+    """Returns the ModelServerConfig for the models in a folder of exports.
+
+    Args:
+        directory: As in `write_server_files`.
+        keep_versions: As in `write_server_files`.
+
+    Raises:
+        UserError: if there is no such folder, or its labels.json is invalid.
+    """
     check_value("keep_versions", keep_versions, Count)
     exports, labels = list_exports(directory), read_labels(directory)
-    check_writable(directory)
     config = ModelServerConfig()
     # even without models: TF Serving ignores an empty file
     config.model_config_list.SetInParent()
@@ -101,17 +119,15 @@ def write_server_files(directory: Path, keep_versions: int = 2) -> None:
             entry.version_labels.update(model_labels)
         else:
             entry.model_version_policy.latest.num_versions = keep_versions
-    probe = json.dumps(_make_health_probe(exports))
-    for name, text in _FILES.items():
-        write_text(directory / name, _HEADER + text.replace("PROBE", probe))
-    write_text(directory / MODELS_CONFIG, _HEADER + text_format.MessageToString(config))
+    return config
 
 
-def _make_health_probe(exports: dict[str, dict[int, Path]]) -> str:
+def _make_health_probe(config: Any) -> str:
     """Returns a bash command that succeeds when the first model is available."""
     connect = "exec 3<>/dev/tcp/127.0.0.1/8501"
-    if not exports:
+    models = config.model_config_list.config
+    if not models:
         return connect
     request = r"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    path = f"/v1/models/{quote(next(iter(exports)), safe='')}"
+    path = f"/v1/models/{quote(models[0].name, safe='')}"
     return f"{connect} && printf '{request}' {path} >&3 && grep -q '\"AVAILABLE\"' <&3"
