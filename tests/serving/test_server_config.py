@@ -16,7 +16,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from zoo.errors import UserError
 from zoo.serving.exports import list_exports
-from zoo.serving.labels import describe_lost_labels, read_labels, set_label
+from zoo.serving.labels import describe_lost_labels, set_label
 from zoo.serving.server_config import write_server_files
 
 
@@ -145,21 +145,6 @@ def test_labels_are_removed(folder):
     assert read(folder)["cnn"].model_version_policy.latest.num_versions == 2
     with pytest.raises(UserError, match=r"cnn has no label 'stable'\. It has: none"):
         set_label(folder, "cnn", "none", "stable")
-
-
-def test_labels_move_only_to_what_is_served(folder):
-    """Else a running server would refuse models.config at every poll."""
-    set_label(folder, "cnn", 10, "stable")
-    write_server_files(folder)
-    assert set_label(folder, "cnn", 9, "stable") == {"stable": 9}
-    write_server_files(folder)
-    with pytest.raises(UserError, match="stable cannot move to version 1 of cnn") as error:
-        set_label(folder, "cnn", 1, "stable")
-    assert "give the version another label first" in str(error.value)
-    assert read_labels(folder) == {"cnn": {"stable": 9}}
-    set_label(folder, "cnn", 1, "next")
-    write_server_files(folder)
-    assert set_label(folder, "cnn", 1, "stable") == {"stable": 1, "next": 1}
 
 
 def test_a_deleted_version_has_no_label(folder):

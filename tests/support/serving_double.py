@@ -1,4 +1,4 @@
-"""TF Serving for tests: `zoo serve` on free ports, and TF Serving itself where it is there.
+"""A stand-in for TF Serving: `zoo serve` on free ports, with faults.
 
 The double does not prove that TF Serving loads an export or has its operations, and nothing of its
 batching, its own reading of JSON, or its speed.
@@ -64,15 +64,16 @@ def load_models(folder, labels=()):
 
 
 class Double:
-    """Serves all models and versions of a folder until `stop`, on free ports if none are given.
+    """Serves all models and versions of a folder, or `ModelVersions`, until `stop`.
 
-    `rest` and `grpc` are its addresses. `delay` seconds pass before each answer, the next
-    `failures` answers are 503 or UNAVAILABLE, and `asked` counts the requests.
+    The ports are free ones if none are given. `rest` and `grpc` are its addresses. `delay` seconds
+    pass before each answer, the next `failures` answers are 503 or UNAVAILABLE, and `asked` counts
+    the requests.
     """
 
-    def __init__(self, folder, labels=(), ports=(0, 0)):
+    def __init__(self, folder=None, labels=(), ports=(0, 0), models=None):
         self.delay, self.failures, self.asked = 0.0, 0, 0
-        models = load_models(folder, tuple(dict(labels).items()))
+        models = models or load_models(folder, tuple(dict(labels).items()))
         app = RestFaults(make_app(models), self)
         self._server, self._listener = make_rest_server(app, "127.0.0.1", ports[0])
         self.rest = f"127.0.0.1:{self._listener.getsockname()[1]}"

@@ -178,7 +178,16 @@ class Client:
 
     def versions(self) -> dict[int, str]:
         """Returns the state of each version; only "AVAILABLE" versions can predict."""
-        return self._transport.get_versions()
+        return {number: state for number, (state, _) in self._transport.get_versions().items()}
+
+    def load_errors(self) -> dict[int, str]:
+        """Returns why versions could not be loaded, for each version that a server failed at."""
+        versions = self._transport.get_versions().items()
+        return {number: error for number, (_, error) in versions if error}
+
+    def served_version(self) -> int:
+        """Returns the number of the version that answers: the one asked for, or the newest."""
+        return self._transport.get_served_version()
 
     def _find_signature(self, name: str) -> SignatureInfo:
         if name not in self.metadata:

@@ -58,7 +58,7 @@ class GrpcTransport(ServerTransport):
 
     def get_metadata(self):
         """As `Transport.get_metadata`."""
-        answer = self._call("PredictionService/GetModelMetadata", metadata_field=["signature_def"])
+        answer = self._ask_metadata()
         signatures = SignatureDefMap.FromString(answer.metadata["signature_def"].value)
         return parse_metadata(MessageToDict(signatures, preserving_proto_field_name=True))
 
@@ -67,6 +67,13 @@ class GrpcTransport(ServerTransport):
         answer = self._call("ModelService/GetModelStatus", of_all=True)
         states = MessageToDict(answer, preserving_proto_field_name=True)
         return parse_states(states["model_version_status"])
+
+    def get_served_version(self):
+        """As `Transport.get_served_version`."""
+        return self._ask_metadata().model_spec.version.value
+
+    def _ask_metadata(self) -> Any:
+        return self._call("PredictionService/GetModelMetadata", metadata_field=["signature_def"])
 
     def _call(self, method: str, signature: str = "", of_all: bool = False, **fields: Any) -> Any:
         """Sends a request with these fields, about all versions if `of_all`; returns the answer."""

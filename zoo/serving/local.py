@@ -80,7 +80,11 @@ class LocalTransport(Transport):
 
     def get_versions(self):
         """As `Transport.get_versions`."""
-        return dict.fromkeys(self.numbers, "AVAILABLE")
+        return dict.fromkeys(self.numbers, ("AVAILABLE", ""))
+
+    def get_served_version(self):
+        """As `Transport.get_served_version`."""
+        return int(self.path.name)
 
     def find_extra(self, name: str) -> Path:
         """Returns the path of a file in the export's assets.extra."""

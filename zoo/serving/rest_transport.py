@@ -53,6 +53,10 @@ class RestTransport(ServerTransport):
         """As `Transport.get_versions`."""
         return parse_states(self._call("model_version_status"))
 
+    def get_served_version(self):
+        """As `Transport.get_served_version`."""
+        return int(self._call("model_spec", "/metadata")["version"])
+
     def _call(self, key: str, path: str = "", body: dict | None = None) -> Any:
         """Sends a request, and returns what the answer holds under a key.
 

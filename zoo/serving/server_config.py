@@ -19,6 +19,7 @@ from zoo.storage.atomic import check_writable, write_text
 from zoo.storage.filenames import MODELS_CONFIG
 
 _HEADER = "# Written by zoo.serving.server_config; the next export overwrites changes.\n"
+_MOUNT = "/models"  # of the folder, in the container
 _FILES = {
     # inputs are not padded: TF Serving pads with the first element, which is wrong for token ids
     "batching.config": """\
@@ -109,7 +110,7 @@ def make_models_config(directory: Path, keep_versions: int = 2) -> Any:
     config.model_config_list.SetInParent()
     for model, versions in exports.items():
         entry = config.model_config_list.config.add(
-            name=model, base_path=f"/models/{model}", model_platform="tensorflow"
+            name=model, base_path=f"{_MOUNT}/{model}", model_platform="tensorflow"
         )
         model_labels, _ = drop_lost_labels(labels.get(model, {}), versions)
         if model_labels:

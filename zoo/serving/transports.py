@@ -55,8 +55,19 @@ class Transport(abc.ABC):
         """Returns the inputs and outputs of each signature by name."""
 
     @abc.abstractmethod
-    def get_versions(self) -> dict[int, str]:
-        """Returns the state of each version; only "AVAILABLE" versions can predict."""
+    def get_versions(self) -> dict[int, tuple[str, str]]:
+        """Returns the state of each version, and why it could not be loaded, or "".
+
+        Only "AVAILABLE" versions can predict.
+        """
+
+    @abc.abstractmethod
+    def get_served_version(self) -> int:
+        """Returns the number of the version that answers."""
+
+
+class NotServedError(UserError):
+    """The server does not serve this model, or not this version."""
 
 
 class RetryableError(Exception):
@@ -105,7 +116,7 @@ class ServerTransport(Transport):
             return InputRefusedError(f"{self.address} refused the request: {reason}")
         if code in ("404", "NOT_FOUND"):
             version = "".join(f", {x}" for x in (self.version, self.label) if x is not None)
-            return UserError(
+            return NotServedError(
                 f"{self.address} does not serve {self.model}{version}: {reason}: check the models "
                 "and versions in the server's configuration"
             )
@@ -132,6 +143,12 @@ def parse_metadata(metadata: dict) -> dict[str, SignatureInfo]:
     }
 
 
-def parse_states(states: list[dict]) -> dict[int, str]:
-    """Reads the states of versions in JSON, by version."""
-    return {int(state["version"]): state["state"] for state in states}
+def parse_states(states: list[dict]) -> dict[int, tuple[str, str]]:
+    """Reads TF Serving's states of versions in JSON, as in `Transport.get_versions`."""
+
+    def read_error(state: dict) -> str:
+        status = state.get("status", {})
+        code = status.get("error_code", "OK")
+        return "" if code == "OK" else status.get("error_message") or code
+
+    return {int(state["version"]): (state["state"], read_error(state)) for state in states}
