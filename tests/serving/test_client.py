@@ -2,6 +2,7 @@
 # ruff: noqa: E501, a table
 
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -229,6 +230,8 @@ REFUSED = [
     ("cnn", lambda c: c.classify(["a text"]), "classify: expected a list of dicts, the features of each example by name; got 'a text'"),
     ("gru", lambda c: c.predict({"text": ["a", 1]}), "text: expected string n; got values of another type"),
     ("gru", lambda c: c.predict({"text": "a"}), "text: expected string n; got one value"),
+    ("gru", lambda c: c.predict({"text": np.full([1] * 30, "a", object).tolist()}), "text: expected string n; got 1 x 1"),
+    ("gru", lambda c: c.predict({"text": json.loads("[" * 40 + '"a"' + "]" * 40)}), "text: expected string n; "),
     ("gru", lambda c: c.predict({"text": ["\ud800"]}), "surrogates not allowed"),
     ("pairs", lambda c: c.classify([{"text_a": "a"}]), "each example needs one string as the feature 'text_b'"),
     ("flower", lambda c: c.predict({"features": [["a", "b", "c"]]}), "could not convert string to float"),

@@ -17,7 +17,7 @@ import zoo
 from support.files import fill_once
 from zoo.data.spec import Spec, Tokenizer
 from zoo.exporting.versions import index_versions
-from zoo.serving.local_server.grpc_service import start_grpc_server
+from zoo.serving.local_server.grpc_service import make_grpc_server
 from zoo.serving.local_server.model_versions import ModelVersions
 from zoo.serving.local_server.rest_app import make_app
 from zoo.serving.local_server.running import make_rest_server
@@ -81,7 +81,8 @@ class Double:
         self._thread.start()
         while not self._server.started:
             pause(0.01)
-        self._grpc, port = start_grpc_server(models, f"127.0.0.1:{ports[1]}", (GrpcFaults(self),))
+        self._grpc, port = make_grpc_server(models, f"127.0.0.1:{ports[1]}", (GrpcFaults(self),))
+        self._grpc.start()
         self.grpc = f"127.0.0.1:{port}"
 
     def stop(self):

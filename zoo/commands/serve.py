@@ -60,16 +60,17 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import_tensorflow()
     from zoo.serving.local_server.model_versions import serve_folder
-    from zoo.serving.local_server.running import follow_folder, open_servers
+    from zoo.serving.local_server.running import bind_servers, follow_folder
 
     models = serve_folder(directory, FLAGS.keep_versions)
+    servers = bind_servers(models, FLAGS.host, FLAGS.port, FLAGS.grpc_port)
     models.refresh()
-    with open_servers(models, FLAGS.host, FLAGS.port, FLAGS.grpc_port) as (rest, listener, port):
-        host = f"[{FLAGS.host}]" if ":" in FLAGS.host else FLAGS.host
-        print(f"REST http://{host}:{listener.getsockname()[1]}/v1/models, gRPC {host}:{port}")
-        print(_describe_models(models), flush=True)
-        with follow_folder(models, _POLL_SECONDS):
-            rest.run([listener])
+    servers.listen()
+    host = f"[{FLAGS.host}]" if ":" in FLAGS.host else FLAGS.host
+    print(f"REST http://{host}:{servers.rest_port}, gRPC {host}:{servers.grpc_port}")
+    print(_describe_models(models), flush=True)
+    with follow_folder(models, _POLL_SECONDS):
+        servers.run()
 
 
 def _describe_models(models: "ModelVersions") -> str:

@@ -1,14 +1,16 @@
 """TF Serving's gRPC API."""
 
-import contextlib
 import logging
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+import numpy as np
 
+from zoo.errors import one_line
 from zoo.exporting.messages import (
     METHODS,
     ClassificationResponse,
@@ -48,8 +50,7 @@ class GrpcService:
 
     def _predict(self, request: Any) -> Any:
         version, name = self._find_loaded(request.model_spec), request.model_spec.signature_name
-        with _refuse_bad_tensors():
-            arrays = {key: decode_tensor(tensor) for key, tensor in request.inputs.items()}
+        arrays = {key: _decode(key, tensor) for key, tensor in request.inputs.items()}
         outputs = version.run(name or "serving_default", arrays)
         tensors = {key: encode_tensor(array) for key, array in outputs.items()}
         return PredictResponse(outputs=tensors, model_spec=_make_spec(request, version))
@@ -100,10 +101,10 @@ class GrpcService:
         return response
 
 
-def start_grpc_server(
+def make_grpc_server(
     models: ModelVersions, address: str, interceptors: tuple[Any, ...] = ()
 ) -> tuple[grpc.Server, int]:
-    """Starts a gRPC server for these models.
+    """Returns a gRPC server for these models, which is not started.
 
     Args:
         models: The models.
@@ -132,9 +133,7 @@ def start_grpc_server(
     for service, methods in handlers.items():
         handler = grpc.method_handlers_generic_handler(f"tensorflow.serving.{service}", methods)
         server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port(address)
-    server.start()
-    return server, port
+    return server, server.add_insecure_port(address)
 
 
 def _report_errors(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
@@ -153,13 +152,18 @@ def _report_errors(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
     return answer
 
 
-@contextlib.contextmanager
-def _refuse_bad_tensors() -> Iterator[None]:
-    """Context manager that turns errors of tensors without an array into refusals."""
+def _decode(name: str, tensor: Any) -> np.ndarray:
+    """Converts a tensor to an array.
+
+    Raises:
+        ServingError: if it holds none, or states a size that no request has room for.
+    """
     try:
-        yield
+        if math.prod(dim.size for dim in tensor.tensor_shape.dim) > MAX_BYTES:
+            raise ValueError("too many values")
+        return decode_tensor(tensor)
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
-        raise ServingError("INVALID_ARGUMENT", f"Parsing of a tensor failed: {error}") from error
+        raise ServingError("INVALID_ARGUMENT", f"{name}: no tensor: {one_line(error)}") from error
 
 
 def _read_number(spec: Any) -> int | None:

@@ -108,7 +108,8 @@ def _to_array(name: str, value: Any, number: int | None) -> np.ndarray:
         if dtype.is_integer and (converted != array).any():
             raise ValueError(f"out of the range of {dtype.name}")
         return converted
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    # the last are raised for more dimensions than NumPy has
+    except (ValueError, TypeError, OverflowError, RecursionError, RuntimeError) as error:
         raise _refuse(f"JSON Value of {name}: {one_line(error)}") from error
 
 

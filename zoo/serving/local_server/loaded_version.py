@@ -73,6 +73,13 @@ class LoadedVersion:
                 f"input must be exactly {', '.join(sorted(signature.inputs))}; got "
                 f"{', '.join(sorted(arrays))}",
             )
+        for key, array in arrays.items():
+            dtype = tf.dtypes.as_dtype(signature.inputs[key].dtype)
+            if array.dtype != dtype.as_numpy_dtype:
+                raise ServingError(
+                    "INVALID_ARGUMENT",
+                    f"{key}: expected {dtype.name}; got {tf.dtypes.as_dtype(array.dtype).name}",
+                )
         check_batch(arrays)
         fetches = {key: info.name for key, info in signature.outputs.items()}
         feeds = {signature.inputs[key].name: array for key, array in arrays.items()}

@@ -1,19 +1,21 @@
 """Starts and stops the two APIs of `zoo serve`, and follows the folder of exports."""
 
 import contextlib
+import dataclasses
 import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import uvicorn
 
 from zoo.errors import UserError, one_line
-from zoo.serving.local_server.grpc_service import start_grpc_server
+from zoo.serving.local_server.grpc_service import make_grpc_server
 from zoo.serving.local_server.model_versions import ModelVersions
 from zoo.serving.local_server.rest_app import make_app
 
-_MAX_CONNECTIONS = 256
+_TAKEN = "{} cannot be used: {}: choose another port, or end the program that has it"
 _GRACE_PERIOD = 5  # seconds for the requests that are being answered when the server ends
 
 
@@ -35,15 +37,11 @@ def make_rest_server(app: Any, host: str, port: int) -> tuple[uvicorn.Server, so
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise UserError(
-            f"{host}:{port} cannot be used: {one_line(error)}: choose another port, or end the "
-            "program that has it"
-        ) from error
+        raise UserError(_TAKEN.format(f"{host}:{port}", one_line(error.strerror))) from error
     config = uvicorn.Config(
         app,
         access_log=False,
         log_level="error",
-        limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_GRACE_PERIOD,
         lifespan="off",
     )
@@ -68,11 +66,42 @@ def follow_folder(models: ModelVersions, seconds: float) -> Iterator[None]:
         thread.join()
 
 
-@contextlib.contextmanager
-def open_servers(
-    models: ModelVersions, host: str, port: int, grpc_port: int
-) -> Iterator[tuple[uvicorn.Server, socket.socket, int]]:
-    """Context manager that starts the gRPC API, and prepares the REST API.
+@dataclasses.dataclass(frozen=True)
+class Servers:
+    """The servers of the two APIs, whose ports are bound.
+
+    Attributes:
+        rest: The server of the REST API.
+        listener: Its socket.
+        grpc: The server of the gRPC API.
+        grpc_port: Its port.
+    """
+
+    rest: uvicorn.Server
+    listener: socket.socket
+    grpc: grpc.Server
+    grpc_port: int
+
+    @property
+    def rest_port(self) -> int:
+        """The port of the REST API."""
+        return self.listener.getsockname()[1]
+
+    def listen(self) -> None:
+        """Accepts connections; those of the REST API wait for `run`."""
+        self.listener.listen()
+        self.grpc.start()
+
+    def run(self) -> None:
+        """Answers requests until Ctrl-C or SIGTERM."""
+        try:
+            self.rest.run([self.listener])
+        finally:
+            self.grpc.stop(_GRACE_PERIOD).wait()
+
+
+def bind_servers(models: ModelVersions, host: str, port: int, grpc_port: int) -> Servers:
+    """Returns servers for these models, which do not answer yet.
 
     Args:
         models: The models.
@@ -80,23 +109,14 @@ def open_servers(
         port: Port of the REST API; 0 is any free one.
         grpc_port: Port of the gRPC API; 0 is any free one.
 
-    Yields:
-        The REST server, its socket, and the port of the gRPC API.
-
     Raises:
         UserError: if a port cannot be used.
     """
-    server, listener = make_rest_server(make_app(models), host, port)
-    with listener:
-        try:
-            address = f"[{host}]" if ":" in host else host
-            grpc_server, grpc_port = start_grpc_server(models, f"{address}:{grpc_port}")
-        except RuntimeError as error:
-            raise UserError(
-                f"--grpc_port={grpc_port} cannot be used: choose another port, or end the program "
-                "that has it"
-            ) from error
-        try:
-            yield server, listener, grpc_port
-        finally:
-            grpc_server.stop(_GRACE_PERIOD).wait()
+    rest, listener = make_rest_server(make_app(models), host, port)
+    try:
+        address = f"[{host}]" if ":" in host else host
+        grpc_server, bound = make_grpc_server(models, f"{address}:{grpc_port}")
+    except RuntimeError as error:
+        listener.close()
+        raise UserError(_TAKEN.format(f"{host}:{grpc_port}", "it is taken")) from error
+    return Servers(rest, listener, grpc_server, bound)
