@@ -441,9 +441,9 @@ def test_mistakes(tmp_path, capfd, monkeypatch):
             assert f"127.0.0.1:{taken} cannot be used: " in err.splitlines()[-1]
         err = run_serve(capfd, f"--export_dir={tmp_path}", "--host=10.255.255.1", f"--port={free}")
         assert f"10.255.255.1:{free} cannot be used: " in err
-    monkeypatch.setitem(sys.modules, "starlette", None)
-    monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: name == "uvicorn")
-    err = run_serve(capfd, f"--export_dir={tmp_path}")
+    with monkeypatch.context() as patch:
+        patch.setattr(serve.importlib.util, "find_spec", lambda name: name == "uvicorn")
+        err = run_serve(capfd, f"--export_dir={tmp_path}")
     assert "zoo serve needs starlette: pip install 'keras-model-zoo[serve]'" in err
 
 

@@ -41,6 +41,7 @@ def make_rest_server(app: Any, host: str, port: int) -> tuple[uvicorn.Server, so
     config = uvicorn.Config(
         app,
         access_log=False,
+        log_config=None,  # that of uvicorn closes the handlers of others
         log_level="error",
         timeout_graceful_shutdown=_GRACE_PERIOD,
         lifespan="off",
