@@ -1,6 +1,7 @@
 """The three ways of the client against each other, and against servers that fail."""
 # ruff: noqa: E501, a table
 
+import dataclasses
 import io
 import json
 import shutil
@@ -359,7 +360,8 @@ def test_what_was_refused_is_not_sent_again(remote, double):
 def test_a_server_that_is_too_late(remote, double):
     client = Client("price", **remote, retries=1)
     client.metadata  # noqa: B018, asked once; a first call may take longer than the timeout below
-    client._transport.timeout = 0.2
+    settings = dataclasses.replace(client._transport.settings, timeout=0.2)
+    client._transport.settings = settings
     double.delay, double.asked = 0.6, 0
     with pytest.raises(
         UserError, match=r"did not answer in 0\.2 s: raise the timeout.*\(2 attempts"

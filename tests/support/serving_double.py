@@ -68,11 +68,13 @@ class Double:
 
     The ports are free ones if none are given. `rest` and `grpc` are its addresses. `delay` seconds
     pass before each answer, the next `failures` answers are 503 or UNAVAILABLE, and `asked` counts
-    the requests.
+    the requests. `most` is the largest number of requests at the same time, `open` the present one,
+    and `headers` are those of the last request.
     """
 
     def __init__(self, folder=None, labels=(), ports=(0, 0), models=None):
         self.delay, self.failures, self.asked = 0.0, 0, 0
+        self.most, self.headers, self.open = 0, {}, 0
         models = models or load_models(folder, tuple(dict(labels).items()))
         app = RestFaults(make_app(models), self)
         self._server, self._listener = make_rest_server(app, "127.0.0.1", ports[0])
@@ -91,13 +93,19 @@ class Double:
         self._thread.join()
         self._listener.close()
 
-    def begin(self):
+    def begin(self, headers):
         """Counts a request, and returns what is wrong with the server, or ""."""
-        self.asked += 1
+        self.asked, self.headers = self.asked + 1, headers
+        self.open += 1
+        self.most = max(self.most, self.open)
         if self.failures:
             self.failures -= 1
             return "the double is too busy"
         return ""
+
+    def end(self):
+        """Counts the end of a request."""
+        self.open -= 1
 
 
 def pause(seconds):
@@ -112,8 +120,10 @@ class RestFaults:
         self._app, self._double = app, double
 
     async def __call__(self, scope, receive, send):
-        problem = self._double.begin()
+        pairs = scope["headers"]
+        problem = self._double.begin({key.decode(): value.decode() for key, value in pairs})
         await asyncio.sleep(self._double.delay)
+        self._double.end()
         if not problem:
             await self._app(scope, receive, send)
             return
@@ -133,8 +143,9 @@ class GrpcFaults(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
 
         def answer(request, context):
-            problem = self._double.begin()
+            problem = self._double.begin(dict(context.invocation_metadata()))
             pause(self._double.delay)
+            self._double.end()
             if problem:
                 context.abort(grpc.StatusCode.UNAVAILABLE, problem)
             return handler.unary_unary(request, context)

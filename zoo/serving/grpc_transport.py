@@ -91,19 +91,22 @@ class GrpcTransport(ServerTransport):
             response_deserializer=response_class.FromString,
         )
 
-        def attempt() -> Any:
+        metadata = [(name.lower(), value) for name, value in self.settings.headers.items()]
+
+        def attempt(timeout: float) -> Any:
             try:
-                return call(request, timeout=self.timeout)
+                return call(request, timeout=timeout, metadata=metadata)
             except self._rpc_error as error:
-                raise self._explain_failure(error.code().name, error.details() or "") from None
+                code, details = error.code().name, error.details() or ""
+                raise self._explain_failure(code, details, timeout) from None
 
         return self._retry(attempt)
 
-    def _explain_failure(self, code: str, details: str) -> Exception:
+    def _explain_failure(self, code: str, details: str, timeout: float) -> Exception:
         """Returns what to raise for a request that failed."""
         reason = one_line(details)
         if code == "DEADLINE_EXCEEDED":
-            return self._timeout_error()
+            return self._timeout_error(timeout)
         if code == "RESOURCE_EXHAUSTED" and "larger than max" not in details:
             return RetryableError(f"is overloaded: {reason}: try again later")
         if code == "UNAVAILABLE" and "SETTINGS" in details:  # the first frame of HTTP/2

@@ -1,6 +1,8 @@
 """Predicts a whole split with a server."""
 
+import collections
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from zoo.evaluation.compatibility import check_same_names
 from zoo.evaluation.predictions import Predictions, concat_predictions
 from zoo.serving.client import Client
 from zoo.serving.rows import INPUTS_BY_KIND
+
+_CONCURRENCY = 4  # requests in flight
 
 
 def predict_split_remotely(
@@ -35,11 +39,22 @@ def predict_split_remotely(
         columns = [x] if len(names) == 1 else list(x.T)
         return dict(zip(names, columns, strict=True))
 
-    def predict(x: np.ndarray) -> np.ndarray:
-        outputs = client.predict(name_inputs(x))
-        if spec.multilabel:
-            return np.concatenate([outputs["logits"], outputs["is_selected"]], axis=1)
-        return outputs["prediction"][:, None] if spec.class_names is None else outputs["logits"]
+    targets: collections.deque[np.ndarray] = collections.deque()
+
+    def send_batches() -> Iterator[dict[str, Any]]:
+        for x, y in iterate_raw_batches(split, batch_size):
+            targets.append(y)
+            yield name_inputs(x)
+
+    def receive_batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for outputs in client.predict_many(send_batches(), concurrency=_CONCURRENCY):
+            if spec.multilabel:
+                found = np.concatenate([outputs["logits"], outputs["is_selected"]], axis=1)
+            elif spec.class_names is None:
+                found = outputs["prediction"][:, None]
+            else:
+                found = outputs["logits"]
+            yield found, targets.popleft()
 
     if spec.class_names is not None:
         first, _ = next(iterate_raw_batches(split, 1))
@@ -48,8 +63,8 @@ def predict_split_remotely(
         top = client.predict(name_inputs(first) | {"k": [len(spec.class_names) + 1]}, "top_k")
         server_classes = tuple(top["labels"][0][np.argsort(top["class_ids"][0])])
         check_same_names(client.model, "classes", server_classes, "the dataset", spec.class_names)
-    pairs = ((predict(x), y) for x, y in iterate_raw_batches(split, batch_size))
-    found = concat_predictions(pairs, -(-len(split) // batch_size), np.arange(len(split)))
+    count = -(-len(split) // batch_size)
+    found = concat_predictions(receive_batches(), count, np.arange(len(split)))
     if not spec.multilabel:
         return found
     logits, selected = np.split(found.output, 2, axis=1)
