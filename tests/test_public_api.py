@@ -27,7 +27,7 @@ def describe_interface() -> str:
     lines += describe_object("zoo.serving.Client", Client)
     lines += describe_object("zoo.serving.AsyncClient", AsyncClient)
     for command in COMMANDS:
-        module = importlib.import_module(f"zoo.commands.{command}")
+        module = importlib.import_module(f"zoo.commands.{command.replace('-', '_')}")
         lines.append(f"zoo {command} {module.WORDS}".rstrip())
         for heading in module.FLAGS.flags_by_module_dict().values():
             lines += [f"  --{flag.name} {flag.flag_type()} {flag.default!r}" for flag in heading]
