@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": "Serves exported models on this machine, for trying.",
     "label": "Labels a version of an exported model, such as stable or canary.",
     "tune-batching": "Measures TF Serving with and without batching, and writes batching.config.",
+    "onnx": "Lays out ONNX files for Triton and OpenVINO Model Server.",
     "launch": "Starts several workers on this machine that train one model together.",
     "results": "Compares finished runs in a table and a plot.",
     "publish": "Adds the weights of a finished run to the package.",
