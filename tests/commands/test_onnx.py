@@ -6,35 +6,18 @@ import sys
 import numpy as np
 import pytest
 from google.protobuf import text_format
+from support.onnx_files import add_onnx_file
 
 from zoo.commands import onnx as onnx_command
 from zoo.commands.runner import run_command
 from zoo.errors import UserError
 from zoo.serving.onnx_layout import write_onnx_layout
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 
 
 def add_export(folder, model, number, labels=("no", "yes")):
-    """An export with an ONNX file that adds the pixels up."""
-    version = folder / model / str(number)
-    (version / "assets.extra").mkdir(parents=True)
-    (version / "saved_model.pb").touch()
-    if labels:
-        (version / "assets").mkdir()
-        (version / "assets/labels.txt").write_text("\n".join(labels) + "\n")
-    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, ["n", 2, 3, 1])
-    logits = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["n", 2])
-    weights = onnx.numpy_helper.from_array(np.ones((6, 2), "float32"), "weights")
-    nodes = [
-        onnx.helper.make_node("Cast", ["image"], ["pixels"], to=onnx.TensorProto.FLOAT),
-        onnx.helper.make_node("Flatten", ["pixels"], ["flat"]),
-        onnx.helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
-    ]
-    graph = onnx.helper.make_graph(nodes, model, [image], [logits], [weights])
-    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
-    made.ir_version = 9
-    onnx.save(made, version / "assets.extra/model.onnx")
+    add_onnx_file(folder / model / str(number), labels)
 
 
 def test_the_layout_of_both_servers(tmp_path):

@@ -71,7 +71,6 @@ def main() -> None:
         format_results,
         measure_settings,
     )
-    from zoo.serving.server_config import write_tuned_batching
 
     directory = Path(os.path.expanduser(FLAGS.export_dir))
     version = find_version(directory / FLAGS.model)
@@ -95,15 +94,21 @@ def main() -> None:
     if FLAGS.restart:  # the server goes on with what is best
         with open_server(best if is_faster else None):
             pass
+    _write_config(directory, best.format_config(), format_results(results), is_faster)
+
+
+def _write_config(directory: Path, config: str, table: str, is_faster: bool) -> None:
+    """Writes batching.config with the table of all settings, and prints what to do."""
+    from zoo.serving.server_config import write_tuned_batching
+
     advice = (
         "batching is faster: start the server with TF_BATCHING=true"
         if is_faster
         else "batching is not faster under this load: leave TF_BATCHING unset"
     )
     load = f"{FLAGS.model}: {FLAGS.clients} clients, {FLAGS.examples} examples per request"
-    lines = [load, *format_results(results).splitlines(), advice]
-    comments = "".join(f"# {line}\n" for line in lines)
-    file = write_tuned_batching(directory, comments + best.format_config())
+    lines = [load, *table.splitlines(), advice]
+    file = write_tuned_batching(directory, "".join(f"# {line}\n" for line in lines) + config)
     print(f"{advice}\n{file}")
 
 

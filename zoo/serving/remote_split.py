@@ -33,18 +33,12 @@ def predict_split_remotely(
     """
     names = INPUTS_BY_KIND.get(spec.kind, [spec.kind])
 
-    def name_inputs(x: np.ndarray) -> dict[str, Any]:
-        if x.dtype.names:  # records of a table
-            return {name: x[name] for name in x.dtype.names}
-        columns = [x] if len(names) == 1 else list(x.T)
-        return dict(zip(names, columns, strict=True))
-
     targets: collections.deque[np.ndarray] = collections.deque()
 
     def send_batches() -> Iterator[dict[str, Any]]:
         for x, y in iterate_raw_batches(split, batch_size):
             targets.append(y)
-            yield name_inputs(x)
+            yield _name_inputs(x, names)
 
     def receive_batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for outputs in client.predict_many(send_batches(), concurrency=_CONCURRENCY):
@@ -60,7 +54,9 @@ def predict_split_remotely(
         first, _ = next(iterate_raw_batches(split, 1))
         # the names of a server's classes are only in its predictions; one class more than expected
         # is requested, so that further classes are noticed
-        top = client.predict(name_inputs(first) | {"k": [len(spec.class_names) + 1]}, "top_k")
+        top = client.predict(
+            _name_inputs(first, names) | {"k": [len(spec.class_names) + 1]}, "top_k"
+        )
         server_classes = tuple(top["labels"][0][np.argsort(top["class_ids"][0])])
         check_same_names(client.model, "classes", server_classes, "the dataset", spec.class_names)
     count = -(-len(split) // batch_size)
@@ -69,3 +65,11 @@ def predict_split_remotely(
         return found
     logits, selected = np.split(found.output, 2, axis=1)
     return dataclasses.replace(found, output=logits, selected=selected > 0)
+
+
+def _name_inputs(x: np.ndarray, names: list[str]) -> dict[str, Any]:
+    """Returns the examples of a batch as inputs by name; records of a table have names already."""
+    if x.dtype.names:
+        return {name: x[name] for name in x.dtype.names}
+    columns = [x] if len(names) == 1 else list(x.T)
+    return dict(zip(names, columns, strict=True))
