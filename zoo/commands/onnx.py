@@ -2,9 +2,9 @@
 
 zoo train --model=cnn --export_formats=saved_model,onnx
 zoo onnx                                the newest ONNX file of each model, into onnx_models
-docker run -p 8000:8000 -v "$PWD/onnx_models:/models" nvcr.io/nvidia/tritonserver:25.10-py3 \\
+docker run -p 8000:8000 -v "$PWD/onnx_models:/models" TRITON_IMAGE \\
     tritonserver --model-repository=/models
-docker run -p 8501:8501 -v "$PWD/onnx_models:/models" openvino/model_server:latest \\
+docker run -p 8501:8501 -v "$PWD/onnx_models:/models" OPENVINO_MODEL_SERVER_IMAGE \\
     --config_path /models/config.json --rest_port 8501
 
 An ONNX file has the model alone, from uint8 pixels, numbers or token ids to logits. What the

@@ -46,9 +46,9 @@ flags.DEFINE_string("grpc", None, "HOST:PORT of its gRPC API, instead.", **SERVE
 flags.DEFINE_integer("clients", 8, "Number of requests at the same time.", 1, 64, **LOAD)
 flags.DEFINE_integer("examples", 1, "Examples per request.", 1, **LOAD)
 flags.DEFINE_float("seconds", 5.0, "Seconds to measure each setting.", 0.1, **LOAD)
-flags.DEFINE_list("sizes", "8,32,128", "Batch sizes to measure.", **LOAD)
-flags.DEFINE_list("timeouts", "0,1000,5000", "Microseconds that a request waits for others at "
-                  "most, to measure.", **LOAD)
+flags.DEFINE_string("sizes", "8,32,128", "Batch sizes to measure.", **LOAD)
+flags.DEFINE_string("timeouts", "0,1000,5000", "Microseconds that a request waits for others at "
+                    "most, to measure.", **LOAD)
 # fmt: on
 
 
@@ -113,8 +113,8 @@ def _write_config(directory: Path, config: str, table: str, is_faster: bool) -> 
 
 
 def _read_numbers(name: str, minimum: int) -> list[int]:
-    values = [value.strip() for value in getattr(FLAGS, name)]
-    if not values or not all(value.isdecimal() and int(value) >= minimum for value in values):
+    values = [value.strip() for value in getattr(FLAGS, name).split(",")]
+    if not all(value.isdecimal() and int(value) >= minimum for value in values):
         raise UserError(
             f"--{name}={','.join(values)}: expected whole numbers from {minimum}, such as 8,32"
         )

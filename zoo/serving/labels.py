@@ -67,8 +67,23 @@ def set_label(directory: Path, model: str, version: int | str, label: str) -> di
     number = check_label(directory, model, version, label)
     labels = _read_file(directory)
     labels.setdefault(model, {})[label] = None if version == "none" else number
-    write_text(directory / VERSION_LABELS, json.dumps(labels, indent=2, sort_keys=True) + "\n")
+    _write_file(directory, labels)
     return list_labels(directory, model)
+
+
+def drop_label(directory: Path, model: str, label: str) -> None:
+    """Removes a label that names one version only; it is not listed as removed, as by `set_label`.
+
+    Raises:
+        UserError: if labels.json is invalid.
+    """
+    labels = _read_file(directory)
+    labels.get(model, {}).pop(label, None)
+    _write_file(directory, {name: by_label for name, by_label in labels.items() if by_label})
+
+
+def _write_file(directory: Path, labels: dict[str, dict[str, int | None]]) -> None:
+    write_text(directory / VERSION_LABELS, json.dumps(labels, indent=2, sort_keys=True) + "\n")
 
 
 def list_labels(directory: Path, model: str) -> dict[str, int]:

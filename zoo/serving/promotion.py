@@ -17,6 +17,7 @@ from zoo.serving.client import Client
 from zoo.serving.exports import list_served_versions
 from zoo.serving.labels import (
     check_label,
+    drop_label,
     list_labels,
     list_removed_labels,
     read_labels,
@@ -137,7 +138,7 @@ def _list_version(directory: Path, model: str, number: int, keep_versions: int) 
     try:
         yield
     finally:
-        set_label(directory, model, "none", own_label)
+        drop_label(directory, model, own_label)
         write_server_files(directory, keep_versions)
 
 
