@@ -30,7 +30,7 @@ LAZY = ("commands", "api", "__init__", "__main__")
 # third-party packages that may be imported within functions: extras, those that take seconds, and
 # those that the client does without
 OPTIONAL = {
-    "PIL", "ai_edge_litert", "grpc", "keras_hub", "mlxtend", "onnxruntime", "tensorflow",
+    "PIL", "ai_edge_litert", "grpc", "keras_hub", "mlxtend", "onnx", "onnxruntime", "tensorflow",
     "tensorflow_text", "tf2onnx",
 }  # fmt: skip
 

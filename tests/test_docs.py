@@ -1,5 +1,6 @@
 """README.md and docs/ are true: their commands and their code run, their tables are today's."""
 
+import importlib
 import inspect
 import re
 import shlex
@@ -12,11 +13,14 @@ from unittest.mock import Mock
 import numpy as np
 import pandas as pd
 import pytest
+from absl.testing import flagsaver
 from support.files import read_few, write_image
+from support.onnx_files import add_onnx_file
 from support.paths import ROOT
 
 import zoo
 from benchmarks import contenders
+from zoo.commands.runner import parse_flags
 from zoo.data import loading
 from zoo.data.sources import tfds
 from zoo.data.spec import Spec, Tokenizer
@@ -42,12 +46,16 @@ def find_commands(*names: str) -> list[str]:
 
 
 TRAIN, LAUNCH = find_commands("train"), find_commands("launch")
-SERVING, EVALUATE = find_commands("predict", "check", "label"), find_commands("evaluate", "results")
+SERVING = find_commands("predict", "check", "label", "onnx")
+EVALUATE = find_commands("evaluate", "results")
+# they need a server, or are one: run in tests/serving/test_local_server.py and
+# tests/commands/test_tune_batching.py
+SERVERS = find_commands("serve", "tune-batching")
 SHIPPED = [(model, one) for model in zoo.list_models() for one in describe_weights(model)]
 TOKENS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
 CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 PLUGIN = next(code for code in CODE if "@zoo.register" in code)
-CLIENT = next(code for code in CODE if "Client(" in code)
+CLIENTS = [code for code in CODE if "Client(" in code]
 # `python -m benchmarks.compare` whose contenders are forks, which need not import TensorFlow again
 COMPARE = """
 import multiprocessing, sys
@@ -99,7 +107,7 @@ def user_folder(train):
 
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    rest = [line for line in CONSOLE if line not in TRAIN + SERVING + LAUNCH + EVALUATE]
+    rest = [line for line in CONSOLE if line not in TRAIN + SERVING + SERVERS + LAUNCH + EVALUATE]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
         # the files for docker are tested in tests/serving/test_server_config.py, those for clusters
@@ -160,6 +168,7 @@ def test_serving_commands(python, tmp_path):
     model = zoo.get("fasttext", vocabulary_size=len(TOKENS), buckets=8, width=4)
     version = zoo.export(model, tmp_path / "saved_models/lstm", spec=spec)
     shutil.copytree(version, version.with_name("2"))
+    add_onnx_file(tmp_path / "saved_models/sum/1")
     cnn = zoo.get("cnn", input_shape=(20, 20, 3), filters=(2,), dense=4)
     zoo.export(cnn, tmp_path / "saved_models/cnn")
     for path in re.findall(r"photos/\S+", " ".join(SERVING)):
@@ -175,10 +184,20 @@ def test_serving_commands(python, tmp_path):
             assert done.stderr.count("\n") == 1
         else:
             assert done.returncode == 0 and done.stdout, done.stderr
-    in_process = CLIENT.replace(', server="localhost:8501"', "")
-    assert in_process != CLIENT
-    done = python("-c", in_process, cwd=tmp_path)
-    assert done.returncode == 0 and "pos" in done.stdout, done.stderr
+    for code in CLIENTS:
+        in_process = code.replace(', server="localhost:8501"', "")
+        assert in_process != code
+        done = python("-c", in_process, cwd=tmp_path)
+        assert done.returncode == 0 and "pos" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("line", SERVERS)
+def test_flags_of_servers(line):
+    name, *arguments = shlex.split(line)[1:]
+    module = importlib.import_module(f"zoo.commands.{name.replace('-', '_')}")
+    saved = flagsaver.save_flag_values(module.FLAGS)
+    assert parse_flags(module, arguments) == []
+    flagsaver.restore_flag_values(saved, module.FLAGS)
 
 
 def test_evaluate_commands(python, user_folder, tfds_dir):
@@ -202,7 +221,7 @@ def test_evaluate_commands(python, user_folder, tfds_dir):
     assert Path("results/results.csv").read_text().count("\n") == 2
 
 
-@pytest.mark.parametrize("code", [code for code in CODE if code not in (PLUGIN, CLIENT)])
+@pytest.mark.parametrize("code", [code for code in CODE if code not in (PLUGIN, *CLIENTS)])
 def test_code_runs_as_it_stands(code, python, tmp_path):
     done = python("-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

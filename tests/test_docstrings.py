@@ -7,9 +7,10 @@ import pytest
 import zoo
 import zoo.data
 from zoo import registry
-from zoo.serving import Client
+from zoo.serving import AsyncClient, Client
 
 OBJECTS = {f"zoo.{name}": getattr(zoo, name) for name in zoo.__all__} | {"Client": Client}
+OBJECTS |= {"AsyncClient": AsyncClient, "Client.predict_many": Client.predict_many}
 OBJECTS["zoo.data.load"] = zoo.data.load
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import zoo
 from zoo.__main__ import COMMANDS
-from zoo.serving import Client
+from zoo.serving import AsyncClient, Client
 
 FILE = Path(__file__).with_name("public_api.txt")
 
@@ -25,8 +25,9 @@ def describe_interface() -> str:
     for name in zoo.__all__:
         lines += describe_object(f"zoo.{name}", getattr(zoo, name))
     lines += describe_object("zoo.serving.Client", Client)
+    lines += describe_object("zoo.serving.AsyncClient", AsyncClient)
     for command in COMMANDS:
-        module = importlib.import_module(f"zoo.commands.{command}")
+        module = importlib.import_module(f"zoo.commands.{command.replace('-', '_')}")
         lines.append(f"zoo {command} {module.WORDS}".rstrip())
         for heading in module.FLAGS.flags_by_module_dict().values():
             lines += [f"  --{flag.name} {flag.flag_type()} {flag.default!r}" for flag in heading]

@@ -11,7 +11,10 @@ COMMANDS = {
     "evaluate": "Scores a run, an export or a server on any dataset, or cross-validates a recipe.",
     "predict": "Predicts with an exported model, in this process or by asking TF Serving.",
     "check": "Verifies an export, or a server that serves it.",
+    "serve": "Serves exported models on this machine, for trying.",
     "label": "Labels a version of an exported model, such as stable or canary.",
+    "tune-batching": "Measures TF Serving with and without batching, and writes batching.config.",
+    "onnx": "Lays out ONNX files for Triton and OpenVINO Model Server.",
     "launch": "Starts several workers on this machine that train one model together.",
     "results": "Compares finished runs in a table and a plot.",
     "publish": "Adds the weights of a finished run to the package.",
@@ -34,12 +37,12 @@ def main() -> None:
         sys.exit(2)
     from zoo.commands.runner import run_command
 
-    run_command(importlib.import_module(f"zoo.commands.{name}"), argv)
+    run_command(importlib.import_module(f"zoo.commands.{name.replace('-', '_')}"), argv)
 
 
 def format_commands() -> str:
     """Returns the text of `zoo --help`: the commands, one per line."""
-    lines = [f"  {name:9} {summary}" for name, summary in COMMANDS.items()]
+    lines = [f"  {name:13} {summary}" for name, summary in COMMANDS.items()]
     usage = "usage: zoo COMMAND [FLAGS]\n\nKeras models from a name to a served SavedModel.\n"
     return "\n".join([usage, *lines, "", "zoo COMMAND --help shows the flags of a command."])
 

@@ -221,6 +221,10 @@ def test_the_last_value_is_repeated():
         ({"dtype": "DT_FLOAT", "tensor_content": b"12345678"}, ValueError),
         ({"dtype": "DT_STRING", "tensor_content": b"\1a"}, ValueError),
         ({"dtype": "DT_FLOAT", "float_val": [1, 2]}, ValueError),
+        (
+            {"dtype": "DT_FLOAT", "float_val": [1], "tensor_shape": {"dim": [{"size": -1}]}},
+            ValueError,
+        ),
         ({"dtype": "DT_UINT8", "int_val": [256]}, OverflowError),
         ({"dtype": "DT_HALF", "half_val": [-1]}, OverflowError),
     ],

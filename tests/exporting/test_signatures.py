@@ -124,8 +124,20 @@ JUNK = [b"", b"no image", b"\x89PNG\r\n\x1a\n", encoded(pixels(1)[0], "PNG")[:80
 def test_bytes_that_are_no_image_are_an_invalid_argument(colours, junk):
     with pytest.raises(tf.errors.InvalidArgumentError):
         colours["image_bytes"](image_bytes=tf.constant([junk]))
-    with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.DataLossError)):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected serialized"):
         colours["classify"](inputs=tf.constant([b"\xff" + junk]))
+
+
+def test_examples_that_are_cut_or_damaged_are_an_invalid_argument(colours):
+    good = make_example({"image": pixels(1)[0]}).SerializeToString()
+    in_parts = make_example({"note": "not read"}).SerializeToString() + good
+    scores = colours["classify"](inputs=tf.constant([good, in_parts]))["scores"].numpy()
+    np.testing.assert_array_equal(scores[0], scores[1])
+    entry = good.index(b"\n", 4)  # of the first feature
+    damaged = good[:entry] + b"\xff" + good[entry + 1 :]
+    for wrong in (good[:-1], good[1:], b"\n\xff\xff\xff\xff\xff" + good, damaged, b"hello world"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="expected serialized"):
+            colours["classify"](inputs=tf.constant([good, wrong]))
 
 
 def test_top_k_of_each_example(colours):
@@ -140,6 +152,9 @@ def test_top_k_of_each_example(colours):
     ]
     assert given["labels"][0].tolist() == [NAMES[best[0, 0]].encode(), b"", b""]
     np.testing.assert_allclose(given["probabilities"][2], probabilities[2][best[2]], atol=1e-6)
+    for wrong in ([1], [1, 2], [1, 2, 3, 4]):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="one k for each example"):
+            colours["top_k"](image=x, k=tf.constant(wrong))
     alone = colours["top_k"](image=x[:1], k=tf.constant([0]))
     assert alone["labels"].shape == (1, 1)
 

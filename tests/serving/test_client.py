@@ -1,10 +1,10 @@
 """The three ways of the client against each other, and against servers that fail."""
 # ruff: noqa: E501, a table
 
+import dataclasses
 import io
-import os
+import json
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import requests
 from PIL import Image
+from support.model_server import BINARY, ModelServer, free_port
 from support.serving_double import Double, small_models
 
 import zoo
@@ -26,52 +27,21 @@ from zoo.exporting.validation import InputRefusedError
 from zoo.serving import transports
 from zoo.serving.client import Client
 
-BINARY = os.environ.get("TF_MODEL_SERVER") or shutil.which("tensorflow_model_server")
 MODELS = ("cnn", "gru", "pairs", "flower", "price")
 TEXTS = ["the film is good", "", "h\u00e9 \U0001f600", "good " * 30, "a\tb"]
 
 
-class Real:
-    """TF Serving itself on free ports."""
-
-    def __init__(self, exports, folder):
-        ports = [free_port(), free_port()]
-        self.grpc, self.rest = (f"127.0.0.1:{port}" for port in ports)
-        models = "".join(
-            f'config {{ name: "{name}" base_path: "{exports / name}" '
-            f'model_platform: "tensorflow" model_version_policy {{ all {{}} }} '
-            + ('version_labels { key: "stable" value: 1 } }' if name == "cnn" else "}")
-            for name in MODELS
-        )
-        (folder / "models.config").write_text(f"model_config_list {{ {models} }}")
-        command = [BINARY, f"--port={ports[0]}", f"--rest_api_port={ports[1]}"]
-        command += [f"--model_config_file={folder / 'models.config'}"]
-        command += ["--allow_version_labels_for_unavailable_models=true"]
-        with (folder / "log").open("w") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        until = time.monotonic() + 60
-        while not all(self._ready(name) for name in MODELS):
-            assert self._process.poll() is None and time.monotonic() < until, (
-                folder / "log"
-            ).read_text()
-            time.sleep(0.5)
-
-    def _ready(self, name):
-        try:
-            states = Client(name, server=self.rest, retries=0).versions()
-        except UserError:
-            return False
-        return set(states.values()) == {"AVAILABLE"}
-
-    def stop(self):
-        self._process.terminate()
-        self._process.wait()
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def write_models_config(exports, folder):
+    """A models.config with all versions of the models, and a label."""
+    models = "".join(
+        f'config {{ name: "{name}" base_path: "{exports / name}" '
+        f'model_platform: "tensorflow" model_version_policy {{ all {{}} }} '
+        + ('version_labels { key: "stable" value: 1 } }' if name == "cnn" else "}")
+        for name in MODELS
+    )
+    file = folder / "models.config"
+    file.write_text(f"model_config_list {{ {models} }}")
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +63,8 @@ def server(request, exports, tmp_path_factory):
         return
     if not BINARY:
         pytest.skip("no TF_MODEL_SERVER is set and no tensorflow_model_server on PATH")
-    real = Real(exports, tmp_path_factory.mktemp("serving"))
+    folder = tmp_path_factory.mktemp("serving")
+    real = ModelServer(write_models_config(exports, folder), folder / "log", MODELS)
     yield real
     real.stop()
 
@@ -260,6 +231,8 @@ REFUSED = [
     ("cnn", lambda c: c.classify(["a text"]), "classify: expected a list of dicts, the features of each example by name; got 'a text'"),
     ("gru", lambda c: c.predict({"text": ["a", 1]}), "text: expected string n; got values of another type"),
     ("gru", lambda c: c.predict({"text": "a"}), "text: expected string n; got one value"),
+    ("gru", lambda c: c.predict({"text": np.full([1] * 30, "a", object).tolist()}), "text: expected string n; got 1 x 1"),
+    ("gru", lambda c: c.predict({"text": json.loads("[" * 40 + '"a"' + "]" * 40)}), "text: expected string n; "),
     ("gru", lambda c: c.predict({"text": ["\ud800"]}), "surrogates not allowed"),
     ("pairs", lambda c: c.classify([{"text_a": "a"}]), "each example needs one string as the feature 'text_b'"),
     ("flower", lambda c: c.predict({"features": [["a", "b", "c"]]}), "could not convert string to float"),
@@ -385,8 +358,10 @@ def test_what_was_refused_is_not_sent_again(remote, double):
 
 
 def test_a_server_that_is_too_late(remote, double):
-    client = Client("price", **remote, timeout=0.2, retries=1)
-    client.metadata  # noqa: B018
+    client = Client("price", **remote, retries=1)
+    client.metadata  # noqa: B018, asked once; a first call may take longer than the timeout below
+    settings = dataclasses.replace(client._transport.settings, timeout=0.2)
+    client._transport.settings = settings
     double.delay, double.asked = 0.6, 0
     with pytest.raises(
         UserError, match=r"did not answer in 0\.2 s: raise the timeout.*\(2 attempts"

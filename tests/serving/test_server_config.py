@@ -16,8 +16,8 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from zoo.errors import UserError
 from zoo.serving.exports import list_exports
-from zoo.serving.labels import describe_lost_labels, read_labels, set_label
-from zoo.serving.server_config import write_server_files
+from zoo.serving.labels import describe_lost_labels, set_label
+from zoo.serving.server_config import write_server_files, write_tuned_batching
 
 
 def message(name, **fields):
@@ -147,21 +147,6 @@ def test_labels_are_removed(folder):
         set_label(folder, "cnn", "none", "stable")
 
 
-def test_labels_move_only_to_what_is_served(folder):
-    """Else a running server would refuse models.config at every poll."""
-    set_label(folder, "cnn", 10, "stable")
-    write_server_files(folder)
-    assert set_label(folder, "cnn", 9, "stable") == {"stable": 9}
-    write_server_files(folder)
-    with pytest.raises(UserError, match="stable cannot move to version 1 of cnn") as error:
-        set_label(folder, "cnn", 1, "stable")
-    assert "give the version another label first" in str(error.value)
-    assert read_labels(folder) == {"cnn": {"stable": 9}}
-    set_label(folder, "cnn", 1, "next")
-    write_server_files(folder)
-    assert set_label(folder, "cnn", 1, "stable") == {"stable": 1, "next": 1}
-
-
 def test_a_deleted_version_has_no_label(folder):
     set_label(folder, "cnn", 1, "canary")
     set_label(folder, "lstm", 1, "stable")
@@ -202,6 +187,16 @@ def test_batching_and_monitoring(folder):
     assert monitoring.prometheus_config.path == "/monitoring/prometheus/metrics"
 
 
+def test_a_batching_config_that_was_measured_is_kept(folder):
+    write_tuned_batching(folder, "max_batch_size { value: 7 }\n")
+    write_server_files(folder)
+    text = (folder / "batching.config").read_text()
+    assert text_format.Parse(text, BatchingParameters()).max_batch_size.value == 7
+    (folder / "batching.config").unlink()
+    write_server_files(folder)
+    assert "128" in (folder / "batching.config").read_text()
+
+
 def service(folder):
     yaml = pytest.importorskip("yaml")
     write_server_files(folder)
@@ -210,10 +205,14 @@ def service(folder):
 
 def test_compose(folder):
     serving = service(folder)
-    assert serving["image"].startswith("tensorflow/serving:")
+    assert serving["image"] == "${TF_SERVING_IMAGE:-tensorflow/serving:2.21.0}"
     assert [port.rsplit(":", 2)[1:] for port in serving["ports"]] == [["8500"] * 2, ["8501"] * 2]
     assert serving["volumes"] == [".:/models:ro"] and serving["restart"] == "unless-stopped"
     given = dict(flag.removeprefix("--").split("=") for flag in serving["command"])
+    # with TF_BATCHING=true; without it the server refuses a file
+    assert given.pop("enable_batching") == "${TF_BATCHING:-false}"
+    batching = given.pop("batching_parameters_file")
+    assert batching == "${TF_BATCHING:+/models/batching.config}"
     files = {flag: Path(path) for flag, path in given.items() if flag.endswith("_file")}
     assert files.keys() == {"model_config_file", "monitoring_config_file"}
     for path in files.values():
@@ -226,6 +225,9 @@ def test_compose(folder):
         "grpc_max_threads": "64",
         "model_config_file_poll_wait_seconds": "30",
         "allow_version_labels_for_unavailable_models": "true",
+        "max_num_load_retries": "3",
+        "load_retry_interval_micros": "2000000",
+        "num_load_threads": "4",
     }
 
 
@@ -285,6 +287,7 @@ def test_a_reader_never_sees_half_a_file(folder):
     assert not wrong and seen and seen <= {0, 3}
     names = {"cnn", "lstm", ".draft-abc", "notes", "empty", "torn", "readme.txt", "labels.json"}
     names |= {"models.config", "batching.config", "monitoring.config", "compose.yaml"}
+    names |= {"compose.tls.yaml", "proxy.conf"}
     assert {p.name for p in folder.iterdir()} == names  # and no draft
     assert (folder / "models.config").stat().st_mode & 0o044 == 0o044
 

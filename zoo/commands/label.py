@@ -2,23 +2,30 @@
 
 zoo label MODEL VERSION LABEL
 zoo label cnn 2 canary             labels version 2
-zoo label cnn 2 stable             moves a label, forward or back
+zoo label cnn 2 stable --server=localhost:8501
+                                   moves a label, forward or back
 zoo label cnn none canary          removes a label
 
-A running server reads the change within 30 seconds. It moves a label only to a version that it has
-loaded: curl http://localhost:8501/v1/models/cnn shows which.
+A running server reads the files every 30 seconds, and refuses them all while a label moves to a
+version that it has not loaded. A label therefore moves when the server of --server or --grpc has
+loaded the version, and the command ends when the server follows. If it cannot load the version, or
+does not follow, the label stays where it was. If no server is named, the version is loaded here as
+a test, and a running server gets 35 seconds to load it.
 """
 
 import os
+import sys
 from pathlib import Path
 
 from absl import flags
 
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
-from zoo.commands.runner import print_notes
+from zoo.commands.runner import import_tensorflow, print_notes, program_name
 from zoo.exporting.versions import describe_unused_versions
-from zoo.serving.labels import describe_lost_labels, set_label
+from zoo.serving.client import Client
+from zoo.serving.labels import check_label, describe_lost_labels, list_labels, set_label
+from zoo.serving.promotion import may_move, move_label, move_label_of_server
 from zoo.serving.server_config import write_server_files
 
 FLAGS = flags.FlagValues()
@@ -29,18 +36,41 @@ LABEL = under_heading(FLAGS, "Label")
 flags.DEFINE_string("export_dir", "saved_models", "Folder of exported models.", **LABEL)
 flags.DEFINE_integer("keep_versions", 2, "Number of newest versions that are served as well.", 1,
                      **LABEL)
+flags.DEFINE_string("server", None, "HOST:PORT or URL of the REST API of the server that has to "
+                    "follow.", **LABEL)
+flags.DEFINE_string("grpc", None, "HOST:PORT of its gRPC API, instead.", **LABEL)
+flags.DEFINE_float("timeout", 300.0, "Seconds that the server may take to load the version.", 1,
+                   **LABEL)
+flags.DEFINE_bool("wait", True, "Gives a running server that is not named the time to load the "
+                  "version. --nowait is for when none is running.", **LABEL)
 # fmt: on
 
 
 def main(model: str, version: str, label: str) -> None:
     """Sets or removes the label, and writes the files that TF Serving reads."""
     directory = Path(os.path.expanduser(FLAGS.export_dir))
-    labels = set_label(directory, model, version, label)
-    write_server_files(directory, FLAGS.keep_versions)
+    check_label(directory, model, version, label)
+    if version != "none" and (FLAGS.server or FLAGS.grpc):
+        if FLAGS.grpc:
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
+        client = Client(model, server=FLAGS.server, grpc=FLAGS.grpc, label=label)
+        arguments = version, label, FLAGS.keep_versions, FLAGS.timeout, _report
+        move_label_of_server(directory, client, *arguments)
+    elif version != "none" and FLAGS.wait and may_move(directory, model, version, label):
+        import_tensorflow()
+        move_label(directory, model, version, label, FLAGS.keep_versions, _report)
+    else:
+        set_label(directory, model, version, label)
+        write_server_files(directory, FLAGS.keep_versions)
     print_notes(describe_unused_versions(directory / model))
     print_notes(describe_lost_labels(directory))
-    versions = (f"{label} is version {version}" for label, version in sorted(labels.items()))
+    labels = sorted(list_labels(directory, model).items())
+    versions = (f"{label} is version {version}" for label, version in labels)
     print(f"{model}: {', '.join(versions) or 'no labels'}")
+
+
+def _report(line: str) -> None:
+    print(f"{program_name()}: {line}", file=sys.stderr, flush=True)
 
 
 def format_help_text() -> str:

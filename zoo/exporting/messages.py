@@ -51,6 +51,14 @@ message Feature {
 message Features { map<string, Feature> feature = 1; }
 message Example { Features features = 1; }
 """
+_ERRORS = """
+enum Code {
+  OK = 0; CANCELLED = 1; UNKNOWN = 2; INVALID_ARGUMENT = 3; DEADLINE_EXCEEDED = 4; NOT_FOUND = 5;
+  ALREADY_EXISTS = 6; PERMISSION_DENIED = 7; RESOURCE_EXHAUSTED = 8; FAILED_PRECONDITION = 9;
+  ABORTED = 10; OUT_OF_RANGE = 11; UNIMPLEMENTED = 12; INTERNAL = 13; UNAVAILABLE = 14;
+  DATA_LOSS = 15; UNAUTHENTICATED = 16;
+}
+"""
 _SERVING = """
 message ModelSpec {
   string name = 1;
@@ -58,7 +66,7 @@ message ModelSpec {
   string signature_name = 3;
 }
 message PredictRequest { ModelSpec model_spec = 1; map<string, TensorProto> inputs = 2; }
-message PredictResponse { map<string, TensorProto> outputs = 1; }
+message PredictResponse { map<string, TensorProto> outputs = 1; ModelSpec model_spec = 2; }
 
 message ExampleList { repeated Example examples = 1; }
 message Input { oneof kind { ExampleList example_list = 1; } }
@@ -73,13 +81,18 @@ message RegressionResult { repeated Regression regressions = 1; }
 message RegressionResponse { RegressionResult result = 1; }
 
 message GetModelMetadataRequest { ModelSpec model_spec = 1; repeated string metadata_field = 2; }
-message GetModelMetadataResponse { map<string, google.protobuf.Any> metadata = 2; }
+message GetModelMetadataResponse {
+  ModelSpec model_spec = 1;
+  map<string, google.protobuf.Any> metadata = 2;
+}
 message SignatureDefMap { map<string, SignatureDef> signature_def = 1; }
 message GetModelStatusRequest { ModelSpec model_spec = 1; }
+message StatusProto { error.Code error_code = 1; string error_message = 2; }
 message ModelVersionStatus {
   enum State { UNKNOWN = 0; START = 10; LOADING = 20; AVAILABLE = 30; UNLOADING = 40; END = 50; }
   int64 version = 1;
   State state = 2;
+  StatusProto status = 3;
 }
 message GetModelStatusResponse { repeated ModelVersionStatus model_version_status = 1; }
 
@@ -121,7 +134,8 @@ def _build_pool() -> descriptor_pool.DescriptorPool:
     for standard in (any_pb2, wrappers_pb2):
         pool.AddSerializedFile(standard.DESCRIPTOR.serialized_pb)
         known.append(standard.DESCRIPTOR.name)
-    for package, source in (("tensorflow", _TENSORFLOW), ("tensorflow.serving", _SERVING)):
+    sources = {"tensorflow": _TENSORFLOW, "tensorflow.error": _ERRORS}
+    for package, source in (sources | {"tensorflow.serving": _SERVING}).items():
         file = descriptor_pb2.FileDescriptorProto(
             name=f"{package}.proto", package=package, syntax="proto3", dependency=known
         )

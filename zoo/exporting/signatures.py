@@ -145,7 +145,11 @@ def _select_top_k(outputs: dict[str, tf.Tensor], k: tf.Tensor, spec: Spec) -> di
     TF Serving may batch requests with different k. Rows with a smaller k than the largest one are
     padded with empty labels, ids of -1 and probabilities of 0.
     """
-    k = tf.clip_by_value(k, 1, spec.num_classes)
+    count = tf.shape(outputs[name_probabilities(spec)])[0]
+    # a k of another length would be broadcast
+    one_each = tf.debugging.Assert(tf.shape(k)[0] == count, ["expected one k for each example"])
+    with tf.control_dependencies([one_each]):
+        k = tf.clip_by_value(k, 1, spec.num_classes)
     probabilities, ids = _rank_classes(outputs, tf.reduce_max(k), spec)
     is_within_k = tf.range(tf.shape(ids)[1]) < k[:, None]
     return {

@@ -1,6 +1,5 @@
 """Converts arrays and features to TensorFlow's messages and back, without TensorFlow."""
 
-import itertools
 import math
 from typing import Any
 
@@ -61,22 +60,25 @@ def decode_tensor(tensor: TensorProto) -> np.ndarray:
 
     Raises:
         TypeError: if `encode_tensor` does not take the dtype.
-        ValueError: if there are too many values, or too few in `tensor_content`.
+        ValueError: if there are too many values, too few in `tensor_content`, or a negative size.
         OverflowError: if a value is out of the range of the dtype.
     """
     if tensor.dtype not in _BY_NUMBER:
         raise TypeError(f"expected a tensor of numbers, bool or strings; got type {tensor.dtype}")
     dtype, field = _BY_NUMBER[tensor.dtype]
     shape = [dim.size for dim in tensor.tensor_shape.dim]
+    if any(size < 0 for size in shape):
+        raise ValueError(f"a shape with a negative size: {shape}")
     if tensor.tensor_content:
         packed = np.frombuffer(tensor.tensor_content, np.dtype(dtype).newbyteorder("<"))
         return packed.astype(dtype).reshape(shape)
     values = getattr(tensor, field)
     [last] = values[-1:] or [b"" if field == "string_val" else 0]
-    values = itertools.chain(values, itertools.repeat(last, math.prod(shape) - len(values)))
-    if field == "half_val":  # the bits of each number as an integer
-        return np.fromiter(values, "uint16").view(dtype).reshape(shape)
-    return np.fromiter(values, dtype).reshape(shape)
+    # half_val has the bits of each number as an integer
+    held = np.fromiter(values, "uint16" if field == "half_val" else dtype, len(values))
+    missing = max(0, math.prod(shape) - len(values))
+    padded = np.concatenate([held, np.full(missing, last, held.dtype)])
+    return (padded.view(dtype) if field == "half_val" else padded).reshape(shape)
 
 
 def make_example(features: dict[str, Any]) -> Example:

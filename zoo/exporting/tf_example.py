@@ -11,6 +11,8 @@ from zoo.data.images import decode_image
 from zoo.data.spec import Spec
 from zoo.exporting.raw_inputs import make_raw_input_specs
 
+_NO_EXAMPLE = "expected serialized tf.Examples"
+
 
 def parse_examples(serialized: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
     """Parses tf.Examples to the inputs of `serving_default`.
@@ -92,11 +94,38 @@ def _split_features(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     Returns:
         Two string tensors of shape (batch, largest number of features), padded with "".
     """
+    serialized = _check_message(serialized, fields=1)
     (features,) = _decode_singular(serialized, "Example", ["features"])
-    _, (entries,) = _decode_repeated(features, "Features", ["feature"])
-    pairs = _decode_singular(tf.reshape(entries, [-1]), "Features.FeatureEntry", ["key", "value"])
+    _, (entries,) = _decode_repeated(_check_message(features, fields=1), "Features", ["feature"])
+    rows = _check_message(tf.reshape(entries, [-1]), fields=2)
+    pairs = _decode_singular(rows, "Features.FeatureEntry", ["key", "value"])
     keys, values = (tf.reshape(column, tf.shape(entries)) for column in pairs)
     return keys, values
+
+
+def _check_message(serialized: tf.Tensor, fields: int) -> tf.Tensor:
+    """Returns n messages, and fails with INVALID_ARGUMENT if one does not begin as such.
+
+    `decode_proto` fails with DATA_LOSS, which a server takes for an error of its own. What lies
+    deeper is not looked at: the check costs a few operations for all features together.
+
+    Args:
+        serialized: The messages, strings (n,).
+        fields: The number of fields that they may have, 1 to `fields`, all strings or messages.
+    """
+    start = tf.cast(tf.io.decode_raw(serialized, tf.uint8, fixed_length=6), tf.int64)
+    tags = [number << 3 | 2 for number in range(1, fields + 1)]
+    # the size of the first field, seven bits a byte; all bytes of a size but its last exceed 127
+    digits = start[:, 1:]
+    is_before_last = tf.cast(digits > 127, tf.int64)
+    belongs = tf.math.cumprod(is_before_last, axis=1, exclusive=True)
+    size = tf.reduce_sum(belongs * (digits % 128) * [128**i for i in range(5)], axis=1)
+    end = 1 + tf.reduce_sum(belongs, axis=1) + size
+    length = tf.cast(tf.strings.length(serialized), tf.int64)
+    fits = tf.reduce_any(start[:, :1] == tags, axis=1) & (end <= length)
+    valid = tf.debugging.Assert(tf.reduce_all(fits | (length == 0)), [_NO_EXAMPLE])
+    with tf.control_dependencies([valid]):
+        return tf.identity(serialized)
 
 
 def _decode_repeated(

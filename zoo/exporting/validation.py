@@ -47,7 +47,7 @@ def check_array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]
                 converted = array.astype(dtype)
             is_exact = converted.dtype.kind == "f" or (converted == array).all()
             fits = array.dtype.kind in "biuf" and is_exact
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # the last: too many dimensions
         raise InputRefusedError(f"{expected}; {one_line(error)}") from error
     if not fits:
         raise InputRefusedError(f"{expected}; got values of another type or range")

@@ -4,9 +4,12 @@ The three transports take and return the same; `zoo.exporting.signatures` lists 
 gRPC do without TensorFlow: numpy, requests, protobuf and grpcio are enough.
 """
 
+import collections
 import dataclasses
 import functools
 import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,12 @@ from zoo.schema import suggest_closest
 from zoo.serving.grpc_transport import GrpcTransport
 from zoo.serving.local import LocalTransport
 from zoo.serving.rest_transport import RestTransport
-from zoo.serving.transports import SignatureInfo, Transport
+from zoo.serving.transports import (
+    MAX_CONCURRENCY,
+    ConnectionSettings,
+    SignatureInfo,
+    Transport,
+)
 from zoo.storage.filenames import EXPORT_RECORD
 from zoo.storage.json_files import read_json
 
@@ -48,6 +56,9 @@ class Client:
         timeout: Seconds to wait for the server, for each attempt.
         retries: Number of further attempts if the server cannot be reached, is overloaded or
             exceeds the timeout; they wait for 0.1 s, 0.2 s, 0.4 s and so on, up to twice as long.
+        deadline: Seconds for a call, all its attempts and pauses together; None for no limit.
+        headers: HTTP headers of each request, or metadata of gRPC, such as {"X-Api-Key": "..."}.
+        token: Bearer token of the server; by default that of the variable ZOO_TOKEN.
 
     Raises:
         UserError: if the arguments contradict each other or there is no such export. All methods
@@ -76,6 +87,9 @@ class Client:
         label: str | None = None,
         timeout: float = 10.0,
         retries: int = 3,
+        deadline: float | None = None,
+        headers: dict[str, str] | None = None,
+        token: str | None = None,
     ):
         if server and grpc:
             raise UserError(f"server={server} and grpc={grpc}: pass only one of them")
@@ -83,10 +97,11 @@ class Client:
             raise UserError(f"version={version} and label={label}: pass only one of them")
         self.model = model
         if server or grpc:
+            token = token or os.environ.get("ZOO_TOKEN")
+            credentials = {"Authorization": f"Bearer {token}"} if token else {}
+            settings = ConnectionSettings(timeout, retries, deadline, credentials | (headers or {}))
             transport = RestTransport if server else GrpcTransport
-            self._transport: Transport = transport(
-                server or grpc, model, version, label, timeout, retries
-            )
+            self._transport: Transport = transport(server or grpc, model, version, label, settings)
         elif label:
             raise UserError(
                 f"label={label}: only a server knows labels: pass server, grpc or a version instead"
@@ -124,6 +139,49 @@ class Client:
         except InputRefusedError as error:
             raise InputRefusedError(f"{error}; {signature} takes {expected}") from error
         return {name: decode_output(outputs[name], dtype) for name, (dtype, _) in returns.items()}
+
+    def predict_many(
+        self,
+        batches: Iterable[dict[str, Any]],
+        signature: str = "serving_default",
+        concurrency: int = 8,
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Calls a signature with several batches, of which a few are asked for at the same time.
+
+        Args:
+            batches: Inputs as those of `predict`.
+            signature: Name of the signature.
+            concurrency: Number of requests in flight, at most 64.
+
+        Yields:
+            The outputs of each batch, in the order of the batches.
+
+        Raises:
+            InputRefusedError: if a batch does not fit; those after it are not yielded.
+
+        Examples:
+            >>> import numpy as np, zoo
+            >>> from zoo.serving import Client
+            >>> model = zoo.load_pretrained("lenet5", "mnist")
+            >>> version = zoo.export(model.model, "saved_models/digits", spec=model.spec)
+            >>> batches = ({"image": np.zeros((2, 28, 28, 1), "uint8")} for _ in range(3))
+            >>> [len(outputs["label"]) for outputs in Client("digits").predict_many(batches)]
+            [2, 2, 2]
+        """
+        check_concurrency(concurrency)
+        self._find_signature(signature)  # so that it is asked for once
+        pending: collections.deque[Future] = collections.deque()
+        with ThreadPoolExecutor(concurrency) as threads:
+            try:
+                for batch in batches:
+                    pending.append(threads.submit(self.predict, batch, signature))
+                    if len(pending) == concurrency:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
 
     def classify(self, examples: list[dict[str, Any]]) -> list[list[tuple[str, float]]]:
         """Classifies examples by the Classify API.
@@ -178,7 +236,16 @@ class Client:
 
     def versions(self) -> dict[int, str]:
         """Returns the state of each version; only "AVAILABLE" versions can predict."""
-        return self._transport.get_versions()
+        return {number: state for number, (state, _) in self._transport.get_versions().items()}
+
+    def load_errors(self) -> dict[int, str]:
+        """Returns why versions could not be loaded, for each version that a server failed at."""
+        versions = self._transport.get_versions().items()
+        return {number: error for number, (_, error) in versions if error}
+
+    def served_version(self) -> int:
+        """Returns the number of the version that answers: the one asked for, or the newest."""
+        return self._transport.get_served_version()
 
     def _find_signature(self, name: str) -> SignatureInfo:
         if name not in self.metadata:
@@ -205,6 +272,16 @@ class Client:
                 for e in examples
             ],
         )
+
+
+def check_concurrency(concurrency: int) -> None:
+    """Checks a number of requests in flight.
+
+    Raises:
+        UserError: if it is below 1, or above what a client has connections for.
+    """
+    if not 1 <= concurrency <= MAX_CONCURRENCY:
+        raise UserError(f"concurrency={concurrency}: expected 1 to {MAX_CONCURRENCY}")
 
 
 def _convert_file(name: str, value: Any) -> Any:

@@ -58,7 +58,7 @@ class GrpcTransport(ServerTransport):
 
     def get_metadata(self):
         """As `Transport.get_metadata`."""
-        answer = self._call("PredictionService/GetModelMetadata", metadata_field=["signature_def"])
+        answer = self._ask_metadata()
         signatures = SignatureDefMap.FromString(answer.metadata["signature_def"].value)
         return parse_metadata(MessageToDict(signatures, preserving_proto_field_name=True))
 
@@ -67,6 +67,13 @@ class GrpcTransport(ServerTransport):
         answer = self._call("ModelService/GetModelStatus", of_all=True)
         states = MessageToDict(answer, preserving_proto_field_name=True)
         return parse_states(states["model_version_status"])
+
+    def get_served_version(self):
+        """As `Transport.get_served_version`."""
+        return self._ask_metadata().model_spec.version.value
+
+    def _ask_metadata(self) -> Any:
+        return self._call("PredictionService/GetModelMetadata", metadata_field=["signature_def"])
 
     def _call(self, method: str, signature: str = "", of_all: bool = False, **fields: Any) -> Any:
         """Sends a request with these fields, about all versions if `of_all`; returns the answer."""
@@ -84,19 +91,22 @@ class GrpcTransport(ServerTransport):
             response_deserializer=response_class.FromString,
         )
 
-        def attempt() -> Any:
+        metadata = [(name.lower(), value) for name, value in self.settings.headers.items()]
+
+        def attempt(timeout: float) -> Any:
             try:
-                return call(request, timeout=self.timeout)
+                return call(request, timeout=timeout, metadata=metadata)
             except self._rpc_error as error:
-                raise self._explain_failure(error.code().name, error.details() or "") from None
+                code, details = error.code().name, error.details() or ""
+                raise self._explain_failure(code, details, timeout) from None
 
         return self._retry(attempt)
 
-    def _explain_failure(self, code: str, details: str) -> Exception:
+    def _explain_failure(self, code: str, details: str, timeout: float) -> Exception:
         """Returns what to raise for a request that failed."""
         reason = one_line(details)
         if code == "DEADLINE_EXCEEDED":
-            return self._timeout_error()
+            return self._timeout_error(timeout)
         if code == "RESOURCE_EXHAUSTED" and "larger than max" not in details:
             return RetryableError(f"is overloaded: {reason}: try again later")
         if code == "UNAVAILABLE" and "SETTINGS" in details:  # the first frame of HTTP/2

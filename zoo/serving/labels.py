@@ -9,7 +9,7 @@ from pathlib import Path
 from zoo.errors import UserError
 from zoo.exporting.versions import parse_version
 from zoo.schema import suggest_closest
-from zoo.serving.exports import list_exports, list_served_versions
+from zoo.serving.exports import list_exports
 from zoo.storage.atomic import write_text
 from zoo.storage.filenames import VERSION_LABELS
 from zoo.storage.json_files import read_json
@@ -21,13 +21,27 @@ def read_labels(directory: Path) -> dict[str, dict[str, int]]:
     Raises:
         UserError: if the file is invalid.
     """
+    return {
+        model: {label: version for label, version in labels.items() if version is not None}
+        for model, labels in _read_file(directory).items()
+    }
+
+
+def list_removed_labels(directory: Path, model: str) -> list[str]:
+    """Returns the labels of a model that were taken away and not set again."""
+    labels = _read_file(directory).get(model, {})
+    return [label for label, version in labels.items() if version is None]
+
+
+def _read_file(directory: Path) -> dict[str, dict[str, int | None]]:
+    """Returns what labels.json holds; None stands for a label that was taken away."""
     file = directory / VERSION_LABELS
     if not file.exists():
         return {}
     with contextlib.suppress(UserError, AttributeError):  # not JSON, or not nested objects
         labels = read_json(file)
         versions = [version for by_label in labels.values() for version in by_label.values()]
-        if all(type(version) is int and 0 <= version < 2**63 for version in versions):
+        if all(x is None or (type(x) is int and 0 <= x < 2**63) for x in versions):
             return labels
     raise UserError(f"{file}: expected {{model: {{label: version}}}}: fix the file or delete it")
 
@@ -35,7 +49,8 @@ def read_labels(directory: Path) -> dict[str, dict[str, int]]:
 def set_label(directory: Path, model: str, version: int | str, label: str) -> dict[str, int]:
     """Sets or moves a label of a model, or removes it.
 
-    TF Serving reads the change from the files that `server_config.write_server_files` writes.
+    TF Serving reads the change from the files that `server_config.write_server_files` writes. While
+    a server runs, `promotion` moves labels in steps that it follows.
 
     Args:
         directory: Folder of exported models.
@@ -47,41 +62,66 @@ def set_label(directory: Path, model: str, version: int | str, label: str) -> di
         The labels of all versions of the model that are there.
 
     Raises:
-        UserError: if the model, the version or the label to remove does not exist, or TF Serving
-            would refuse the change.
+        UserError: if the model, the version or the label to remove does not exist.
     """
-    exports, labels = list_exports(directory), read_labels(directory)
+    number = check_label(directory, model, version, label)
+    labels = _read_file(directory)
+    labels.setdefault(model, {})[label] = None if version == "none" else number
+    _write_file(directory, labels)
+    return list_labels(directory, model)
+
+
+def drop_label(directory: Path, model: str, label: str) -> None:
+    """Removes a label that names one version only; it is not listed as removed, as by `set_label`.
+
+    Raises:
+        UserError: if labels.json is invalid.
+    """
+    labels = _read_file(directory)
+    labels.get(model, {}).pop(label, None)
+    _write_file(directory, {name: by_label for name, by_label in labels.items() if by_label})
+
+
+def _write_file(directory: Path, labels: dict[str, dict[str, int | None]]) -> None:
+    write_text(directory / VERSION_LABELS, json.dumps(labels, indent=2, sort_keys=True) + "\n")
+
+
+def list_labels(directory: Path, model: str) -> dict[str, int]:
+    """Returns the labels of all versions of a model that are there."""
+    labels = read_labels(directory).get(model, {})
+    return drop_lost_labels(labels, list_exports(directory).get(model, {}))[0]
+
+
+def check_label(directory: Path, model: str, version: int | str, label: str) -> int:
+    """Checks a label before it is set, see `set_label`.
+
+    Returns:
+        The number of the version; -1 for "none".
+
+    Raises:
+        UserError: if the model, the version or the label to remove does not exist.
+    """
+    exports, labels = list_exports(directory), read_labels(directory).get(model, {})
     # the labels of a model whose versions were all deleted can be removed
-    if model not in exports and not (version == "none" and label in labels.get(model, {})):
+    if model not in exports and not (version == "none" and label in labels):
         raise UserError(
             f"{directory} has no model {model!r}.{suggest_closest(model, exports)} It has: "
             f"{', '.join(exports) or 'none; export one with zoo train'}"
         )
     if not re.fullmatch("[a-z][a-z0-9_]*", label):
         raise UserError(f"label {label!r}: expected a lowercase name, such as stable or canary")
-    model_labels = labels.setdefault(model, {})
     if version == "none":
-        if label not in model_labels:
-            known = ", ".join(model_labels) or "none"
+        if label not in labels:
+            known = ", ".join(labels) or "none"
             raise UserError(f"{model} has no label {label!r}. It has: {known}")
-        del model_labels[label]
-    else:
-        number = parse_version(str(version))
-        if number is None or number not in exports[model]:
-            raise UserError(
-                f"{model} has no version {version}: choose one of "
-                f"{', '.join(map(str, exports[model]))}, or none to remove the label"
-            )
-        served = list_served_versions(directory, model)
-        # a running server would then ignore all further changes of models.config
-        if model_labels.get(label) in served and number not in served:
-            raise UserError(
-                f"{label} cannot move to version {number} of {model}, which is not served: give "
-                "the version another label first, such as next, and repeat this when it is served"
-            )
-        model_labels[label] = number
-    write_text(directory / VERSION_LABELS, json.dumps(labels, indent=2, sort_keys=True) + "\n")
-    return drop_lost_labels(model_labels, exports.get(model, {}))[0]
+        return -1
+    number = parse_version(str(version))
+    if number is None or number not in exports[model]:
+        raise UserError(
+            f"{model} has no version {version}: choose one of "
+            f"{', '.join(map(str, exports[model]))}, or none to remove the label"
+        )
+    return number
 
 
 def drop_lost_labels(

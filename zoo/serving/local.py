@@ -80,7 +80,11 @@ class LocalTransport(Transport):
 
     def get_versions(self):
         """As `Transport.get_versions`."""
-        return dict.fromkeys(self.numbers, "AVAILABLE")
+        return dict.fromkeys(self.numbers, ("AVAILABLE", ""))
+
+    def get_served_version(self):
+        """As `Transport.get_served_version`."""
+        return int(self.path.name)
 
     def find_extra(self, name: str) -> Path:
         """Returns the path of a file in the export's assets.extra."""
@@ -109,10 +113,7 @@ class LocalTransport(Transport):
     def _signatures(self):
         import tensorflow as tf
 
-        tokenizer = self.find_extra(TOKENIZER)
-        settings = read_json(tokenizer) if tokenizer.is_file() else {}
-        if settings.get("kind") == "wordpiece" or settings.get("normalization"):
-            import tensorflow_text  # noqa: F401, registers operations of the graph
+        import_graph_operations(self.path)
         try:
             return tf.saved_model.load(str(self.path), tags=["serve"]).signatures
         # for damaged files TensorFlow raises exceptions of many types
@@ -121,3 +122,11 @@ class LocalTransport(Transport):
                 f"{self.path}: this is not a SavedModel that TensorFlow can load: "
                 f"{one_line(error)}: copy or export it again"
             ) from error
+
+
+def import_graph_operations(path: Path) -> None:
+    """Imports `tensorflow_text` if the graph of an export has its operations."""
+    tokenizer = path / EXTRA_FOLDER / TOKENIZER
+    settings = read_json(tokenizer) if tokenizer.is_file() else {}
+    if settings.get("kind") == "wordpiece" or settings.get("normalization"):
+        import tensorflow_text  # noqa: F401, registers operations of the graph

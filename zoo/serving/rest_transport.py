@@ -3,7 +3,8 @@
 import base64
 import http.client
 import json
-from typing import Any
+import time
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -12,6 +13,7 @@ import requests
 from zoo.errors import UserError, one_line
 from zoo.serving.transports import (
     ADVICE,
+    MAX_CONCURRENCY,
     RetryableError,
     ServerTransport,
     parse_metadata,
@@ -19,6 +21,15 @@ from zoo.serving.transports import (
 )
 
 _RETRYABLE_STATUSES = (429, 502, 503, 504)
+_CHUNK_SIZE = 1 << 16
+
+
+class _Answer(NamedTuple):
+    """The answer to a request; `location` is where it redirects to, or ""."""
+
+    status: int
+    location: str
+    text: str
 
 
 class RestTransport(ServerTransport):
@@ -29,6 +40,13 @@ class RestTransport(ServerTransport):
     def __init__(self, *args: Any):
         super().__init__(*args)
         self._session = requests.Session()
+        self._session.headers.update(self.settings.headers)
+        if "Authorization" in self.settings.headers:
+            self._session.auth = lambda request: request  # keeps ~/.netrc from replacing it
+        # as many connections are kept as there may be requests in flight
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=MAX_CONCURRENCY)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
         # replaces the variable of the environment for this request
         self._proxies = {"no_proxy": self.server.host.strip("[]")} if self.server.is_local else None
 
@@ -53,6 +71,10 @@ class RestTransport(ServerTransport):
         """As `Transport.get_versions`."""
         return parse_states(self._call("model_version_status"))
 
+    def get_served_version(self):
+        """As `Transport.get_served_version`."""
+        return int(self._call("model_spec", "/metadata")["version"])
+
     def _call(self, key: str, path: str = "", body: dict | None = None) -> Any:
         """Sends a request, and returns what the answer holds under a key.
 
@@ -66,46 +88,59 @@ class RestTransport(ServerTransport):
             url += f"/versions/{self.version}"
         elif path and self.label:
             url += f"/labels/{quote(self.label, safe='')}"
-        method, data = ("POST", json.dumps(body, default=_to_json)) if body else ("GET", None)
-        options: dict[str, Any] = {"timeout": self.timeout, "proxies": self._proxies}
-
-        def attempt() -> requests.Response:
-            try:
-                answer = self._session.request(
-                    method, url + path, data=data, allow_redirects=False, **options
-                )
-            except requests.Timeout:
-                raise self._timeout_error() from None
-            except requests.RequestException as error:
-                raise self._explain_failure(error) from None
-            if answer.status_code in _RETRYABLE_STATUSES:
-                reason = one_line(_read_error(answer.text))
-                raise RetryableError(
-                    f"answered {answer.status_code}{self.proxy}: {reason}: try again later"
-                )
-            return answer
-
-        answer = self._retry(attempt)
-        if answer.is_redirect:
+        data = json.dumps(body, default=_to_json) if body else None
+        answer = self._retry(lambda timeout: self._send(url + path, data, timeout))
+        if answer.location:
             raise UserError(
-                f"{self.address} redirects to {one_line(answer.headers['location'])}: pass the "
-                "address there, without /v1 and what follows it"
+                f"{self.address} redirects to {one_line(answer.location)}: pass the address "
+                "there, without /v1 and what follows it"
             )
-        if answer.status_code != 200:
-            raise self._make_error(str(answer.status_code), _read_error(answer.text))
+        if answer.status != 200:
+            raise self._make_error(str(answer.status), _read_error(answer.text))
         try:
-            return answer.json()[key]
+            return json.loads(answer.text)[key]
         except (ValueError, KeyError, TypeError):
             raise UserError(
                 f"{self.address} does not answer as TF Serving's REST API does{self.proxy}: "
                 "correct HOST:PORT"
             ) from None
 
-    def _explain_failure(self, error: requests.RequestException) -> Exception:
+    def _send(self, url: str, data: str | None, timeout: float) -> "_Answer":
+        """Sends a request once: POST with data, or else GET.
+
+        Raises:
+            RetryableError: if the next attempt may succeed.
+            UserError: if it may not.
+        """
+        end = time.monotonic() + timeout
+        options: dict[str, Any] = {"timeout": timeout, "proxies": self._proxies, "stream": True}
+        method = "POST" if data else "GET"
+        try:
+            with self._session.request(
+                method, url, data=data, allow_redirects=False, **options
+            ) as answer:
+                chunks = []
+                for chunk in answer.iter_content(_CHUNK_SIZE):
+                    chunks.append(chunk)
+                    # the timeout of requests is for each part of the answer
+                    if time.monotonic() > end:
+                        raise requests.Timeout
+        except requests.RequestException as error:
+            cause = _find_cause(error)
+            if isinstance(error, requests.Timeout) or isinstance(cause, TimeoutError):
+                raise self._timeout_error(timeout) from None
+            raise self._explain_failure(error, cause) from None
+        text = b"".join(chunks).decode("utf-8", "replace")
+        if answer.status_code in _RETRYABLE_STATUSES:
+            reason = one_line(_read_error(text))
+            raise RetryableError(
+                f"answered {answer.status_code}{self.proxy}: {reason}: try again later"
+            )
+        location = answer.headers["location"] if answer.is_redirect else ""
+        return _Answer(answer.status_code, location, text)
+
+    def _explain_failure(self, error: requests.RequestException, cause: BaseException) -> Exception:
         """Returns what to raise for a request that got no answer."""
-        cause: BaseException = error
-        while cause.__context__:
-            cause = cause.__context__
         reason = one_line(getattr(cause, "strerror", None) or cause)
         if isinstance(error, requests.exceptions.SSLError):
             return UserError(
@@ -119,6 +154,13 @@ class RestTransport(ServerTransport):
                 "REST API, 8501 by default"
             )
         return RetryableError(f"cannot be reached{self.proxy}: {reason}: {ADVICE}")
+
+
+def _find_cause(error: BaseException) -> BaseException:
+    """Returns the first of the errors that led to this one."""
+    while error.__context__:
+        error = error.__context__
+    return error
 
 
 def _to_json(value: bytes | np.ndarray) -> Any:

@@ -1,10 +1,12 @@
 """Transports to an exported model: the interface, and what the APIs of TF Serving share."""
 
 import abc
+import dataclasses
 import random
+import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,10 +17,12 @@ from zoo.serving.addresses import describe_proxy, parse_address
 # dtype and shape of a tensor, None for any size; the inputs and the outputs of a signature by name
 TensorInfo = tuple[str, tuple[int | None, ...]]
 SignatureInfo = tuple[dict[str, TensorInfo], dict[str, TensorInfo]]
+Answer = TypeVar("Answer")
 
 # seconds before the second attempt; each further pause is twice as long, and each is up to twice
 # that, so that clients that were refused together do not ask again together
 PAUSE = 0.1
+MAX_CONCURRENCY = 64  # requests of one client at the same time; TF Serving has as many threads
 _DTYPES = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
 ADVICE = "start TF Serving there, or correct HOST:PORT"
 
@@ -55,16 +59,63 @@ class Transport(abc.ABC):
         """Returns the inputs and outputs of each signature by name."""
 
     @abc.abstractmethod
-    def get_versions(self) -> dict[int, str]:
-        """Returns the state of each version; only "AVAILABLE" versions can predict."""
+    def get_versions(self) -> dict[int, tuple[str, str]]:
+        """Returns the state of each version, and why it could not be loaded, or "".
+
+        Only "AVAILABLE" versions can predict.
+        """
+
+    @abc.abstractmethod
+    def get_served_version(self) -> int:
+        """Returns the number of the version that answers."""
+
+
+class NotServedError(UserError):
+    """The server does not serve this model, or not this version."""
 
 
 class RetryableError(Exception):
     """A temporary error: the next attempt may succeed."""
 
 
+@dataclasses.dataclass(frozen=True)
+class ConnectionSettings:
+    """How a server is asked.
+
+    Attributes:
+        timeout: Seconds to wait for the server, for each attempt.
+        retries: Number of further attempts after a temporary error.
+        deadline: Seconds for a call, all its attempts and pauses together; None for no limit.
+        headers: HTTP headers, or metadata of gRPC, of each request.
+    """
+
+    timeout: float = 10.0
+    retries: int = 3
+    deadline: float | None = None
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        for name, value in self.headers.items():
+            is_valid = re.fullmatch(r"[A-Za-z0-9_.-]+", name) and re.fullmatch("[ -~]*", value)
+            if not is_valid:
+                shown = "token" if name.lower() == "authorization" else f"header {name!r}"
+                raise UserError(f"{shown}: expected printable ASCII characters in one line")
+        if self.timeout <= 0 or (self.deadline is not None and self.deadline <= 0):
+            raise UserError(
+                f"timeout={self.timeout}, deadline={self.deadline}: expected seconds above 0"
+            )
+
+
 class ServerTransport(Transport):
-    """A server. Requests are repeated if it cannot be reached, is overloaded or times out."""
+    """A server. Requests are repeated if it cannot be reached, is overloaded or times out.
+
+    Args:
+        address: HOST:PORT, or a URL.
+        model: Name of the model.
+        version: Number of the version, or None.
+        label: Label of the version, or None.
+        settings: How the server is asked.
+    """
 
     api: str
 
@@ -74,40 +125,55 @@ class ServerTransport(Transport):
         model: str,
         version: int | None,
         label: str | None,
-        timeout: float,
-        retries: int,
+        settings: ConnectionSettings,
     ):
         self.server = parse_address(address, self.api)
         self.address, self.model, self.version, self.label = address, model, version, label
-        self.timeout, self.retries = timeout, retries
+        self.settings = settings
         self.proxy = describe_proxy(self.server, self.api)
 
-    def _retry(self, attempt: Callable[[], Any]) -> Any:
-        problem = None
-        for count in range(self.retries + 1):
-            time.sleep(PAUSE * 2 ** (count - 1) * random.uniform(1, 2) if count else 0)
+    def _retry(self, attempt: Callable[[float], Answer]) -> Answer:
+        """Calls `attempt` with its timeout, until it raises no `RetryableError`.
+
+        Raises:
+            UserError: if the last attempt fails, or the next one would exceed the deadline.
+        """
+        settings, problem, count = self.settings, "", 0
+        deadline = float("inf") if settings.deadline is None else settings.deadline
+        end = time.monotonic() + deadline
+        for count in range(1, settings.retries + 2):
             try:
-                return attempt()
+                return attempt(min(settings.timeout, end - time.monotonic()))
             except RetryableError as error:
-                problem = error
-        attempts = f" ({self.retries + 1} attempts)" if self.retries else ""
+                problem = str(error)
+            pause = PAUSE * 2 ** (count - 1) * random.uniform(1, 2)
+            if count > settings.retries or time.monotonic() + pause >= end:
+                break
+            time.sleep(pause)
+        in_time = "" if settings.deadline is None else f", deadline of {settings.deadline:g} s"
+        attempts = f" ({count} attempts{in_time})" if settings.retries else ""
         raise UserError(f"{self.address} {problem}{attempts}")
 
-    def _timeout_error(self) -> RetryableError:
+    def _timeout_error(self, timeout: float) -> RetryableError:
         return RetryableError(
-            f"did not answer{self.proxy} in {self.timeout:g} s: raise the timeout, or send less at "
+            f"did not answer{self.proxy} in {timeout:.3g} s: raise the timeout, or send less at "
             "once"
         )
 
     def _make_error(self, code: str, reason: str) -> UserError:
         reason = one_line(reason)
-        if code in ("400", "INVALID_ARGUMENT", "FAILED_PRECONDITION"):
+        if code in ("400", "413", "INVALID_ARGUMENT", "FAILED_PRECONDITION"):
             return InputRefusedError(f"{self.address} refused the request: {reason}")
         if code in ("404", "NOT_FOUND"):
             version = "".join(f", {x}" for x in (self.version, self.label) if x is not None)
-            return UserError(
+            return NotServedError(
                 f"{self.address} does not serve {self.model}{version}: {reason}: check the models "
                 "and versions in the server's configuration"
+            )
+        if code in ("401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"):
+            return UserError(
+                f"{self.address} answered {code}{self.proxy}: {reason}: set the variable "
+                "ZOO_TOKEN to your token, or pass token or headers"
             )
         return UserError(
             f"{self.address} answered {code}{self.proxy}: {reason}: see the server's log"
@@ -132,6 +198,12 @@ def parse_metadata(metadata: dict) -> dict[str, SignatureInfo]:
     }
 
 
-def parse_states(states: list[dict]) -> dict[int, str]:
-    """Reads the states of versions in JSON, by version."""
-    return {int(state["version"]): state["state"] for state in states}
+def parse_states(states: list[dict]) -> dict[int, tuple[str, str]]:
+    """Reads TF Serving's states of versions in JSON, as in `Transport.get_versions`."""
+
+    def read_error(state: dict) -> str:
+        status = state.get("status", {})
+        code = status.get("error_code", "OK")
+        return "" if code == "OK" else status.get("error_message") or code
+
+    return {int(state["version"]): (state["state"], read_error(state)) for state in states}

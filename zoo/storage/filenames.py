@@ -20,6 +20,7 @@ CONTRACT = "contract.json"  # in the folder of a model's versions
 
 # in the folder of exported models
 MODELS_CONFIG, VERSION_LABELS = "models.config", "labels.json"
+BATCHING_CONFIG = "batching.config"
 
 # in a folder of shipped weights
 WEIGHTS, RECORD = "weights.npz", "record.json"
