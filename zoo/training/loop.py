@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def fit_model(
     run_dir: Path,
     start: Checkpoint | None = None,
     checkpoint_every: str = "5m",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    title: str = "",
 ) -> dict[str, Any]:
     """Trains the compiled model and writes its best and last state to the folder of the run.
 
@@ -44,6 +47,8 @@ def fit_model(
         run_dir: Gets history.csv, TensorBoard logs, best.keras, last.keras and checkpoints.
         start: Checkpoint to resume from; the result equals an uninterrupted run's bit for bit.
         checkpoint_every: Steps ("500") or minutes ("5m") between checkpoints.
+        callbacks: Further callbacks, called after those of the zoo and before the checkpoint.
+        title: Text in front of the progress bar. With a title, no line is printed for an epoch.
 
     Returns:
         "history" by epoch, "seconds" with validation, median "examples_per_second" without it.
@@ -58,7 +63,7 @@ def fit_model(
     train, validation = _make_batches(model, data, recipe, seed, epoch)
     if start:
         _prepare_resume(model, train, state)
-    callbacks = _make_callbacks(model, state, epoch, data, recipe, run_dir)
+    own = _make_callbacks(model, state, epoch, data, recipe, run_dir, title)
     with defer_signals() as received_signal:
         checkpointing = CheckpointCallback(
             state, start, recipe, steps, run_dir, checkpoint_every, received_signal
@@ -68,7 +73,7 @@ def fit_model(
             validation_data=validation,
             initial_epoch=state.epoch,
             epochs=recipe.epochs,
-            callbacks=[*callbacks, checkpointing],
+            callbacks=[*own, *callbacks, checkpointing],
             verbose=0,
             shuffle=False,
         )
@@ -212,6 +217,7 @@ def _make_callbacks(
     data: Data,
     recipe: Recipe,
     run_dir: Path,
+    title: str,
 ) -> list[keras.callbacks.Callback]:
     monitor, mode = _choose_monitor(data.spec, recipe)
     chief = is_chief(model.distribute_strategy)
@@ -220,7 +226,7 @@ def _make_callbacks(
     logs = [keras.callbacks.TensorBoard(run_dir / "tensorboard")] if chief else []
     return [
         *averaging,
-        ProgressCallback(state, epoch, len(data.train), recipe, chief),
+        ProgressCallback(state, epoch, len(data.train), recipe, chief, title),
         BestModelCallback(state, monitor, mode, recipe.early_stopping, run_dir, chief),
         *logs,
     ]
