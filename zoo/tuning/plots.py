@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from zoo.evaluation.plots import save_figure
 from zoo.tuning.domains import Choices, Domain, format_number
@@ -32,7 +34,7 @@ def plot_history(trials: Sequence[Trial], objective: Objective, path: Path) -> N
     keep = np.maximum if objective.maximize else np.minimum
     axes.step(numbers, keep.accumulate(values), where="post", color="C1", label="best so far")
     axes.set(xlabel="trial", ylabel=objective.name)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     # a trial that diverged would leave the others in one line
     axes.set_ylim(*_choose_limits(values, objective))
     axes.grid(alpha=0.3)
@@ -114,11 +116,11 @@ def _choose_limits(values: Sequence[float] | np.ndarray, objective: Objective) -
     return low - margin, high + margin
 
 
-def _place_value(value: object, domain: Domain) -> float:
+def _place_value(value: Any, domain: Domain) -> float:
     """Returns the height of a value on its axis, from 0 to 1."""
     if isinstance(domain, Choices):
         return domain.texts.index(str(value)) / (len(domain.texts) - 1)
-    scale = np.log if domain.log else float
+    scale: Any = np.log if domain.log else float
     low, high, place = scale(domain.low), scale(domain.high), scale(value)
     return float((place - low) / (high - low))
 
