@@ -280,8 +280,9 @@ def _run_worker(argv: list[str], run_dir: Path) -> None:
 def _train_winner(flagfile: Path, run_dir: Path) -> None:
     """Trains, scores and exports the winner, as `zoo train` does."""
     words = [f"--flagfile={flagfile}", f"--run_dir={run_dir}"]
-    words += [f"--export_dir={FLAGS.export_dir}"]
-    words += [f"--export_name={FLAGS.export_name}"] if FLAGS.export_name else []
+    for name in ("export_dir", "export_name"):
+        if FLAGS[name].value != FLAGS[name].default:
+            words.append(f"--{name}={FLAGS[name].value}")
     # this is the command that the run records
     sys.argv = [sys.argv[0], "train", *words]
     print(command_line(), flush=True)

@@ -89,9 +89,8 @@ def report_tuning(tuning: Tuning) -> str:
         for trial in find_front(trials, objectives):
             flags = folder / name_trial(trial.number) / "flags.txt"
             print(f"  {format_objectives(trial, objectives)}  {format_values(trial)}  {flags}")
-    print(
-        f"best: trial {best.number}, {format_objectives(best, objectives)}, {format_values(best)}"
-    )
+    scores = format_objectives(best, objectives)
+    print(f"best: trial {best.number}, {scores}, {format_values(best)}")
     if trials[0].number == 1 and trials[0].objectives and best is not trials[0]:
         print(f"trial 1: {format_objectives(trials[0], objectives)}")
     print(f"study: {folder}  ({', '.join(files)})", flush=True)
