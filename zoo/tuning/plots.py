@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
 from zoo.evaluation.plots import save_figure
 from zoo.tuning.domains import Choices, Domain, format_number
@@ -14,6 +14,8 @@ from zoo.tuning.objectives import Objective
 from zoo.tuning.sampling import find_front
 from zoo.tuning.search_space import HPARAM, Space
 from zoo.tuning.trials import COMPLETE, PRUNED, Trial
+
+_LABEL_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
 
 
 def plot_history(trials: Sequence[Trial], objective: Objective, path: Path) -> None:
@@ -73,8 +75,8 @@ def plot_parallel(trials: Sequence[Trial], space: Space, objective: Objective, p
     for column, domain in enumerate(space.values()):
         axes.axvline(column, color="gray", linewidth=0.8)
         for height, text in _list_ticks(domain):
-            axes.annotate(text, (column, height), xytext=(3, 0), textcoords="offset points",
-                          fontsize=7, va="center")  # fmt: skip
+            axes.annotate(text, (column, height), xytext=(4, 0), textcoords="offset points",
+                          fontsize=7, va="center", bbox=_LABEL_BOX)  # fmt: skip
     axes.set_xticks(range(len(space)), [name.removeprefix(HPARAM) for name in space])
     axes.set_yticks([])
     axes.set_xlim(-0.1, len(space) - 0.5)
@@ -99,6 +101,9 @@ def plot_front(trials: Sequence[Trial], objectives: Sequence[Objective], path: P
             axes.annotate(str(trial.number), point, xytext=(4, 4), textcoords="offset points",
                           fontsize=8)  # fmt: skip
         axes.set(xscale="log", xlabel=objective.name)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter("")
         axes.grid(alpha=0.3)
     grid[0].set(ylabel=first.name)
     grid[0].legend()
