@@ -74,7 +74,8 @@ def parse_space(text: str, entry: Entry, hparams: dict[str, Any], recipe: Recipe
     A name alone stands for the values that follow from its type.
 
     Args:
-        text: The items, separated by commas. Choices may have commas themselves, before digits.
+        text: The items, separated by commas, which choices may have too: 'hparam.filters=8,16|32',
+            'augment=flip|shift=0.1,zoom=0.1'.
         entry: The model.
         hparams: Hyperparameters that differ from the defaults.
         recipe: The settings.
@@ -84,9 +85,9 @@ def parse_space(text: str, entry: Entry, hparams: dict[str, Any], recipe: Recipe
     """
     parameters = _list_parameters(entry, hparams, recipe)
     space: Space = {}
-    for item in re.split(_SEPARATOR, text):
+    for item in _split_items(text, parameters):
         name, equals, values = (part.strip() for part in item.partition("="))
-        _check_name(item.strip(), name, parameters, entry)
+        _check_name(item, name, parameters, entry)
         if name in space:
             raise UserError(f"--space: {name} is in the space twice: omit one of them")
         parameter = parameters[name]
@@ -163,6 +164,19 @@ def read_present_values(
         for name, value in present.items()
     }
     return values, outside
+
+
+def _split_items(text: str, parameters: dict[str, Parameter]) -> list[str]:
+    """Splits a space at the commas that are not in the choices of an item."""
+    items: list[str] = []
+    for part in map(str.strip, re.split(_SEPARATOR, text)):
+        before = parameters.get(items[-1].partition("=")[0].strip()) if items else None
+        is_new = part.partition("=")[0].strip() in parameters
+        if before and not is_new and before.annotation is str and "=" in items[-1]:
+            items[-1] += f",{part}"
+        else:
+            items.append(part)
+    return items
 
 
 def _list_parameters(entry: Entry, hparams: dict[str, Any], recipe: Recipe) -> dict[str, Parameter]:
