@@ -18,8 +18,13 @@ from pathlib import Path
 import numpy as np
 
 CHURN = ("--model=mlp", "--dataset=csv:churn", "--label=churn")
+SAMPLED = ("--objective=loss", "--epochs=5", "--hparam=hidden=64,64")
 COMMANDS = {
-    "mlp": (*CHURN, "--kfold=3"),
+    "mlp": (
+        *CHURN,
+        "--kfold=3",
+        "--space=learning_rate,batch_size,hparam.hidden=32|64,64|128,128|256,256,hparam.dropout",
+    ),
     "cnn": (
         "--model=cnn",
         "--dataset=mnist_5k",
@@ -73,7 +78,7 @@ def compare_samplers(folder: Path, trials: int, seeds: int, figure: Path) -> lis
             study = folder / f"tuning/{sampler}-{seed}"
             flags = (f"--sampler={sampler}", f"--seed={seed}", f"--trials={trials}")
             places = (f"--run_dir={study}", f"--export_dir={folder}/models")
-            run(folder, "tune", *CHURN, "--objective=loss", "--epochs=10", *flags, *places)
+            run(folder, "tune", *CHURN, *SAMPLED, *flags, *places)
             with open(study / "trials.csv") as file:
                 losses = [float(row["loss"] or "inf") for row in csv.DictReader(file)]
             best.append(np.minimum.accumulate(losses))

@@ -24,15 +24,11 @@ class Objective:
     maximize: bool
     epoch_score: str = ""
 
-    def is_better(self, value: float, other: float) -> bool:
-        """Whether one value is better than another."""
-        return value > other if self.maximize else value < other
-
     def format(self, value: float) -> str:
         """Formats a value with the name."""
         if self.name == "latency":
             return f"{self.name} {value:.3g} ms"
-        return f"{self.name} {value:,}" if self.name in _COUNTS else f"{self.name} {value:.5g}"
+        return f"{self.name} {value:,.0f}" if self.name in _COUNTS else f"{self.name} {value:.5g}"
 
 
 _COUNTS = ("parameters", "multiply_adds")
@@ -73,8 +69,8 @@ def parse_objectives(text: str | None) -> list[str]:
         raise UserError(f"objective={text}: an objective is there twice: omit one of them")
     if names[0] in {cost.name for cost in _COSTS}:
         raise UserError(
-            f"objective={text}: the first objective has to be a score, which chooses the winner: "
-            f"pass --objective=accuracy,{names[0]}"
+            f"objective={text}: the first objective has to be a score, which chooses the winner, "
+            f"as in --objective=accuracy,{names[0]}"
         )
     return names
 
