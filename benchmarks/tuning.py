@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 
 CHURN = ("--model=mlp", "--dataset=csv:churn", "--label=churn")
-SAMPLED = ("--objective=loss", "--epochs=5", "--hparam=hidden=64,64")
+SAMPLED = ("--objective=loss", "--epochs=3", "--hparam=hidden=64,64")
 COMMANDS = {
     "mlp": (
         *CHURN,
         "--kfold=3",
-        "--space=learning_rate,batch_size,hparam.hidden=32|64,64|128,128|256,256,hparam.dropout",
+        "--epochs=10",
+        "--space=learning_rate,batch_size=64|128|256|512,hparam.dropout,"
+        "hparam.hidden=32|64,64|128,128|256,256|512,512",
     ),
     "cnn": (
         "--model=cnn",
@@ -55,7 +57,7 @@ def tune_model(folder: Path, name: str, trials: int, seeds: int) -> str:
     """Tunes a model, trains it by default and as the winner with each seed: a row of the table."""
     study = f"tuning/{name}"
     run(folder, "tune", *COMMANDS[name], f"--trials={trials}", f"--run_dir={study}")
-    data = [flag for flag in COMMANDS[name] if not flag.startswith(("--kfold", "--space"))]
+    data = [flag for flag in COMMANDS[name] if flag.startswith(("--model", "--dataset", "--label"))]
     scores: dict[str, list[float]] = {"default": [], "winner": []}
     for seed in range(seeds):
         for recipe, flags in (("default", data), ("winner", [f"--flagfile={study}/best.flags"])):

@@ -61,6 +61,7 @@ from zoo.tuning.search_space import (
     HPARAM,
     count_combinations,
     derive_space,
+    describe_space,
     format_space,
     parse_space,
 )
@@ -144,10 +145,15 @@ def main() -> None:
 
 
 def format_help_text() -> str:
-    """Returns the text of --help; with --model also the model's defaults and hyperparameters."""
+    """Returns the text of --help; with --model also its hyperparameters and search space."""
     if FLAGS.plugin:
         load_plugin(FLAGS.plugin)
-    return format_help(__doc__, FLAGS, find_entry(FLAGS.model) if FLAGS.model else None)
+    entry = find_entry(FLAGS.model) if FLAGS.model else None
+    text = format_help(__doc__, FLAGS, entry)
+    if entry is None:
+        return text
+    space = describe_space(derive_space(entry, {}, entry.recipe, set()))
+    return "\n".join([text, "", "What varies without --space, for large data:", *space])
 
 
 def _read_plan() -> Plan:

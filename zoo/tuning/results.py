@@ -95,8 +95,7 @@ def write_winner_flags(tuning: Tuning, best: Trial, command: str) -> Path:
 
 
 def summarize_failures(trials: Sequence[Trial]) -> str:
-    """Returns why no trial is complete, if none is; otherwise an empty string."""
-    if any(trial.state == COMPLETE for trial in trials):
-        return ""
+    """Returns why there is no winner: none of the trials is complete."""
     reasons = [trial.reason for trial in trials if trial.state == FAILED]
-    return f"none of {len(trials)} trials could be trained; the last one: {reasons[-1]}"
+    last = f"the last one: {reasons[-1]}" if reasons else "raise --trials"
+    return f"none of {len(trials)} trials could be trained: {last}"

@@ -77,7 +77,9 @@ def open_journal(directory: Path, objectives: Sequence[Objective]) -> optuna.Stu
             directions=list_directions(objectives),
             load_if_exists=True,
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # Optuna replays the lines without checking them
         raise UserError(
             f"{path}: not the journal of a study: restore the file, or start over with --overwrite"
         ) from error
