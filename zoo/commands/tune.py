@@ -2,7 +2,7 @@
 
 zoo tune --model=cnn --dataset=mnist_5k --trials=30
 zoo tune --model=mlp --dataset=csv:cars.csv --label=price --monitor=mae --kfold=5
-zoo tune --model=cnn --space=learning_rate=1e-4:1e-2:log,hparam.dropout=0:0.5,optimizer=adam|rmsprop
+zoo tune --model=cnn '--space=learning_rate=1e-4:1e-2:log,hparam.dropout=0:0.5,optimizer=adam|sgd'
 zoo tune --model=cnn --objective=accuracy,parameters     the Pareto front of both
 zoo tune --model=cnn --trials=50 --workers=4             four processes share the study
 zoo train --flagfile=tuning/cnn-mnist_5k/best.flags      trains the winner once more
