@@ -55,7 +55,7 @@ from zoo.registry import Entry, find_entry, load_plugin
 from zoo.schema import format_literal
 from zoo.storage.atomic import check_writable
 from zoo.training.run_folder import check_run_folder, choose_run_folder, open_run
-from zoo.training.signals import advise_on_interrupt
+from zoo.training.signals import Interrupted, advise_on_interrupt
 from zoo.tuning.objectives import parse_objectives
 from zoo.tuning.search_space import (
     HPARAM,
@@ -78,7 +78,6 @@ STUDY_FLAGS = ("trials", "space", "objective", "kfold", "sampler", "workers", "r
                "overwrite", "export_dir", "export_name")  # fmt: skip
 # flags that may change when a study is resumed
 CHANGEABLE_FLAGS = ("data_dir", "workers", "run_dir", "overwrite", "export_dir", "export_name")
-WINNER_FLAGS = "best.flags"
 TUNING = under_heading(FLAGS, "Tuning")
 
 define_model_flags(FLAGS)
@@ -140,8 +139,8 @@ def main() -> None:
         announce_tuning(tuning, data)
         with start_workers(tuning.workers - 1, _run_worker, sys.argv[2:], run_dir):
             work_on_trials(tuning, trial_data)
-        winner = report_tuning(tuning)
-    _train_winner(run_dir / WINNER_FLAGS, run_dir / winner)
+        flagfile, winner_dir = report_tuning(tuning)
+    _train_winner(flagfile, winner_dir)
 
 
 def format_help_text() -> str:
@@ -278,7 +277,10 @@ def _run_worker(argv: list[str], run_dir: Path) -> None:
 
         data, trial_data = _load_data(plan)
         tuning = _make_tuning(plan, data)
-        work_on_trials(dataclasses.replace(tuning, directory=run_dir), trial_data)
+        try:
+            work_on_trials(dataclasses.replace(tuning, directory=run_dir), trial_data)
+        except Interrupted as interrupted:  # the first process tells it
+            sys.exit(128 + interrupted.signum)
 
     run_command(sys.modules[__name__], argv, work)
 

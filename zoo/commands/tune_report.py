@@ -1,5 +1,7 @@
 """What `zoo tune` prints, and writes at the end of a study."""
 
+from pathlib import Path
+
 from zoo.commands.runner import command_line, print_notes, print_warning
 from zoo.data.splits import Data
 from zoo.errors import UserError
@@ -60,11 +62,11 @@ def work_on_trials(tuning: Tuning, data: Data) -> None:
         print(format_trial(trial, trials, tuning), flush=True)
 
 
-def report_tuning(tuning: Tuning) -> str:
+def report_tuning(tuning: Tuning) -> tuple[Path, Path]:
     """Prints the winner, and writes its flags and the plots.
 
     Returns:
-        The name of the folder for the run of the winner.
+        The flagfile of the winner, and the folder for its run.
 
     Raises:
         UserError: if no trial could be trained.
@@ -75,7 +77,7 @@ def report_tuning(tuning: Tuning) -> str:
         raise UserError(summarize_failures(trials))
     best, first = ranked[0], objectives[0]
     write_trials(trials, objectives, tuning.space, folder / TRIALS_FILE)
-    write_winner_flags(tuning, best, command_line())
+    flagfile = write_winner_flags(tuning, best, command_line())
     plot_history(trials, first, folder / "history.png")
     plot_parallel(trials, tuning.space, first, folder / "parallel.png")
     files = [WINNER_FLAGS, TRIALS_FILE, "history.png", "parallel.png"]
@@ -94,4 +96,4 @@ def report_tuning(tuning: Tuning) -> str:
     if trials[0].number == 1 and trials[0].objectives and best is not trials[0]:
         print(f"trial 1: {format_objectives(trials[0], objectives)}")
     print(f"study: {folder}  ({', '.join(files)})", flush=True)
-    return f"winner-{name_trial(best.number).removeprefix('trial-')}"
+    return flagfile, folder / f"winner-{best.number:04}"

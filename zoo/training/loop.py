@@ -47,7 +47,7 @@ def fit_model(
         run_dir: Gets history.csv, TensorBoard logs, best.keras, last.keras and checkpoints.
         start: Checkpoint to resume from; the result equals an uninterrupted run's bit for bit.
         checkpoint_every: Steps ("500") or minutes ("5m") between checkpoints.
-        callbacks: Further callbacks, called after those of the zoo and before the checkpoint.
+        callbacks: Further callbacks.
         title: Text in front of the progress bar. With a title, no line is printed for an epoch.
 
     Returns:
@@ -68,15 +68,9 @@ def fit_model(
         checkpointing = CheckpointCallback(
             state, start, recipe, steps, run_dir, checkpoint_every, received_signal
         )
-        model.fit(
-            train,
-            validation_data=validation,
-            initial_epoch=state.epoch,
-            epochs=recipe.epochs,
-            callbacks=[*own, *callbacks, checkpointing],
-            verbose=0,
-            shuffle=False,
-        )
+        epochs = {"initial_epoch": state.epoch, "epochs": recipe.epochs}
+        options = {"callbacks": [*own, *callbacks, checkpointing], "verbose": 0, "shuffle": False}
+        model.fit(train, validation_data=validation, **epochs, **options)
     _save_last_model(model, run_dir)
     return _summarize_training(state)
 
