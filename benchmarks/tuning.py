@@ -24,7 +24,8 @@ MLP = (
     "hparam.hidden=32|64,64|128,128|256,256|512,512",
 )
 CNN = (
-    "--space=learning_rate,batch_size,hparam.dropout,"
+    "--kfold=3",
+    "--space=learning_rate,batch_size=32|64|128,hparam.dropout,"
     "augment=|shift=0.1|shift=0.1,rotation=10,zoom=0.1",
 )
 SAMPLED = ("--objective=loss", "--epochs=3", "--hparam=hidden=64,64")

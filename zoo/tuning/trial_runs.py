@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -153,7 +154,7 @@ def remove_weights(tuning: Tuning, number: int) -> None:
 
 def _train_once(tuning: Tuning, data: Data, run: _Run, earlier: Sequence[Trial]) -> _Result:
     """Trains a trial on the training split, and scores it on the validation split."""
-    objective, first_epoch = tuning.objectives[0], max(1, run.recipe.epochs // 3)
+    objective, first_epoch = tuning.objectives[0], math.ceil(run.recipe.epochs / 2)
 
     def is_run_weak(progress: dict[int, float]) -> bool:
         # of several objectives, the others may be good
@@ -181,7 +182,8 @@ def _cross_validate(tuning: Tuning, data: Data, run: _Run, earlier: Sequence[Tri
         epochs += record["epochs"]
         progress[number] = statistics.mean(fold[objective.epoch_score] for fold in measures)
         is_single, is_last = len(tuning.objectives) == 1, number == len(folds)
-        if is_single and not is_last and is_weak(progress, objective, earlier, 1):
+        first = math.ceil(len(folds) / 2)
+        if is_single and not is_last and is_weak(progress, objective, earlier, first):
             return _Result(None, progress, epochs)
     names = {"loss", *(objective.name for objective in tuning.objectives)}
     means = {
