@@ -9,8 +9,8 @@ zoo train --flagfile=tuning/cnn-mnist_5k/best.flags      trains the winner once 
 
 Each trial is a training with other values, which Optuna draws; the first one is the recipe as it
 stands. Without --space the learning rate, the batch size, the schedule and the hyperparameters of
-the model vary; what a flag sets stays as it is. A trial is stopped if it is worse than three quarters
-of the others after half of its epochs. No trial reads the test split: the winner is trained anew at
+the model vary; what a flag sets stays as it is. A trial is stopped if three quarters of the others
+were better after half of the epochs. No trial reads the test split: the winner is trained anew at
 the end, scored on it once, and exported as by `zoo train`.
 
 The study is written to tuning/<model>-<dataset>, with best.flags, trials.csv and plots. The same
