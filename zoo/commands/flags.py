@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import os
 import typing
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -274,24 +274,18 @@ def find_config_name(argv: list[str]) -> str:
     return config
 
 
-def format_flagfile(
-    values: flags.FlagValues,
-    resolved: dict[str, Any],
-    command: str,
-    omitted: Container[str] = (),
-) -> str:
+def format_flagfile(values: flags.FlagValues, resolved: dict[str, Any], command: str) -> str:
     """Formats the flags as a flagfile that repeats a run.
 
     Args:
         values: The flags.
         resolved: The final values of flags whose default depends on the model or the data.
         command: The command line, which becomes a comment.
-        omitted: Names of flags that are left out.
     """
     lines = [f"# {command}"]
     for name, value in (values.flag_values_dict() | resolved).items():
         for item in value if isinstance(value, list) else [value]:
-            if item not in (None, "") and name not in omitted:
+            if item not in (None, ""):
                 lines.append(f"--{name}={str(item).lower() if isinstance(item, bool) else item}")
     return "\n".join(lines) + "\n"
 

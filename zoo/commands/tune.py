@@ -212,7 +212,8 @@ def _make_tuning(plan: Plan, data: "Data") -> "Tuning":
         listed = [f"{k}={format_literal(v)}" for k, v in hparams.items() if k != "preset"]
         resolved = {"dataset": data.name, "stratify": plan.config.stratify, "hparam": listed}
         resolved |= dataclasses.asdict(recipe)
-        return format_flagfile(FLAGS, resolved, command_line(), STUDY_FLAGS)
+        lines = format_flagfile(FLAGS, resolved, command_line()).splitlines(keepends=True)
+        return "".join(x for x in lines if x.partition("=")[0][2:] not in STUDY_FLAGS)
 
     return Tuning(
         directory=Path(),
