@@ -93,7 +93,10 @@ def report_tuning(tuning: Tuning) -> tuple[Path, Path]:
             print(f"  {format_objectives(trial, objectives)}  {format_values(trial)}  {flags}")
     scores = format_objectives(best, objectives)
     print(f"best: trial {best.number}, {scores}, {format_values(best)}")
-    if trials[0].number == 1 and trials[0].objectives and best is not trials[0]:
-        print(f"trial 1: {format_objectives(trials[0], objectives)}")
+    present, _ = read_present_values(tuning.space, tuning.entry, tuning.hparams, tuning.recipe)
+    for trial in ranked[1:]:
+        if trial.values == present:
+            scores = format_objectives(trial, objectives)
+            print(f"the recipe as it stands: trial {trial.number}, {scores}")
     print(f"study: {folder}  ({', '.join(files)})", flush=True)
     return flagfile, folder / f"winner-{best.number:04}"
