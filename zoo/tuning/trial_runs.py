@@ -185,12 +185,10 @@ def _cross_validate(tuning: Tuning, data: Data, run: _Run, earlier: Sequence[Tri
         first = math.ceil(len(folds) / 2)
         if is_single and not is_last and is_weak(progress, objective, earlier, first):
             return _Result(None, progress, epochs)
-    names = {"loss", *(objective.name for objective in tuning.objectives)}
-    means = {
-        name: None if None in values else statistics.mean(values)
-        for name in names
-        for values in [[fold.get(name) for fold in measures]]
-    }
+    means = {}
+    for name in ("loss", *(objective.name for objective in tuning.objectives)):
+        values = [fold.get(name) for fold in measures]
+        means[name] = None if None in values else statistics.mean(values)
     return _Result(means, progress, epochs)
 
 
