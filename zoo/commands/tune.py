@@ -88,7 +88,8 @@ flags.DEFINE_string("space", None, "What varies, in place of all that may: NAME=
                     "the training or hparam.NAME; alone it stands for the values that follow from "
                     "its type.", **TUNING)
 flags.DEFINE_string("objective", None, "Validation score to improve: accuracy, loss, f1, auc or "
-                    "calibration_error, and for numbers loss, mae, mse or r2. By default that of "
+                    "calibration_error; for several labels f1, loss, mean_average_precision or "
+                    "subset_accuracy; for numbers loss, mae, mse or r2. By default that of "
                     "--monitor. Several, separated by commas, give a Pareto front; after the first "
                     "they may be costs: parameters, multiply_adds or latency.", **TUNING)
 flags.DEFINE_integer("kfold", None, "Number of folds of the training split; a trial is trained "
@@ -184,7 +185,7 @@ def _load_data(plan: Plan) -> "tuple[Data, Data]":
     The folds of --kfold are prepared one by one, so that their trials get the data as read.
     """
     from zoo.data.loading import prepare_and_fingerprint, read_data
-    from zoo.training.building import check_recipe
+    from zoo.training.recipe_checks import check_recipe
     from zoo.tuning.trial_runs import hide_test_split
 
     raw = read_data(plan.config)

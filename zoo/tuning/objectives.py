@@ -33,20 +33,28 @@ class Objective:
 
 _COUNTS = ("parameters", "multiply_adds")
 _COSTS = [Objective(name, False) for name in (*_COUNTS, "latency")]
-_CLASSIFICATION = [
-    Objective("accuracy", True, "accuracy"),
-    Objective("loss", False, "loss"),
-    Objective("f1", True, "accuracy"),
-    Objective("auc", True, "accuracy"),
-    Objective("calibration_error", False, "loss"),
-]
-_REGRESSION = [
-    Objective("loss", False, "loss"),
-    Objective("mae", False, "mae"),
-    Objective("mse", False, "mse"),
-    Objective("r2", True, "r2"),
-]
-_ALL = (*_CLASSIFICATION, *_REGRESSION, *_COSTS)
+_SCORES = {  # by task, the default first
+    "classification": [
+        Objective("accuracy", True, "accuracy"),
+        Objective("loss", False, "loss"),
+        Objective("f1", True, "accuracy"),
+        Objective("auc", True, "accuracy"),
+        Objective("calibration_error", False, "loss"),
+    ],
+    "multilabel": [
+        Objective("f1", True, "f1"),
+        Objective("loss", False, "loss"),
+        Objective("mean_average_precision", True, "f1"),
+        Objective("subset_accuracy", True, "f1"),
+    ],
+    "regression": [
+        Objective("loss", False, "loss"),
+        Objective("mae", False, "mae"),
+        Objective("mse", False, "mse"),
+        Objective("r2", True, "r2"),
+    ],
+}
+_ALL = [*sum(_SCORES.values(), []), *_COSTS]
 NAMES = tuple(dict.fromkeys(objective.name for objective in _ALL))
 
 
@@ -86,15 +94,13 @@ def choose_objectives(names: Sequence[str], recipe: Recipe, spec: Spec) -> list[
     Raises:
         UserError: if the task has no such score.
     """
-    is_regression = spec.class_names is None
-    known = _REGRESSION if is_regression else _CLASSIFICATION
+    known = _SCORES[spec.task]
     by_name = {objective.name: objective for objective in (*known, *_COSTS)}
-    names = names or [recipe.monitor or ("loss" if is_regression else "accuracy")]
+    names = names or [recipe.monitor or known[0].name]
     for name in names:
         if name not in by_name:
-            task = "regression" if is_regression else "classification"
             raise UserError(
-                f"objective={name}: a {task} has no such score: expected one of "
+                f"objective={name}: a {spec.task} has no such score: expected one of "
                 f"{', '.join(by_name)}"
             )
     return [by_name[name] for name in names]

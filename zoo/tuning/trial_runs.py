@@ -18,6 +18,7 @@ from zoo.evaluation.cross_validation import choose_folds, select_fold
 from zoo.evaluation.mistakes import score_predictions
 from zoo.evaluation.predictions import measure_latency, predict_split
 from zoo.evaluation.record import make_record
+from zoo.evaluation.thresholds import choose_thresholds
 from zoo.recipe import Recipe
 from zoo.registry import Entry
 from zoo.storage.filenames import BEST, LAST, METRICS
@@ -240,6 +241,8 @@ def _measure(
     trained: dict[str, Any],
 ) -> dict[str, Any]:
     """Returns the record of a run with the scores on a split, and with what the model costs."""
+    if scored is not data.validation:  # on which they would be too good
+        data, _ = choose_thresholds(model, data, run.recipe.batch_size)
     predictions = predict_split(model, scored, data.spec, run.recipe.batch_size)
     record = make_record(tuning.entry, run.hparams, model, data, run.recipe, trained, {})
     costs: dict[str, Any] = {
