@@ -54,8 +54,9 @@ _SCORES = {  # by task, the default first
         Objective("r2", True, "r2"),
     ],
 }
-_ALL = [*sum(_SCORES.values(), []), *_COSTS]
-NAMES = tuple(dict.fromkeys(objective.name for objective in _ALL))
+NAMES = tuple(
+    dict.fromkeys(objective.name for group in (*_SCORES.values(), _COSTS) for objective in group)
+)
 
 
 def parse_objectives(text: str | None) -> list[str]:
