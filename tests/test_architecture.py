@@ -18,6 +18,7 @@ FLOORS = (
     {"distribution"},
     {"training"},
     {"evaluation"},
+    {"tuning"},
     {"exporting"},
     {"pretrained"},
     {"serving"},

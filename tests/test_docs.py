@@ -20,13 +20,15 @@ from support.paths import ROOT
 
 import zoo
 from benchmarks import contenders
-from zoo.commands.runner import parse_flags
+from zoo.commands import tune as tune_command
+from zoo.commands.runner import parse_flags, run_command
 from zoo.data import loading
 from zoo.data.sources import tfds
 from zoo.data.spec import Spec, Tokenizer
 from zoo.pretrained.store import describe_weights
 from zoo.registry import _ENTRIES
 from zoo.training import loop
+from zoo.tuning import trial_runs
 
 PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
 TEXT = "\n".join(PAGES.values())
@@ -46,6 +48,7 @@ def find_commands(*names: str) -> list[str]:
 
 
 TRAIN, LAUNCH = find_commands("train"), find_commands("launch")
+TUNE = find_commands("tune")
 SERVING = find_commands("predict", "check", "label", "onnx")
 EVALUATE = find_commands("evaluate", "results")
 # they need a server, or are one: run in tests/serving/test_local_server.py and
@@ -101,13 +104,16 @@ def user_folder(train):
     tags = {"file": [f"{i}.jpg" for i in range(40)], "tags": ["sun", "sun|sea", "sea", ""] * 10}
     pd.DataFrame(tags).to_csv("pictures/labels.csv", index=False)
     Path("configs").symlink_to(ROOT / "configs")
+    Path("tuning/cnn-mnist_5k").mkdir(parents=True)
+    Path("tuning/cnn-mnist_5k/best.flags").write_text("--model=cnn\n--dataset=mnist_5k\n")
     Path("my_models.py").write_text(PLUGIN)
     return train
 
 
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    rest = [line for line in CONSOLE if line not in TRAIN + SERVING + SERVERS + LAUNCH + EVALUATE]
+    tested = TRAIN + TUNE + SERVING + SERVERS + LAUNCH + EVALUATE
+    rest = [line for line in CONSOLE if line not in tested]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
         # the files for docker are tested in tests/serving/test_server_config.py, those for clusters
@@ -116,7 +122,7 @@ def test_every_command_is_run_by_a_test_or_by_make():
         if not line.startswith(elsewhere):
             program, target = line.split()
             assert program == "make" and target in targets
-    assert len(TRAIN) >= 20 and len(SERVING) >= 9 and LAUNCH and len(EVALUATE) >= 5
+    assert len(TRAIN) >= 20 and len(SERVING) >= 9 and LAUNCH and TUNE and len(EVALUATE) >= 5
 
 
 # one for each kind of data; the models and the settings are trained in the tests of training/
@@ -159,6 +165,23 @@ def test_train_command(command, user_folder, tfds_dir, bert_preset, monkeypatch,
     # of the small data here: texts that are cut, and rows that are there twice
     assert all(line.startswith("train.py: warning: ") for line in err.splitlines()), err
     _ENTRIES.pop("tiny", None)
+
+
+@pytest.mark.parametrize("command", TUNE)
+def test_tune_command(command, user_folder, tfds_dir, monkeypatch):
+    """Up to the model of the first trial."""
+    shutil.rmtree("tuning")
+    monkeypatch.setattr(trial_runs, "prepare_model", Mock(side_effect=Started))
+    monkeypatch.setattr(loading, "read_data", read_few(loading.read_data))
+    argv = [*shlex.split(command)[2:], f"--data_dir={tfds_dir}"]
+    monkeypatch.setattr(sys, "argv", ["zoo", "tune", *argv])
+    saved = flagsaver.save_flag_values(tune_command.FLAGS)
+    try:
+        with pytest.raises(Started):
+            run_command(tune_command, argv)
+    finally:
+        flagsaver.restore_flag_values(saved, tune_command.FLAGS)
+    assert len(list(Path("tuning").glob("*/trial-0001"))) == 1
 
 
 def test_serving_commands(python, tmp_path):

@@ -18,7 +18,7 @@ import docstring_parser
 
 from zoo.errors import UserError
 from zoo.recipe import Recipe
-from zoo.schema import Classes, Shape, check_value, describe_type, suggest_closest
+from zoo.schema import Classes, Shape, check_value, describe_type, format_literal, suggest_closest
 
 if TYPE_CHECKING:
     import keras
@@ -112,7 +112,7 @@ class Entry:
 def describe_hyperparameters(hyperparameters: dict[str, Argument]) -> list[str]:
     """Returns one line per hyperparameter: name, default, meaning and type."""
     return [
-        f"{argument.name}={_format_literal(argument.default)}  {argument.meaning} "
+        f"{argument.name}={format_literal(argument.default)}  {argument.meaning} "
         f"({describe_type(argument.annotation)})"
         for argument in hyperparameters.values()
     ]
@@ -246,8 +246,3 @@ def _check_builder(builder: Callable[..., "keras.Model"]) -> None:
                 f"{name}: hyperparameter {parameter.name} has no type annotation: add one, such as "
                 f"{parameter.name}: int = 64"
             )
-
-
-def _format_literal(value: Any) -> str:
-    """Formats a default as it is written on the command line."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

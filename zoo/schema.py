@@ -71,6 +71,11 @@ def parse_literal(text: str) -> Any:
         return text
 
 
+def format_literal(value: Any) -> str:
+    """Formats a value as it is written on the command line; `parse_literal` reads it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def check_value(name: str, value: Any, annotation: Any) -> Any:
     """Returns `value` converted to the annotation's type.
 
@@ -115,7 +120,7 @@ def to_python(value: Any) -> Any:
 
 def describe_type(annotation: Any) -> str:
     """Describes an annotation in words, such as 'a whole number, at least 1'."""
-    base, bounds = _split_annotation(annotation)
+    base, bounds = split_annotation(annotation)
     origin = typing.get_origin(base)
     if origin is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(base)))
@@ -126,6 +131,14 @@ def describe_type(annotation: Any) -> str:
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
     words[type(None)] = "None"
     return f"{words[base]}, {bounds}" if bounds else words[base]
+
+
+def split_annotation(annotation: Any) -> tuple[Any, Range | None]:
+    """Splits Annotated[T, Range(...)] into T and the range, and T into T and None."""
+    if typing.get_origin(annotation) is Annotated:
+        base, *metadata = typing.get_args(annotation)
+        return base, next((item for item in metadata if isinstance(item, Range)), None)
+    return annotation, None
 
 
 def is_text(value: Any) -> bool:
@@ -157,17 +170,9 @@ def _shorten_repr(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]}..."
 
 
-def _split_annotation(annotation: Any) -> tuple[Any, Range | None]:
-    """Splits Annotated[T, Range(...)] into T and the range, and T into T and None."""
-    if typing.get_origin(annotation) is Annotated:
-        base, *metadata = typing.get_args(annotation)
-        return base, next((item for item in metadata if isinstance(item, Range)), None)
-    return annotation, None
-
-
 def _convert(value: Any, annotation: Any) -> Any:
     """Converts a value as `check_value` does; returns _MISMATCH if it does not fit."""
-    base, bounds = _split_annotation(annotation)
+    base, bounds = split_annotation(annotation)
     origin = typing.get_origin(base)
     if origin is Literal:
         return value if value in typing.get_args(base) else _MISMATCH

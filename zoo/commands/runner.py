@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 
 import absl.logging
@@ -26,7 +26,9 @@ _HELP = ("--help", "-h", "-help", "--helpfull")
 _MAX_MESSAGE = 2_000  # characters; a message may quote the user's files
 
 
-def run_command(command: ModuleType, argv: list[str]) -> None:
+def run_command(
+    command: ModuleType, argv: list[str], main: Callable[..., None] | None = None
+) -> None:
     """Parses the flags of a command and calls its `main`.
 
     Errors end in one line on stderr. The exit code is 2 for user errors and for disks and files, 1
@@ -37,6 +39,7 @@ def run_command(command: ModuleType, argv: list[str]) -> None:
         command: A module of `zoo.commands`, with FLAGS, WORDS (names of its positional arguments,
             as in "MODEL VERSION"; "FILE..." is any number), `main` and `format_help_text`.
         argv: The command line after the name of the command.
+        main: What is called instead of the command's own `main`.
     """
     raise_on_signals()
     _write_any_text()
@@ -48,7 +51,7 @@ def run_command(command: ModuleType, argv: list[str]) -> None:
             print(command.format_help_text(), flush=True)
             return
         _check_words(words, command.WORDS)
-        command.main(*words)
+        (main or command.main)(*words)
         with attach_path("standard output"):
             sys.stdout.flush()  # now, while a full disk can still be reported
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does

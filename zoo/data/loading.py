@@ -50,16 +50,12 @@ def load(name: str, **settings: Any) -> Data:
 
 
 def load_data(config: DataConfig) -> Data:
-    """Reads, splits and prepares a dataset: `read_data` followed by `prepare_data`.
-
-    The result has a fingerprint, which the others do not compute.
+    """Reads, splits and prepares a dataset: `read_data`, then `prepare_and_fingerprint`.
 
     Raises:
         UserError: as in `read_data` and `prepare_data`.
     """
-    raw = read_data(config)
-    data = prepare_data(raw, config)
-    return dataclasses.replace(data, fingerprint=compute_fingerprint(raw, data.spec))
+    return prepare_and_fingerprint(read_data(config), config)
 
 
 def read_data(config: DataConfig) -> Data:
@@ -166,6 +162,12 @@ def merge_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
         notes,
         settings=config.to_settings(),
     )
+
+
+def prepare_and_fingerprint(raw: Data, config: DataConfig) -> Data:
+    """Returns `prepare_data` of a result of `read_data`, with its fingerprint."""
+    data = prepare_data(raw, config)
+    return dataclasses.replace(data, fingerprint=compute_fingerprint(raw, data.spec))
 
 
 def prepare_data(data: Data, config: DataConfig) -> Data:

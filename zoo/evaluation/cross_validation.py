@@ -30,6 +30,8 @@ from zoo.registry import Entry
 from zoo.training.building import prepare_model
 from zoo.training.loop import fit_model
 
+Fold = tuple[np.ndarray, np.ndarray]  # boolean masks (n,): the rows to train on, and to score
+
 
 def score_folds(
     entry: Entry,
@@ -64,19 +66,36 @@ def score_folds(
         UserError: if there are too few examples for that many folds.
     """
     # not in a generator, which would only raise the error once it is iterated
-    labels = read_labels(data.train)
-    if data.train.times is not None:
-        folds = split_time_folds(data.train.times, count)
-    else:
-        scored = split_folds(labels, data.spec, count, seed, data.train.groups)
-        folds = [(~rows, rows) for rows in scored]
+    folds = choose_folds(data, count, seed)
 
-    def score(rows: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
-        train, test = data.train.select_rows(rows[0]), data.train.select_rows(rows[1])
-        fold = dataclasses.replace(data, train=train, test=test, raw_test=None)
-        return _score_fold(entry, hparams, recipe, prepare(fold), seed, directory)
+    def score(rows: Fold) -> dict[str, Any]:
+        fold = prepare(select_fold(data, rows))
+        return _score_fold(entry, hparams, recipe, fold, seed, directory)
 
     return map(score, folds)
+
+
+def choose_folds(data: Data, count: int, seed: int) -> list[Fold]:
+    """Divides the training split into folds: by time, in whole groups or at random.
+
+    Args:
+        data: A dataset from `zoo.data.loading.read_data`.
+        count: Number of folds, 2 or more.
+        seed: Seed of the folds.
+
+    Raises:
+        UserError: if there are too few examples for that many folds.
+    """
+    if data.train.times is not None:
+        return split_time_folds(data.train.times, count)
+    scored = split_folds(read_labels(data.train), data.spec, count, seed, data.train.groups)
+    return [(~rows, rows) for rows in scored]
+
+
+def select_fold(data: Data, rows: Fold) -> Data:
+    """Returns data whose test split is a fold of the training split, without the fold in it."""
+    train, test = data.train.select_rows(rows[0]), data.train.select_rows(rows[1])
+    return dataclasses.replace(data, train=train, test=test, raw_test=None)
 
 
 def split_folds(

@@ -1,6 +1,7 @@
 """Predictions of a model on a split."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable
 
 import keras
@@ -10,8 +11,10 @@ import tensorflow as tf
 from zoo.console import show_progress
 from zoo.data.batching import batch_order, make_evaluation_batches
 from zoo.data.spec import Spec
-from zoo.data.splits import Split
+from zoo.data.splits import Split, take_inputs
 from zoo.layers.outputs import expose_features
+
+_LATENCY_CALLS = 110  # of which the first ten warm up
 
 
 def make_predictor(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
@@ -61,6 +64,22 @@ def predict_split(model: keras.Model, split: Split, spec: Spec, batch_size: int)
     batches = make_evaluation_batches(split, spec, batch_size=batch_size)
     pairs = ((predict(inputs).numpy(), target["logits"].numpy()) for inputs, target in batches)
     return concat_predictions(pairs, len(batches), batch_order(split, spec))
+
+
+def measure_latency(model: keras.Model, split: Split) -> float:
+    """Returns the median time, in milliseconds, of a prediction of the split's first example.
+
+    The model has been called before it is measured.
+    """
+    ((name, tensor),) = model.input.items()
+    inputs = {name: tf.constant(take_inputs(split, 1), tensor.dtype)}
+    predict = make_predictor(model)
+    seconds = []
+    for _ in range(_LATENCY_CALLS):
+        started = time.perf_counter()
+        predict(inputs).numpy()
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds[_LATENCY_CALLS // 10 :]) * 1e3)
 
 
 def concat_predictions(

@@ -37,10 +37,17 @@ class ProgressCallback(keras.callbacks.Callback):
         examples: Number of training examples.
         recipe: How the model is trained.
         chief: Whether this process shows the progress.
+        title: Text in front of the bar. With a title, no lines are printed.
     """
 
     def __init__(
-        self, state: TrainingState, epoch: tf.Variable, examples: int, recipe: Recipe, chief: bool
+        self,
+        state: TrainingState,
+        epoch: tf.Variable,
+        examples: int,
+        recipe: Recipe,
+        chief: bool,
+        title: str = "",
     ):
         super().__init__()
         self._state = state
@@ -48,13 +55,15 @@ class ProgressCallback(keras.callbacks.Callback):
         self._examples = examples
         self._recipe = recipe
         self._chief = chief
+        self._title = title
 
     def on_epoch_begin(self, epoch, logs=None):
         """Sets the epoch that the dataset reads."""
         self._epoch.assign(epoch)
-        self._title = f"epoch {epoch + 1}/{self._recipe.epochs}"
+        self._epoch_name = f"epoch {epoch + 1}/{self._recipe.epochs}"
+        name = f"{self._title}, {self._epoch_name}" if self._title else self._epoch_name
         self._bar = progress_bar(
-            self._examples, self._title, unit=" examples", delay=0, hidden=not self._chief
+            self._examples, name, unit=" examples", delay=0, hidden=not self._chief
         )
         # the time of a resumed epoch includes that before the interruption
         self._started = time.perf_counter() - self._state.elapsed
@@ -74,11 +83,11 @@ class ProgressCallback(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._started
         self._state.rates.append(rate)
         self._state.seconds += seconds
-        if not self._chief:
+        if self._title or not self._chief:
             return
         remaining = seconds * (self._recipe.epochs - epoch - 1)
         print(
-            f"{self._title}  {_format_logs(logs)}  {rate:,.0f} examples/s"
+            f"{self._epoch_name}  {_format_logs(logs)}  {rate:,.0f} examples/s"
             f"  {seconds:.1f} s" + (f"  (about {remaining:.0f} s left)" if remaining else ""),
             flush=True,
         )

@@ -114,6 +114,11 @@ def find_latest_checkpoint(run_dir: Path) -> tuple[Checkpoint | None, list[Path]
     return None, damaged
 
 
+def remove_checkpoints(run_dir: Path) -> None:
+    """Removes the checkpoints of a run."""
+    shutil.rmtree(run_dir / _FOLDER, ignore_errors=True)
+
+
 def restore_checkpoint(checkpoint: Checkpoint, variables: Sequence[keras.Variable]) -> None:
     """Sets the variables to the arrays of a checkpoint, in the order they were saved in.
 

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def fit_model(
     run_dir: Path,
     start: Checkpoint | None = None,
     checkpoint_every: str = "5m",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    title: str = "",
 ) -> dict[str, Any]:
     """Trains the compiled model and writes its best and last state to the folder of the run.
 
@@ -50,6 +53,8 @@ def fit_model(
         run_dir: Gets history.csv, TensorBoard logs, best.keras, last.keras and checkpoints.
         start: Checkpoint to resume from; the result equals an uninterrupted run's bit for bit.
         checkpoint_every: Steps ("500") or minutes ("5m") between checkpoints.
+        callbacks: Further callbacks.
+        title: Text in front of the progress bar. With a title, no line is printed for an epoch.
 
     Returns:
         "history" by epoch, "seconds" with validation, median "examples_per_second" without it.
@@ -64,7 +69,7 @@ def fit_model(
     train = make_train_batches(model, data, recipe, seed, epoch)
     if start:
         _prepare_resume(model, train, state)
-    callbacks = _make_callbacks(model, state, epoch, data, recipe, run_dir)
+    own = _make_callbacks(model, state, epoch, data, recipe, run_dir, title)
     with defer_signals() as received_signal:
         checkpointing = CheckpointCallback(
             state, start, recipe, steps, run_dir, checkpoint_every, received_signal
@@ -74,7 +79,7 @@ def fit_model(
             validation_data=_make_validation_batches(model, data, recipe),
             initial_epoch=state.epoch,
             epochs=recipe.epochs,
-            callbacks=[*callbacks, checkpointing],
+            callbacks=[*own, *callbacks, checkpointing],
             verbose=0,
             shuffle=False,
         )
@@ -232,6 +237,7 @@ def _make_callbacks(
     data: Data,
     recipe: Recipe,
     run_dir: Path,
+    title: str,
 ) -> list[keras.callbacks.Callback]:
     monitor, mode = _choose_monitor(data.spec, recipe)
     chief = is_chief(model.distribute_strategy)
@@ -243,7 +249,7 @@ def _make_callbacks(
     plateau = [PlateauCallback(state, schedule, recipe, chief)] if schedule else []
     return [
         *averaging,
-        ProgressCallback(state, epoch, count_epoch_examples(data, recipe), recipe, chief),
+        ProgressCallback(state, epoch, count_epoch_examples(data, recipe), recipe, chief, title),
         BestModelCallback(state, monitor, mode, recipe.early_stopping, run_dir, chief),
         *plateau,
         *logs,

@@ -44,7 +44,9 @@ def lacks_flag(directory: str | Path, name: str) -> bool:
     return file.is_file() and f"\n--{name}=" not in file.read_text("utf-8", "replace")
 
 
-def choose_run_folder(default: Path, flags: str, free: Container[str]) -> Path:
+def choose_run_folder(
+    default: Path, flags: str, free: Container[str], raisable: str = "epochs"
+) -> Path:
     """Returns the default folder of a run: `default`, `default`-2, `default`-3, ...
 
     It is the first that has a run with these flags or does not exist.
@@ -53,10 +55,12 @@ def choose_run_folder(default: Path, flags: str, free: Container[str]) -> Path:
         default: The preferred folder.
         flags: The run's flags, as for `open_run`.
         free: Names of flags that may differ.
+        raisable: As for `open_run`.
     """
     folder, number = default, 1
     while (folder / FLAGS_FILE).exists():
-        if not _compare_flags((folder / FLAGS_FILE).read_text("utf-8", "replace"), flags, free):
+        before = (folder / FLAGS_FILE).read_text("utf-8", "replace")
+        if not _compare_flags(before, flags, free, raisable):
             return folder
         number += 1
         folder = default.with_name(f"{default.name}-{number}")
@@ -71,17 +75,19 @@ def open_run(
     free: Container[str],
     overwrite: bool,
     check: Callable[[Path], None] = lambda directory: None,
+    raisable: str = "epochs",
 ) -> Iterator[Path]:
     """Context manager that locks the folder of a run for this process.
 
     Args:
         directory: Folder of the run; created if it does not exist.
         flags: The run's flags, --name=value on each line, which are written to flags.txt. An
-            existing run must have the same flags, or fewer epochs.
+            existing run must have the same flags, or a smaller value of `raisable`.
         free: Names of flags that may differ.
         overwrite: Whether to remove an existing run.
         check: Raises a UserError if the run in the folder must not go on or be removed. It is
             called before anything there is changed.
+        raisable: Name of the flag that continues a run when it is raised.
 
     Yields:
         The folder.
@@ -99,7 +105,7 @@ def open_run(
         file = directory / FLAGS_FILE
         is_run = file.exists() and not overwrite
         before = file.read_text("utf-8", "replace") if is_run else flags
-        if differences := _compare_flags(before, flags, free):
+        if differences := _compare_flags(before, flags, free, raisable):
             raise UserError(
                 f"{directory}: its run was started with other flags ({'; '.join(differences)}): "
                 "use the same flags, choose another folder with --run_dir, or start over with "
@@ -177,12 +183,14 @@ def _lock_folder(directory: Path) -> Iterator[None]:
         yield
 
 
-def _compare_flags(old_flags: str, new_flags: str, free: Container[str]) -> list[str]:
+def _compare_flags(
+    old_flags: str, new_flags: str, free: Container[str], raisable: str
+) -> list[str]:
     """Returns the differences between two texts of flags, except for the `free` flags."""
     old, new = parse_flags(old_flags), parse_flags(new_flags)
-    if _parse_count(new["epochs"]) > _parse_count(old.get("epochs", "0")):
-        # more epochs continue the run
-        old["epochs"] = new["epochs"]
+    if _parse_count(new[raisable]) > _parse_count(old.get(raisable, "0")):
+        # more epochs, or trials, continue the run
+        old[raisable] = new[raisable]
     return [
         f"{name} was {old.get(name, 'not set')}, is {new.get(name, 'not set')}"
         for name in dict.fromkeys([*new, *old])
