@@ -74,15 +74,10 @@ def fit_model(
         checkpointing = CheckpointCallback(
             state, start, recipe, steps, run_dir, checkpoint_every, received_signal
         )
-        model.fit(
-            train,
-            validation_data=_make_validation_batches(model, data, recipe),
-            initial_epoch=state.epoch,
-            epochs=recipe.epochs,
-            callbacks=[*own, *callbacks, checkpointing],
-            verbose=0,
-            shuffle=False,
-        )
+        validation = _make_validation_batches(model, data, recipe)
+        epochs = {"initial_epoch": state.epoch, "epochs": recipe.epochs}
+        options = {"callbacks": [*own, *callbacks, checkpointing], "verbose": 0, "shuffle": False}
+        model.fit(train, validation_data=validation, **epochs, **options)
     _save_last_model(model, run_dir)
     return _summarize_training(state)
 
