@@ -29,7 +29,7 @@ def test_what_follows_from_the_types():
     assert space == {
         "learning_rate": Interval(3e-4, 3e-2, log=True),
         "batch_size": Choices((16, 32, 64, 128, 256)),
-        "schedule": Choices(("constant", "cosine", "one_cycle", "step")),
+        "schedule": Choices(("constant", "cosine", "one_cycle", "step", "plateau")),
         "hparam.filters": Choices(((16, 32, 32), (32, 64, 64), (64, 128, 128), (32, 64))),
         "hparam.dense": Choices((16, 32, 64, 128, 256)),
         "hparam.dropout": Interval(0.0, 0.5),
