@@ -43,7 +43,7 @@ CONSOLE = list(
 
 
 def find_commands(*names: str) -> list[str]:
-    pattern = rf"(echo .* \| )?zoo ({'|'.join(names)})\b"
+    pattern = rf"(echo .* \| )?zoo ({'|'.join(names)})( |$)"
     return [line for line in CONSOLE if re.match(pattern, line)]
 
 

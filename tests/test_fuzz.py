@@ -128,6 +128,8 @@ FLAGS = [
     "columns", "task", "separator", "group", "time", "stratify", "lowercase", "resize", "color",
     "skip_broken", "monitor", "export_name", "change_contract", "checkpoint_every",
     "export_formats", "keep_versions", "strategy", "tpu",
+    "find_learning_rate", "loss", "focal_gamma", "oversample", "plateau_patience", "threshold",
+    "weight", "merge_label_case",
 ]
 # fmt: on
 

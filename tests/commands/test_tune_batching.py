@@ -79,7 +79,7 @@ def test_tf_serving_itself(run, folder):
 def test_a_running_server_is_restarted_for_each_setting(run, folder):
     """A command that notes what it was given; the double behind it is as quick as before."""
     double = Double(folder)
-    restart = 'echo "$TF_BATCHING $(head -1 batching.config)" >> log'
+    restart = "sh -c 'echo \"$TF_BATCHING $(head -1 batching.config)\" >> log'"
     write_server_files(folder)
     try:
         flags = ("--sizes=4", "--timeouts=0", "--clients=2", "--seconds=0.3")
@@ -105,7 +105,7 @@ def test_a_running_server_is_restarted_for_each_setting(run, folder):
         (("--binary=false",), "the server does not serve price: "),
         (("--server=localhost:1",), "a running server cannot change its batching: pass --restart"),
         (("--restart=true",), "--restart: pass --server or --grpc, the address of the server"),
-        (("--restart=exit 3", "--server=a:1"), "--restart=exit 3: exit code 3: : correct the comm"),
+        (("--restart=sh -c 'exit 3'", "--server=a:1"), "exit code 3: : correct the command"),
     ],
 )
 def test_mistakes(flags, message, run, folder):

@@ -56,7 +56,7 @@ class Served:
 def served(request, tmp_path, monkeypatch):
     folder, log = tmp_path / "saved_models", []
     shutil.copytree(small_models() / "price", folder / "price")
-    monkeypatch.setattr(promotion, "READ_SECONDS", 3)
+    monkeypatch.setattr(promotion, "READ_SECONDS", 15)  # a busy machine
     monkeypatch.setattr(promotion, "_ASK_SECONDS", 0.05)
     if request.param == "zoo serve":
         write_server_files(folder)

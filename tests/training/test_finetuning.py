@@ -77,7 +77,8 @@ def test_every_model_is_here():
     assert sorted([*SMALL, "perceptron"]) == zoo.list_models()
 
 
-@pytest.mark.parametrize("name", SMALL)
+# of nbsvm all weights are of classes, so that it has nothing to copy for others
+@pytest.mark.parametrize("name", [n for n in SMALL if n != "nbsvm"])
 def test_weights_are_taken_over_and_a_head_of_another_size_is_new(name, tmp_path):
     source = zoo.get(name, num_classes=4, **SMALL[name])
     source.save(tmp_path / "source.keras")
@@ -280,7 +281,7 @@ def test_patterns_name_layers():
         freeze_layers(model, Recipe(trainable="layer_9"))
 
 
-@pytest.mark.parametrize("name", [n for n in SMALL if n != "vgg11"])
+@pytest.mark.parametrize("name", [n for n in SMALL if n not in ("vgg11", "nbsvm")])
 def test_lora_leaves_the_weights_and_learns(name, tmp_path):
     keras.utils.set_random_seed(0)
     model = zoo.get(name, num_classes=3, **SMALL[name])

@@ -143,7 +143,7 @@ def test_a_present_value_outside_is_told():
 
 
 def test_combinations_are_counted():
-    assert count_combinations(parse("schedule,epochs=1:3,optimizer=adam|sgd")) == 4 * 3 * 2
+    assert count_combinations(parse("schedule,epochs=1:3,optimizer=adam|sgd")) == 5 * 3 * 2
     assert count_combinations(parse("schedule,learning_rate")) is None
     assert count_combinations(parse("epochs=1:101,batch_size=1:101")) is None
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import shlex
 import subprocess
 import tempfile
 import time
@@ -166,9 +167,12 @@ def restart_server(
         if setting:
             (directory / BATCHING_CONFIG).write_text(setting.format_config())
             environment["TF_BATCHING"] = "true"
-        done = subprocess.run(
-            command, shell=True, cwd=directory, env=environment, capture_output=True, text=True
-        )
+        try:
+            done = subprocess.run(
+                shlex.split(command), cwd=directory, env=environment, capture_output=True, text=True
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(f"--restart={command}: {error}: correct the command") from error
         if done.returncode:
             raise UserError(
                 f"--restart={command}: exit code {done.returncode}: "
