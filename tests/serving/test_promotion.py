@@ -42,9 +42,12 @@ class Served:
     def label(self, version, label="stable", **settings):
         """`zoo label --server`; what it reports."""
         lines = []
-        client = Client("price", server=self.address, label=label, retries=0)
+
+        def open_client(name):
+            return Client("price", server=self.address, label=name, retries=0)
+
         arguments = {"keep_versions": 2, "timeout": 30, "report": lines.append} | settings
-        promotion.move_label_of_server(self.folder, client, str(version), label, **arguments)
+        promotion.move_label_of_server(self.folder, open_client, str(version), label, **arguments)
         return lines
 
     def find(self, label="stable"):
@@ -151,6 +154,7 @@ def test_a_server_that_does_not_follow_leaves_the_label(tmp_path, monkeypatch):
         served = Served(folder, double.rest, str)
         with pytest.raises(UserError, match="did not follow, so stable is version 1 again"):
             served.label(2)
+        time.sleep(0.3)  # version 2 is listed, and the server has had the time to read that
         with pytest.raises(UserError, match="did not follow, so canary has no label again"):
             served.label(2, "canary")
         shutil.copytree(small_models() / "price/1", folder / "price" / "3")

@@ -53,9 +53,8 @@ def main(model: str, version: str, label: str) -> None:
     if version != "none" and (FLAGS.server or FLAGS.grpc):
         if FLAGS.grpc:
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
-        client = Client(model, server=FLAGS.server, grpc=FLAGS.grpc, label=label)
         arguments = version, label, FLAGS.keep_versions, FLAGS.timeout, _report
-        move_label_of_server(directory, client, *arguments)
+        move_label_of_server(directory, lambda name: _open_client(model, name), *arguments)
     elif version != "none" and FLAGS.wait and may_move(directory, model, version, label):
         import_tensorflow()
         move_label(directory, model, version, label, FLAGS.keep_versions, _report)
@@ -67,6 +66,10 @@ def main(model: str, version: str, label: str) -> None:
     labels = sorted(list_labels(directory, model).items())
     versions = (f"{label} is version {version}" for label, version in labels)
     print(f"{model}: {', '.join(versions) or 'no labels'}")
+
+
+def _open_client(model: str, label: str) -> Client:
+    return Client(model, server=FLAGS.server, grpc=FLAGS.grpc, label=label)
 
 
 def _report(line: str) -> None:

@@ -67,8 +67,7 @@ def move_label(
     """
     number = check_label(directory, model, version, label)
     Client(model, export_dir=directory, version=number).metadata  # noqa: B018, loads it
-    is_listed = number in list_served_versions(directory, model)
-    if is_listed and not _is_new(directory / MODELS_CONFIG):
+    if _was_listed(directory, model, number):
         set_label(directory, model, version, label)
         write_server_files(directory, keep_versions)
         return
@@ -83,7 +82,7 @@ def move_label(
 
 def move_label_of_server(
     directory: Path,
-    client: Client,
+    open_client: Callable[[str], Client],
     version: str,
     label: str,
     keep_versions: int,
@@ -94,7 +93,7 @@ def move_label_of_server(
 
     Args:
         directory: Folder of exported models, which the server reads.
-        client: Client of the model and the label on the server.
+        open_client: Returns the client of a label of the model on the server.
         version: Number of the version.
         label: The label.
         keep_versions: As in `write_server_files`.
@@ -105,14 +104,20 @@ def move_label_of_server(
         UserError: as `set_label`, or if the server cannot be asked, cannot load the version or does
             not follow; the label is then where it was.
     """
+    client = open_client(label)
     model, number = client.model, check_label(directory, client.model, version, label)
     before = list_labels(directory, model).get(label)
-    _read_states(client)  # if the server is not there, nothing is changed
+    # that a version is available proves nothing if the files did not list it all the time: the
+    # server may be about to unload it
+    is_listed = _was_listed(directory, model, number)
+    is_loaded = _read_states(client).get(number) == "AVAILABLE" and is_listed
     with contextlib.ExitStack() as listed:
         listed.enter_context(_list_version(directory, model, number, keep_versions))
         if before not in (None, number):  # so that the label can move back
             listed.enter_context(_list_version(directory, model, before, keep_versions))
-        _wait_for_load(client, number, timeout, report)
+        if not is_loaded:
+            report(f"waiting for the server to load version {number} of {model}")
+            _wait_for_load(open_client(_name_own_label(number)), number, timeout)
         set_label(directory, model, number, label)
         write_server_files(directory, keep_versions)
         report(f"{label} is version {number} in the files; waiting for the server to read them")
@@ -132,7 +137,7 @@ def _list_version(directory: Path, model: str, number: int, keep_versions: int) 
 
     The label that holds it names no other version ever, so that no server can refuse it.
     """
-    own_label = f"pending_{number}"
+    own_label = _name_own_label(number)
     set_label(directory, model, number, own_label)
     write_server_files(directory, keep_versions)
     try:
@@ -142,27 +147,34 @@ def _list_version(directory: Path, model: str, number: int, keep_versions: int) 
         write_server_files(directory, keep_versions)
 
 
-def _wait_for_load(client: Client, number: int, timeout: float, report: Report) -> None:
-    """Waits until a server has loaded a version.
+def _wait_for_load(client: Client, number: int, timeout: float) -> None:
+    """Waits until a version answers to the label of its own, which proves that it stays loaded.
 
     Raises:
-        UserError: if it cannot load the version, or takes too long.
+        UserError: if the server cannot load the version, or takes too long.
     """
-    if _read_states(client).get(number) == "AVAILABLE":
+    start = time.monotonic()
+    old_error = client.load_errors().get(number) if _read_states(client) else None
+
+    def has_failed() -> bool:
+        if _read_states(client).get(number) != "failed":
+            return False
+        # an error of an earlier attempt stands until the server has read the files
+        is_old = client.load_errors().get(number) == old_error
+        return not is_old or time.monotonic() - start > READ_SECONDS
+
+    is_over = _wait_until(lambda: _read_served_version(client) == number or has_failed(), timeout)
+    if _read_served_version(client) == number:
         return
-    report(f"waiting for the server to load version {number} of {client.model}")
-    _wait_until(lambda: _read_states(client).get(number) in ("AVAILABLE", "failed"), timeout)
-    state = _read_states(client).get(number)
-    if state == "failed":
+    if is_over:
         raise UserError(
             f"the server cannot load version {number} of {client.model}, so no label moved: "
-            f"{client.load_errors()[number]}: export the model again"
+            f"{client.load_errors().get(number, 'see its log')}: export the model again"
         )
-    if state != "AVAILABLE":
-        raise UserError(
-            f"the server has not loaded version {number} of {client.model} in {timeout:g} s, so no "
-            "label moved: see the server's log, or raise --timeout"
-        )
+    raise UserError(
+        f"the server has not loaded version {number} of {client.model} in {timeout:g} s, so no "
+        "label moved: see the server's log, or raise --timeout"
+    )
 
 
 def _read_states(client: Client) -> dict[int, str]:
@@ -189,6 +201,16 @@ def _wait_until(condition: Callable[[], bool], timeout: float) -> bool:
             return False
         time.sleep(_ASK_SECONDS)
     return True
+
+
+def _name_own_label(number: int) -> str:
+    return f"pending_{number}"
+
+
+def _was_listed(directory: Path, model: str, number: int) -> bool:
+    """Returns whether a running server reads for a while that it shall serve a version."""
+    is_listed = number in list_served_versions(directory, model)
+    return is_listed and not _is_new(directory / MODELS_CONFIG)
 
 
 def _is_new(file: Path) -> bool:
