@@ -152,9 +152,10 @@ def test_a_server_that_does_not_follow_leaves_the_label(tmp_path, monkeypatch):
     double = Double(models=models)
     try:
         served = Served(folder, double.rest, str)
+        time.sleep(0.3)  # version 2 is listed, and the server has had the time to read that
         with pytest.raises(UserError, match="did not follow, so stable is version 1 again"):
             served.label(2)
-        time.sleep(0.3)  # version 2 is listed, and the server has had the time to read that
+        time.sleep(0.3)  # as before
         with pytest.raises(UserError, match="did not follow, so canary has no label again"):
             served.label(2, "canary")
         shutil.copytree(small_models() / "price/1", folder / "price" / "3")
