@@ -23,9 +23,10 @@ lint: $(VENV)/.installed-test
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-# the pictures of the README, from the shipped weights and the results
-images:
+# the pictures of the README and of docs/, from the shipped weights, the results and commands
+images: $(VENV)/.installed
 	cp zoo/weights/cnn_mnist/curves.png zoo/weights/cnn_mnist/confusion.png results/results.png docs/images/
+	$(BIN)/python -m benchmarks.explanations --out=docs/images
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.compare --out=benchmarks $(ARGS)

@@ -89,7 +89,7 @@ def score_model(name: str, config, seed: int, directory: Path) -> float:
     directory.mkdir()
     with contextlib.redirect_stdout(sys.stderr):
         fit_model(model, data, recipe, seed=seed, run_dir=directory)
-    scores = evaluate_model(model, data, recipe.batch_size, directory)
+    scores, _ = evaluate_model(model, data, recipe.batch_size, directory)
     return scores["accuracy" if data.spec.class_names else "r2"]
 
 

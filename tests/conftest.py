@@ -83,6 +83,8 @@ def train(tmp_path, monkeypatch, capfd):
     import keras
 
     monkeypatch.chdir(tmp_path)
+    # half a second for each training; tests/explaining/test_mistakes.py has its own
+    monkeypatch.setattr("zoo.explaining.mistakes.explain_mistakes", lambda *_: "")
 
     def run(*args: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["train.py", *map(str, args)])

@@ -20,6 +20,7 @@ from support.paths import ROOT
 
 import zoo
 from benchmarks import contenders
+from benchmarks.explanations import PICTURES, write_inputs
 from zoo.commands import tune as tune_command
 from zoo.commands.runner import parse_flags, run_command
 from zoo.data import loading
@@ -51,6 +52,8 @@ TRAIN, LAUNCH = find_commands("train"), find_commands("launch")
 TUNE = find_commands("tune")
 SERVING = find_commands("predict", "check", "label", "onnx")
 EVALUATE = find_commands("evaluate", "results")
+EXPLAIN = [*find_commands("explain"), *(line for line in EVALUATE if "--slices" in line)]
+EVALUATE = [line for line in EVALUATE if line not in EXPLAIN]
 # they need a server, or are one: run in tests/serving/test_local_server.py and
 # tests/commands/test_tune_batching.py
 SERVERS = find_commands("serve", "tune-batching")
@@ -103,6 +106,7 @@ def user_folder(train):
         write_image(Path("pictures", f"{i}.jpg"), random.integers(0, 256, (30, 40, 3), "uint8"))
     tags = {"file": [f"{i}.jpg" for i in range(40)], "tags": ["sun", "sun|sea", "sea", ""] * 10}
     pd.DataFrame(tags).to_csv("pictures/labels.csv", index=False)
+    write_inputs(Path.cwd(), rows=60)
     Path("configs").symlink_to(ROOT / "configs")
     Path("tuning/cnn-mnist_5k").mkdir(parents=True)
     Path("tuning/cnn-mnist_5k/best.flags").write_text("--model=cnn\n--dataset=mnist_5k\n")
@@ -112,7 +116,7 @@ def user_folder(train):
 
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    tested = TRAIN + TUNE + SERVING + SERVERS + LAUNCH + EVALUATE
+    tested = TRAIN + TUNE + SERVING + SERVERS + LAUNCH + EVALUATE + EXPLAIN
     rest = [line for line in CONSOLE if line not in tested]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
@@ -242,6 +246,20 @@ def test_evaluate_commands(python, user_folder, tfds_dir):
         else:
             assert done.returncode == 0 and done.stdout, done.stderr
     assert Path("results/results.csv").read_text().count("\n") == 2
+
+
+def test_explain_commands(python, user_folder, without_export):
+    """After a short training, with the pictures of the page."""
+    (command,) = (line for line in TRAIN if "diabetes.csv" in line)
+    code, _, err = user_folder(*shlex.split(command)[2:], "--epochs=1", "--nojit_compile")
+    assert code == 0, err
+    assert len(EXPLAIN) == 7
+    for line in EXPLAIN:
+        done = python("-m", *shlex.split(line), cwd=Path.cwd())
+        assert done.returncode == 0 and done.stdout, done.stderr
+    for file, picture in PICTURES.items():
+        assert Path(file).stat().st_size > 5_000, file
+        assert f"(images/{picture})" in PAGES["explaining.md"]
 
 
 @pytest.mark.parametrize("code", [code for code in CODE if code not in (PLUGIN, *CLIENTS)])

@@ -12,6 +12,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 _PUBLIC = {
     "describe": "zoo.api",
+    "explain": "zoo.api",
     "export": "zoo.api",
     "get": "zoo.api",
     "list_models": "zoo.api",

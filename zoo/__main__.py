@@ -11,6 +11,7 @@ COMMANDS = {
     "tune": "Searches for settings and hyperparameters with the best validation score.",
     "evaluate": "Scores a run, an export or a server on any dataset, or cross-validates a recipe.",
     "predict": "Predicts with an exported model, in this process or by asking TF Serving.",
+    "explain": "Shows which pixels, words or columns speak for a prediction.",
     "check": "Verifies an export, or a server that serves it.",
     "serve": "Serves exported models on this machine, for trying.",
     "label": "Labels a version of an exported model, such as stable or canary.",

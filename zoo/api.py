@@ -1,6 +1,5 @@
 """The public functions: list, describe, build, load and export models."""
 
-import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -8,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import models  # noqa: F401, registers the built-in models
 from zoo.errors import UserError
-from zoo.pretrained.store import ShippedWeights, describe_weights, list_weights, resolve_weights
-from zoo.registry import Argument, describe_hyperparameters, find_entry, list_names
+from zoo.pretrained.description import Description
+from zoo.pretrained.store import describe_weights, list_weights, resolve_weights
+from zoo.registry import find_entry, list_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,45 +17,10 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from zoo.data.spec import Spec, Tokenizer
+    from zoo.data.spec import Spec
+    from zoo.explaining.explanation import Explanation
     from zoo.pretrained.predictor import PretrainedModel
-    from zoo.training.finetuning import Source
-
-
-@dataclasses.dataclass(frozen=True)
-class Description:
-    """The return value of `zoo.describe`; `print` formats it as text.
-
-    Attributes:
-        name: Name of the model.
-        summary: First line of the builder's docstring.
-        source: The paper or page that the model follows.
-        dataset: Default dataset.
-        parameters: Number of parameters with the default hyperparameters.
-        hyperparameters: Type, default and meaning of each hyperparameter, by name.
-        weights: The trained weights that ship with the package.
-    """
-
-    name: str
-    summary: str
-    source: str
-    dataset: str
-    parameters: int
-    hyperparameters: dict[str, Argument]
-    weights: tuple[ShippedWeights, ...]
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.name}: {self.summary}",
-            f"  source           {self.source}",
-            f"  default dataset  {self.dataset}",
-            f"  parameters       {self.parameters:,} (with the default hyperparameters)",
-            "  weights" + ("" if self.weights else "          none"),
-            *(f"    {weights}" for weights in self.weights),
-            "  hyperparameters" + ("" if self.hyperparameters else "  none"),
-            *(f"    {line}" for line in describe_hyperparameters(self.hyperparameters)),
-        ]
-        return "\n".join(lines)
+    from zoo.serving.client import Client
 
 
 def list_models(pattern: str = "*", *, weights: bool = False) -> list[str]:
@@ -145,29 +110,16 @@ def get(name: str, *, weights: str | Path | None = None, **kwargs: Any) -> "kera
     if weights is None:
         return entry.builder(**values)
     from zoo.exporting.loading import open_source
-    from zoo.training.finetuning import inherit_settings, replace_preset
+    from zoo.training.finetuning import inherit_settings, read_sizes, replace_preset
     from zoo.training.transfer import load_matching_weights
 
     source = open_source(resolve_weights(name, weights))
     hparams = {name: value for name, value in values.items() if name in entry.hyperparameters}
     inherited, tokenizer = inherit_settings(source, entry, hparams)
-    sizes = _read_sizes(source, tokenizer, name)
+    sizes = read_sizes(source, tokenizer, name)
     model = entry.builder(**replace_preset(inherited, source) | sizes | values)
     load_matching_weights(model, source)
     return model
-
-
-def _read_sizes(source: "Source", tokenizer: "Tokenizer | None", name: str) -> dict[str, Any]:
-    """Returns the arguments of the builder that the data of the source determines."""
-    sizes: dict[str, Any] = {}
-    if source.record.get("model") == name and "spec" in source.record:
-        sizes = {"input_shape": source.spec.shape, "num_classes": source.spec.num_classes}
-        if source.spec.cardinalities:
-            sizes["cardinalities"] = source.spec.cardinalities
-    if tokenizer:
-        sizes["input_shape"] = (tokenizer.length,)
-        sizes["vocabulary_size"] = len(tokenizer.vocabulary)
-    return sizes
 
 
 def load(path: str | Path) -> "keras.Model":
@@ -230,6 +182,7 @@ def export(
     samples: "np.ndarray | None" = None,
     record: dict[str, Any] | None = None,
     change_contract: bool = False,
+    explain_signature: bool = False,
 ) -> Path:
     """Exports a model as a new version in a folder, as a SavedModel that TF Serving loads.
 
@@ -247,6 +200,7 @@ def export(
         record: Further facts about the model, written to assets.extra/zoo.json.
         change_contract: Whether the task, the inputs and the classes may differ from those of the
             version before, which clients of the model expect.
+        explain_signature: Whether there is a signature `explain`, with integrated gradients.
 
     Returns:
         The folder of the new version.
@@ -267,7 +221,47 @@ def export(
     from zoo.exporting.saved_model import export_model
 
     facts: dict[str, Any] = {"class_names": class_names, "spec": spec, "samples": samples}
-    return export_model(model, directory, record=record, change_contract=change_contract, **facts)
+    facts |= {"change_contract": change_contract, "explain_signature": explain_signature}
+    return export_model(model, directory, record=record, **facts)
+
+
+def explain(
+    model: "keras.Model | PretrainedModel | Client | str | Path",
+    inputs: Any,
+    *,
+    method: str | None = None,
+) -> "list[Explanation]":
+    """Explains predictions: what in an input speaks for the prediction, and what against it.
+
+    Args:
+        model: A model from `zoo.get` or `zoo.load_pretrained`, the path of a run, an export or a
+            .keras file, or a `zoo.serving.Client`.
+        inputs: n images (uint8 arrays, or the bytes of image files), n texts, n pairs of texts, n
+            vectors of features, or n rows of a table (a DataFrame, dicts, or a dict of columns). A
+            model from `zoo.get` reads token ids in place of texts.
+        method: "integrated_gradients", "grad_cam" (of convolutional networks) or "occlusion". By
+            default the first that the model has; a client without the signature `explain` has
+            only occlusion.
+
+    Returns:
+        An `Explanation` for each input.
+
+    Raises:
+        UserError: if an input does not fit the model, or the method does not.
+
+    Examples:
+        >>> import zoo
+        >>> reviews = zoo.load_pretrained("fasttext", "imdb_reviews")
+        >>> (explanation,) = zoo.explain(reviews, ["a wonderful film"])
+        >>> explanation.names[explanation.attributions.argmax()]
+        'wonderful'
+    """
+    _check_keras_backend()
+    from zoo.explaining.explainers import choose_method, explain_examples, open_explainer
+
+    explainer = open_explainer(model)
+    examples = explainer.split_examples(inputs)
+    return list(explain_examples(explainer, examples, choose_method(explainer, method)))
 
 
 def _check_keras_backend() -> None:

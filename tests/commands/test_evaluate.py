@@ -142,7 +142,8 @@ def evaluations(run, folder, double):
             address = {"server": double.rest, "grpc": double.grpc}[way]
             where = (f"--model={name}", f"--{way}={address}")
         out = f"--out=out/{name}-{way}"
-        commands[name, way] = (*where, *KINDS[name], out, "--batch_size=8")
+        slices = ["--slices=a"] if name == "flower" else []
+        commands[name, way] = (*where, *KINDS[name], out, "--batch_size=8", *slices)
     found = {}
     for key, (code, out, err) in zip(commands, run(*commands.values()), strict=True):
         assert (code, err) == (0, ""), err
@@ -200,6 +201,8 @@ def test_all_ways_find_the_same(name, way, evaluations, folder):
     drawn = {"price": {"predictions.png"}, "flower": set(), "photo": {"examples.png"}}
     shown = {"card.md", "metrics.json"} | drawn.get(name, {"mistakes.txt"})
     shown |= {"confusion.png", "reliability.png"} if name != "price" else set()
+    if way == "weights":
+        shown.add("mistakes.html" if name == "pair" else "attributions.png")
     first, found = evaluations[name, "weights"][0], evaluations[name, way][0]
     assert found["scores"].get("per_class") == first["scores"].get("per_class")
     assert {p.name for p in (folder / f"out/{name}-{way}").iterdir()} == shown
@@ -207,6 +210,24 @@ def test_all_ways_find_the_same(name, way, evaluations, folder):
     if name == "pair":
         texts = [(folder / f"out/{name}-{w}/mistakes.txt").read_text() for w in ("weights", way)]
         assert len({tuple(sorted(text.split("\n\n"))) for text in texts}) == 1
+
+
+def test_scores_are_divided_by_a_column(evaluations, folder):
+    (found, out), (by_server, _) = (evaluations["flower", way] for way in ("weights", "server"))
+    slices = found["slices"]
+    assert slices == by_server["slices"] and slices["column"] == "a"
+    scores = [row["score"] for row in slices["groups"]]
+    assert scores == sorted(scores) and len(scores) == 4
+    # the ranges are those of all splits
+    a = pd.concat(frames(i, n)["flowers"].a for i, n in enumerate((12, 9, 33)))
+    limits = {f"{a.min():.6g}", f"{a.max():.6g}"}
+    assert limits <= {one for row in slices["groups"] for one in row["group"].split(" to ")}
+    right = sum(row["score"] * row["examples"] for row in slices["groups"])
+    assert right == pytest.approx(33 * found["scores"]["accuracy"])
+    assert "largest gap of the accuracy: " in out
+    card = (folder / "out/flower-weights/card.md").read_text()
+    assert "### Scores by a\n" in card and "for other differences between groups" in card
+    assert "for differences between groups" in (folder / "out/price-weights/card.md").read_text()
 
 
 def test_mistakes_are_those_of_the_file(evaluations, folder):
@@ -298,6 +319,9 @@ MISTAKES = [
     ((), "nothing to score: pass one of --weights, --server and --grpc (or --kfold)"),
     (("--weights=x", SERVER), "--weights and --server: pass one of --weights, --server and --grpc"),
     (("runs/a",), "'runs/a': expected only flags, such as --model=cnn (see --help)"),
+    (("--weights=exports/flower", *FLOWERS, "--slices=c"), "slices='c': flowers/train.csv has no such column. The columns are a, b, kind"),
+    (("--weights=exports/photo", *PHOTOS, "--slices=c"), "slices=c: folder:photos has no columns: omit --slices"),
+    (("--model=mlp", *FLOWERS, "--kfold=2", "--slices=a"), "--slices=a and --kfold: the scores of folds are not divided"),
     (("--weights=nowhere", *FLOWERS), "weights=nowhere: there is no such run, export or .keras file"),
     (("--weights=a_file", *FLOWERS), "a_file: there is no model; expected a run folder"),
     (("--weights=flower.keras",), "no dataset: choose one with --dataset, such as --dataset=mnist"),

@@ -34,7 +34,7 @@ def data(pixels, labels, names=("low", "high")):
 def test_evaluate_counts_every_example_once(tmp_path):
     """Pixels above 0 are called high; 2 of the 7 are not."""
     found = data([1, 2, 3, 0, 0, 9, 8], [1, 1, 1, 0, 0, 0, 0])
-    scores = evaluate_model(model_that_says([-1.0, 1.0]), found, 3, tmp_path)
+    scores, _ = evaluate_model(model_that_says([-1.0, 1.0]), found, 3, tmp_path)
     assert scores["accuracy"] == 5 / 7 and scores["examples"] == 7
     margins = np.array([2, 4, 6, 0, 0, -18, -16])
     assert scores["loss"] == pytest.approx(

@@ -250,7 +250,7 @@ def test_two_exports_at_once_get_two_versions(tmp_path):
 @pytest.mark.parametrize(
     ("name", "wrong", "told"),
     [
-        ("_make_outputs", {"logits": 1e-3}, "logits differs from the Keras model's by"),
+        ("make_outputs", {"logits": 1e-3}, "logits differs from the Keras model's by"),
         ("_classify", {"scores": 1e-3}, "classify: scores differs from the Keras model's by"),
         ("_classify", {"surprise": 0.0}, "cannot have"),
     ],

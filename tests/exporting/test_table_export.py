@@ -49,7 +49,7 @@ def exports(spec, tmp_path_factory):
         hparams = {"hidden": (8,)} if name == "mlp" else {}
         hparams["cardinalities"] = spec.cardinalities
         model = zoo.get(name, input_shape=spec.shape, num_classes=2, **hparams)
-        zoo.export(model, folder / name, spec=spec)
+        zoo.export(model, folder / name, spec=spec, explain_signature=name == "perceptron")
     model = zoo.get("mlp", input_shape=spec.shape, num_classes=None, **hparams)
     zoo.export(
         model,
@@ -74,6 +74,21 @@ def client(request, exports, double):
         "grpc": {"grpc": double.grpc},
     }[request.param]
     return lambda name: Client(name, **where)
+
+
+def test_rows_are_explained_by_their_columns(client, exports):
+    """A linear model: what a cell adds is what the typical cell in its place takes away."""
+    columns = {name: [row[name] for row in ROWS] for name in NAMES}
+    outputs = client("perceptron").predict(columns, "explain")
+    assert outputs["columns"].tolist() == [NAMES] * 2
+    best = outputs["logits"].max(axis=1)
+    sums = outputs["attributions"].sum(axis=1) + outputs["baseline_output"]
+    np.testing.assert_allclose(sums, best, atol=1e-5)
+    local = Client("perceptron", export_dir=exports)
+    for row, one in enumerate(zoo.explain(local, ROWS, method="occlusion")):
+        assert one.names == tuple(NAMES) and one.label == outputs["label"][row]
+        np.testing.assert_allclose(one.attributions, outputs["attributions"][row], atol=1e-5)
+        assert one.values[2] == ROWS[row]["Größe"]
 
 
 def probabilities(exports, spec, rows):

@@ -27,8 +27,8 @@ from zoo.commands.flags import (
 )
 from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
+from zoo.commands.scored_weights import NO_DATA, complete_config, open_scored_weights
 from zoo.errors import UserError
-from zoo.pretrained.store import resolve_weights
 from zoo.recipe import Recipe, parse_threshold
 from zoo.registry import load_plugin
 from zoo.storage.atomic import make_output_folder
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from zoo.data.config import DataConfig
     from zoo.data.splits import Data, Split
     from zoo.evaluation.predictions import Predictions
-    from zoo.training.finetuning import Source
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -60,11 +59,12 @@ flags.DEFINE_string("out", None, "Folder for metrics.json, card.md and plots. By
 flags.DEFINE_integer("seed", None, "Seed of the held-out rows, the folds and, with --kfold, the "
                      "training. By default the seed of the run, or else 0.", 0, 2**31 - 1,
                      **EVALUATION)
+flags.DEFINE_string("slices", None, "Column by whose values the scores are divided, to find groups "
+                    "that are predicted worse. It need not be an input.", **EVALUATION)
 flags.DEFINE_integer("kfold", None, "Number of folds of the training split; each is scored once, "
                      "by a model that was trained on the others.", 2, **EVALUATION)
 # fmt: on
 
-_NO_DATA = "no dataset: choose one with --dataset, such as --dataset=mnist"
 _BATCH_SIZE = 64  # where --batch_size is not given
 
 
@@ -78,6 +78,11 @@ def main() -> None:
             raise UserError(
                 f"{sources[0]} and --kfold: --kfold trains the model from scratch: omit one of them"
             )
+        if FLAGS.slices:
+            raise UserError(
+                f"--slices={FLAGS.slices} and --kfold: the scores of folds are not divided: omit "
+                "one of them"
+            )
         cross_validate(FLAGS)
         return
     if len(sources) != 1:
@@ -86,10 +91,11 @@ def main() -> None:
             "--grpc (or --kfold)"
         )
     config = read_data_config(FLAGS, seed=FLAGS.seed or 0)
+    config = dataclasses.replace(config, slices=FLAGS.slices)
     if not FLAGS.weights and not FLAGS.model:
         raise UserError(f"{sources[0]}: choose a model of the server with --model=NAME")
     if not FLAGS.weights and not FLAGS.dataset:
-        raise UserError(_NO_DATA)
+        raise UserError(NO_DATA)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
     import_tensorflow()
     if FLAGS.weights:
@@ -110,15 +116,11 @@ def _evaluate_weights(config: "DataConfig") -> None:
     from zoo.evaluation.datasets import encode_split, read_scored_split, select_split
     from zoo.evaluation.macs import count_multiply_adds
     from zoo.evaluation.predictions import predict_split
+    from zoo.explaining.mistakes import explain_mistakes
 
-    source = _open_weights()
+    source = open_scored_weights(FLAGS.weights, FLAGS.model)
     spec, record, model = source.spec, source.record, source.model
-    if spec.is_text and source.tokenizer is None:
-        raise UserError(
-            f"weights={FLAGS.weights}: this model reads texts, but there is no tokenizer.json next "
-            "to it: pass a run or an export instead"
-        )
-    config = _complete_config(config, source)
+    config = complete_config(config, source, FLAGS.seed)
     own = config.name == record.get("dataset")
     data, split_name = read_scored_split(config, FLAGS.split, own)
     name = str(record.get("model", model.name))
@@ -139,41 +141,8 @@ def _evaluate_weights(config: "DataConfig") -> None:
             "parameters": model.count_params(),
             "multiply_adds": count_multiply_adds(model, data.spec.shape),
         }
+        print_warning(explain_mistakes(model, predictions, raw, data.spec, out))
         _write_evaluation(name, data, split_name, predictions, raw, out, facts, record)
-
-
-def _open_weights() -> "Source":
-    """Loads the model of --weights.
-
-    Raises:
-        UserError: if there is no such model, or it is not the model of --model.
-    """
-    from zoo.exporting.loading import open_source
-
-    weights = FLAGS.weights
-    if not FLAGS.model and not Path(os.path.expanduser(weights)).exists():
-        raise UserError(
-            f"weights={weights}: there is no such run, export or .keras file; weights that ship "
-            "with the package also need --model"
-        )
-    source = open_source(resolve_weights(FLAGS.model or "", weights))
-    model = source.record.get("model", FLAGS.model)
-    if FLAGS.model and model != FLAGS.model:
-        raise UserError(
-            f"weights={weights}: the model is {model!s:.50}, not {FLAGS.model}: omit --model"
-        )
-    return source
-
-
-def _complete_config(config: "DataConfig", source: "Source") -> "DataConfig":
-    """Returns the config with defaults from the source: dataset, columns, image size and seed."""
-    from zoo.evaluation.datasets import adopt_data_settings
-
-    config = adopt_data_settings(config, source.record, source.spec)
-    if config.name is None:
-        raise UserError(_NO_DATA)
-    seed = source.record.get("seed") if FLAGS.seed is None else FLAGS.seed
-    return dataclasses.replace(config, seed=seed if isinstance(seed, int) else 0)
 
 
 def _evaluate_server(config: "DataConfig") -> None:
@@ -254,11 +223,13 @@ def _write_evaluation(
 
     `facts` are further entries of metrics.json. The split has texts as strings.
     """
+    from zoo.evaluation.datasets import select_split
     from zoo.evaluation.decision_threshold import format_threshold
     from zoo.evaluation.mistakes import score_and_plot
     from zoo.evaluation.model_card import write_card
     from zoo.evaluation.record import describe_machine, format_scores
     from zoo.evaluation.scores import format_score_table
+    from zoo.evaluation.slices import format_slices, score_slices
     from zoo.storage.json_files import write_json
 
     evaluation = {
@@ -274,11 +245,16 @@ def _write_evaluation(
         **describe_machine(),
         "command": command_line(),
     }
+    groups = select_split(data, split_name).slices
+    if FLAGS.slices and groups is not None:
+        evaluation["slices"] = score_slices(predictions, groups, data.spec, FLAGS.slices)
     write_json(out / METRICS, evaluation)
     write_card(out, training_record, evaluation)
     print(f"{model} on {data.name}, {split_name} split ({evaluation['from']})")
     if data.spec.threshold is not None:
         print(format_threshold(data.spec.threshold, data.spec.class_names or ()))
     print(*format_score_table(evaluation["scores"]), sep="\n")
+    if "slices" in evaluation:
+        print(*format_slices(evaluation["slices"]), sep="\n")
     print(format_scores(evaluation["scores"], split_name))
     print(f"evaluation: {out}  (card.md, metrics.json, ...)")

@@ -16,8 +16,23 @@ from zoo.storage.filenames import METRICS
 if TYPE_CHECKING:
     import keras
 
+    from zoo.data.spec import Spec
     from zoo.data.splits import Data
     from zoo.evaluation.record import RunRecord
+
+
+def check_exportable(values: flags.FlagValues, model: "keras.Model", spec: "Spec") -> None:
+    """Checks, before the training, that a model can be exported as the flags ask for.
+
+    Raises:
+        UserError: if it cannot be converted to a format, or has no integrated gradients.
+    """
+    from zoo.attributions.integrated_gradients import check_explainable
+    from zoo.exporting.converters import check_convertible
+
+    check_convertible(model, values.export_formats.split(","))
+    if values.explain_signature:
+        check_explainable(model, spec)
 
 
 def score_model(
@@ -31,7 +46,7 @@ def score_model(
     run_dir: Path,
     devices: str,
 ) -> "tuple[RunRecord, Data]":
-    """Scores the model on the test split and draws its mistakes.
+    """Scores the model on the test split, and draws and explains its mistakes.
 
     Returns:
         The record of the run, and the data with the thresholds of a multi-label task, or the
@@ -41,6 +56,7 @@ def score_model(
     from zoo.evaluation.mistakes import evaluate_model
     from zoo.evaluation.record import make_record
     from zoo.evaluation.thresholds import choose_thresholds
+    from zoo.explaining.mistakes import explain_mistakes
 
     data, note = choose_thresholds(model, data, recipe.batch_size)
     print_warning(note)
@@ -49,7 +65,9 @@ def score_model(
     if threshold:
         names = data.spec.class_names or ()
         print(format_threshold(threshold["threshold"], names, threshold))
-    test = evaluate_model(model, data, recipe.batch_size, run_dir)
+    test, predictions = evaluate_model(model, data, recipe.batch_size, run_dir)
+    raw = data.raw_test or data.test
+    print_warning(explain_mistakes(model, predictions, raw, data.spec, run_dir))
     record = dataclasses.replace(
         make_record(entry, hparams, model, data, recipe, trained, test),
         threshold=threshold,
@@ -92,11 +110,13 @@ def write_outputs(
         samples=samples,
         record=record.to_dict(),
         change_contract=values.change_contract,
+        explain_signature=bool(values.explain_signature),
     )
     formats = export_formats(model, data, version, values.export_formats.split(","), values.seed)
     write_server_files(export_dir.parent, values.keep_versions)
     print_notes(describe_lost_labels(export_dir.parent))
     record = dataclasses.replace(record, formats=formats, export=str(version))
+    record = dataclasses.replace(record, explain_signature=bool(values.explain_signature))
     write_card(run_dir, record.to_dict())
     write_json(run_dir / METRICS, record.to_dict())
     print(format_scores(record.test))

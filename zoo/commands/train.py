@@ -37,7 +37,7 @@ from zoo.commands.flags import (
 )
 from zoo.commands.help import format_help, format_model_table
 from zoo.commands.learning_rate import find_learning_rate
-from zoo.commands.outputs import score_model, write_outputs
+from zoo.commands.outputs import check_exportable, score_model, write_outputs
 from zoo.commands.runner import command_line, import_tensorflow, print_warning
 from zoo.commands.weights import open_weights
 from zoo.data.config import DataConfig
@@ -67,7 +67,7 @@ WORDS = ""
 # flags that may change when a run is resumed
 CHANGEABLE_FLAGS = ("data_dir", "run_dir", "overwrite", "checkpoint_every", "export_dir",
                     "export_name", "export_formats", "keep_versions",
-                    "change_contract")  # fmt: skip
+                    "change_contract", "explain_signature")  # fmt: skip
 MODEL, RUN = under_heading(FLAGS, "Model"), under_heading(FLAGS, "Run")
 
 define_model_flags(FLAGS)
@@ -94,6 +94,9 @@ flags.DEFINE_bool("change_contract", False, "Exports a version although its task
                   "classes differ from those of the version before.", **RUN)
 flags.DEFINE_string("export_formats", "saved_model", "Formats to export, separated by commas: "
                     "saved_model, litert, litert_int8, onnx.", **RUN)
+# None, so that runs of versions without the flag have the same flags
+flags.DEFINE_bool("explain_signature", None, "Adds the signature `explain` to the SavedModel, "
+                  "which returns the integrated gradients of each prediction.", **RUN)
 flags.DEFINE_integer("keep_versions", 2, "Number of newest versions of a model that TF Serving "
                      "serves.", 1, **RUN)
 flags.DEFINE_enum("strategy", "auto", ("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu"),
@@ -180,7 +183,6 @@ def train_model(
     All workers train; only the chief writes.
     """
     from zoo.distribution.strategy import adapt_recipe_to_strategy, is_chief
-    from zoo.exporting.converters import check_convertible
     from zoo.training.building import adapt_recipe_to_size, prepare_model
     from zoo.training.checkpoints import find_latest_checkpoint
     from zoo.training.loop import fit_model
@@ -194,7 +196,7 @@ def train_model(
     check_same_inputs(strategy, data, flagfile, (*CHANGEABLE_FLAGS, "strategy"))
     with strategy.scope():
         model, transfers = prepare_model(entry, hparams, recipe, data, FLAGS.seed, source)
-    check_convertible(model, FLAGS.export_formats.split(","))
+    check_exportable(FLAGS, model, data.spec)
     with contextlib.ExitStack() as stack:
         run_dir, finished = _open_run_folder(stack, recipe, data, flagfile, export_dir, strategy)
         stack.enter_context(advise_on_interrupt(f"the same command resumes {run_dir}"))
@@ -276,7 +278,8 @@ def _open_run_folder(
             default = Path("runs", f"{FLAGS.model}-{dataset_slug(data.name)}")
             run_dir = choose_run_folder(default, flagfile, CHANGEABLE_FLAGS)
         if not FLAGS.overwrite:
-            finished = find_finished_record(run_dir, recipe, export_dir, formats)
+            explains = bool(FLAGS.explain_signature)
+            finished = find_finished_record(run_dir, recipe, export_dir, formats, explains)
         if is_chief(strategy):
             options = {"free": CHANGEABLE_FLAGS, "overwrite": FLAGS.overwrite}
             stack.enter_context(open_run(run_dir, flagfile, check=check_run, **options))

@@ -47,6 +47,7 @@ class DataConfig:
         time: Name of a column by which the newest rows are held out.
         weight: Name of a column of a table with the weight of each row in the loss of a training.
             It is no input.
+        slices: Name of a column of a table by whose values scores are divided.
         holdout: Fraction of the training split that becomes the validation or test split if the
             dataset has none.
         stratify: Whether the held-out rows of the user's own data are a share of each class.
@@ -82,6 +83,7 @@ class DataConfig:
     group: str | None = None
     time: str | None = None
     weight: str | None = None
+    slices: str | None = None
     holdout: float = 0.1
     stratify: bool = True
     seed: int = 0

@@ -143,7 +143,9 @@ def merge_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
     elif len(arrays) == len(splits):
         x = [split.x for split in arrays]
         join = pd.concat if isinstance(x[0], pd.DataFrame) else np.concatenate
-        merged = Arrays(join(x), np.concatenate([split.y for split in arrays]))
+        slices = [split.slices for split in arrays if split.slices is not None]
+        y = np.concatenate([split.y for split in arrays])
+        merged = Arrays(join(x), y, slices=np.concatenate(slices) if slices else None)
     else:
         raise UserError(
             f"split=all: {name} has the splits {', '.join(source.splits)}: choose one of them"

@@ -35,6 +35,7 @@ class Arrays:
         groups: Group of each row, int64 (n,), which splits keep together; None for no groups.
         times: Time of each row, float64 (n,), by which splits are divided; None for no times.
         weights: Weight of each row in the loss of a training, float32 (n,); None for 1.
+        slices: Group of each row by which scores are divided, an object array of strings (n,).
     """
 
     x: Any
@@ -42,13 +43,14 @@ class Arrays:
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
     weights: np.ndarray | None = None
+    slices: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def select_rows(self, rows: np.ndarray) -> "Arrays":
         """Returns the split restricted to the rows set in a boolean mask of shape (n,)."""
-        others = (self.groups, self.times, self.weights)
+        others = (self.groups, self.times, self.weights, self.slices)
         selected = (None if values is None else values[rows] for values in others)
         return Arrays(self.x[rows], self.y[rows], *selected)
 
@@ -68,6 +70,7 @@ class Stream:
         files: Paths of the files that the examples are in, if these have none of their own.
         groups: As in `Arrays`, of the examples of the split.
         times: As in `Arrays`, of the examples of the split.
+        slices: As in `Arrays`, of the examples of the split.
     """
 
     total: int
@@ -78,6 +81,7 @@ class Stream:
     files: tuple[str, ...] = ()
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
+    slices: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.total if self.rows is None else int(self.rows.sum())
@@ -90,9 +94,9 @@ class Stream:
         """Returns the split restricted to the rows set in a boolean mask of shape (len(self),)."""
         file_rows = np.zeros(self.total, bool)
         file_rows[np.arange(self.total) if self.rows is None else np.flatnonzero(self.rows)] = rows
-        groups = None if self.groups is None else self.groups[rows]
-        times = None if self.times is None else self.times[rows]
-        return dataclasses.replace(self, rows=file_rows, groups=groups, times=times)
+        others = (self.groups, self.times, self.slices)
+        groups, times, slices = (None if x is None else x[rows] for x in others)
+        return dataclasses.replace(self, rows=file_rows, groups=groups, times=times, slices=slices)
 
 
 Split = Arrays | Stream

@@ -200,12 +200,12 @@ def _truncate(columns: list[tf.RaggedTensor], max_tokens: int) -> list[tf.Ragged
     half = (max_tokens + 1) // 2
     first_counts = tf.minimum(first_lengths, tf.maximum(max_tokens - second_lengths, half))
     return [
-        _keep_first(columns[0], first_counts),
-        _keep_first(columns[1], max_tokens - first_counts),
+        keep_first_tokens(columns[0], first_counts),
+        keep_first_tokens(columns[1], max_tokens - first_counts),
     ]
 
 
-def _keep_first(tokens: tf.RaggedTensor, counts: tf.Tensor) -> tf.RaggedTensor:
+def keep_first_tokens(tokens: tf.RaggedTensor, counts: tf.Tensor) -> tf.RaggedTensor:
     """Keeps the first `counts` tokens of each row."""
     positions = tf.ragged.range(tokens.row_lengths())
     is_kept = tf.cast(positions.values, tf.int32) < tf.gather(counts, tokens.value_rowids())

@@ -179,6 +179,23 @@ def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return list(layer._flatten_layers(include_self=True))
 
 
+def list_operations(model: keras.Model) -> list[tuple[keras.Operation, set[str], set[str]]]:
+    """Returns the operations of a functional model, with the dtypes of their inputs and outputs.
+
+    A functional model inside it is represented by its own operations.
+    """
+    operations = []
+    for operation in model.operations:
+        if isinstance(operation, keras.Model) and hasattr(operation, "operations"):
+            operations += list_operations(operation)
+            continue
+        nodes = operation._inbound_nodes
+        inputs = {tensor.dtype for node in nodes for tensor in node.input_tensors}
+        outputs = {tensor.dtype for node in nodes for tensor in node.output_tensors}
+        operations.append((operation, inputs, outputs))
+    return operations
+
+
 def build_training_variables(model: keras.Model, batch) -> None:
     """Creates the variables of the optimizer and the metrics, as the first step of `fit` does."""
     model._symbolic_build(data_batch=batch)

@@ -1,5 +1,6 @@
 """Scores of predictions, with plots and lists of the mistakes."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,15 @@ from zoo.storage.atomic import write_text
 
 def evaluate_model(
     model: keras.Model, data: Data, batch_size: int, run_dir: Path
-) -> dict[str, Any]:
-    """Scores the model on the test split, and writes plots as `score_and_plot` does."""
+) -> tuple[dict[str, Any], Predictions]:
+    """Scores the model on the test split, and writes plots as `score_and_plot` does.
+
+    Returns:
+        The scores of `score_predictions`, and the predictions.
+    """
     predictions = predict_split(model, data.test, data.spec, batch_size)
-    return score_and_plot(predictions, data.raw_test or data.test, data.spec, "test", run_dir)
+    raw = data.raw_test or data.test
+    return score_and_plot(predictions, raw, data.spec, "test", run_dir), predictions
 
 
 def score_and_plot(
@@ -97,42 +103,65 @@ def _save_mistakes(
     predictions: Predictions, split: Split, spec: Spec, split_name: str, directory: Path
 ) -> None:
     """Writes the most confident mistakes: a plot of images, or a file of texts."""
-    describe = _describe_label_mistakes if spec.multilabel else _describe_mistakes
-    titles = describe(predictions, spec)
-    rows = [int(predictions.rows[index]) for index in titles]
+    mistakes = find_mistakes(predictions, spec)
+    titles = [mistake.title for mistake in mistakes]
+    rows = [int(predictions.rows[mistake.index]) for mistake in mistakes]
     examples = pick_inputs(split, rows)
     heading = f"Most confident mistakes on the {split_name} split" if rows else "No mistakes"
     if spec.kind == "image":
-        plot_mistakes(examples, list(titles.values()), heading, directory / "examples.png")
+        plot_mistakes(examples, titles, heading, directory / "examples.png")
         return
     lines = [heading]
-    for text, title, row in zip(examples, titles.values(), rows, strict=True):
+    for text, title, row in zip(examples, titles, rows, strict=True):
         lines += ["", f"{title}, row {row}:"]
         for value in np.atleast_1d(text):
             lines.append(value if isinstance(value, str) else value.decode(errors="replace"))
     write_text(directory / "mistakes.txt", "\n".join(lines) + "\n")
 
 
-def _describe_mistakes(predictions: Predictions, spec: Spec) -> dict[int, str]:
-    """Returns a title for each of the most confident mistakes, by its index."""
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """A mistake of a model.
+
+    Attributes:
+        index: Index of the prediction.
+        class_id: The class that is wrongly predicted or, of several labels, left out.
+        title: What is wrong, in words.
+    """
+
+    index: int
+    class_id: int
+    title: str
+
+
+def find_mistakes(predictions: Predictions, spec: Spec) -> list[Mistake]:
+    """Returns the most confident mistakes, at most 25, one for each example."""
+    if spec.multilabel:
+        return _find_label_mistakes(predictions, spec)
     names, predicted = spec.class_names or (), _find_classes(predictions, spec)
-    worst = find_worst_mistakes(predictions.target, predictions.output, MAX_EXAMPLES, predicted)
-    return {
-        index: f"{names[predictions.target[index]]}, predicted as {names[predicted[index]]} "
-        f"({confidence:.0%})"
-        for index, confidence in worst
-    }
+    return [
+        Mistake(
+            index,
+            int(predicted[index]),
+            f"{names[predictions.target[index]]}, predicted as {names[predicted[index]]} "
+            f"({confidence:.0%})",
+        )
+        for index, confidence in find_worst_mistakes(
+            predictions.target, predictions.output, MAX_EXAMPLES, predicted
+        )
+    ]
 
 
-def _describe_label_mistakes(predictions: Predictions, spec: Spec) -> dict[int, str]:
-    """Returns a title for each example with a confident mistake in a label, by its index."""
+def _find_label_mistakes(predictions: Predictions, spec: Spec) -> list[Mistake]:
+    """Returns the most confident mistakes in the labels of examples that may have several."""
     names, selected = spec.class_names or (), _select_labels(predictions, spec)
     worst = find_worst_label_mistakes(
         predictions.target, predictions.output, selected, MAX_EXAMPLES
     )
-    titles = {}
+    mistakes = []
     for index, label, confidence in worst:
         true = ", ".join(names[i] for i in np.flatnonzero(predictions.target[index])) or "no label"
-        mistake = "also predicted as" if selected[index, label] else "not predicted as"
-        titles[index] = f"{true}, {mistake} {names[label]} ({confidence:.0%})"
-    return titles
+        wrong = "also predicted as" if selected[index, label] else "not predicted as"
+        title = f"{true}, {wrong} {names[label]} ({confidence:.0%})"
+        mistakes.append(Mistake(index, label, title))
+    return mistakes

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.evaluation.slices import render_slices
 from zoo.recipe import Recipe
 from zoo.registry import find_entry, list_names
 from zoo.storage.atomic import write_text
@@ -32,6 +33,12 @@ _PLOTS = {
     "reliability.png": "Reliability diagram: accuracy at each confidence",
     "examples.png": "The most confident mistakes",
     "predictions.png": "Predicted against true numbers",
+    "attributions.png": "Integrated gradients of the worst mistakes: red speaks for the "
+    "prediction, blue against it",
+}
+_PAGES = {
+    "mistakes.txt": "The most confident mistakes",
+    "mistakes.html": "Their words, coloured by integrated gradients",
 }
 # by kind of data: the input of the model, and an example file for `zoo predict`
 _INPUTS = {
@@ -49,8 +56,8 @@ _LIMITS = """\
 This model is meant for studying and comparing models, and as a starting point for fine-tuning. The
 scores above hold for data like its test split. Expect lower scores for inputs from another source,
 time or population. {limit}
-belong to none of them. The model was not tested for differences between groups of people, nor for
-robustness to adversarial inputs.
+belong to none of them. The model was not tested for {other}differences between groups of people,
+nor for robustness to adversarial inputs.
 
 Before you rely on it, evaluate it on data of your own use case with `zoo evaluate`."""
 _CLASS_LIMIT = "A classifier assigns one of its classes to every input, including inputs that"
@@ -83,8 +90,12 @@ def render_card(
         *_render_data(record),
         *_render_training(record),
         *_render_scores(directory, record, evaluation),
+        *render_slices(_get_dict(evaluation or {}, "slices")),
         "## Intended use and limits",
-        _LIMITS.format(limit=_LABELS_LIMIT if is_multilabel else _CLASS_LIMIT),
+        _LIMITS.format(
+            limit=_LABELS_LIMIT if is_multilabel else _CLASS_LIMIT,
+            other="other " * ("slices" in facts),
+        ),
         *_render_usage(name, directory, facts),
     ]
     return "\n\n".join(sections) + "\n"
@@ -199,12 +210,10 @@ def _render_scores(
         columns = [name for name in _CLASS_COLUMNS if name in classes[0]]
         table = [[_format_score(row.get(name)) for name in columns] for row in classes]
         blocks.append(_format_table([name.replace("_", " ") for name in columns], table))
-    blocks += [
-        f"![{title}]({name})" for name, title in _PLOTS.items() if (directory / name).is_file()
-    ]
-    if (directory / "mistakes.txt").is_file():
-        blocks.append("[The most confident mistakes](mistakes.txt)")
-    return blocks
+    plots = {name: f"![{title}]({name})" for name, title in _PLOTS.items()}
+    pages = {name: f"[{title}]({name})" for name, title in _PAGES.items()}
+    files = (plots | pages).items()
+    return blocks + [link for name, link in files if (directory / name).is_file()]
 
 
 def _render_usage(name: str, directory: Path, facts: dict[str, Any]) -> list[str]:

@@ -57,6 +57,16 @@ class Predictions:
     selected: np.ndarray | None = None
     classes: np.ndarray | None = None
 
+    def select_examples(self, chosen: np.ndarray) -> "Predictions":
+        """Returns the predictions of the examples set in a boolean mask of shape (n,)."""
+        return Predictions(
+            self.target[chosen],
+            self.output[chosen],
+            self.rows[chosen],
+            None if self.selected is None else self.selected[chosen],
+            None if self.classes is None else self.classes[chosen],
+        )
+
 
 def predict_split(model: keras.Model, split: Split, spec: Spec, batch_size: int) -> Predictions:
     """Predicts all examples of a split, in which texts are token ids."""

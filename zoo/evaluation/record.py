@@ -69,6 +69,7 @@ class RunRecord:
         threshold: The decision threshold and how it was chosen, from `decide_threshold`; or None.
         formats: Size, latency and scores of each exported format.
         export: Path of the export; None before it is exported.
+        explain_signature: Whether the export has the signature `explain`.
     """
 
     model: str
@@ -101,6 +102,7 @@ class RunRecord:
     threshold: dict[str, Any] | None = None
     formats: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     export: str | None = None
+    explain_signature: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the record as the object in metrics.json."""
@@ -213,14 +215,23 @@ def describe_machine() -> dict[str, Any]:
 
 
 def find_finished_record(
-    run_dir: Path, recipe: Recipe, export_dir: Path, formats: list[str]
+    run_dir: Path, recipe: Recipe, export_dir: Path, formats: list[str], explains: bool = False
 ) -> dict[str, Any] | None:
-    """Returns the record of a run that is finished and exported in all formats, or None."""
+    """Returns the record of a run that is finished and exported in all formats, or None.
+
+    Args:
+        run_dir: Folder of the run.
+        recipe: How the run is trained.
+        export_dir: Folder of the export.
+        formats: Its formats.
+        explains: Whether the export needs the signature `explain`.
+    """
     try:
         record = read_json(run_dir / METRICS)
         format_scores(record["test"])
         export = Path(record["export"])
         is_same = record["recipe"]["epochs"] == recipe.epochs and export.parent == export_dir
+        is_same &= record.get("explain_signature", False) or not explains
         exported = {"saved_model", *record["formats"]}
     except (OSError, ValueError, TypeError, KeyError):
         return None

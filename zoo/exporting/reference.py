@@ -1,5 +1,6 @@
 """Computes the expected outputs of each signature from the Keras model and NumPy."""
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -12,8 +13,9 @@ from zoo.data.spec import Spec
 from zoo.evaluation.decision_threshold import choose_classes
 from zoo.evaluation.predictions import make_feature_predictor
 from zoo.evaluation.thresholds import select_labels
+from zoo.exporting.explain_signature import EXPLAIN, make_explain_signature
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
-from zoo.exporting.validation import name_probabilities
+from zoo.exporting.validation import decode_output, name_probabilities
 from zoo.layers.outputs import FEATURES
 
 Reference = Callable[[str, dict[str, np.ndarray]], dict[str, np.ndarray]]
@@ -26,12 +28,20 @@ def make_reference(model: keras.Model, spec: Spec) -> Reference:
     """
     predict = make_feature_predictor(model)
     encode, _ = make_input_encoder(spec)
-    names = list(make_raw_input_specs(spec))
+    raw_specs = make_raw_input_specs(spec)
+
+    @functools.cache
+    def make_explain():  # traced only if it is called
+        explain, _ = make_explain_signature(model, spec)
+        return tf.function(explain, input_signature=[raw_specs], autograph=False)
 
     def compute_outputs(signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if signature == EXPLAIN:
+            explained = make_explain()({name: tf.constant(x) for name, x in inputs.items()})
+            arrays = {k: decode_output(x.numpy(), x.dtype.name) for k, x in explained.items()}
+            return arrays | compute_outputs("serving_default", inputs)
         raw = _recover_raw_inputs(signature, inputs, spec)
-        model_inputs = encode({name: tf.constant(raw[name]) for name in names})
-        outputs = predict(model_inputs)
+        outputs = predict(encode({name: tf.constant(raw[name]) for name in raw_specs}))
         if signature == "features" and FEATURES in outputs:
             return {"features": np.asarray(outputs[FEATURES], "float32")}
         logits = outputs["logits"].numpy()

@@ -22,6 +22,7 @@ from zoo.data.tokenizers import save_tokenizer
 from zoo.distribution.keras_patches import disable_cudnn
 from zoo.errors import UserError, attach_path
 from zoo.exporting.contract import check_contract, write_contract
+from zoo.exporting.explain_signature import EXPLAIN, make_explain_signature
 from zoo.exporting.raw_inputs import make_raw_input_specs
 from zoo.exporting.signatures import Signature, make_signatures
 from zoo.exporting.verification import VerificationError, verify_export
@@ -41,6 +42,7 @@ def export_model(
     samples: np.ndarray | None = None,
     record: dict[str, Any] | None = None,
     change_contract: bool = False,
+    explain_signature: bool = False,
 ) -> Path:
     """Writes `directory`/<next version>, which TF Serving loads as it is; see `zoo.export`.
 
@@ -61,7 +63,10 @@ def export_model(
     if not change_contract:
         check_contract(directory, spec)
     with _open_draft(directory) as draft:
-        write_saved_model(draft, model, *make_signatures(model, spec))
+        signatures, tables = make_signatures(model, spec)
+        if explain_signature:
+            signatures[EXPLAIN] = make_explain_signature(model, spec)
+        write_saved_model(draft, model, signatures, tables)
         names = _complete_signatures(draft, spec)
         _write_extra_files(draft, model, spec, record or {})
         write_warmup(draft, spec, samples, names)

@@ -16,6 +16,8 @@ no ragged tensors, so `labels` has a column for each class, and "" where there a
 
 Where two classes have a decision threshold, `class_id` and `label` follow it, and the class that it
 decides on is the best.
+
+`zoo.exporting.explain_signature` makes one more on demand.
 """  # noqa: E501, a table
 
 from collections.abc import Callable
@@ -58,7 +60,7 @@ def make_signatures(model: keras.Model, spec: Spec) -> tuple[dict[str, Signature
         )
 
     def predict(inputs):
-        return _make_outputs(call_model(inputs)["logits"], spec)
+        return make_outputs(call_model(inputs)["logits"], spec)
 
     signatures: dict[str, Signature] = {"serving_default": (predict, raw_specs)}
     if spec.kind == "image" and spec.shape[-1] in _DECODABLE_CHANNELS:
@@ -86,7 +88,7 @@ def make_signatures(model: keras.Model, spec: Spec) -> tuple[dict[str, Signature
     return signatures, tables
 
 
-def _make_outputs(logits: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
+def make_outputs(logits: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
     """Returns the outputs of `serving_default`."""
     if spec.class_names is None:
         return {"prediction": logits[:, 0]}

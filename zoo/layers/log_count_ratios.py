@@ -67,6 +67,18 @@ class LogCountRatios(layers.Layer):
         scores = ops.take(self.ratios, tokens, axis=0) * ops.take(self.kernel, tokens, axis=0)
         return ops.sum(scores * ops.expand_dims(is_new, 2), axis=1)
 
+    def score_tokens(self, tokens):
+        """Returns what each token adds to the result: (batch, length, classes).
+
+        Of a token that occurs several times, one occurrence counts.
+        """
+        order = ops.argsort(tokens, axis=1)
+        ordered = ops.take_along_axis(tokens, order, axis=1)
+        is_new = ops.not_equal(ordered, ops.pad(ordered[:, :-1], [[0, 0], [1, 0]]))
+        counts = ops.take_along_axis(is_new, ops.argsort(order, axis=1), axis=1)
+        scores = ops.take(self.ratios, tokens, axis=0) * ops.take(self.kernel, tokens, axis=0)
+        return scores * ops.expand_dims(ops.cast(counts, self.compute_dtype), 2)
+
     def compute_output_shape(self, input_shape):
         """As `call`."""
         return (input_shape[0], self.num_classes)

@@ -105,7 +105,7 @@ def publish_run(run_dir: str | Path) -> Path:
         _check_size(draft)
         rounded = load_model(draft)
         record["rounding"] = _compare_rounded(model, rounded, data, run)
-        record["test"] = evaluate_model(rounded, data, run["recipe"]["batch_size"], draft)
+        record["test"], _ = evaluate_model(rounded, data, run["recipe"]["batch_size"], draft)
         # it quotes texts of the dataset, which the package may not redistribute
         (draft / "mistakes.txt").unlink(missing_ok=True)
         shutil.copy(run_dir / "curves.png", draft)

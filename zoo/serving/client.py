@@ -30,12 +30,7 @@ from zoo.schema import suggest_closest
 from zoo.serving.grpc_transport import GrpcTransport
 from zoo.serving.local import LocalTransport
 from zoo.serving.rest_transport import RestTransport
-from zoo.serving.transports import (
-    MAX_CONCURRENCY,
-    ConnectionSettings,
-    SignatureInfo,
-    Transport,
-)
+from zoo.serving.transports import MAX_CONCURRENCY, ConnectionSettings, SignatureInfo, Transport
 from zoo.storage.filenames import EXPORT_RECORD
 from zoo.storage.json_files import read_json
 
@@ -201,6 +196,11 @@ class Client:
     def regress(self, examples: list[dict[str, Any]]) -> np.ndarray:
         """Predicts numbers by the Regress API: float32 (examples,); otherwise as `classify`."""
         return np.asarray(self._classify_or_regress("regress", examples), "float32")
+
+    @property
+    def path(self) -> Path | None:
+        """Folder of the version that is loaded into this process; None for a server."""
+        return self._transport.path if isinstance(self._transport, LocalTransport) else None
 
     @functools.cached_property
     def metadata(self) -> dict[str, SignatureInfo]:

@@ -108,6 +108,19 @@ def replace_preset(hparams: dict[str, Any], source: Source) -> dict[str, Any]:
     return hparams | {"preset": str(source.file)}
 
 
+def read_sizes(source: Source, tokenizer: Tokenizer | None, name: str) -> dict[str, Any]:
+    """Returns the arguments of the builder that the data of the source determines."""
+    sizes: dict[str, Any] = {}
+    if source.record.get("model") == name and "spec" in source.record:
+        sizes = {"input_shape": source.spec.shape, "num_classes": source.spec.num_classes}
+        if source.spec.cardinalities:
+            sizes["cardinalities"] = source.spec.cardinalities
+    if tokenizer:
+        sizes["input_shape"] = (tokenizer.length,)
+        sizes["vocabulary_size"] = len(tokenizer.vocabulary)
+    return sizes
+
+
 def check_source(source: Source, data: Data) -> None:
     """Checks that a model can be trained further on the data, before it is built.
 

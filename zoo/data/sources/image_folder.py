@@ -120,10 +120,10 @@ def _check_settings(name: str, config: DataConfig) -> list[str]:
             "the labels, labels.csv, beside the images"
         )
     notes = []
-    for setting in ("label", "group", "time", "columns", "separator"):
+    for setting in ("label", "group", "time", "slices", "columns", "separator"):
         if not getattr(config, setting):
             continue
-        if not config.known_classes:
+        if setting == "slices" or not config.known_classes:
             raise UserError(
                 f"{setting}={getattr(config, setting)}: {name} has no columns: omit --{setting}, "
                 "or put a table of the labels, labels.csv, beside the images"

@@ -118,4 +118,6 @@ def _make_stream(listed: Arrays, spec: Spec) -> Stream:
         return dataset.map(decode, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
 
     stream = Stream(len(paths), read, paths=tuple(paths), labels=listed.y)
-    return dataclasses.replace(stream, groups=listed.groups, times=listed.times)
+    return dataclasses.replace(
+        stream, groups=listed.groups, times=listed.times, slices=listed.slices
+    )

@@ -137,7 +137,7 @@ def _choose_label(table: Table, column: str, config: DataConfig) -> tuple[DataCo
         UserError: if a column does not exist, or it is not clear which one is the label.
     """
     names, notes = list(map(str, table.frame)), []
-    given = {column, config.group, config.time}
+    given = {column, config.group, config.time, config.slices}
     others = [name for name in names if name not in given and name.lower() != _SPLIT_COLUMN]
     if config.label is None:
         named = [name for name in others if name.lower() in _LABEL_NAMES]
@@ -151,7 +151,7 @@ def _choose_label(table: Table, column: str, config: DataConfig) -> tuple[DataCo
         notes.append(f"{table.path}: the column {found[0]!r} is the label")
     labels = find_label_columns(str(config.label), names)
     used = [("label", label) for label in labels]
-    used += [("group", config.group or column), ("time", config.time or column)]
+    used += [(x, getattr(config, x) or column) for x in ("group", "time", "slices")]
     for option, name in used:
         if name not in names:
             raise UserError(
@@ -228,7 +228,8 @@ def _list_images(
             f"{table.path}: the files of {len(missing):,} rows are not there; these rows are left "
             f"out ({format_names(missing)})"
         )
-    listed = Arrays(files.to_numpy(object)[rows.rows], rows.y, rows.groups, rows.times)
+    paths = files.to_numpy(object)[rows.rows]
+    listed = Arrays(paths, rows.y, rows.groups, rows.times, slices=rows.slices)
     assigned, kept = splits[rows.rows], is_there[rows.rows]
     repeated = _find_repeated(table, np.flatnonzero(rows.rows), listed, assigned, seen) & kept
     if repeated.any():

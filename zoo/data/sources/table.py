@@ -69,7 +69,9 @@ def make_table_splits(
         _check_columns(tables[name], columns, f"{train.path.name} has")
         frame, rows = tables[name].frame[columns], found.rows
         x = _read_texts(frame, rows, tables[name]) if config.text else frame[rows]
-        splits[name] = Arrays(x, found.y, found.groups, found.times, found.weights)
+        splits[name] = Arrays(
+            x, found.y, found.groups, found.times, found.weights, slices=found.slices
+        )
     notes += label_notes + tuple(note for table in tables.values() for note in table.notes)
     if config.text:
         kind = "text" if len(config.text) == 1 else "text_pair"
@@ -123,7 +125,7 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
             f"{', '.join(columns)}"
         )
     labels = find_label_columns(label, columns)
-    options = ("group", "time", "weight")
+    options = ("group", "time", "weight", "slices")
     named = [(option, x) for option in options if (x := getattr(config, option))]
     labelled, texts = (("label", x) for x in labels), (("text", x) for x in text)
     for option, column in (*labelled, *named, *texts):

@@ -1,4 +1,4 @@
-"""Reads the columns of tables that are no inputs: the label, groups, times and weights."""
+"""Reads the columns of tables that are no inputs: the label, groups, times, weights, slices."""
 
 import dataclasses
 from typing import Any
@@ -17,6 +17,7 @@ from zoo.data.labels import (
     read_target,
     resolve_case,
 )
+from zoo.data.row_groups import name_groups
 from zoo.data.sources.label_sets import has_label_sets, read_label_sets
 from zoo.data.sources.table_files import Table, reject_values
 from zoo.errors import UserError
@@ -37,6 +38,7 @@ class LabelledRows:
         groups: Their groups, int64 (n,); None if they were not asked for.
         times: Their times, float64 (n,); None if they were not asked for.
         weights: Their weights in the training, float32 (n,); None if they were not asked for.
+        slices: Their groups for scores, strings (n,); None if they were not asked for.
     """
 
     rows: np.ndarray
@@ -44,6 +46,7 @@ class LabelledRows:
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
     weights: np.ndarray | None = None
+    slices: np.ndarray | None = None
 
 
 def read_labelled_rows(
@@ -57,7 +60,8 @@ def read_labelled_rows(
     Args:
         tables: Tables by split, "train" among them.
         label: Name of the column of labels, or of several columns, as 'a,b'.
-        config: `task`, `merge_label_case`, `known_classes`, `group`, `time` and `weight` are used.
+        config: `task`, `merge_label_case`, `known_classes`, `group`, `time`, `weight` and `slices`
+            are used.
         class_names: Names of the classes where the source has them; None to find out.
 
     Returns:
@@ -89,6 +93,9 @@ def read_labelled_rows(
         weights, weight_notes = read_weights(train, config.weight, rows["train"].rows)
         rows["train"] = dataclasses.replace(rows["train"], weights=weights)
         notes += weight_notes
+    if config.slices:
+        slices = _read_slices(tables, config.slices, rows)
+        rows = {name: dataclasses.replace(r, slices=slices[name]) for name, r in rows.items()}
     return rows, target, notes
 
 
@@ -182,6 +189,19 @@ def _read_groups(
                 "too",
             )
     return groups, notes
+
+
+def _read_slices(
+    tables: dict[str, Table], column: str, rows: dict[str, LabelledRows]
+) -> dict[str, np.ndarray]:
+    """Returns the group of each row of each split; see `name_groups`."""
+    for name in rows:
+        if column not in tables[name].frame:
+            raise UserError(f"slices={column}: {tables[name].path} has no such column")
+    cells = [strip_cells(tables[name].frame[column])[found.rows] for name, found in rows.items()]
+    groups = name_groups(pd.concat(cells, ignore_index=True))
+    ends = np.cumsum([len(part) for part in cells])[:-1]
+    return dict(zip(rows, np.split(groups, ends), strict=True))
 
 
 def _read_times(table: Table, column: str, rows: np.ndarray) -> np.ndarray:

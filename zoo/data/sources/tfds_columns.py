@@ -100,7 +100,7 @@ def choose_columns(
     if not isinstance(features, tfds.features.FeaturesDict):
         raise UserError(f"{name}: its examples are {type(features).__name__}; expected columns")
     columns = list_columns(features)
-    wanted = [config.label, config.group, config.time]
+    wanted = [config.label, config.group, config.time, config.slices]
     for column in (*config.text, *filter(None, wanted)):
         if column not in columns:
             raise UserError(

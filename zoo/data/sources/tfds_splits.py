@@ -119,16 +119,17 @@ def read_tables(
 ) -> LabelledSplits:
     """Reads columns of numbers, classes and texts as tables, in which values may be missing."""
     _check_task(builder, name, config)
-    wanted = dict.fromkeys((*columns, config.label, config.group, config.time))
+    wanted = dict.fromkeys((*columns, config.label, config.group, config.time, config.slices))
     tables = {
         split_name: read_table(builder, expression, [c for c in wanted if c], name)
         for split_name, expression in expressions.items()
     }
     class_names = _find_class_names(builder, config)
     source = make_table_splits(name, tables, config, notes, class_names)
-    if not config.time or config.time in columns:
+    unread = {config.time, config.slices} - {None, *columns}
+    if not unread:
         return source
-    names = tuple(column for column in source.spec.feature_names if column != config.time)
+    names = tuple(column for column in source.spec.feature_names if column not in unread)
     splits = {
         split_name: dataclasses.replace(split, x=split.x[list(names)])
         for split_name, split in source.splits.items()
@@ -151,7 +152,7 @@ def read_streams(
         if getattr(config, setting):
             raise UserError(f"{setting}: {name} has no columns of a table: omit --columns")
     _check_task(builder, name, config)
-    wanted = [column for column in (config.label, config.group, config.time) if column]
+    wanted = [c for c in (config.label, config.group, config.time, config.slices) if c]
     tables = {
         split_name: read_table(builder, expression, wanted, name)
         for split_name, expression in expressions.items()
@@ -175,7 +176,9 @@ def read_streams(
         )
         if not found.rows.all():
             stream = stream.select_rows(found.rows)
-        splits[split_name] = dataclasses.replace(stream, groups=found.groups, times=found.times)
+        splits[split_name] = dataclasses.replace(
+            stream, groups=found.groups, times=found.times, slices=found.slices
+        )
     return LabelledSplits("", spec, splits, expressions, notes + label_notes)
 
 

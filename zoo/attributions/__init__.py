@@ -1,0 +1,1 @@
+"""Attributions: integrated gradients, Grad-CAM and occlusion."""
