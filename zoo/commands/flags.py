@@ -164,7 +164,7 @@ def read_model(values: flags.FlagValues) -> tuple[Entry, dict[str, Any], Recipe]
 
 def read_settings(values: flags.FlagValues) -> dict[str, Any]:
     """Returns the settings of the recipe that the flags set."""
-    names = (field.name for field in dataclasses.fields(Recipe))
+    names = (field.name for field in dataclasses.fields(Recipe) if field.name in values)
     return {name: values[name].value for name in names if values[name].value is not None}
 
 

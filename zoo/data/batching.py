@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data.augmentation import augment_batch
+from zoo.data.masking import mask_tokens
 from zoo.data.microbatches import MicroBatch, MicroBatches, separate_microbatches
 from zoo.data.shuffling import (
     count_tokens,
@@ -29,6 +30,7 @@ from zoo.recipe import BLENDING
 _PREFETCHED_BATCHES = 4
 # weight of examples of weight 0 in micro-batches, where a weight of 0 marks padding
 _TINY_WEIGHT = 1e-30
+_EVALUATION_SEED = (0, 1)  # of the tokens that are masked in an evaluation
 
 
 def make_training_batches(
@@ -59,7 +61,8 @@ def make_training_batches(
         microbatches: The micro-batches of this process; None for whole batches.
 
     Returns:
-        Dataset of ({input name: x}, {"logits": y}); with weights also {"logits": weight}.
+        Dataset of ({input name: x}, {"logits": y}); with weights also {"logits": weight}. For
+        masked tokens see `_name_masked_tokens`.
     """
     root_seed = tf.constant([seed, 0], tf.int64)
 
@@ -103,12 +106,16 @@ def make_evaluation_batches(
     Returns:
         Dataset of ({input name: x}, {"logits": y}) or, with micro-batches,
         ({input name: x}, {"logits": y}, {"logits": weight}), where the weight is 1 for examples
-        and 0 for padding: metrics need no scaled weights, as gradients do.
+        and 0 for padding: metrics need no scaled weights, as gradients do. The same tokens are
+        masked each time.
     """
+    mask_seed = tf.constant(_EVALUATION_SEED, tf.int64)
 
     @tf.autograph.experimental.do_not_convert
-    def finish_batch(batch):
+    def finish_batch(position, batch):
         x, y, _, microbatch = batch
+        if spec.is_masked:
+            return _name_masked_tokens(spec, x, tf.random.fold_in(mask_seed, position))
         if microbatch is not None:
             microbatch = microbatch._replace(weight=tf.minimum(microbatch.weight, 1.0))
         return _name_tensors(spec, x, encode_targets(y, spec, one_hot), None, microbatch)
@@ -119,7 +126,8 @@ def make_evaluation_batches(
     else:
         select_rows = make_row_selector(spec, microbatches, batch_size)
         batches = split.read(None).batch(batch_size).map(select_rows)
-    return _finish_dataset(batches.map(finish_batch), len(split), batch_size, microbatches)
+    batches = batches.enumerate().map(finish_batch)
+    return _finish_dataset(batches, len(split), batch_size, microbatches)
 
 
 def batch_order(split: Split, spec: Spec) -> np.ndarray:
@@ -142,6 +150,8 @@ def _make_finisher(
     @tf.autograph.experimental.do_not_convert
     def finish_batch(position, batch):
         x, y, weight, microbatch = batch
+        if spec.is_masked:
+            return _name_masked_tokens(spec, x, tf.random.fold_in(get_epoch_seed(), position))
         if weights is not None:
             class_weight = tf.gather(weights, y)
             weight = class_weight if weight is None else weight * class_weight
@@ -171,6 +181,18 @@ def _name_tensors(
         x = trim_padding(spec, x, count_tokens(x))
     inputs, targets = {spec.input_name: x}, {"logits": y}
     return (inputs, targets) if weight is None else (inputs, targets, {"logits": weight})
+
+
+def _name_masked_tokens(spec: Spec, x: tf.Tensor, seed: tf.Tensor) -> tuple:
+    """Returns ({"tokens": x, "masked_positions": p}, {"logits": y}, {"logits": weight}).
+
+    The positions and the rest have shape (batch, masked), see `zoo.data.masking.mask_tokens`.
+    """
+    assert spec.tokenizer is not None
+    x = trim_padding(spec, x, count_tokens(x))
+    tokens, positions, targets, weights = mask_tokens(x, spec.tokenizer, seed)
+    inputs = {spec.input_name: tokens, "masked_positions": positions}
+    return inputs, {"logits": targets}, {"logits": weights}
 
 
 def _finish_dataset(

@@ -72,6 +72,8 @@ class Spec:
         thresholds: For each class of a multi-label task the probability above which it is
             predicted; empty for 0.5. Of two classes, of which one is predicted, they add up to 1,
             and are empty for the more probable class.
+        is_masked: Whether the targets are tokens of the texts themselves, which are masked: the
+            task of a pretraining.
     """
 
     kind: str
@@ -83,6 +85,7 @@ class Spec:
     resize: ResizeMode = "stretch"
     multilabel: bool = False
     thresholds: tuple[float, ...] = ()
+    is_masked: bool = False
 
     def __post_init__(self):
         # labels.txt has one name per line, and TensorFlow's strings are UTF-8
@@ -102,7 +105,9 @@ class Spec:
 
     @property
     def task(self) -> str:
-        """What is predicted: "classification", "multilabel" or "regression"."""
+        """What is predicted: "classification", "multilabel", "regression" or "masked_lm"."""
+        if self.is_masked:
+            return "masked_lm"
         if self.class_names is None:
             return "regression"
         return "multilabel" if self.multilabel else "classification"
@@ -172,6 +177,7 @@ def spec_from_record(
         columns = columns_from_record(fields.get("columns", []))
         resize = check_value("resize", fields.get("resize", "stretch"), ResizeMode)
         multilabel = check_value("multilabel", fields.get("multilabel", False), bool)
+        is_masked = check_value("is_masked", fields.get("is_masked", False), bool)
         thresholds = check_value("thresholds", fields.get("thresholds") or None, _THRESHOLDS) or ()
         if len(thresholds) not in (0, len(checked["class_names"] or ())):
             raise UserError(f"thresholds: {len(thresholds)} numbers; expected one for each class")
@@ -187,6 +193,7 @@ def spec_from_record(
         resize=resize,
         multilabel=multilabel,
         thresholds=thresholds,
+        is_masked=is_masked,
     )
 
 

@@ -112,7 +112,9 @@ def read_sizes(source: Source, tokenizer: Tokenizer | None, name: str) -> dict[s
     """Returns the arguments of the builder that the data of the source determines."""
     sizes: dict[str, Any] = {}
     if source.record.get("model") == name and "spec" in source.record:
-        sizes = {"input_shape": source.spec.shape, "num_classes": source.spec.num_classes}
+        sizes = {"input_shape": source.spec.shape}
+        if not source.spec.is_masked:
+            sizes["num_classes"] = source.spec.num_classes
         if source.spec.cardinalities:
             sizes["cardinalities"] = source.spec.cardinalities
     if tokenizer:

@@ -220,8 +220,8 @@ def _describe_schedule(recipe: Recipe, before: int, after: int, step: int, steps
 
 def _choose_monitor(spec: Spec, recipe: Recipe) -> tuple[str, str]:
     """Returns the validation score that selects the best epoch, and "max" or "min"."""
-    default = {"classification": "accuracy", "multilabel": "f1", "regression": "loss"}[spec.task]
-    score = recipe.monitor or default
+    defaults = {"classification": "accuracy", "multilabel": "f1"}
+    score = recipe.monitor or defaults.get(spec.task, "loss")
     return f"val_{score}", "max" if score in ("accuracy", "f1", "r2") else "min"
 
 

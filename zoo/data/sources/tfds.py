@@ -53,13 +53,7 @@ def load_tfds(name: str, config: DataConfig) -> LabelledSplits:
         DatasetUnavailableError: if the dataset is not prepared and cannot be downloaded.
         UserError: if the name or a split is unknown, or no model can read the data.
     """
-    builder = _make_builder(name, config.data_dir)
-    _prepare_builder(builder, name)
-    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
-        raise UserError(
-            f"{name} is prepared in {builder.data_dir} as {builder.info.file_format.value}: "
-            "expected tfrecord: prepare it again with TFDS' file_format='tfrecord'"
-        )
+    builder = open_builder(name, config.data_dir)
     expressions, split_notes = choose_splits(builder, name, config.train_split)
     columns, label, column_notes = choose_columns(builder, name, config)
     config = dataclasses.replace(config, label=label)
@@ -76,6 +70,27 @@ def load_tfds(name: str, config: DataConfig) -> LabelledSplits:
         version=str(builder.version),
         origins={split_name: expressions[split_name] for split_name in source.splits},
     )
+
+
+def open_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    """Returns the builder of a TFDS dataset, which is prepared if needed.
+
+    Args:
+        name: TFDS name, with a config if needed.
+        data_dir: Folder of prepared datasets; None for TFDS' own.
+
+    Raises:
+        DatasetUnavailableError: if the dataset is not prepared and cannot be downloaded.
+        UserError: if the name is unknown, or the files have another format than TFRecord.
+    """
+    builder = _make_builder(name, data_dir)
+    _prepare_builder(builder, name)
+    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
+        raise UserError(
+            f"{name} is prepared in {builder.data_dir} as {builder.info.file_format.value}: "
+            "expected tfrecord: prepare it again with TFDS' file_format='tfrecord'"
+        )
+    return builder
 
 
 def _make_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
