@@ -21,6 +21,7 @@ from support.paths import ROOT
 import zoo
 from benchmarks import contenders
 from benchmarks.explanations import PICTURES, write_inputs
+from zoo.commands import pretrain as pretrain_command
 from zoo.commands import tune as tune_command
 from zoo.commands.runner import parse_flags, run_command
 from zoo.data import loading
@@ -49,7 +50,7 @@ def find_commands(*names: str) -> list[str]:
 
 
 TRAIN, LAUNCH = find_commands("train"), find_commands("launch")
-TUNE = find_commands("tune")
+TUNE, PRETRAIN = find_commands("tune"), find_commands("pretrain")
 SERVING = find_commands("predict", "check", "label", "onnx")
 EVALUATE = find_commands("evaluate", "results")
 EXPLAIN = [*find_commands("explain"), *(line for line in EVALUATE if "--slices" in line)]
@@ -116,7 +117,7 @@ def user_folder(train):
 
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    tested = TRAIN + TUNE + SERVING + SERVERS + LAUNCH + EVALUATE + EXPLAIN
+    tested = TRAIN + TUNE + PRETRAIN + SERVING + SERVERS + LAUNCH + EVALUATE + EXPLAIN
     rest = [line for line in CONSOLE if line not in tested]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
@@ -126,7 +127,14 @@ def test_every_command_is_run_by_a_test_or_by_make():
         if not line.startswith(elsewhere):
             program, target = line.split()
             assert program == "make" and target in targets
-    assert len(TRAIN) >= 20 and len(SERVING) >= 9 and LAUNCH and TUNE and len(EVALUATE) >= 5
+    assert (
+        len(TRAIN) >= 20
+        and len(SERVING) >= 9
+        and LAUNCH
+        and TUNE
+        and PRETRAIN
+        and len(EVALUATE) >= 5
+    )
 
 
 # one for each kind of data; the models and the settings are trained in the tests of training/
@@ -151,6 +159,8 @@ def test_train_command(command, user_folder, tfds_dir, bert_preset, monkeypatch,
     flags = shlex.split(command.replace("all_minilm_l6_v2_en", bert_preset))[2:]
     Path("runs").mkdir()
     Path("runs/lstm-imdb_reviews").symlink_to(ROOT / "zoo/weights/lstm_imdb_reviews")
+    pretrained = Path("runs/transformer-reviews-pretrained")
+    pretrained.symlink_to(ROOT / "zoo/weights/transformer_imdb_reviews")
     extra = [f"--data_dir={tfds_dir}", "--epochs=1", "--nojit_compile"]
     if not any(word in command for word in ("csv:", "jsonl:", "folder:", "--train_split")):
         extra.append("--train_split=train[:5%]")
@@ -186,6 +196,22 @@ def test_tune_command(command, user_folder, tfds_dir, monkeypatch):
     finally:
         flagsaver.restore_flag_values(saved, tune_command.FLAGS)
     assert len(list(Path("tuning").glob("*/trial-0001"))) == 1
+
+
+@pytest.mark.parametrize("command", PRETRAIN)
+def test_pretrain_command(command, user_folder, tfds_dir, monkeypatch):
+    """Up to the first step."""
+    monkeypatch.setattr(loop, "fit_model", Mock(side_effect=Started))
+    Path("reviews.txt").write_text("a fine film\nno fun\n" * 9)
+    argv = [*shlex.split(command.replace("imdb_reviews", "synthetic_reviews"))[2:],
+            f"--data_dir={tfds_dir}"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["zoo", "pretrain", *argv])
+    saved = flagsaver.save_flag_values(pretrain_command.FLAGS)
+    try:
+        with pytest.raises(Started):
+            run_command(pretrain_command, argv)
+    finally:
+        flagsaver.restore_flag_values(saved, pretrain_command.FLAGS)
 
 
 def test_serving_commands(python, tmp_path):

@@ -253,8 +253,7 @@ def _train(
     plot_curves(trained["history"], run_dir / "curves.png")
     write_json(run_dir / METRICS, record)
     print(format_masked_scores(validation))
-    print(f"fine-tune it: zoo train --model={entry.name} --dataset=... --weights={run_dir}")
-    print(run_dir)
+    print(f"to fine-tune it, add a dataset: zoo train --model={entry.name} --weights={run_dir}")
 
 
 def _announce(
@@ -272,6 +271,7 @@ def _announce(
     from zoo.training.run_data import save_run_data
     from zoo.training.transfer import format_transfers
 
+    assert data.spec.tokenizer is not None
     save_run_data(run_dir, data)
     if transfers:
         print(f"weights from {FLAGS.weights}:", *format_transfers(transfers), sep="\n")

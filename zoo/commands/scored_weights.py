@@ -23,10 +23,11 @@ def open_scored_weights(weights: str, name: str | None) -> "Source":
         name: Name of the model; None for that of the weights.
 
     Raises:
-        UserError: if there are no such weights, they are those of another model, or the words of a
-            model of texts are not known.
+        UserError: if there are no such weights, they are those of another model, they come from a
+            pretraining, or the words of a model of texts are not known.
     """
     from zoo.exporting.loading import open_source
+    from zoo.training.finetuning import check_predicts
 
     if not name and not Path(os.path.expanduser(weights)).exists():
         raise UserError(
@@ -37,6 +38,7 @@ def open_scored_weights(weights: str, name: str | None) -> "Source":
     model = source.record.get("model", name)
     if name and model != name:
         raise UserError(f"weights={weights}: the model is {model!s:.50}, not {name}: omit --model")
+    check_predicts(source)
     if source.spec.is_text and source.tokenizer is None:
         raise UserError(
             f"weights={weights}: this model reads texts, but there is no tokenizer.json next to "

@@ -61,8 +61,7 @@ def make_training_batches(
         microbatches: The micro-batches of this process; None for whole batches.
 
     Returns:
-        Dataset of ({input name: x}, {"logits": y}); with weights also {"logits": weight}. For
-        masked tokens see `_name_masked_tokens`.
+        Dataset of ({input name: x}, {"logits": y}); with weights also {"logits": weight}.
     """
     root_seed = tf.constant([seed, 0], tf.int64)
 

@@ -31,25 +31,25 @@ def load_unlabelled(config: DataConfig) -> Data:
     source = read_unlabelled_texts(name, config)
     texts = Arrays(source.texts, np.zeros(len(source.texts), "int64"))
     rows = draw_holdout_rows(len(texts), config.holdout, config.seed)
-    splits = {"train": texts.select_rows(~rows), "validation": texts.select_rows(rows)}
-    splits["test"] = texts.select_rows(np.zeros(len(texts), bool))
+    train, validation = texts.select_rows(~rows), texts.select_rows(rows)
+    test = texts.select_rows(np.zeros(len(texts), bool))
     origins = {
         "train": source.origin,
         "validation": f"a seeded {config.holdout:.0%} of {source.origin}",
         "test": "",
     }
     spec = Spec("text", (), None, is_masked=True)
-    raw = Data(name, source.version, spec, **splits, splits=origins)
-    tokenizer, notes = make_tokenizer(splits["train"], splits["validation"], config)
-    empty = splits.pop("test")
-    splits, spec = tokenize_splits(splits, spec, tokenizer)
-    splits["test"] = dataclasses.replace(empty, x=np.zeros((0, tokenizer.length), "int32"))
+    raw = Data(name, source.version, spec, train, validation, test, origins)
+    tokenizer, notes = make_tokenizer(train, validation, config)
+    encoded, spec = tokenize_splits({"train": train, "validation": validation}, spec, tokenizer)
     return Data(
         name,
         source.version,
         spec,
-        **splits,
-        splits=origins,
+        encoded["train"],
+        encoded["validation"],
+        dataclasses.replace(test, x=np.zeros((0, tokenizer.length), "int32")),
+        origins,
         notes=(*source.notes, *notes),
         settings=config.to_settings(),
         fingerprint=compute_fingerprint(raw, spec),

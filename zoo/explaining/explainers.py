@@ -15,6 +15,7 @@ from zoo.exporting.validation import InputRefusedError
 from zoo.pretrained.predictor import PretrainedModel
 from zoo.schema import suggest_closest
 from zoo.serving.client import Client
+from zoo.training.finetuning import check_predicts
 
 _REASONS = {  # why a model lacks a method, and what to do
     "grad_cam": "it needs the Keras model of a convolutional network, which {} is not: pass "
@@ -36,6 +37,7 @@ def open_explainer(model: Any) -> Explainer:
         return ClientExplainer(model)
     if isinstance(model, str | Path):
         source = open_source(model)
+        check_predicts(source)
         return ModelExplainer(source.model, source.spec)
     if isinstance(model, PretrainedModel):
         return ModelExplainer(model.model, model.spec)

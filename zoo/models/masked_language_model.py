@@ -8,7 +8,7 @@ with epy.lazy_imports():
     import keras
     from keras import layers, ops
 
-    from zoo.layers import tied_logits, transformer_encoder, weights
+    from zoo.layers import outputs, tied_logits, transformer_encoder, weights
 
 POSITIONS = "masked_positions"  # the second input
 _EMBEDDING = "embedding"  # name of the layer whose weights are those of the output too
@@ -50,16 +50,25 @@ def _find_token_vectors(
 ) -> "tuple[keras.KerasTensor, keras.layers.Embedding]":
     """Returns the last vectors of the tokens, (batch, length, width), and the embedding layer."""
     by_name = {layer.name: layer for layer in model.layers}
-    embedding = by_name.get(_EMBEDDING)
+    embedding, weighted = by_name.get(_EMBEDDING), weights.weighted_layers(model)
     if isinstance(embedding, layers.Embedding):
         shape = (None, None, embedding.output_dim)
-        encoders = [x for x in weights.weighted_layers(model) if _output_shape(x) == shape]
-        if encoders and encoders[-1] is not embedding:
-            return encoders[-1].output, embedding
+        vectors = [x.output for x in weighted if x is not embedding and _output_shape(x) == shape]
+        # all layers below the head have to be pretrained: not one direction of an LSTM alone
+        if vectors and len(_list_below(model, vectors[-1])) == len(_list_below(model)):
+            return vectors[-1], embedding
     raise UserError(
         f"{model.name} has no encoder to pretrain: expected token embeddings, and layers above "
         "them with a vector of the same width for each token, as those of transformer"
     )
+
+
+def _list_below(
+    model: "keras.Model", output: "keras.KerasTensor | None" = None
+) -> "list[keras.layers.Layer]":
+    """Returns the layers with weights below the head, or below another output."""
+    output = model.get_layer(outputs.HEAD).input if output is None else output
+    return weights.weighted_layers(keras.Model(model.input, output))
 
 
 def _output_shape(layer: "keras.layers.Layer") -> tuple[int | None, ...] | None:

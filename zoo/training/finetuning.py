@@ -123,6 +123,20 @@ def read_sizes(source: Source, tokenizer: Tokenizer | None, name: str) -> dict[s
     return sizes
 
 
+def check_predicts(source: Source) -> None:
+    """Checks that a model predicts classes or numbers, and not masked tokens.
+
+    Raises:
+        UserError: if it comes from a pretraining.
+    """
+    if "spec" in source.record and source.spec.is_masked:
+        raise UserError(
+            f"{source.path}: this model was pretrained and guesses hidden words only: fine-tune it "
+            f"first, with zoo train --model={source.record.get('model')!s:.50} "
+            f"--weights={source.path} and a dataset with labels"
+        )
+
+
 def check_source(source: Source, data: Data) -> None:
     """Checks that a model can be trained further on the data, before it is built.
 

@@ -106,7 +106,7 @@ def _read_tfds(name: str, config: DataConfig) -> UnlabelledTexts:
     if not texts:
         raise UserError(f"{name} has no column of texts: choose a dataset with texts")
     column = _choose_column(name, texts, config)
-    expression, notes = config.train_split, ()
+    expression, notes = config.train_split, list[str]()
     if expression is None:
         scored = [s for s in builder.info.splits if match_split_name(s) in ("validation", "test")]
         used = [s for s in builder.info.splits if s not in scored]
@@ -114,7 +114,7 @@ def _read_tfds(name: str, config: DataConfig) -> UnlabelledTexts:
             raise UserError(f"{name} has no split to train on: choose one with --train_split")
         expression = "+".join(used)
         if scored:
-            notes = (f"{name}: the split {' and '.join(scored)} is left for scoring",)
+            notes.append(f"{name}: the split {' and '.join(scored)} is left for scoring")
     try:
         table: Table = read_tfds_table(builder, expression, [column], name)
     except (ValueError, KeyError, AssertionError):
@@ -123,7 +123,7 @@ def _read_tfds(name: str, config: DataConfig) -> UnlabelledTexts:
             "expected an expression such as 'train[:90%]+unsupervised'"
         ) from None
     texts = table.frame[column].to_numpy(object)
-    return UnlabelledTexts(texts, expression, str(builder.version), notes)
+    return UnlabelledTexts(texts, expression, str(builder.version), tuple(notes))
 
 
 def _choose_column(dataset: str, columns: list[str], config: DataConfig) -> str:
