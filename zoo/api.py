@@ -164,6 +164,8 @@ def _read_sizes(source: "Source", tokenizer: "Tokenizer | None", name: str) -> d
         sizes = {"input_shape": source.spec.shape, "num_classes": source.spec.num_classes}
         if source.spec.cardinalities:
             sizes["cardinalities"] = source.spec.cardinalities
+        if source.spec.texts:
+            sizes["texts"] = source.spec.texts
     if tokenizer:
         sizes["input_shape"] = (tokenizer.length,)
         sizes["vocabulary_size"] = len(tokenizer.vocabulary)

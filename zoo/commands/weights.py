@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from zoo.commands.tokenizer_flags import check_tokenizer_flags
+from zoo.commands.tokenizer_flags import check_column_flags, check_tokenizer_flags
 from zoo.data.config import DataConfig
 from zoo.registry import Entry
 
@@ -48,6 +48,7 @@ def open_weights(
     check_tokenizer_flags(values, tokenizer, "")
     # the columns of a table are found by name, and encoded as in the source
     columns = source.spec.columns if "spec" in source.record else ()
+    check_column_flags(values, columns, dict(config.columns))
     config = dataclasses.replace(
         config, tokenizer=tokenizer or config.tokenizer, known_columns=columns
     )

@@ -1,14 +1,15 @@
 """Turns the cells of tables into features, in training and in serving alike.
 
 Cells become records, NumPy's structured arrays with a field for each column: numbers as float64,
-NaN where missing; categories and dates as strings, "" where missing. The exported model takes the
-same by the same names. Records become features: a number less its median, divided by its spread;
-the code of a category; the parts of a date.
+NaN where missing; categories, dates and texts as strings, "" where missing. The exported model
+takes the same by the same names. Records become features: a number less its median, divided by its
+spread; the code of a category; the parts of a date; the ids of a text's tokens.
 """
 
 import functools
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ import tensorflow as tf
 from zoo.console import progress_bar
 from zoo.data.cells import NUMBER_PATTERN, parse_numbers, strip_cells
 from zoo.data.columns import MISSING, Column
+from zoo.data.text_encoding import make_encoder, pad_tokens
 
 _LINEAR_RANGE = 4.0  # spreads around the median; farther values are compressed by a logarithm
 _NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations
@@ -118,6 +120,9 @@ def make_random_records(
     for column in columns:
         if column.kind == "category":
             records[column.name] = random.choice(np.array([*column.values, ""], object), count)
+        elif column.tokenizer:
+            words = random.choice(column.tokenizer.vocabulary, (count, 12))
+            records[column.name] = [" ".join(row) for row in words]
         else:
             numbers = column.center + column.scale * random.normal(size=count)
             records[column.name] = numbers
@@ -127,15 +132,16 @@ def make_random_records(
     return records
 
 
-# cached, since a lookup table is made for each category
+# cached, since a lookup table is made for each category and text
 @functools.lru_cache(maxsize=4)
 def make_column_encoder(
     columns: tuple[Column, ...],
-) -> tuple[Callable[[Tensors], tf.Tensor], list[tf.lookup.StaticHashTable]]:
+) -> tuple[Callable[[Tensors], tf.Tensor], list[Any]]:
     """Returns the function that encodes records, and the lookup tables that it uses.
 
     The function takes a tensor of shape (batch,) for each column, float64 for numbers and strings
-    for others, and returns float32 features of shape (batch, features).
+    for others, and returns float32 features of shape (batch, features). The token ids of texts
+    come last.
     """
     tables = {
         column.name: tf.lookup.StaticHashTable(
@@ -148,20 +154,31 @@ def make_column_encoder(
         if column.kind == "category"
     }
 
+    encoders = {
+        column.name: make_encoder(column.tokenizer) for column in columns if column.tokenizer
+    }
+    for _, layer in encoders.values():
+        layer.build(None)
+
     def encode(record: Tensors) -> tf.Tensor:
         features: list[tf.Tensor] = []
+        tokens: list[tf.Tensor] = []
         for column in columns:
             cells = record[column.name]
             if column.kind == "number":
                 features += _encode_numbers(cells, column)
             elif column.kind == "date":
                 features += _encode_dates(_remove_missing(cells), column)
+            elif column.tokenizer:
+                ids = encoders[column.name][0](_remove_missing(cells))
+                tokens.append(pad_tokens(ids, column.tokenizer))
             else:
                 codes = tables[column.name].lookup(_remove_missing(cells))
                 features.append(tf.cast(codes, tf.float32))
-        return tf.stack(features, axis=1)
+        dense = [tf.stack(features, axis=1)] if features else []
+        return tf.concat([*dense, *(tf.cast(ids, tf.float32) for ids in tokens)], axis=1)
 
-    return encode, list(tables.values())
+    return encode, [*tables.values(), *(layer for _, layer in encoders.values())]
 
 
 def encode_records(records: np.ndarray, columns: tuple[Column, ...]) -> np.ndarray:

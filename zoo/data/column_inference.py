@@ -4,6 +4,7 @@
 |---|---|
 | number | all cells but a few are numbers, and none has a leading zero |
 | date | all cells are dates of one form |
+| text | most cells differ, and have more than three words on average |
 | category | anything else with values that occur again |
 | dropped | a single value; numbers of the rows; a different value in (almost) each row |
 """
@@ -25,11 +26,16 @@ from zoo.data.cells import (
 )
 from zoo.data.column_encoding import measure_spread, parse_dates
 from zoo.data.columns import DATE_FORMATS, DROP, KINDS, Column
+from zoo.data.text_normalization import UNSPACED_LETTER
+from zoo.data.tokenizer_settings import format_tokenizer
 from zoo.errors import UserError
 from zoo.schema import suggest_closest
 
 _MAX_VALUES = 1_000  # of a category; the rest shares a code
 _MIN_COUNT = 3  # of a category's value in a training split of a hundred rows or more
+_MIN_WORDS = 3  # words of a text, on average
+_MIN_DISTINCT = 0.5  # share of different values among texts
+_MANY_CELLS = 20  # that may tell texts and ids from categories
 _INVALID_SHARE = 0.05  # of cells that are no numbers, in a column of numbers
 _ID_NAME = re.compile(r"(?i:unnamed_\d+|unnamed: \d+|index|idx|id|row|rownames|.*_id)|.*[a-z]I[dD]")
 
@@ -41,7 +47,10 @@ def infer_columns(
 
     Args:
         frame: The training split: strings, null where a row has no cell.
-        kinds: Kinds that the user set, by column: "number", "category", "date" or "drop".
+        kinds: Kinds that the user set, by column: "number", "category", "date", "text" or "drop".
+
+    Returns:
+        The columns, and notes on what was decided. Those of texts have no tokenizer yet.
 
     Raises:
         UserError: if a column that was named does not exist or is not of that kind, or no column
@@ -85,6 +94,8 @@ def format_columns(columns: tuple[Column, ...]) -> str:
             more = ", ..." if len(column.values) > 4 else ""
             rare = ", rare values together" if column.has_rare else ""
             detail = f"{len(column.values)} values: {shown}{more}{rare}"
+        elif column.tokenizer:
+            detail = format_tokenizer(column.tokenizer)
         elif column.kind == "date":
             median = np.datetime64(0, "D") + np.timedelta64(round(column.center), "D")
             detail = f"median {median}, written as {column.date_format}"
@@ -109,7 +120,7 @@ def describe_unreadable_cells(
     """
     notes = []
     for column in columns:
-        if column.kind == "category":
+        if column.kind not in ("number", "date"):
             continue
         cells = strip_cells(frame[column.name])
         values = parse_cells(cells, column)
@@ -156,16 +167,25 @@ def _infer_kind(name: str, cells: pd.Series) -> tuple[str, str]:
             f"{is_number.mean():.0%} of its cells are numbers, but not {other!r} (to count others "
             f"as missing, pass --columns={name}:number)"
         )
-    if len(present) >= 20 and present.nunique() > 0.9 * len(present):
-        if present.str.count(r"\s+").mean() > 2:
-            return DROP, f"it holds texts (to learn from them alone, pass --text={name})"
+    distinct = present.nunique() / len(present) if len(present) >= _MANY_CELLS else 0
+    if distinct > _MIN_DISTINCT and _count_words(present) > _MIN_WORDS:
+        return "text", ""
+    if distinct > 0.9:
         return DROP, "almost each row has a value of its own, as an id does"
     return "category", ""
 
 
+def _count_words(present: pd.Series) -> float:
+    """Returns the mean number of words; in scripts without spaces, a word has two letters."""
+    words = 1 + present.str.count(r"\s+") + present.str.count(UNSPACED_LETTER) / 2
+    return float(words.mean())
+
+
 def _numbers_rows(name: str, present: pd.Series) -> bool:
     """Whether a column of numbers counts the rows or, by its name, identifies them."""
-    if len(present) < 20 or not present.str.fullmatch(r"\d+").all() or not present.is_unique:
+    if len(present) < _MANY_CELLS or not present.is_unique:
+        return False
+    if not present.str.fullmatch(r"\d+").all():
         return False
     numbers = pd.Series(parse_numbers(present))
     low, high = numbers.min(), numbers.max()
@@ -258,4 +278,13 @@ def _learn_category(name: str, cells: pd.Series) -> tuple[Column, str]:
     return column, "; ".join(notes)
 
 
-_LEARNERS = {"number": _learn_number, "date": _learn_date, "category": _learn_category}
+def _learn_text(name: str, cells: pd.Series) -> tuple[Column, str]:
+    return Column(name, "text", has_missing=bool(cells.isna().any())), ""
+
+
+_LEARNERS = {
+    "number": _learn_number,
+    "date": _learn_date,
+    "category": _learn_category,
+    "text": _learn_text,
+}

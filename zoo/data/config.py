@@ -31,8 +31,8 @@ class DataConfig:
             None for the supervised key of a TFDS dataset.
         task: "classification", "multilabel" or "regression"; None to decide by the labels.
         merge_label_case: Whether labels that differ only in case are one class.
-        columns: Kinds of columns of a table by name: "number", "category", "date" or "drop". The
-            others are inferred from the training split.
+        columns: Kinds of columns of a table by name: "number", "category", "date", "text" or
+            "drop". The others are inferred from the training split.
         separator: What separates the fields of CSV files; None to find out.
         known_columns: Columns of a trained model, whose encoding is used instead of one that is
             learned from the training split.

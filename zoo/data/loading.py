@@ -187,15 +187,17 @@ def prepare_data(data: Data, config: DataConfig) -> Data:
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     raw_test = data.test if spec.is_text else None
     if is_table(data.train):
-        kinds = dict(config.columns)
-        splits, records, spec, notes = encode_table(splits, spec, config.known_columns, kinds)
+        splits, records, spec, notes = encode_table(splits, spec, config)
         raw_test = records["test"]
         data = dataclasses.replace(data, notes=(*data.notes, *notes))
+    elif config.columns:
+        kinds = ",".join(f"{name}:{kind}" for name, kind in config.columns)
+        raise UserError(f"columns={kinds}: {data.name} has no such columns: omit --columns")
     if spec.is_text:
         tokenizer, notes = make_tokenizer(data.train, data.validation, config)
         splits, spec = tokenize_splits(splits, spec, tokenizer)
         data = dataclasses.replace(data, notes=(*data.notes, *notes))
-    elif config.length is not None or config.preset:
+    elif config.preset or (config.length is not None and not spec.texts):
         option = "preset" if config.preset else "length"
         raise UserError(
             f"{option}={config.preset or config.length}: {data.name} has no texts: omit --{option}"

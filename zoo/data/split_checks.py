@@ -7,7 +7,7 @@ from zoo.data.column_inference import format_columns
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, has_known_labels, read_labels
 from zoo.data.targets import count_classes, count_labels
-from zoo.data.tokenizers import format_tokenizer
+from zoo.data.tokenizer_settings import format_tokenizer
 
 _SHOWN_CLASSES = 10
 
@@ -29,7 +29,7 @@ def describe_data(data: Data) -> list[str]:
     if data.spec.columns:
         lines.append(format_columns(data.spec.columns))
     if data.spec.tokenizer:
-        lines.append(format_tokenizer(data.spec.tokenizer))
+        lines.append(f"texts: {format_tokenizer(data.spec.tokenizer)}")
     return lines
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 from zoo.data.cells import find_number_form, parse_numbers, strip_cells
 from zoo.data.column_encoding import encode_records, make_records
 from zoo.data.column_inference import describe_unreadable_cells, infer_columns
-from zoo.data.columns import Column
+from zoo.data.column_texts import learn_column_tokenizers
+from zoo.data.columns import count_features
+from zoo.data.config import DataConfig
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split
 from zoo.errors import UserError
@@ -55,29 +57,33 @@ def parse_plain_numbers(split: Split, names: tuple[str, ...]) -> Arrays:
 def encode_table(
     splits: Mapping[str, Split],
     spec: Spec,
-    known_columns: tuple[Column, ...] = (),
-    kinds: Mapping[str, str] | None = None,
+    config: DataConfig,
 ) -> tuple[Splits, Splits, Spec, tuple[str, ...]]:
     """Encodes the cells of a table.
 
     Args:
         splits: Splits whose inputs are DataFrames of strings.
         spec: Spec of the splits.
-        known_columns: Columns of a trained model; empty to learn them from the split "train".
-        kinds: Kinds of columns that the user set, by name.
+        config: Columns of a trained model, or else the kinds of columns that the user set and the
+            settings of the tokenizers; the columns are then learned from the split "train".
 
     Returns:
         The splits with features, the splits with records, the spec of the features, and notes.
 
     Raises:
-        UserError: as in `infer_columns`.
+        UserError: as in `infer_columns` and `learn_column_tokenizers`.
     """
     tables = {name: split for name, split in splits.items() if isinstance(split, Arrays)}
-    columns, notes = known_columns, tuple[str, ...]()
+    columns, notes = config.known_columns, tuple[str, ...]()
     if not columns:
-        columns, notes = infer_columns(tables["train"].x, kinds)
+        train = tables["train"].x
+        columns, notes = infer_columns(train, dict(config.columns))
+        columns, text_notes = learn_column_tokenizers(
+            columns, train, tables["validation"].x, config
+        )
+        notes += text_notes
     for name, table in tables.items():
-        if known_columns or name != "train":
+        if config.known_columns or name != "train":
             notes = (*notes, *describe_unreadable_cells(table.x, columns, name))
     records: Splits = {}
     encoded: Splits = {}
@@ -86,6 +92,6 @@ def encode_table(
         records[name] = Arrays(rows, table.y)
         encoded[name] = Arrays(encode_records(rows, columns), table.y, weights=table.weights)
     names = tuple(column.name for column in columns)
-    width = sum(len(column.cardinalities) for column in columns)
-    spec = dataclasses.replace(spec, shape=(width,), feature_names=names, columns=columns)
+    shape = (count_features(columns),)
+    spec = dataclasses.replace(spec, shape=shape, feature_names=names, columns=columns)
     return encoded, records, spec, notes

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.console import progress_bar
-from zoo.data.spec import Spec, Tokenizer
+from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split
 from zoo.data.text_normalization import UNSPACED_LETTER, normalize_for_bert, normalize_text
+from zoo.data.tokenizer_settings import RESERVED_TOKENS, Tokenizer
 
-RESERVED_TOKENS = ("", "[UNK]", "[SEP]")  # first tokens of word and character vocabularies
 BATCH_SIZE = 512
 
 _FLAG = r"[\x{1F1E6}-\x{1F1FF}]{2}"  # two letters of a country
@@ -170,9 +170,7 @@ def tokenize_splits(
     spec = dataclasses.replace(spec, shape=(tokenizer.length,), tokenizer=tokenizer)
 
     def encode_padded(texts):
-        ids = encode(*split_columns(texts))
-        ids = tf.pad(ids, [[0, 0], [0, tokenizer.length - tf.shape(ids)[1]]])
-        return tf.ensure_shape(ids, [None, tokenizer.length])
+        return pad_tokens(encode(*split_columns(texts)), tokenizer)
 
     def tokenize(split: Split) -> Split:
         if isinstance(split, Arrays):
@@ -190,6 +188,12 @@ def tokenize_splits(
         return dataclasses.replace(split, reader=read)
 
     return {name: tokenize(split) for name, split in splits.items()}, spec
+
+
+def pad_tokens(ids: tf.Tensor, tokenizer: Tokenizer) -> tf.Tensor:
+    """Pads token ids of shape (batch, longest) with 0 to the length of the tokenizer."""
+    ids = tf.pad(ids, [[0, 0], [0, tokenizer.length - tf.shape(ids)[1]]])
+    return tf.ensure_shape(ids, [None, tokenizer.length])
 
 
 def _truncate(columns: list[tf.RaggedTensor], max_tokens: int) -> list[tf.RaggedTensor]:

@@ -87,7 +87,7 @@ def encode_split(
     encoded_spec, notes = data.spec, data.notes
     if spec.columns and is_table(raw):
         encoded, records, encoded_spec, table_notes = encode_table(
-            {split_name: raw}, data.spec, spec.columns
+            {split_name: raw}, data.spec, DataConfig(known_columns=spec.columns)
         )
         split, raw, notes = encoded[split_name], records[split_name], (*notes, *table_notes)
     elif is_table(raw):

@@ -6,7 +6,7 @@ from etils import epy
 
 from zoo.recipe import Recipe
 from zoo.registry import register
-from zoo.schema import Cardinalities, Classes, Counts, Rate, Shape
+from zoo.schema import Cardinalities, Classes, Counts, Rate, Shape, TextSizes
 
 with epy.lazy_imports():
     import keras
@@ -25,6 +25,7 @@ def perceptron(
     num_classes: Classes = 10,
     *,
     cardinalities: Cardinalities = (),
+    texts: TextSizes = (),
 ) -> "keras.Model":
     """One dense layer: softmax regression, or linear regression.
 
@@ -32,8 +33,9 @@ def perceptron(
         input_shape: (rows, columns, channels) of an image, or (n,) of a feature vector.
         num_classes: Number of classes; None for a regression.
         cardinalities: Codes of each feature that is a category, 0 for numbers; set by the data.
+        texts: Vocabulary size and tokens of each column of texts; set by the data.
     """
-    raw, x = inputs.vector_input("perceptron", input_shape, cardinalities, embeds=False)
+    raw, x = inputs.vector_input("perceptron", input_shape, cardinalities, texts, embeds=False)
     return outputs.classifier_head("perceptron", raw, x, num_classes)
 
 
@@ -51,6 +53,7 @@ def mlp(
     dropout: Rate = 0.2,
     batch_norm: bool = False,
     cardinalities: Cardinalities = (),
+    texts: TextSizes = (),
 ) -> "keras.Model":
     """Dense layers with dropout between them.
 
@@ -62,8 +65,9 @@ def mlp(
         dropout: Dropout rate after each hidden layer.
         batch_norm: Adds batch normalisation between each hidden layer and its activation.
         cardinalities: Codes of each feature that is a category, 0 for numbers; set by the data.
+        texts: Vocabulary size and tokens of each column of texts; set by the data.
     """
-    raw, x = inputs.vector_input("mlp", input_shape, cardinalities)
+    raw, x = inputs.vector_input("mlp", input_shape, cardinalities, texts)
     for i, width in enumerate(hidden, 1):
         x = layers.Dense(width, use_bias=not batch_norm, name=f"dense_{i}")(x)
         if batch_norm:
