@@ -7,14 +7,17 @@ import pandas as pd
 import pytest
 
 from zoo.data.cells import STRING
-from zoo.data.column_encoding import encode_records, make_random_records, make_records
-from zoo.data.column_inference import format_columns, infer_columns
+from zoo.data.column_encoding import make_column_encoder
+from zoo.data.column_inference import infer_columns
+from zoo.data.column_notes import format_columns
 from zoo.data.column_texts import learn_column_tokenizers
 from zoo.data.columns import column_to_record, columns_from_record, count_features
 from zoo.data.config import DataConfig
+from zoo.data.frame_rows import FrameRows
 from zoo.data.loading import load_data
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays
+from zoo.data.table_encoding import encode_rows, make_random_records
 from zoo.data.text_encoding import tokenize_splits
 from zoo.errors import UserError
 
@@ -32,19 +35,26 @@ FRAME = pd.DataFrame(
 
 
 def learn(frame=FRAME, kinds=None, **settings):
-    columns, notes = infer_columns(frame, kinds)
-    columns, more = learn_column_tokenizers(columns, frame, frame, DataConfig(**settings))
+    rows = FrameRows(frame)
+    columns, notes = infer_columns(rows, kinds)
+    columns, more = learn_column_tokenizers(columns, rows, rows, DataConfig(**settings))
     return columns, (*notes, *more)
+
+
+def encode(frame, columns):
+    return encode_rows(FrameRows(frame), columns, budget=1 << 30)
 
 
 def test_texts_are_found_by_their_words():
     kinds = {column.name: column.kind for column in learn()[0]}
     assert kinds == {"review": "text", "stars": "number", "remark": "text", "city": "category"}
     frame = FRAME.assign(name=[f"Ann Lee {i}" for i in range(60)], same=[*REVIEWS[:3]] * 20)
-    columns, notes = infer_columns(frame)
+    columns, notes = infer_columns(FrameRows(frame))
     assert {c.name: c.kind for c in columns} == kinds | {"same": "category"}
     assert any("'name' is left out: almost each row has a value of its own" in n for n in notes)
-    named, _ = infer_columns(frame, {"name": "text", "review": "drop", "remark": "category"})
+    named, _ = infer_columns(
+        FrameRows(frame), {"name": "text", "review": "drop", "remark": "category"}
+    )
     assert {c.name: c.kind for c in named}["name"] == "text"
 
 
@@ -66,7 +76,7 @@ def test_each_column_has_a_tokenizer_of_its_own():
 def test_the_tokens_follow_the_other_features():
     columns, _ = learn()
     review, _, remark, _ = (column.tokenizer for column in columns)
-    features = encode_records(make_records(FRAME, columns), columns)
+    features = encode(FRAME, columns)
     assert features.shape == (60, 2 + review.length + remark.length)
     assert features.shape[1] == count_features(columns)
     assert features[:3, 1].tolist() == [2, 3, 1]  # the codes of Oslo, Rome and Bonn
@@ -83,7 +93,7 @@ def test_the_tokens_follow_the_other_features():
 def test_missing_texts_are_written_as_other_missing_cells():
     columns, _ = learn()
     frame = FRAME[:3].assign(review=["", " NA ", "null"])
-    features = encode_records(make_records(frame, columns), columns)
+    features = encode(frame, columns)
     assert (features[:, 2:4] == [1, 0]).all()
 
 
@@ -96,7 +106,8 @@ def test_tokenizers_survive_a_record():
         with pytest.raises(UserError, match="no valid tokenizer"):
             columns_from_record([records[0] | {"tokenizer": wrong}])
     random = make_random_records(columns, 5, np.random.default_rng(0))
-    assert np.isfinite(encode_records(random, columns)).all()
+    cells = {name: random[name] for name in random.dtype.names}
+    assert np.isfinite(make_column_encoder(columns)[0](cells)).all()
 
 
 def test_a_table_with_texts_is_loaded(tmp_path):

@@ -13,12 +13,13 @@ from support.serving_double import Double
 import zoo
 from zoo.commands.runner import run_command
 from zoo.data.cells import STRING
-from zoo.data.column_encoding import encode_records, make_records
 from zoo.data.column_inference import infer_columns
 from zoo.data.column_texts import learn_column_tokenizers
 from zoo.data.columns import count_features
 from zoo.data.config import DataConfig
+from zoo.data.frame_rows import FrameRows
 from zoo.data.spec import Spec
+from zoo.data.table_encoding import encode_rows
 from zoo.exporting.validation import InputRefusedError
 from zoo.serving import Client
 
@@ -39,8 +40,8 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def spec():
-    columns, _ = infer_columns(FRAME, {"in words": "text"})
-    columns, _ = learn_column_tokenizers(columns, FRAME, FRAME, DataConfig())
+    columns, _ = infer_columns(FrameRows(FRAME), {"in words": "text"})
+    columns, _ = learn_column_tokenizers(columns, FrameRows(FRAME), FrameRows(FRAME), DataConfig())
     shape = (count_features(columns),)
     return Spec("features", shape, ("no", "yes"), tuple(NAMES), columns=columns)
 
@@ -84,7 +85,7 @@ def probabilities(exports, spec, rows):
     """By Keras and the encoder alone."""
     model = zoo.load(exports / "mlp")
     texts = pd.DataFrame(rows).astype(object).map(lambda x: "" if x != x else str(x)).astype(STRING)
-    features = encode_records(make_records(texts, spec.columns), spec.columns)
+    features = encode_rows(FrameRows(texts), spec.columns, budget=1 << 30)
     return special.softmax(np.asarray(model({"features": features})["logits"]), axis=1)
 
 

@@ -3,18 +3,19 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 
-from zoo.data.cells import strip_cells
+from zoo.data.column_cells import ColumnCells
 from zoo.data.columns import Column
 from zoo.data.config import DataConfig
+from zoo.data.frame_rows import FrameRows
+from zoo.data.row_texts import RowTexts
 from zoo.data.splits import Arrays
 from zoo.data.tokenizer_choice import make_tokenizer
 from zoo.errors import UserError
 
 
 def learn_column_tokenizers(
-    columns: tuple[Column, ...], train: pd.DataFrame, validation: pd.DataFrame, config: DataConfig
+    columns: tuple[Column, ...], train: FrameRows, validation: FrameRows, config: DataConfig
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Gives each column of texts a tokenizer of its own, learned from the training split.
 
@@ -49,7 +50,8 @@ def learn_column_tokenizers(
     return tuple(learned), tuple(notes)
 
 
-def _read_texts(frame: pd.DataFrame, column: Column) -> Arrays:
+def _read_texts(rows: FrameRows, column: Column) -> Arrays:
     """Returns the texts of a column that are not missing, with targets of no meaning."""
-    texts = strip_cells(frame[column.name]).dropna().to_numpy(object)
-    return Arrays(texts, np.zeros(len(texts)))
+    is_present = [cells.notna().to_numpy(bool) for cells in ColumnCells(rows, column.name)]
+    present = rows[np.concatenate(is_present)]
+    return Arrays(RowTexts(present, (column.name,), strips=True), np.zeros(len(present)))

@@ -60,7 +60,9 @@ class DataConfig:
         length: Maximum number of tokens per text; None for the length of the given tokenizer or,
             for a learned one, the 95th percentile of the training texts.
         memory_budget: Maximum bytes of decoded data to load into memory; larger datasets are
-            streamed. None for a quarter of the machine's memory.
+            streamed, and larger tables are kept in mapped files. None for a quarter of the
+            machine's memory.
+        cache_dir: Folder of the mapped files; None for that of temporary files.
     """
 
     name: str | None = None
@@ -91,6 +93,7 @@ class DataConfig:
     lowercase: bool | None = None
     length: int | None = None
     memory_budget: int | None = None
+    cache_dir: str | None = None
 
     def to_settings(self) -> dict[str, Any]:
         """Returns the settings that read the same columns and splits again, for a record."""

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from zoo.data.cells import STRING
+from zoo.data.frame_rows import FrameRows
+from zoo.data.row_hashes import hash_columns
+from zoo.data.row_texts import RowTexts
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, Stream, has_known_labels, read_labels
 
@@ -51,11 +52,13 @@ def compute_fingerprint(data: Data, spec: Spec) -> dict[str, Any]:
     for name in _SPLITS:
         split = getattr(data, name)
         labels = read_labels(split).tobytes() if has_known_labels(split) else b""
-        fingerprint[name] = {
-            "examples": len(split),
-            "labels": _hash_bytes(labels),
-            "inputs": _hash_inputs(split, data.name, [column.name for column in spec.columns]),
-        }
+        fingerprint[name] = {"examples": len(split), "labels": _hash_bytes(labels)}
+        if isinstance(split, Arrays) and isinstance(split.x, FrameRows | RowTexts):
+            rows = split.x if isinstance(split.x, FrameRows) else split.x.rows
+            names = [column.name for column in spec.columns] or list(spec.feature_names)
+            fingerprint[name]["cells"] = hash_columns(_sample_rows(rows), names)
+        else:
+            fingerprint[name]["inputs"] = _hash_inputs(split, data.name)
         if isinstance(split, Arrays) and split.weights is not None:
             fingerprint[name]["weights"] = _hash_bytes(split.weights.tobytes())
     return fingerprint
@@ -101,8 +104,10 @@ def _compare_columns(old: dict[str, str], new: dict[str, str]) -> list[str]:
 def _compare_splits(name: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     if old.get("examples") != new.get("examples"):
         return [f"the {name} split had {old.get('examples')} examples, has {new.get('examples')}"]
-    parts = ("inputs", "labels", "weights")
-    changed = [part for part in parts if old.get(part) != new.get(part)]
+    # before the cells of tables were hashed as numbers, there were "inputs" of them
+    parts = [part for part in ("inputs", "cells") if part in old and part in new]
+    changed = [x for x in (*parts, "labels", "weights") if old.get(x) != new.get(x)]
+    changed = ["inputs" if part == "cells" else part for part in changed]
     return [f"the {name} split has other {' and '.join(changed)}"] if changed else []
 
 
@@ -119,24 +124,19 @@ def _format_column(column: Any) -> str:
     return f"{numbers} {dataclasses.replace(column, center=0.0, scale=1.0)}"
 
 
-def _hash_inputs(split: Split, dataset: str, columns: list[str]) -> str:
+def _sample_rows(rows: FrameRows) -> FrameRows:
+    chosen = _choose_rows(len(rows), _SAMPLED_ROWS)
+    return rows if chosen is None else rows[np.isin(np.arange(len(rows)), chosen)]
+
+
+def _hash_inputs(split: Split, dataset: str) -> str:
     if isinstance(split, Stream):
         return _hash_stream(split, dataset)
     rows = _choose_rows(len(split), _SAMPLED_ROWS)
-    if isinstance(split.x, pd.DataFrame):
-        frame = split.x[columns] if columns else split.x
-        sample = frame if rows is None else frame.iloc[rows]
-        return _hash_texts(f"{name} {_hash_cells(sample[name])}" for name in sample)
-    sample = split.x if rows is None else split.x[rows]
+    sample = split.x[:] if rows is None else split.x[rows]
     if sample.dtype == object:
         return _hash_texts(map(str, sample.ravel()))
     return _hash_bytes(np.ascontiguousarray(sample).tobytes())
-
-
-def _hash_cells(cells: pd.Series) -> str:
-    if cells.dtype == STRING:  # ten times as fast as one text of them
-        return _hash_bytes(pd.util.hash_pandas_object(cells, index=False).to_numpy().tobytes())
-    return _hash_texts(map(str, cells))
 
 
 def _hash_stream(split: Stream, dataset: str) -> str:

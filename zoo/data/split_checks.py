@@ -1,9 +1,9 @@
 """What a user should know about the splits of a dataset."""
 
 import numpy as np
-import pandas as pd
 
-from zoo.data.column_inference import format_columns
+from zoo.data.column_notes import format_columns
+from zoo.data.row_hashes import hash_rows
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, has_known_labels, read_labels
 from zoo.data.targets import count_classes, count_labels
@@ -72,7 +72,7 @@ def describe_repeated_rows(splits: dict[str, Split]) -> list[str]:
     arrays = {name: split for name, split in splits.items() if isinstance(split, Arrays)}
     if len(arrays) < len(splits):
         return []
-    hashes = {name: _hash_inputs(split.x) for name, split in arrays.items()}
+    hashes = {name: hash_rows(split.x) for name, split in arrays.items()}
     notes = []
     for name in ("validation", "test"):
         if count := int(np.isin(hashes[name], hashes["train"]).sum()):
@@ -81,11 +81,3 @@ def describe_repeated_rows(splits: dict[str, Split]) -> list[str]:
                 "as rows of the training split"
             )
     return notes
-
-
-def _hash_inputs(inputs: pd.DataFrame | np.ndarray) -> np.ndarray:
-    """Returns a hash of the inputs of each row, uint64 (n,)."""
-    frame = pd.DataFrame(inputs)
-    texts = [name for name, dtype in frame.dtypes.items() if dtype.kind == "O"]
-    frame = frame.astype(dict.fromkeys(texts, str))
-    return pd.util.hash_pandas_object(frame, index=False).to_numpy()

@@ -4,16 +4,18 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
-from zoo.data.cells import find_number_form, parse_numbers, strip_cells
-from zoo.data.column_encoding import encode_records, make_records
-from zoo.data.column_inference import describe_unreadable_cells, infer_columns
+from zoo.data.cells import clean_cells, find_number_form, parse_numbers
+from zoo.data.column_inference import infer_columns
+from zoo.data.column_notes import describe_unreadable_cells
 from zoo.data.column_texts import learn_column_tokenizers
 from zoo.data.columns import count_features
 from zoo.data.config import DataConfig
+from zoo.data.frame_rows import FrameRows
+from zoo.data.memory import choose_budget
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split
+from zoo.data.table_encoding import TableRecords, encode_rows
 from zoo.errors import UserError
 from zoo.schema import suggest_closest
 
@@ -22,7 +24,7 @@ Splits = dict[str, Split]
 
 def is_table(split: Split) -> bool:
     """Whether the inputs of a split are the cells of a table, which are not encoded yet."""
-    return isinstance(split, Arrays) and isinstance(split.x, pd.DataFrame)
+    return isinstance(split, Arrays) and isinstance(split.x, FrameRows)
 
 
 def parse_plain_numbers(split: Split, names: tuple[str, ...]) -> Arrays:
@@ -39,9 +41,9 @@ def parse_plain_numbers(split: Split, names: tuple[str, ...]) -> Arrays:
     features = []
     for name in names:
         if name not in split.x:
-            known = list(split.x.columns)
+            known = split.x.columns
             raise UserError(f"there is no column {name!r}.{suggest_closest(name, known)}")
-        cells = strip_cells(split.x[name])
+        cells = clean_cells(split.x.read_column(name))
         decimal, thousands, _ = find_number_form(cells)
         numbers = parse_numbers(cells, decimal, thousands)
         rows = np.flatnonzero(np.isnan(numbers))
@@ -62,10 +64,11 @@ def encode_table(
     """Encodes the cells of a table.
 
     Args:
-        splits: Splits whose inputs are DataFrames of strings.
+        splits: Splits whose inputs are `FrameRows`.
         spec: Spec of the splits.
-        config: Columns of a trained model, or else the kinds of columns that the user set and the
-            settings of the tokenizers; the columns are then learned from the split "train".
+        config: The memory budget; the columns of a trained model, or else the kinds of columns
+            that the user set and the settings of the tokenizers: the columns are then learned from
+            the split "train".
 
     Returns:
         The splits with features, the splits with records, the spec of the features, and notes.
@@ -85,13 +88,16 @@ def encode_table(
     for name, table in tables.items():
         if config.known_columns or name != "train":
             notes = (*notes, *describe_unreadable_cells(table.x, columns, name))
+    width = count_features(columns)
+    # one limit for all splits: either all of them are in memory, or none is
+    size = 4 * width * sum(map(len, tables.values()))
+    budget = size if size <= choose_budget(config.memory_budget) else 0
     records: Splits = {}
     encoded: Splits = {}
     for name, table in tables.items():
-        rows = make_records(table.x, columns)
-        records[name] = Arrays(rows, table.y)
-        encoded[name] = Arrays(encode_records(rows, columns), table.y, weights=table.weights)
+        records[name] = Arrays(TableRecords(table.x, columns), table.y)
+        features = encode_rows(table.x, columns, budget, config.cache_dir)
+        encoded[name] = Arrays(features, table.y, weights=table.weights)
     names = tuple(column.name for column in columns)
-    shape = (count_features(columns),)
-    spec = dataclasses.replace(spec, shape=shape, feature_names=names, columns=columns)
+    spec = dataclasses.replace(spec, shape=(width,), feature_names=names, columns=columns)
     return encoded, records, spec, notes

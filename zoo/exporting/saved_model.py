@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from zoo.data.column_encoding import make_random_records
 from zoo.data.spec import Spec, spec_from_model, spec_to_record
+from zoo.data.table_encoding import make_random_records
 from zoo.data.tokenizers import save_tokenizer
 from zoo.distribution.keras_patches import disable_cudnn
 from zoo.errors import UserError, attach_path
