@@ -34,7 +34,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(table_files, "_BLOCK_SIZES", (2000, 50_000))
     monkeypatch.setattr(table_files, "_JSON_ROWS", 30)
     monkeypatch.setattr(table_files, "_PARQUET_ROWS", 30)
-    monkeypatch.setattr(frame_rows.FrameRows.iterate_column, "__defaults__", (64,))
+    monkeypatch.setattr(frame_rows.FrameRows.iterate_cells, "__defaults__", (64,))
     monkeypatch.setattr(row_texts, "_BLOCK_ROWS", 50)
     monkeypatch.setattr(table_encoding, "_BLOCK_SIZE", 1000)
 

@@ -135,7 +135,11 @@ def main() -> None:
     source, hparams, config = open_weights(FLAGS, weights, entry, hparams, config)
     if FLAGS["stratify"].value is None:
         FLAGS["stratify"].value = _choose_stratify(source, config)
-    config = dataclasses.replace(config, stratify=bool(FLAGS["stratify"].value))
+    # beside the runs, since the folder of temporary files may be in memory
+    cache_dir = Path(os.path.expanduser(FLAGS.run_dir or "runs/run")).parent
+    config = dataclasses.replace(
+        config, stratify=bool(FLAGS["stratify"].value), cache_dir=str(cache_dir)
+    )
     with report_lost_workers(strategy):
         # the chief prepares the dataset, and the other workers read it
         with run_chief_first(strategy):

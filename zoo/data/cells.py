@@ -98,14 +98,15 @@ def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
         missing.
     """
     present = cells.dropna()
-    best = (".", "", fit_number_form(present, ".", "")[0])
-    if best[2].all():
-        return best
-    for decimal, thousands in OTHER_NUMBER_FORMS:
-        fits, has_marks = fit_number_form(present, decimal, thousands)
-        if has_marks and fits.sum() > best[2].sum():
-            best = (decimal, thousands, fits)
-    return best
+    # each different value is looked at once
+    codes, values = pd.factorize(present)
+    values, counts = pd.Series(values), np.bincount(codes, minlength=len(values))
+    decimal, thousands, fits = ".", "", fit_number_form(values, ".", "")[0]
+    for form in OTHER_NUMBER_FORMS if not fits.all() else ():
+        other, has_marks = fit_number_form(values, *form)
+        if has_marks and counts @ other > counts @ fits:
+            (decimal, thousands), fits = form, other
+    return decimal, thousands, pd.Series(fits.to_numpy(bool)[codes], present.index)
 
 
 def fit_number_form(cells: pd.Series, decimal: str, thousands: str) -> tuple[pd.Series, bool]:

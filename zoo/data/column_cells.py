@@ -1,9 +1,11 @@
 """The cells of a column, read block by block: how its numbers and dates are written."""
 
+import functools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import tensorflow as tf
 
 from zoo.data.cells import (
@@ -11,13 +13,13 @@ from zoo.data.cells import (
     clean_cells,
     count_values,
     fit_number_form,
-    has_numbers,
     parse_numbers,
 )
 from zoo.data.columns import DATE_FORMATS, Column
 from zoo.data.dates import parse_dates
-from zoo.data.frame_rows import BLOCK_ROWS, FrameRows
+from zoo.data.frame_rows import FrameRows
 
+_KEPT_ROWS = 1 << 20
 _DATE_SAMPLE = 20  # cells, by which most columns of texts are refused
 
 
@@ -34,8 +36,20 @@ class ColumnCells:
     def __init__(self, rows: FrameRows, name: str):
         self.name = name
         self._rows = rows
-        # a single block is not stripped again and again
-        self._kept = [*self._read()] if len(rows) <= BLOCK_ROWS else None
+        # they are not stripped again and again
+        is_small = len(rows) <= _KEPT_ROWS and not rows.has_numbers(name)
+        self._kept = [*self._read()] if is_small else None
+
+    @functools.cached_property
+    def numbers(self) -> np.ndarray | None:
+        """The numbers of a column that has nothing else, float64 (n,), NaN where missing."""
+        return self._rows.read_numbers(self.name) if self._rows.has_numbers(self.name) else None
+
+    @property
+    def are_integers(self) -> bool:
+        """Whether the numbers are written without decimals or exponents."""
+        types = [part.numbers[self.name].type for part in self._rows.parts]
+        return all(map(pa.types.is_integer, types))
 
     def __iter__(self) -> Iterator[pd.Series]:
         return iter(self._kept) if self._kept is not None else self._read()
@@ -48,20 +62,19 @@ class ColumnCells:
         return (cells.dropna() for cells in self)
 
     def _read(self) -> Iterator[pd.Series]:
-        return (clean_cells(cells) for cells in self._rows.iterate_column(self.name))
+        return (clean_cells(cells) for cells in self._rows.iterate_cells(self.name))
 
 
 def choose_number_form(cells: ColumnCells) -> tuple[str, str, int]:
     """Returns the decimal mark and thousands separator that fit most cells, and how many fit."""
+    if cells.numbers is not None:
+        return ".", "", int(np.isfinite(cells.numbers).sum())
     forms = [(".", ""), *OTHER_NUMBER_FORMS]
     best, most, present = forms[0], -1, 0
     for form in forms:
         fitting, has_marks, present = 0, False, 0
         for block in cells.iterate_present():
             present += len(block)
-            if has_numbers(block):
-                fitting += len(block)
-                continue
             values, counts = count_values(block)
             fits, marked = fit_number_form(values, *form)
             fitting += int(counts[fits.to_numpy(bool)].sum())
@@ -75,9 +88,9 @@ def choose_number_form(cells: ColumnCells) -> tuple[str, str, int]:
 
 def iterate_misfits(cells: ColumnCells, decimal: str, thousands: str) -> Iterator[pd.Series]:
     """Yields blocks of the cells that are no numbers of a form, and not missing."""
+    if cells.numbers is not None:
+        return
     for block in cells.iterate_present():
-        if has_numbers(block):
-            continue
         fits, _ = fit_number_form(block, decimal, thousands)
         yield block[~fits.to_numpy(bool)]
 

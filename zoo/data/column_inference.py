@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import count_values, has_numbers
+from zoo.data.cells import count_values
 from zoo.data.column_cells import (
     ColumnCells,
     choose_date_format,
@@ -83,6 +83,8 @@ def infer_columns(
 
 def infer_kind(cells: ColumnCells) -> tuple[str, str]:
     """Returns the kind of a column and, for one to drop, the reason."""
+    if cells.numbers is not None:
+        return _infer_kind_of_numbers(cells, cells.numbers)
     first, is_constant, present = None, True, 0
     for block in cells.iterate_present():
         if len(block):
@@ -112,9 +114,20 @@ def infer_kind(cells: ColumnCells) -> tuple[str, str]:
     return _infer_text(cells, present)
 
 
+def _infer_kind_of_numbers(cells: ColumnCells, numbers: np.ndarray) -> tuple[str, str]:
+    """Returns the kind of a column that has nothing but numbers; see `infer_kind`."""
+    present = numbers[~np.isnan(numbers)]
+    if not len(present):
+        return DROP, "all its cells are empty"
+    if len(present) == len(cells) and (present == present[0]).all():
+        return DROP, f"all its cells are '{present[0]:.15g}'"
+    if cells.are_integers and _count_rows(cells.name, present):
+        return DROP, "it numbers the rows"
+    return "number", ""
+
+
 def _have_leading_zeros(cells: ColumnCells) -> bool:
-    blocks = (block for block in cells.iterate_present() if not has_numbers(block))
-    return any(block.str.match(r"0\d").any() for block in blocks)
+    return any(block.str.match(r"0\d").any() for block in cells.iterate_present())
 
 
 def _infer_text(cells: ColumnCells, present: int) -> tuple[str, str]:
@@ -141,21 +154,21 @@ def _count_words(values: pd.Series) -> np.ndarray:
 
 
 def _numbers_rows(cells: ColumnCells, present: int) -> bool:
-    """Whether a column of numbers counts the rows or, by its name, identifies them."""
-    if present < _MANY_CELLS or not all(map(_are_digits, cells.iterate_present())):
+    """Whether strings count the rows or, by the name of the column, identify them."""
+    if present < _MANY_CELLS:
         return False
-    numbers = pd.Series(read_numbers(cells, ".", "")).dropna()
+    if not all(block.str.fullmatch(r"\d+").all() for block in cells.iterate_present()):
+        return False
+    numbers = read_numbers(cells, ".", "")
+    return _count_rows(cells.name, numbers[~np.isnan(numbers)])
+
+
+def _count_rows(name: str, numbers: np.ndarray) -> bool:
+    """Whether whole numbers count the rows or, by the name of the column, identify them."""
     low, high = numbers.min(), numbers.max()
     may_be_years = low >= 1000 and high <= 2100
     # some rows are held out
     is_dense = high - low < 1.5 * len(numbers) and not may_be_years
-    is_counter = bool(_ID_NAME.fullmatch(cells.name)) or is_dense
-    if not is_counter or not numbers.is_unique:
-        return False
-    return bool(_ID_NAME.fullmatch(cells.name)) or numbers.is_monotonic_increasing
-
-
-def _are_digits(cells: pd.Series) -> bool:
-    if has_numbers(cells):
-        return cells.dtype.kind == "i" and bool((cells >= 0).all())
-    return bool(cells.str.fullmatch(r"\d+").all())
+    is_ordered = is_dense and bool((np.diff(numbers) > 0).all())
+    is_identifier = bool(_ID_NAME.fullmatch(name)) and pd.Series(numbers).is_unique
+    return len(numbers) >= _MANY_CELLS and low >= 0 and (is_ordered or is_identifier)

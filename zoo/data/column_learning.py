@@ -56,6 +56,8 @@ def measure_spread(values: np.ndarray) -> tuple[float, float]:
 
 def read_numbers(cells: ColumnCells, decimal: str, thousands: str) -> np.ndarray:
     """Returns the numbers of a form as float64 (n,), NaN where they are missing or none."""
+    if cells.numbers is not None:
+        return cells.numbers
     return np.concatenate([parse_numbers(block, decimal, thousands) for block in cells])
 
 
@@ -92,7 +94,7 @@ def _learn_number(cells: ColumnCells) -> tuple[Column, str]:
 
 def _describe_decoration(cells: ColumnCells, column: Column) -> list[str]:
     """Returns a note on the first number with other marks, such as that of a currency."""
-    for block in cells.iterate_present():
+    for block in cells.iterate_present() if cells.numbers is None else ():
         if are_plain_numbers(block):
             continue
         numbers = parse_cells(block, column)

@@ -45,17 +45,7 @@ def describe_unreadable_cells(
     for column in columns:
         if column.kind not in ("number", "date"):
             continue
-        invalid, missing, example = 0, 0, ""
-        for cells in ColumnCells(rows, column.name):
-            is_missing = cells.isna()
-            if column.missing_marks:
-                is_missing |= cells.isin(column.missing_marks)
-            is_missing = is_missing.to_numpy(bool)
-            is_invalid = np.isnan(parse_cells(cells, column)) & ~is_missing
-            if is_invalid.any():
-                example = example or str(cells[is_invalid].iloc[0])[:20]
-            invalid += int(is_invalid.sum())
-            missing += int(is_missing.sum())
+        missing, invalid, example = _count_unreadable_cells(rows, column)
         if invalid:
             notes.append(
                 f"column {column.name!r}: {example!r} is no {column.kind} and counts "
@@ -67,3 +57,23 @@ def describe_unreadable_cells(
                 "cell, and none of the training split: they count as the median"
             )
     return tuple(notes)
+
+
+def _count_unreadable_cells(rows: FrameRows, column: Column) -> tuple[int, int, str]:
+    """Returns the number of missing cells, and of those of another kind with the first of them."""
+    if rows.has_numbers(column.name):
+        if not any(part.numbers[column.name].null_count for part in rows.parts):
+            return 0, 0, ""
+        return int(np.isnan(rows.read_numbers(column.name)).sum()), 0, ""
+    missing, invalid, example = 0, 0, ""
+    for cells in ColumnCells(rows, column.name):
+        is_missing = cells.isna()
+        if column.missing_marks:
+            is_missing |= cells.isin(column.missing_marks)
+        is_missing = is_missing.to_numpy(bool)
+        is_invalid = np.isnan(parse_cells(cells, column)) & ~is_missing
+        if is_invalid.any():
+            example = example or str(cells[is_invalid].iloc[0])[:20]
+        missing += int(is_missing.sum())
+        invalid += int(is_invalid.sum())
+    return missing, invalid, example

@@ -25,6 +25,7 @@ UNKNOWN = pa.null()  # type of a column whose cells were all missing so far
 OBJECTS = pa.large_binary()  # stands for the type of a column of Python objects
 _STRING, _INTEGER, _FLOAT = pa.string(), pa.int64(), pa.float64()
 _MISSING_CELLS = pa.array(["", *MISSING], _STRING)
+_FIRST_CELLS = 16
 _ZERO, _X, _LARGE_X = (np.uint8(ord(letter)) for letter in "0xX")
 
 
@@ -154,18 +155,24 @@ def parse_plain_numbers(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     Otherwise the strings are returned. Plain are "12", "-1.5" and "2e5"; but not " 12", unless
     other cells are missing, and not "012", which may be a code.
     """
-    for strings in (cells, None):
-        if strings is None:
-            trimmed = pc.utf8_trim_whitespace(cells)
-            strings = pc.if_else(pc.is_in(trimmed, _MISSING_CELLS), None, trimmed)
-        for kind in (_INTEGER, _FLOAT):
-            try:
-                numbers = pc.cast(strings, kind)
-            except pa.ArrowInvalid:
-                continue
-            is_plain = _are_finite(numbers) and not _have_leading_zero(strings)
-            return numbers if is_plain else cells
-    return cells
+    numbers = _cast_numbers(cells)
+    if numbers is None:
+        trimmed = pc.utf8_trim_whitespace(cells)
+        present = pc.if_else(pc.is_in(trimmed, _MISSING_CELLS), None, trimmed)
+        numbers = _cast_numbers(present)
+    return cells if numbers is None else numbers
+
+
+def _cast_numbers(strings: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Returns strings as numbers, or None if they are not all plain numbers."""
+    for kind in (_INTEGER, _FLOAT):
+        try:
+            pc.cast(strings[:_FIRST_CELLS], kind)  # Arrow reads on behind the first error
+            numbers = pc.cast(strings, kind)
+        except pa.ArrowInvalid:
+            continue
+        return numbers if _are_finite(numbers) and not _have_leading_zero(strings) else None
+    return None
 
 
 def _make_array(cells: Cells, keeps_strings: bool) -> pa.ChunkedArray | None:
@@ -183,7 +190,8 @@ def _make_array(cells: Cells, keeps_strings: bool) -> pa.ChunkedArray | None:
         return cells.cast(_FLOAT if is_huge else _INTEGER, safe=False)
     if pa.types.is_floating(cells.type) and not keeps_strings:
         numbers = cells.cast(_FLOAT)
-        numbers = pc.if_else(pc.is_nan(numbers), None, numbers)
+        if not _are_finite(numbers):
+            numbers = pc.if_else(pc.is_nan(numbers), None, numbers)
         return numbers if _are_finite(numbers) else cells.cast(_STRING)
     return cells if cells.type == UNKNOWN else cells.cast(_STRING)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from zoo.data.frame_rows import FrameRows
-from zoo.data.row_hashes import hash_columns
+from zoo.data.row_hashes import hash_rows
 from zoo.data.row_texts import RowTexts
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, Stream, has_known_labels, read_labels
@@ -29,8 +29,9 @@ _SPLITS = ("train", "validation", "test")
 def compute_fingerprint(data: Data, spec: Spec) -> dict[str, Any]:
     """Returns what identifies a dataset, as an object for a JSON file.
 
-    Labels and the choice of the held-out rows are hashed whole. Of the contents, up to a million
-    rows, or the first 64 KiB of up to 1,000 files, are hashed for each split. Times and the place
+    Labels, the rows of tables and the choice of the held-out rows are hashed whole. Of other
+    contents, up to a million examples, or the first 64 KiB of up to 1,000 files, are hashed for
+    each split. Times and the place
     of the files do not count. TensorFlow Datasets are identified by name, version, and the sizes of
     their files.
 
@@ -49,14 +50,18 @@ def compute_fingerprint(data: Data, spec: Spec) -> dict[str, Any]:
         content = json.dumps(dataclasses.asdict(spec.tokenizer), sort_keys=True)
         fingerprint["vocabulary"] = len(spec.tokenizer.vocabulary)
         fingerprint["tokenizer"] = _hash_texts([content])
-    for name in _SPLITS:
-        split = getattr(data, name)
+    splits = {name: getattr(data, name) for name in _SPLITS}
+    tables = {
+        name: split.x
+        for name, split in splits.items()
+        if isinstance(split, Arrays) and isinstance(split.x, FrameRows | RowTexts)
+    }
+    hashes = hash_rows(tables, [column.name for column in spec.columns])
+    for name, split in splits.items():
         labels = read_labels(split).tobytes() if has_known_labels(split) else b""
         fingerprint[name] = {"examples": len(split), "labels": _hash_bytes(labels)}
-        if isinstance(split, Arrays) and isinstance(split.x, FrameRows | RowTexts):
-            rows = split.x if isinstance(split.x, FrameRows) else split.x.rows
-            names = [column.name for column in spec.columns] or list(spec.feature_names)
-            fingerprint[name]["cells"] = hash_columns(_sample_rows(rows), names)
+        if name in hashes:
+            fingerprint[name]["cells"] = _hash_bytes(hashes[name].tobytes())
         else:
             fingerprint[name]["inputs"] = _hash_inputs(split, data.name)
         if isinstance(split, Arrays) and split.weights is not None:
@@ -122,11 +127,6 @@ def _format_column(column: Any) -> str:
     """Formats a column; its numbers may differ in their last places between machines."""
     numbers = f"{column.center:.6g} {column.scale:.6g}"
     return f"{numbers} {dataclasses.replace(column, center=0.0, scale=1.0)}"
-
-
-def _sample_rows(rows: FrameRows) -> FrameRows:
-    chosen = _choose_rows(len(rows), _SAMPLED_ROWS)
-    return rows if chosen is None else rows[np.isin(np.arange(len(rows)), chosen)]
 
 
 def _hash_inputs(split: Split, dataset: str) -> str:

@@ -6,11 +6,65 @@ is small.
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+
+from zoo.data.cells import has_numbers
 
 BLOCK_ROWS = 1 << 17
+
+
+class FrameColumns:
+    """The columns of a DataFrame by name, which take a while to get where there are thousands.
+
+    Args:
+        frame: The DataFrame.
+
+    Attributes:
+        frame: The DataFrame.
+        cells: Its columns.
+        numbers: Those of numbers, as Arrow has them.
+    """
+
+    def __init__(self, frame: pd.DataFrame):
+        self.frame = frame
+        self.cells = {str(name): cells for name, cells in frame.items()}
+        self.numbers = {
+            name: pa.chunked_array(pa.array(cells.array))
+            for name, cells in self.cells.items()
+            if has_numbers(cells)
+        }
+
+    def read_numbers(self, name: str, rows: slice = slice(None)) -> np.ndarray:
+        """Returns cells of a column of numbers, float64 (n,), NaN where they are missing."""
+        return self.numbers[name][rows].to_numpy().astype("float64", copy=False)
+
+
+class RowRange(NamedTuple):
+    """Consecutive rows of a frame, of which some are selected.
+
+    Attributes:
+        columns: The columns of the frame.
+        rows: The rows.
+        mask: Which of these are selected, bool (rows,); None for all.
+    """
+
+    columns: FrameColumns
+    rows: slice
+    mask: np.ndarray | None
+
+    def read_cells(self, name: str) -> pd.Series:
+        """Returns the selected cells of a column."""
+        cells = self.columns.cells[name].iloc[self.rows]
+        return cells if self.mask is None else cells[self.mask]
+
+    def read_numbers(self, name: str) -> np.ndarray:
+        """Returns the selected cells of a column of numbers, float64 (n,), NaN where missing."""
+        numbers = self.columns.read_numbers(name, self.rows)
+        return numbers if self.mask is None else numbers[self.mask]
 
 
 class FrameRows:
@@ -22,70 +76,68 @@ class FrameRows:
         frames: The DataFrames.
         masks: For each of them which rows are selected, bool (n,), or None for all; None for all
             rows of all of them.
+
+    Attributes:
+        parts: The columns of each frame.
+        masks: As above.
     """
 
     def __init__(
-        self, *frames: pd.DataFrame, masks: Sequence[np.ndarray | None] | None = None
+        self,
+        *frames: pd.DataFrame | FrameColumns,
+        masks: Sequence[np.ndarray | None] | None = None,
     ) -> None:
-        self._frames = frames
-        self._masks = [None] * len(frames) if masks is None else list(masks)
+        self.parts = [x if isinstance(x, FrameColumns) else FrameColumns(x) for x in frames]
+        self.masks = [None] * len(frames) if masks is None else list(masks)
         self._sizes = [
-            len(frame) if mask is None else int(mask.sum())
-            for frame, mask in zip(frames, self._masks, strict=True)
+            len(part.frame) if mask is None else int(mask.sum())
+            for part, mask in zip(self.parts, self.masks, strict=True)
         ]
-
-    @functools.cached_property
-    def _row_numbers(self) -> list[np.ndarray | None]:
-        """Numbers of the selected rows of each frame, int64; None for all."""
-        return [None if mask is None else np.flatnonzero(mask) for mask in self._masks]
 
     @property
     def columns(self) -> list[str]:
         """Names of the columns."""
-        return list(self._frames[0].columns)
+        return list(self.parts[0].cells)
 
     def __len__(self) -> int:
         return sum(self._sizes)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._frames[0]
+        return name in self.parts[0].cells
 
     def __getitem__(self, rows: np.ndarray) -> "FrameRows":
         """Returns the rows that are set in a boolean mask of shape (len(self),)."""
         masks = []
-        for frame, mask, part in zip(
-            self._frames, self._masks, np.split(rows, np.cumsum(self._sizes)[:-1]), strict=True
-        ):
-            selected = np.zeros(len(frame), bool)
-            selected[slice(None) if mask is None else np.flatnonzero(mask)] = part
+        selections = np.split(rows, np.cumsum(self._sizes)[:-1])
+        for part, mask, selection in zip(self.parts, self.masks, selections, strict=True):
+            selected = np.zeros(len(part.frame), bool)
+            selected[slice(None) if mask is None else np.flatnonzero(mask)] = selection
             masks.append(selected)
-        return FrameRows(*self._frames, masks=masks)
+        return FrameRows(*self.parts, masks=masks)
 
-    def iterate_column(self, name: str, size: int = BLOCK_ROWS) -> Iterator[pd.Series]:
+    def has_numbers(self, name: str) -> bool:
+        """Whether a column has numbers, and not strings or other values."""
+        return all(name in part.numbers for part in self.parts)
+
+    def read_numbers(self, name: str) -> np.ndarray:
+        """Returns a column of numbers, float64 (n,), NaN where they are missing."""
+        columns = [
+            part.read_numbers(name)[slice(None) if mask is None else mask]
+            for part, mask in zip(self.parts, self.masks, strict=True)
+        ]
+        return np.concatenate(columns)
+
+    def iterate_cells(self, name: str, size: int = BLOCK_ROWS) -> Iterator[pd.Series]:
         """Yields the cells of a column, of at most `size` rows at a time."""
-        for frame, start, stop, mask in self._iterate_ranges(size):
-            cells = frame[name].iloc[start:stop]
-            yield cells if mask is None else cells[mask]
-
-    def iterate_blocks(
-        self, names: Sequence[str], size: int = BLOCK_ROWS
-    ) -> Iterator[pd.DataFrame]:
-        """Yields columns, of at most `size` rows at a time."""
-        for frame, start, stop, mask in self._iterate_ranges(size):
-            block = frame[list(names)].iloc[start:stop]
-            yield block if mask is None else block[mask]
-
-    def read_column(self, name: str) -> pd.Series:
-        """Returns all cells of a column."""
-        return pd.concat(self.iterate_column(name), ignore_index=True)
+        return (part.read_cells(name) for part in self.iterate_ranges(size))
 
     def read_rows(self, first: int, last: int) -> pd.DataFrame:
         """Returns the rows from `first` up to, but not including, `last`."""
-        blocks, start = [self._frames[0].iloc[:0]], 0
-        for frame, numbers, size in zip(self._frames, self._row_numbers, self._sizes, strict=True):
-            part = slice(max(first - start, 0), max(min(last - start, size), 0))
-            if part.start < part.stop:
-                blocks.append(frame.iloc[part if numbers is None else numbers[part]])
+        blocks, start = [self.parts[0].frame.iloc[:0]], 0
+        for part, numbers, size in zip(self.parts, self._row_numbers, self._sizes, strict=True):
+            rows = slice(max(first - start, 0), max(min(last - start, size), 0))
+            if rows.start < rows.stop:
+                blocks.append(part.frame.iloc[rows if numbers is None else numbers[rows]])
             start += size
         return pd.concat(blocks[1:] or blocks, ignore_index=True)
 
@@ -94,18 +146,21 @@ class FrameRows:
         return self.read_rows(0, len(self))
 
     @staticmethod
-    def concat(parts: Sequence["FrameRows"]) -> "FrameRows":
-        """Returns the rows of all parts."""
-        frames = [frame for part in parts for frame in part._frames]
-        return FrameRows(*frames, masks=[mask for part in parts for mask in part._masks])
+    def concat(rows: Sequence["FrameRows"]) -> "FrameRows":
+        """Returns the rows of all of them."""
+        parts = [part for each in rows for part in each.parts]
+        return FrameRows(*parts, masks=[mask for each in rows for mask in each.masks])
 
-    def _iterate_ranges(
-        self, size: int
-    ) -> Iterator[tuple[pd.DataFrame, int, int, np.ndarray | None]]:
-        """Yields ranges of rows that have selected ones, and which of them are selected."""
-        for frame, mask in zip(self._frames, self._masks, strict=True):
-            for start in range(0, len(frame), size):
-                stop = min(start + size, len(frame))
-                part = None if mask is None else mask[start:stop]
-                if part is None or part.any():
-                    yield frame, start, stop, part
+    def iterate_ranges(self, size: int) -> Iterator[RowRange]:
+        """Yields the rows, of at most `size` at a time."""
+        for part, mask in zip(self.parts, self.masks, strict=True):
+            for start in range(0, len(part.frame), size):
+                rows = slice(start, start + size)
+                selection = None if mask is None else mask[rows]
+                if selection is None or selection.any():
+                    yield RowRange(part, rows, selection)
+
+    @functools.cached_property
+    def _row_numbers(self) -> list[np.ndarray | None]:
+        """Numbers of the selected rows of each frame, int64; None for all."""
+        return [None if mask is None else np.flatnonzero(mask) for mask in self.masks]

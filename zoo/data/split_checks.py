@@ -1,6 +1,7 @@
 """What a user should know about the splits of a dataset."""
 
 import numpy as np
+import pandas as pd
 
 from zoo.data.column_notes import format_columns
 from zoo.data.row_hashes import hash_rows
@@ -72,10 +73,11 @@ def describe_repeated_rows(splits: dict[str, Split]) -> list[str]:
     arrays = {name: split for name, split in splits.items() if isinstance(split, Arrays)}
     if len(arrays) < len(splits):
         return []
-    hashes = {name: hash_rows(split.x) for name, split in arrays.items()}
+    hashes = hash_rows({name: split.x for name, split in arrays.items()})
+    train = pd.Index(hashes["train"]).unique()
     notes = []
     for name in ("validation", "test"):
-        if count := int(np.isin(hashes[name], hashes["train"]).sum()):
+        if count := int((train.get_indexer(hashes[name]) >= 0).sum()):
             notes.append(
                 f"{count:,} of {len(hashes[name]):,} rows of the {name} split have the same inputs "
                 "as rows of the training split"

@@ -8,11 +8,12 @@ from zoo.console import progress_bar
 from zoo.data.cells import clean_cells, parse_numbers, strip_cells
 from zoo.data.column_encoding import ColumnGroup, make_column_groups
 from zoo.data.columns import Column, count_features
-from zoo.data.frame_rows import FrameRows
+from zoo.data.frame_rows import FrameRows, RowRange
 from zoo.data.mapped_files import allocate_array
 from zoo.data.text_encoding import BATCH_SIZE
 
-_BLOCK_SIZE = 1 << 22  # cells and features that are encoded together
+_BLOCK_SIZE = 1 << 21  # cells and features of the rows that are read together
+_MIN_ROWS = 256  # of these
 
 
 class TableRecords:
@@ -95,26 +96,31 @@ def encode_rows(
     """
     width = count_features(columns)
     features = allocate_array((len(rows), width), "float32", budget, directory)
-    groups, names = make_column_groups(columns), [column.name for column in columns]
-    size = max(_BLOCK_SIZE // (width + len(names)), 1)
+    groups = make_column_groups(columns)
+    size = max(_BLOCK_SIZE // (width + len(columns)), _MIN_ROWS)
     start = 0
     with progress_bar(len(rows), "encoding columns", unit=" rows") as bar:
-        for block in rows.iterate_blocks(names, size):
-            stop = start + len(block)
+        for part in rows.iterate_ranges(size):
             for group in groups:
-                features[start:stop, group.positions] = _encode_group(block, group)
-            bar.update(len(block))
-            start = stop
+                encoded = _encode_group(part, group)
+                features[start : start + len(encoded), group.positions] = encoded
+            bar.update(len(encoded))
+            start += len(encoded)
     return features
 
 
-def _encode_group(block: pd.DataFrame, group: ColumnGroup) -> np.ndarray:
+def _encode_group(rows: RowRange, group: ColumnGroup) -> np.ndarray:
     """Returns the features of one group of columns, float32 (rows, count)."""
     if group.columns[0].kind == "number":
-        numbers = [_read_numbers(block[column.name], column) for column in group.columns]
+        numbers = [
+            rows.read_numbers(column.name)
+            if column.name in rows.columns.numbers
+            else _read_numbers(rows.read_cells(column.name), column)
+            for column in group.columns
+        ]
         return group.encode(*map(tf.constant, numbers)).numpy()
     # each different string is encoded once
-    codes, values = pd.factorize(strip_cells(block[group.columns[0].name]).fillna(""))
+    codes, values = pd.factorize(strip_cells(rows.read_cells(group.columns[0].name)).fillna(""))
     texts = np.asarray(values, object)
     encoded = [
         group.encode(tf.constant(texts[start : start + BATCH_SIZE])).numpy()

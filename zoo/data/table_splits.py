@@ -38,12 +38,12 @@ def parse_plain_numbers(split: Split, names: tuple[str, ...]) -> Arrays:
         UserError: if a column is missing, or a cell is no number.
     """
     assert isinstance(split, Arrays)
-    features = []
+    frame, features = split.x.to_frame(), []
     for name in names:
-        if name not in split.x:
-            known = split.x.columns
+        if name not in frame:
+            known = list(frame.columns)
             raise UserError(f"there is no column {name!r}.{suggest_closest(name, known)}")
-        cells = clean_cells(split.x.read_column(name))
+        cells = clean_cells(frame[name])
         decimal, thousands, _ = find_number_form(cells)
         numbers = parse_numbers(cells, decimal, thousands)
         rows = np.flatnonzero(np.isnan(numbers))

@@ -209,7 +209,7 @@ def _check_texts(frame: pd.DataFrame, rows: np.ndarray, table: Table) -> None:
     """Raises a UserError if a cell of a labelled row is empty or no text."""
     for name in frame:
         blank, invalid = [], []
-        for cells in FrameRows(frame).iterate_column(str(name)):
+        for cells in FrameRows(frame).iterate_cells(str(name)):
             if cells.dtype == STRING:
                 blank.append((cells.isna() | (cells.str.strip() == "")).to_numpy(bool))
                 invalid.append(blank[-1])
