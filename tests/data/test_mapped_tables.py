@@ -24,7 +24,7 @@ COLUMNS = {
     "town": [["Oslo", "Rome", " Bonn ", ""][i % 4] for i in range(ROWS)],
     "day": [f"2026-01-{1 + i % 28:02d}" for i in range(ROWS)],
     "note": [f"film number {i} was rather {'good' if i % 2 else 'bad'}" for i in range(ROWS)],
-    "huge": [str(2**60 + i * 3 % 17) for i in range(ROWS)],
+    "huge": [str(2**60 + i * 3 % 17 * 2**20 + 1) for i in range(ROWS)],
 }
 FRAME = pd.DataFrame(COLUMNS).assign(y=["no", "yes", "no", ""] * 100)
 

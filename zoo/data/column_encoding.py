@@ -33,14 +33,14 @@ class ColumnGroup:
 
     Attributes:
         columns: The columns.
-        encode: Function from a tensor of shape (batch,) for each column, float64 for numbers and
-            strings for others, to float32 features of shape (batch, count).
+        encode: Function from float64 numbers of shape (batch, columns), or strings of shape
+            (batch,), to float32 features of shape (batch, count).
         positions: Places of these features among all features, int64 (count,).
         table: The lookup table that the function uses, or None.
     """
 
     columns: tuple[Column, ...]
-    encode: Callable[..., tf.Tensor]
+    encode: Callable[[tf.Tensor], tf.Tensor]
     positions: np.ndarray
     table: Any = None
 
@@ -90,7 +90,11 @@ def make_column_encoder(
     order = np.argsort(np.concatenate([group.positions for group in groups]))
 
     def encode(cells: Tensors) -> tf.Tensor:
-        features = [group.encode(*(cells[c.name] for c in group.columns)) for group in groups]
+        features = []
+        for group in groups:
+            parts = [cells[column.name] for column in group.columns]
+            is_number = group.columns[0].kind == "number"
+            features.append(group.encode(tf.stack(parts, axis=1) if is_number else parts[0]))
         return tf.gather(tf.concat(features, axis=1), order, axis=1)
 
     return encode, [group.table for group in groups if group.table is not None]
@@ -100,8 +104,7 @@ def _make_number_group(columns: tuple[Column, ...], starts: list[int]) -> Column
     centers, scales = ([[getattr(c, name) for c in columns]] for name in ("center", "scale"))
     lacking = np.flatnonzero([column.has_missing for column in columns])
 
-    def encode(*cells: tf.Tensor) -> tf.Tensor:
-        values = tf.stack(cells, axis=1)
+    def encode(values: tf.Tensor) -> tf.Tensor:
         is_finite = tf.math.is_finite(values)
         z = tf.where(is_finite, (values - centers) / scales, 0)
         size = tf.abs(z)
@@ -151,7 +154,7 @@ def _encode_dates(cells: tf.Tensor, column: Column) -> tf.Tensor:
     is_date = tf.math.is_finite(days)
     parts = [wave(2 * math.pi * cycle) for cycle in cycles for wave in (tf.sin, tf.cos)]
     waves = tf.stack([tf.cast(tf.where(is_date, x, 0), tf.float32) for x in parts], axis=1)
-    elapsed = _make_number_group((column,), [0]).encode(days)
+    elapsed = _make_number_group((column,), [0]).encode(days[:, None])
     return tf.concat([elapsed[:, :1], waves, elapsed[:, 1:]], axis=1)
 
 

@@ -120,7 +120,8 @@ def _infer_kind_of_numbers(cells: ColumnCells, numbers: np.ndarray) -> tuple[str
     if not len(present):
         return DROP, "all its cells are empty"
     if len(present) == len(cells) and (present == present[0]).all():
-        return DROP, f"all its cells are '{present[0]:.15g}'"
+        digits = " in the first 15 digits" * (abs(present[0]) > 2**53)
+        return DROP, f"all its cells are '{present[0]:.15g}'{digits}"
     if cells.are_integers and _count_rows(cells.name, present):
         return DROP, "it numbers the rows"
     return "number", ""

@@ -142,9 +142,9 @@ class ColumnStore:
         return pa.schema([(name, kind) for name, kind in types.items() if kind != OBJECTS])
 
 
-def group_blocks(blocks: Iterable[pa.Table], size: int = 8) -> Iterator[pa.Table]:
-    """Yields the rows of `size` blocks at a time, which are then converted together."""
-    remaining = iter(blocks)
+def group_blocks(blocks: Iterable[pa.Table], columns: int) -> Iterator[pa.Table]:
+    """Yields the rows of several blocks at a time, more of them where there are many columns."""
+    remaining, size = iter(blocks), min(max(columns // 64, 8), 64)
     while group := list(itertools.islice(remaining, size)):
         yield pa.concat_tables(group)
 

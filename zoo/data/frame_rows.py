@@ -115,6 +115,10 @@ class FrameRows:
             masks.append(selected)
         return FrameRows(*self.parts, masks=masks)
 
+    def select_columns(self, names: Sequence[str]) -> "FrameRows":
+        """Returns the rows with some of their columns."""
+        return FrameRows(*(part.frame[list(names)] for part in self.parts), masks=self.masks)
+
     def has_numbers(self, name: str) -> bool:
         """Whether a column has numbers, and not strings or other values."""
         return all(name in part.numbers for part in self.parts)

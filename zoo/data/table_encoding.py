@@ -13,7 +13,7 @@ from zoo.data.mapped_files import allocate_array
 from zoo.data.text_encoding import BATCH_SIZE
 
 _BLOCK_SIZE = 1 << 21  # cells and features of the rows that are read together
-_MIN_ROWS = 256  # of these
+_MIN_ROWS = 512  # of these
 
 
 class TableRecords:
@@ -32,6 +32,10 @@ class TableRecords:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def __iter__(self):
+        for start in range(0, len(self), _MIN_ROWS):
+            yield from self[start : start + _MIN_ROWS]
 
     def __getitem__(self, rows):
         """Returns records (n,) for a slice, one for a number, and `TableRecords` for a mask."""
@@ -118,7 +122,7 @@ def _encode_group(rows: RowRange, group: ColumnGroup) -> np.ndarray:
             else _read_numbers(rows.read_cells(column.name), column)
             for column in group.columns
         ]
-        return group.encode(*map(tf.constant, numbers)).numpy()
+        return group.encode(tf.constant(np.stack(numbers, axis=1))).numpy()
     # each different string is encoded once
     codes, values = pd.factorize(strip_cells(rows.read_cells(group.columns[0].name)).fillna(""))
     texts = np.asarray(values, object)

@@ -174,7 +174,7 @@ def _read_csv(
     layout = find_csv_layout(text, separator)
 
     def read_with(parse, *options):
-        blocks = group_blocks(parse(text, layout, *options))
+        blocks = group_blocks(parse(text, layout, *options), len(layout.names))
         return (({name: block[name] for name in layout.names}, len(block)) for block in blocks)
 
     frame = None
