@@ -7,7 +7,6 @@ from zoo.errors import UserError
 from zoo.layers.text_columns import embed_text_columns
 
 _LARGEST_ONE_HOT = 8  # codes of a category
-_TEXT_WIDTH = 32  # of the embeddings of a text's words, as in fasttext
 
 
 def image_input(
@@ -53,6 +52,7 @@ def vector_input(
     input_shape: tuple[int, ...],
     cardinalities: tuple[int, ...] = (),
     texts: tuple[tuple[int, ...], ...] = (),
+    text_width: int = 32,
     *,
     embeds: bool = True,
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -65,6 +65,7 @@ def vector_input(
             is a category, and 0 for numbers. Empty for numbers that are not standardised.
         texts: (vocabulary size, number of tokens) of each column of texts, whose token ids are the
             last features.
+        text_width: Width of the embeddings of the words in texts.
         embeds: Whether categories of more than 8 codes have an embedding, and not a one-hot code.
 
     Returns:
@@ -82,7 +83,7 @@ def vector_input(
         if not (cardinalities or texts):
             return features, x
         parts = _expand_categories(x, cardinalities, embeds)
-        parts += embed_text_columns(x, texts, _TEXT_WIDTH)
+        parts += embed_text_columns(x, texts, text_width)
         return features, ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
     image, pixels = image_input(model, input_shape)
     return image, layers.Flatten(name="flatten")(pixels)
