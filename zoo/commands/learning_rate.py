@@ -57,8 +57,7 @@ def find_learning_rate(
     tested = adapt_recipe_to_range_test(recipe)
     with strategy.scope():
         model, _ = prepare_model(entry, hparams, tested, data, values.seed, source)
-        if values.vectors:
-            data = load_word_vectors(values.vectors, model, data)
+        data = load_word_vectors(values.vectors, model, data)
     print_notes(data.notes)
     result = run_range_test(model, data, tested, values.seed)
     default = f"evaluations/{entry.name}-{dataset_slug(data.name)}-learning_rate"

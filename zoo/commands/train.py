@@ -183,10 +183,7 @@ def train_model(
     strategy: "tf.distribute.Strategy",
     devices: str,
 ) -> None:
-    """Builds and trains the model, or resumes its training, then scores and exports it.
-
-    All workers train; only the chief writes.
-    """
+    """Builds, trains or resumes, scores and exports the model; only the chief of workers writes."""
     from zoo.distribution.strategy import adapt_recipe_to_strategy, is_chief
     from zoo.exporting.converters import check_convertible
     from zoo.training.building import adapt_recipe_to_size, prepare_model
@@ -203,8 +200,7 @@ def train_model(
     check_same_inputs(strategy, data, flagfile, (*CHANGEABLE_FLAGS, "strategy"))
     with strategy.scope():
         model, transfers = prepare_model(entry, hparams, recipe, data, FLAGS.seed, source)
-        if FLAGS.vectors:
-            data = load_word_vectors(FLAGS.vectors, model, data)
+        data = load_word_vectors(FLAGS.vectors, model, data)
     check_convertible(model, FLAGS.export_formats.split(","))
     with contextlib.ExitStack() as stack:
         run_dir, finished = _open_run_folder(stack, recipe, data, flagfile, export_dir, strategy)

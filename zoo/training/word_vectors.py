@@ -52,7 +52,7 @@ def fit_width(entry: Entry, hparams: Mapping[str, Any], file: str) -> dict[str, 
     return {**hparams, name: width}
 
 
-def load_word_vectors(file: str, model: keras.Model, data: Data) -> Data:
+def load_word_vectors(file: str | None, model: keras.Model, data: Data) -> Data:
     """Sets the embeddings of the tokens that a file has vectors for; the others stay as they are.
 
     A token of a lowercased vocabulary has the vector of the first word that is the same in lower
@@ -60,7 +60,7 @@ def load_word_vectors(file: str, model: keras.Model, data: Data) -> Data:
 
     Args:
         file: The file: a word and its numbers on each line, after a line of two counts or not, as
-            those of GloVe, word2vec and fastText; compressed by gzip or not.
+            those of GloVe, word2vec and fastText; compressed by gzip or not. None for no vectors.
         model: The model.
         data: The data that it was built for.
 
@@ -70,6 +70,8 @@ def load_word_vectors(file: str, model: keras.Model, data: Data) -> Data:
     Raises:
         UserError: if a line of the file is invalid, or it has none of the tokens.
     """
+    if file is None:
+        return data
     path = Path(os.path.expanduser(file))
     layers = _find_embeddings(model, data.spec)
     if not layers:
