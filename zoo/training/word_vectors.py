@@ -78,32 +78,36 @@ def load_word_vectors(file: str | None, model: keras.Model, data: Data) -> Data:
         raise UserError(f"vectors={path}: {data.name} has no texts: omit --vectors")
     tokenizers = [tokenizer for _, tokenizer in layers]
     vectors = _read_vectors(path, tokenizers)
-    tokens, found = 0, 0
-    for layer, tokenizer in layers:
-        (weights,) = layer.get_weights()
-        rows = {row: vectors[word] for row, word in enumerate(tokenizer.vocabulary)
-                if word in vectors}  # fmt: skip
-        for row, vector in rows.items():
-            if vector.shape != weights.shape[1:]:
-                raise UserError(
-                    f"vectors={path}: the vectors have {len(vector)} numbers, the embeddings of "
-                    f"{model.name} {weights.shape[1]}: choose other vectors"
-                )
-            weights[row] = vector
-        layer.set_weights([weights])
-        tokens += len(set(tokenizer.vocabulary) - {*RESERVED_TOKENS})
-        found += len(rows)
+    width, numbers = layers[0][0].output_dim, len(next(iter(vectors.values()), ()))
+    if vectors and numbers != width:
+        raise UserError(
+            f"vectors={path}: the vectors have {numbers} numbers, the embeddings of {model.name} "
+            f"{width}: choose other vectors"
+        )
+    tokens = sum(len({*tokenizer.vocabulary} - {*RESERVED_TOKENS}) for tokenizer in tokenizers)
+    found = sum(_set_rows(layer, tokenizer, vectors) for layer, tokenizer in layers)
     if not found:
         raise UserError(
             f"vectors={path}: it has none of the {tokens:,} tokens of the training texts: choose "
             "vectors of their language, or --tokenizer=words"
         )
-    width = layers[0][0].output_dim
     note = (
         f"{path}: {found:,} of the {tokens:,} tokens ({found / tokens:.0%}) of the vocabulary have "
         f"a word vector, of {width} numbers"
     )
     return dataclasses.replace(data, notes=(*data.notes, note))
+
+
+def _set_rows(
+    layer: keras.layers.Layer, tokenizer: Tokenizer, vectors: dict[str, np.ndarray]
+) -> int:
+    """Sets the embeddings of the tokens that have a vector, and returns their number."""
+    (weights,) = layer.get_weights()
+    rows = [row for row, token in enumerate(tokenizer.vocabulary) if token in vectors]
+    for row in rows:
+        weights[row] = vectors[tokenizer.vocabulary[row]]
+    layer.set_weights([weights])
+    return len(rows)
 
 
 def _find_embeddings(model: keras.Model, spec: Spec) -> list[tuple[keras.layers.Layer, Tokenizer]]:
