@@ -96,6 +96,9 @@ def user_folder(train):
     pd.DataFrame(credit).to_csv("credit.csv", index=False)
     reviews = [("a good film", 5), ("a dull play", 1), ("not so good", 2), ("great fun", 4)] * 15
     pd.DataFrame(reviews, columns=["review", "stars"]).to_csv("reviews.csv", index=False)
+    Path("glove.txt").write_text("good 1 2 3\nfun 4 5 6\n")
+    films = [(f"Film {i}", f"a film that is seen {i} times", i % 90, i % 2) for i in range(60)]
+    pd.DataFrame(films, columns=["title", "review", "minutes", "stars"]).to_csv("films.csv")
     pairs = [("it rains", "rain falls", 1), ("it rains", "it is dry", 0)] * 30
     pd.DataFrame(pairs, columns=["a", "b", "same"]).to_csv("pairs.csv", index=False)
     questions = pd.DataFrame(pairs, columns=["first", "second", "same"])

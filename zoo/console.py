@@ -34,12 +34,12 @@ def show_progress(items: Iterable[_Item], total: int, title: str) -> Iterator[_I
 
 
 def progress_bar(
-    total: int, title: str, *, unit: str = "it", delay: float = 2, hidden: bool = False
+    total: int | None, title: str, *, unit: str = "it", delay: float = 2, hidden: bool = False
 ) -> tqdm:
     """Returns a progress bar that is shown only on a terminal and removed at the end.
 
     Args:
-        total: Number of items.
+        total: Number of items; None if it is not known.
         title: Text in front of the bar.
         unit: Name of an item, as in "12 it/s".
         delay: Seconds before the bar is shown.

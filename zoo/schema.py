@@ -52,6 +52,7 @@ class Range:
 Count = Annotated[int, Range(low=1)]
 Counts = tuple[Count, ...]
 Cardinalities = tuple[Annotated[int, Range(low=0)], ...]
+TextSizes = tuple[tuple[Count, ...], ...]
 Shape = tuple[Count, ...]
 Classes = Annotated[int, Range(low=2)] | None
 Rate = Annotated[float, Range(low=0, below=1)]

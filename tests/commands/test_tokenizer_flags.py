@@ -4,7 +4,8 @@ import pytest
 from absl import flags
 
 from zoo.commands.flags import define_data_flags
-from zoo.commands.tokenizer_flags import check_tokenizer_flags
+from zoo.commands.tokenizer_flags import check_column_flags, check_tokenizer_flags
+from zoo.data.columns import Column
 from zoo.data.spec import Tokenizer
 from zoo.errors import UserError
 
@@ -40,3 +41,17 @@ def test_flags_that_would_be_ignored_are_refused(args, tokenizer, preset, messag
     flag = args[0].partition("=")[0]
     with pytest.raises(UserError, match=f"^{args[0]}: {message}, .*: omit {flag}$"):
         check_tokenizer_flags(read(*args), tokenizer, preset)
+
+
+def test_flags_of_columns_beside_weights():
+    columns = (Column("age", "number"), Column("review", "text", tokenizer=WORDS))
+    check_column_flags(read("--length=8"), columns, {"age": "number", "zip": "drop"})
+    check_column_flags(read("--length=4"), (), {"age": "date"})
+    for args, kinds, message in (
+        ((), {"age": "category"}, "--columns=age:category: --weights=run reads it as number"),
+        ((), {"zip": "category"}, "--columns=zip:category: --weights=run does not read it"),
+        (("--length=4",), {}, "--length=4: --weights=run reads 8 tokens of column 'review'"),
+        (("--tokenizer=characters",), {}, "--tokenizer=characters: --weights=run has words"),
+    ):
+        with pytest.raises(UserError, match=f"^{message}.*: omit "):
+            check_column_flags(read(*args), columns, kinds)

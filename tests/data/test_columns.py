@@ -1,6 +1,5 @@
 """Columns of tables: their kinds, what is learned of them, and their encoding."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -11,18 +10,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from zoo.data.cells import STRING, find_number_form, parse_numbers, strip_cells
-from zoo.data.column_encoding import (
-    encode_records,
-    make_column_encoder,
-    make_random_records,
-    make_records,
-    measure_spread,
-    parse_dates,
-    parse_number_strings,
-)
-from zoo.data.column_inference import format_columns, infer_columns
+from zoo.data.column_encoding import make_column_encoder, parse_number_strings
+from zoo.data.column_inference import infer_columns
+from zoo.data.column_learning import measure_spread
+from zoo.data.column_notes import format_columns
 from zoo.data.columns import DATE_FORMATS, MISSING, Column, columns_from_record
-from zoo.data.spec import Spec, spec_from_record
+from zoo.data.dates import parse_dates
+from zoo.data.frame_rows import FrameRows
+from zoo.data.spec import Spec, spec_from_record, spec_to_record
+from zoo.data.table_encoding import encode_rows, make_random_records
 from zoo.errors import UserError
 
 ROWS = 200
@@ -33,6 +29,10 @@ def frame(**columns):
     return pd.DataFrame(columns).astype(str).astype(STRING)
 
 
+def encode(table, columns):
+    return encode_rows(FrameRows(table), columns, budget=1 << 30)
+
+
 def repeat(*cells):
     return [cells[i % len(cells)] for i in range(ROWS)]
 
@@ -40,7 +40,7 @@ def repeat(*cells):
 def infer(cells, name="x", kinds=None):
     """The column, or None if it was dropped, and the notes."""
     table = frame(**{name: cells, "other": ["p", "q"] * (len(cells) // 2)})
-    columns, notes = infer_columns(table, kinds)
+    columns, notes = infer_columns(FrameRows(table), kinds)
     return next((c for c in columns if c.name == name), None), notes
 
 
@@ -88,7 +88,6 @@ def test_kinds(cells, kind):
             repeat(*range(9), "n.a.1", "n.a.2"),
             "but not 'n.a.1' (to count others as missing, pass",
         ),
-        ("x", [f"this is the text number {i}" for i in range(ROWS)], "pass --text=x"),
     ],
 )
 def test_columns_that_are_left_out(name, cells, reason):
@@ -148,7 +147,7 @@ def test_kinds_that_the_user_sets():
     assert column is None and notes == ("column 'x' is left out: as --columns asks",)
     for kinds, message in [
         ({"y": "number"}, "columns=y:number: there is no such column. The columns are x, other"),
-        ({"x": "float"}, "columns=x:float: expected number, category, date or drop after"),
+        ({"x": "float"}, "columns=x:float: expected number, category, date, text or drop after"),
         ({"x": "date"}, "columns=x:date: the cells are not dates of one form, such as 'a'"),
         ({"x": "number"}, "columns=x:number: the column has no numbers"),
         ({"x": "drop", "other": "drop"}, "no column is left to learn from"),
@@ -172,8 +171,7 @@ def test_the_spread_is_robust():
 def test_numbers_are_encoded_as_numpy_does_it():
     values = np.array([1e9 + 0.5, 1e9 - 1, 1e9 + 100, np.nan])
     column = Column("x", "number", 1e9, 2.0, has_missing=True)
-    records = make_records(frame(x=values), (column,))
-    features = encode_records(records, (column,))
+    features = encode(frame(x=values), (column,))
     expected = [0.25, -0.5, 4 + np.log(50 - 4 + 1), 0]
     np.testing.assert_allclose(features, np.c_[expected, [0, 0, 0, 1]], rtol=1e-6)
 
@@ -182,17 +180,16 @@ def test_categories_and_their_missing_rare_and_unseen_values():
     cells = [*["a"] * 60, *["b"] * 50, *[""] * 40, *[f"rare {i}" for i in range(20)]]
     column, _ = infer(cells)
     assert column.values == ("a", "b", "") and column.has_rare and column.cardinality == 5
-    records = make_records(frame(x=[" a ", "b", "NA", "rare 3", "unseen"]), (column,))
-    assert encode_records(records, (column,))[:, 0].tolist() == [1, 2, 3, 4, 4]
+    features = encode(frame(x=[" a ", "b", "NA", "rare 3", "unseen"]), (column,))
+    assert features[:, 0].tolist() == [1, 2, 3, 4, 4]
     column, _ = infer(repeat("a", "b"))
-    records = make_records(frame(x=["a", "", "unseen"]), (column,))
     assert column.cardinality == 3
-    assert encode_records(records, (column,))[:, 0].tolist() == [1, 0, 0]
+    assert encode(frame(x=["a", "", "unseen"]), (column,))[:, 0].tolist() == [1, 0, 0]
 
 
 def test_many_values_share_a_code_when_they_are_rare():
     cells = [f"v{i % 3000}" for i in range(9000)]
-    columns, notes = infer_columns(frame(x=cells, other=["p", "q"] * 4500))
+    columns, notes = infer_columns(FrameRows(frame(x=cells, other=["p", "q"] * 4500)))
     assert len(columns[0].values) == 1000 and columns[0].has_rare
     assert "2000 rare values share one code (6000 rows)" in notes[0]
 
@@ -230,7 +227,7 @@ def test_dates_are_parsed_as_pandas_does_it(date_format, time):
 def test_parts_of_dates():
     column = Column("x", "date", 19_000.0, 10.0, date_format="%Y-%m-%d", has_time=True)
     cells = ["2026-11-29 18:00", ""]  # a Sunday
-    features = encode_records(make_records(frame(x=cells), (column,)), (column,))
+    features = encode(frame(x=cells), (column,))
     days = (pd.Timestamp(cells[0]) - pd.Timestamp(0)).total_seconds() / 86_400
     cycles = 2 * np.pi * np.array([10 / 12, 6 / 7, 18 / 24])
     waves = np.stack([np.sin(cycles), np.cos(cycles)], axis=1).ravel()
@@ -246,10 +243,10 @@ def test_parts_of_dates():
 def test_a_graph_strips_what_training_strips(cells):
     values = tuple(dict.fromkeys(strip_cells(pd.Series(cells, dtype=STRING)).fillna("")))
     column = Column("x", "category", values=values)
-    encode, _ = make_column_encoder((column,))
-    records = make_records(pd.DataFrame({"x": cells}, dtype=STRING), (column,))
-    raw = encode({"x": tf.constant([cell.encode() for cell in cells])})
-    np.testing.assert_array_equal(raw, encode_records(records, (column,)))
+    encode_cells, _ = make_column_encoder((column,))
+    table = pd.DataFrame({"x": cells}, dtype=STRING)
+    raw = encode_cells({"x": tf.constant([cell.encode() for cell in cells])})
+    np.testing.assert_array_equal(raw, encode(table, (column,)))
     assert (raw.numpy() > 0).all()
 
 
@@ -285,26 +282,26 @@ def test_columns_survive_a_record():
         d=repeat("1.2.2020", "3.4.2021 12:00"),
         q=[*repeat("1", "2")[:-1], "?"],
     )
-    columns, _ = infer_columns(table)
+    columns, _ = infer_columns(FrameRows(table))
     spec = Spec("features", (14,), ("no", "yes"), tuple("ncdq"), columns=columns)
-    record = json.loads(json.dumps({"spec": dataclasses.asdict(spec)}))
+    record = json.loads(json.dumps({"spec": spec_to_record(spec)}))
     assert spec_from_record(record, "file").columns == columns
     assert [*map(len, (c.cardinalities for c in columns))] == [2, 1, 7, 2]
     for wrong in ("x", ["x"], [{"name": "x"}]):
         with pytest.raises(UserError, match="columns"):
             columns_from_record(wrong)
     records = make_random_records(columns, 50, np.random.default_rng(0))
-    assert np.isfinite(encode_records(records, columns)).all()
+    cells = {name: tf.constant(records[name]) for name in records.dtype.names}
+    assert np.isfinite(make_column_encoder(columns)[0](cells)).all()
 
 
 def test_the_columns_are_shown():
-    columns, _ = infer_columns(
-        frame(
-            age=repeat("1", "", "3", "2"),
-            city=repeat(*CITIES, "Lima"),
-            day=repeat("2020-01-01", "2020-01-03"),
-        )
+    table = frame(
+        age=repeat("1", "", "3", "2"),
+        city=repeat(*CITIES, "Lima"),
+        day=repeat("2020-01-01", "2020-01-03"),
     )
+    columns, _ = infer_columns(FrameRows(table))
     assert format_columns(columns).splitlines() == [
         "  age   number    median 2, spread 1.483, some missing",
         "  city  category  5 values: Bonn, Lima, Oslo, Paris, ...",

@@ -13,7 +13,7 @@ from zoo.data.holdout import draw_holdout_rows
 from zoo.data.images import resize_image
 from zoo.data.labels import Target
 from zoo.data.loading import dataset_slug, load_data
-from zoo.data.memory import default_memory_budget
+from zoo.data.memory import choose_budget
 from zoo.data.sources import tfds as tfds_source
 from zoo.data.sources.tfds import DatasetUnavailableError, _is_reachable
 from zoo.data.sources.tfds_columns import read_records, read_table
@@ -352,7 +352,7 @@ def test_resize_is_near_pillow():
 
 def test_memory_budget_is_a_quarter():
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert default_memory_budget() == pytest.approx(memory / 4, rel=0.01)
+    assert choose_budget(None) == pytest.approx(memory / 4, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,11 @@ def test_quotes_commas_and_newlines_are_part_of_a_text(ending, tmp_path):
     write(tmp_path / f"t.{ending}", frame)
     one = read(tmp_path / f"t.{ending}", text=("b",), label="y")  # a is left alone
     assert one.spec == Spec("text", (), ("no", "yes"), ("b",))
-    assert one.splits["train"].x.tolist() == texts[::-1]
+    assert one.splits["train"].x[:].tolist() == texts[::-1]
     two = read(tmp_path / f"t.{ending}", text=("b", "a"), label="y")
     assert two.spec == Spec("text_pair", (), ("no", "yes"), ("b", "a"))
-    assert two.splits["train"].x.tolist() == list(map(list, zip(texts[::-1], texts, strict=True)))
+    pairs = [list(pair) for pair in zip(texts[::-1], texts, strict=True)]
+    assert two.splits["train"].x[:].tolist() == pairs
     assert two.splits["train"].y.tolist() == [0, 1, 0, 1]
 
 
@@ -59,12 +60,12 @@ def test_quotes_commas_and_newlines_are_part_of_a_text(ending, tmp_path):
 @pytest.mark.parametrize("odd", ["NA", "null", "nan", "None", "007", "1e5", "True"])
 def test_a_text_stays_a_text(odd, ending, tmp_path):
     content = {"csv": csv, "jsonl": jsonl}[ending]([*ROWS, (odd, "yes")])
-    assert read(tmp_path / f"t.{ending}", content).splits["train"].x[-1] == odd
+    assert read(tmp_path / f"t.{ending}", content).splits["train"].x[len(ROWS)] == odd
 
 
 def test_texts_that_are_numbers_one_and_all_stay_texts(tmp_path):
     source = read(tmp_path / "t.csv", csv([("007", "a"), ("1", "b"), ("2.50", "a"), ("-0", "b")]))
-    assert source.splits["train"].x.tolist() == ["007", "1", "2.50", "-0"]
+    assert source.splits["train"].x[:].tolist() == ["007", "1", "2.50", "-0"]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -79,7 +80,7 @@ def test_files_by_split(ending, tmp_path):
     assert data.splits == {
         split_name: str(tmp_path / f"{split_name}.{ending}") for split_name in sizes
     }
-    assert data.raw_test.x.tolist() == [f"test {i}" for i in range(6)]
+    assert data.raw_test.x[:].tolist() == [f"test {i}" for i in range(6)]
     assert data.test.y.tolist() == [0, 1, 0, 1, 0, 1]
 
 
@@ -105,7 +106,7 @@ def test_jsonl_of_columns_without_texts(tmp_path):
     rows = ['{"b": true, "a": 1, "y": "p"}', '{"a": 2.5, "b": false, "y": "q"}', ""] * 3
     source = read(tmp_path / "t.jsonl", "\n".join(rows), text=())
     assert source.spec == Spec("features", (2,), ("p", "q"), ("b", "a"))
-    assert source.splits["train"].x.to_dict("list") == {
+    assert source.splits["train"].x.to_frame().to_dict("list") == {
         "b": [True, False] * 3,
         "a": [1, 2.5] * 3,
     }
@@ -183,7 +184,7 @@ def test_a_name_with_a_comma_can_be_typed(tmp_path):
     for typed in ("text, raw", '"text, raw"'):
         source = read(tmp_path / "t.csv", text=parse_text_columns(typed))
         assert source.spec.feature_names == ("text, raw",)
-        assert source.splits["train"].x.tolist() == list("abcd")
+        assert source.splits["train"].x[:].tolist() == list("abcd")
 
 
 def read_weighted(path, cells, **settings):

@@ -21,9 +21,9 @@ from zoo.data.loading import load_data
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays, Stream, pick_inputs
 from zoo.data.text_encoding import make_encoder, split_texts
+from zoo.data.tokenizer_settings import format_tokenizer
 from zoo.data.tokenizers import (
     check_saved_tokenizer,
-    format_tokenizer,
     learn_tokenizer,
     read_tokenizer,
     save_tokenizer,
@@ -243,7 +243,7 @@ def test_training_texts_without_a_token_are_a_mistake(kind):
 
 def test_a_tokenizer_in_one_line():
     assert format_tokenizer(TOKENIZERS["words"]) == (
-        "texts: words, lowercased, a vocabulary of 10, at most 12 tokens in a text"
+        "words, lowercased, a vocabulary of 10, at most 12 tokens in a text"
     )
 
 

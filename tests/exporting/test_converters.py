@@ -8,6 +8,7 @@ import pytest
 from support.small_models import build_small
 
 import zoo
+from zoo.data.columns import Column
 from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.data.spec import Spec, Tokenizer
@@ -154,6 +155,27 @@ def test_a_regression_far_from_zero_keeps_its_precision_in_int8(price_csv, tmp_p
     assert scores["onnx"] == pytest.approx(scores["saved_model"], rel=1e-2)
     # one of int8's steps from 0 to the prices would be 390
     assert scores["litert_int8"] < scores["litert"] + 10
+
+
+def test_codes_and_tokens_of_tables_are_exact_in_int8(tmp_path):
+    """The features are a number, a category of 600 values and a text of 900 words."""
+    random = np.random.default_rng(0)
+    keras.utils.set_random_seed(0)
+    sizes = {"cardinalities": (0, 600), "texts": ((900, 6),)}
+    model = zoo.get("mlp", input_shape=(8,), num_classes=3, hidden=(32,), **sizes)
+    for name in ("embedding_1", "text_1"):
+        (vectors,) = model.get_layer(name).get_weights()
+        model.get_layer(name).set_weights([random.normal(size=vectors.shape)])
+    x = np.concatenate(
+        [random.normal(size=(200, 1)), random.integers(1, (600, *[900] * 6), (200, 7))], axis=1
+    ).astype("float32")
+    columns = (Column("x", "number"), Column("c", "category", values=tuple(map(str, range(599)))))
+    spec = Spec("features", (8,), tuple("abc"), columns=columns)
+    files = convert_model(model, spec, tmp_path, ["litert_int8"], x[:100])
+    predict = load_runtime("litert_int8", files["litert_int8"], spec)
+    classes = np.concatenate([predict(row) for row in x]).argmax(1)
+    expected = np.asarray(model(x)["logits"]).argmax(1)
+    assert (classes == expected).mean() > 0.95
 
 
 def test_texts_are_strings_to_the_saved_model_and_tokens_to_the_others(tmp_path):

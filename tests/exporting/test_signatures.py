@@ -186,6 +186,17 @@ def test_columns_by_name_or_all_at_once(cars):
         cars["regress"](inputs=tf.constant([missing]))
 
 
+def test_parts_of_an_example_are_merged_as_protobuf_merges_them(cars):
+    parts = [make_example({"age": 9}), make_example({"weight": 1.0, "power": 2.0}),
+             make_example({"age": 3.0})]  # fmt: skip
+    serialized = b"".join(part.SerializeToString() for part in parts)
+    whole = make_example({"age": 3.0, "weight": 1.0, "power": 2.0})
+    inputs = [serialized, whole.SerializeToString()]
+    assert tf.train.Example.FromString(inputs[0]) == tf.train.Example.FromString(inputs[1])
+    first, second = cars["regress"](inputs=tf.constant(inputs))["outputs"].numpy()
+    assert first == second
+
+
 def test_names_of_methods_and_labels(tmp_path):
     """TF Serving may be told to insist on the method names of Classify and Regress."""
     from tensorflow.core.protobuf import saved_model_pb2

@@ -13,32 +13,37 @@ from support.serving_double import Double
 import zoo
 from zoo.commands.runner import run_command
 from zoo.data.cells import STRING
-from zoo.data.column_encoding import encode_records, make_records
 from zoo.data.column_inference import infer_columns
+from zoo.data.column_texts import learn_column_tokenizers
+from zoo.data.columns import count_features
+from zoo.data.config import DataConfig
+from zoo.data.frame_rows import FrameRows
 from zoo.data.spec import Spec
+from zoo.data.table_encoding import encode_rows
 from zoo.exporting.validation import InputRefusedError
 from zoo.serving import Client
 
-NAMES = ["age", "sepal length (cm)", "Größe", "a/b", "k", "self", "column_0", "day"]
+NAMES = ["age", "sepal length (cm)", "Größe", "a/b", "k", "self", "column_0", "day", "in words"]
 CELLS = [
-    ["31", "2.5", "rot", "x", "1", "yes", "0.5", "2020-01-31"],
-    ["", "1e9", "grün", "", "2", "no", "1.5", "2021-02-01 12:00"],
-    ["90", "-3", "blau", "y", "3", "yes", "2.5", "2022-03-02"],
+    ["31", "2.5", "rot", "x", "1", "yes", "0.5", "2020-01-31", "It was good."],
+    ["", "1e9", "grün", "", "2", "no", "1.5", "2021-02-01 12:00", ""],
+    ["90", "-3", "blau", "y", "3", "yes", "2.5", "2022-03-02", "It was not so good, was it?"],
 ]
 FRAME = pd.DataFrame([CELLS[i % 3] for i in range(60)], columns=NAMES, dtype=STRING)
 ROWS = [
     {"age": 31, "sepal length (cm)": 2.5, "Größe": "rot", "a/b": "x", "k": 1, "self": "yes",
-     "column_0": 0.5, "day": "2020-01-31"},
+     "column_0": 0.5, "day": "2020-01-31", "in words": "Not so good, all in all"},
     {"age": float("nan"), "sepal length (cm)": 1e9, "Größe": "never seen", "a/b": "", "k": 2,
-     "self": "no", "column_0": 1.5, "day": "2021-02-01 12:00"},
+     "self": "no", "column_0": 1.5, "day": "2021-02-01 12:00", "in words": ""},
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def spec():
-    columns, _ = infer_columns(FRAME)
-    width = sum(len(column.cardinalities) for column in columns)
-    return Spec("features", (width,), ("no", "yes"), tuple(NAMES), columns=columns)
+    columns, _ = infer_columns(FrameRows(FRAME), {"in words": "text"})
+    columns, _ = learn_column_tokenizers(columns, FrameRows(FRAME), FrameRows(FRAME), DataConfig())
+    shape = (count_features(columns),)
+    return Spec("features", shape, ("no", "yes"), tuple(NAMES), columns=columns)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,7 @@ def exports(spec, tmp_path_factory):
     for name in ("mlp", "perceptron"):
         keras.utils.set_random_seed(0)
         hparams = {"hidden": (8,)} if name == "mlp" else {}
-        hparams["cardinalities"] = spec.cardinalities
+        hparams |= {"cardinalities": spec.cardinalities, "texts": spec.texts}
         model = zoo.get(name, input_shape=spec.shape, num_classes=2, **hparams)
         zoo.export(model, folder / name, spec=spec, explain_signature=name == "perceptron")
     model = zoo.get("mlp", input_shape=spec.shape, num_classes=None, **hparams)
@@ -95,7 +100,7 @@ def probabilities(exports, spec, rows):
     """By Keras and the encoder alone."""
     model = zoo.load(exports / "mlp")
     texts = pd.DataFrame(rows).astype(object).map(lambda x: "" if x != x else str(x)).astype(STRING)
-    features = encode_records(make_records(texts, spec.columns), spec.columns)
+    features = encode_rows(FrameRows(texts), spec.columns, budget=1 << 30)
     return special.softmax(np.asarray(model({"features": features})["logits"]), axis=1)
 
 

@@ -2,7 +2,7 @@
 
 An image is compared with a black one, and a text with vectors of zeros in place of its words
 (Sundararajan et al. 2017, section 3). A row of a table is compared with the typical row of the
-training split: medians and the most frequent categories.
+training split: medians, the most frequent categories, and texts without words.
 """
 
 import keras
@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from zoo.data.column_encoding import encode_records
 from zoo.data.columns import Column
 from zoo.data.spec import Spec
+from zoo.data.table_encoding import encode_records
 
 
 def describe_baseline(spec: Spec) -> str:

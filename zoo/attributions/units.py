@@ -56,8 +56,10 @@ def _match_columns(
         For the input and for each entry an array of zeros and ones, (positions, columns).
     """
     width = spec.shape[0]
-    sizes = [len(column.cardinalities) for column in spec.columns] or [1] * width
-    columns = np.repeat(np.eye(len(sizes), dtype="float32"), sizes, axis=0)
+    owners = [i for i, column in enumerate(spec.columns) for _ in column.cardinalities]
+    for i, column in enumerate(spec.columns):  # the tokens of texts follow
+        owners += [i] * (column.tokenizer.length if column.tokenizer else 0)
+    columns = np.eye(len(spec.columns) or width, dtype="float32")[owners or range(width)]
     probe = tf.constant(np.eye(1 + width, width, -1, dtype="float32"))
     matches = [columns]
     for outputs in read_entries(model, entries, {spec.input_name: probe}):

@@ -71,10 +71,10 @@ def define_data_flags(values: flags.FlagValues) -> None:
                       "unless they are a few whole numbers; lists of labels, or several columns, "
                       "make a multilabel; anything else makes classes.", **data)
     flags.DEFINE_string("text", None, "Column of texts, or two columns A,B of text pairs. By "
-                        "default all columns but the label are numbers, categories or dates.",
-                        **data)
+                        "default all columns but the label are numbers, categories, dates or "
+                        "texts.", **data)
     flags.DEFINE_string("columns", None, "NAME:KIND of columns, separated by commas, where the "
-                        "kind that was found is not wanted: number, category, date or drop.",
+                        "kind that was found is not wanted: number, category, date, text or drop.",
                         **data)
     flags.DEFINE_string("separator", None, "What separates the fields of a CSV file. By default "
                         "commas, semicolons, tabs or bars, whichever the file has.", **data)

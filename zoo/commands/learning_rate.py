@@ -44,6 +44,7 @@ def find_learning_rate(
     from zoo.distribution.strategy import adapt_recipe_to_strategy
     from zoo.training.building import adapt_recipe_to_size, prepare_model
     from zoo.training.learning_rate_finder import adapt_recipe_to_range_test, run_range_test
+    from zoo.training.word_vectors import load_word_vectors
 
     if spans_workers(strategy):
         raise UserError(
@@ -53,10 +54,11 @@ def find_learning_rate(
     named = set(read_settings(values))
     recipe = adapt_recipe_to_size(recipe, len(data.train), named)
     recipe, _ = adapt_recipe_to_strategy(recipe, strategy, named)
-    print_notes(data.notes)
     tested = adapt_recipe_to_range_test(recipe)
     with strategy.scope():
         model, _ = prepare_model(entry, hparams, tested, data, values.seed, source)
+        data = load_word_vectors(values.vectors, model, data)
+    print_notes(data.notes)
     result = run_range_test(model, data, tested, values.seed)
     default = f"evaluations/{entry.name}-{dataset_slug(data.name)}-learning_rate"
     folder = _make_folder(values.run_dir) if values.run_dir else make_output_folder(default)

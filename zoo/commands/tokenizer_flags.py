@@ -1,8 +1,9 @@
-"""Checks the flags of the tokenizer against the weights that a training starts from."""
+"""Checks the flags of tokenizers and columns against the weights that a training starts from."""
 
 from absl import flags
 
-from zoo.data.spec import Tokenizer
+from zoo.data.columns import DROP, Column
+from zoo.data.tokenizer_settings import Tokenizer
 from zoo.errors import UserError
 
 
@@ -40,3 +41,33 @@ def check_tokenizer_flags(
             f"--vocabulary_size={size}: {subject} has a vocabulary of its own, which its "
             "embeddings belong to: omit --vocabulary_size"
         )
+
+
+def check_column_flags(
+    values: flags.FlagValues, columns: tuple[Column, ...], kinds: dict[str, str]
+) -> None:
+    """Checks that the flags ask for no other columns than those of the weights to start from.
+
+    Args:
+        values: The flags.
+        columns: The columns that the weights read; empty if they are of no table.
+        kinds: Kinds of --columns by name.
+
+    Raises:
+        UserError: if --columns, --length or a flag of the tokenizer asks for something else.
+    """
+    known = {column.name: column.kind for column in columns}
+    for name, kind in kinds.items():
+        if known and kind != known.get(name, DROP):
+            reads = f"reads it as {known[name]}" if name in known else "does not read it"
+            raise UserError(
+                f"--columns={name}:{kind}: --weights={values.weights} {reads}: omit this column"
+            )
+    for column in columns:
+        if column.tokenizer:
+            check_tokenizer_flags(values, column.tokenizer, "")
+            if values.length not in (None, column.tokenizer.length):
+                raise UserError(
+                    f"--length={values.length}: --weights={values.weights} reads "
+                    f"{column.tokenizer.length} tokens of column {column.name!r}: omit --length"
+                )

@@ -6,6 +6,7 @@ zoo train --model=resnet20 --dataset=folder:photos --image_size=64,64
 zoo train --model=lstm --dataset=csv:reviews.csv --text=review --label=stars
 zoo train --model=mlp --dataset=csv:weather.csv --label=sun,rain,wind    several labels per row
 zoo train --model=bert --preset=bert_tiny_en_uncased --dataset=glue/mrpc --lora_rank=8
+zoo train --model=textcnn --dataset=csv:reviews.csv --text=review --label=stars --vectors=glove.txt
 zoo train --model=cnn --hparam=filters=32,64,128 --epochs=20 --augment=shift=0.1
 zoo train --recipe=cnn_mnist                             a recipe that ships with the package
 zoo train --flagfile=runs/cnn-mnist/flags.txt --overwrite    repeats a run
@@ -75,6 +76,9 @@ define_model_flags(FLAGS)
 flags.DEFINE_string("weights", None, "Trained weights to start from: a name that ships with the "
                     "package (see --list), a run, an export or a .keras file. Layers that do not "
                     "fit, such as a head for other classes, are newly initialised.", **MODEL)
+flags.DEFINE_string("vectors", None, "Text file of pretrained word vectors (GloVe, word2vec, "
+                    "fastText .vec), gzipped or not: the initial embeddings of the words that it "
+                    "has. The model takes their width.", **MODEL)
 flags.DEFINE_bool("find_learning_rate", None, "Trains for 120 steps at most, at learning rates "
                   "from 1e-7 to 10, suggests one of them, and exits. The plot and the table go to "
                   "--run_dir, or else to evaluations/<model>-<dataset>-learning_rate.", **MODEL)
@@ -138,7 +142,11 @@ def main() -> None:
     source, hparams, config = open_weights(FLAGS, weights, entry, hparams, config)
     if FLAGS["stratify"].value is None:
         FLAGS["stratify"].value = _choose_stratify(source, config)
-    config = dataclasses.replace(config, stratify=bool(FLAGS["stratify"].value))
+    # beside the runs, since the folder of temporary files may be in memory
+    cache_dir = Path(os.path.expanduser(FLAGS.run_dir or "runs/run")).parent
+    config = dataclasses.replace(
+        config, stratify=bool(FLAGS["stratify"].value), cache_dir=str(cache_dir)
+    )
     with report_lost_workers(strategy):
         # the chief prepares the dataset, and the other workers read it
         with run_chief_first(strategy):
@@ -178,14 +186,12 @@ def train_model(
     strategy: "tf.distribute.Strategy",
     devices: str,
 ) -> None:
-    """Builds and trains the model, or resumes its training, then scores and exports it.
-
-    All workers train; only the chief writes.
-    """
+    """Builds, trains or resumes, scores and exports the model; only the chief of workers writes."""
     from zoo.distribution.strategy import adapt_recipe_to_strategy, is_chief
     from zoo.training.building import adapt_recipe_to_size, prepare_model
     from zoo.training.checkpoints import find_latest_checkpoint
     from zoo.training.loop import fit_model
+    from zoo.training.word_vectors import load_word_vectors
     from zoo.training.worker_agreement import check_same_inputs, check_same_start
 
     named = set(read_settings(FLAGS))
@@ -196,6 +202,7 @@ def train_model(
     check_same_inputs(strategy, data, flagfile, (*CHANGEABLE_FLAGS, "strategy"))
     with strategy.scope():
         model, transfers = prepare_model(entry, hparams, recipe, data, FLAGS.seed, source)
+        data = load_word_vectors(FLAGS.vectors, model, data)
     check_exportable(FLAGS, model, data.spec)
     with contextlib.ExitStack() as stack:
         run_dir, finished = _open_run_folder(stack, recipe, data, flagfile, export_dir, strategy)

@@ -3,10 +3,11 @@
 import dataclasses
 from typing import Any, Literal
 
+from zoo.data.tokenizer_settings import Tokenizer, tokenizer_from_record
 from zoo.errors import UserError
 from zoo.schema import check_value
 
-KINDS = ("number", "category", "date")
+KINDS = ("number", "category", "date", "text")
 DROP = "drop"  # what --columns takes beside the kinds
 
 # how a missing value is written, apart from an empty cell; blanks around it do not count
@@ -22,7 +23,7 @@ class Column:
 
     Attributes:
         name: Name of the column.
-        kind: "number", "category" or "date".
+        kind: "number", "category", "date" or "text".
         center: Median of a number, or of a date's days since 1970-01-01.
         scale: Spread of a number, or of a date's days; see `zoo.data.column_encoding`.
         has_missing: Whether a number or date was missing in the training split. An indicator then
@@ -34,6 +35,7 @@ class Column:
         missing_marks: What else stood for a missing number in the training split, such as "?".
         date_format: Form of a date: one of `DATE_FORMATS`.
         has_time: Whether a date has a time of the day.
+        tokenizer: Tokenizer of a text, whose features are the token ids, padded with 0.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Column:
     missing_marks: tuple[str, ...] = ()
     date_format: str = ""
     has_time: bool = False
+    # without, since fingerprints of data have hashed the others
+    tokenizer: Tokenizer | None = dataclasses.field(default=None, repr=False)
 
     @property
     def cardinality(self) -> int:
@@ -60,8 +64,10 @@ class Column:
 
         A number becomes itself, a category its code, and a date its days and the sine and cosine
         of its month, its weekday and its time of the day. An indicator follows if values of a
-        number or date were missing.
+        number or date were missing. A text has none: its token ids follow those of all columns.
         """
+        if self.kind == "text":
+            return ()
         if self.kind == "category":
             return (self.cardinality,)
         numbers = 1 if self.kind == "number" else 7 if self.has_time else 5
@@ -70,7 +76,7 @@ class Column:
 
 _FIELDS: dict[str, Any] = {
     "name": str,
-    "kind": Literal["number", "category", "date"],
+    "kind": Literal["number", "category", "date", "text"],
     "center": float,
     "scale": float,
     "has_missing": bool,
@@ -84,6 +90,22 @@ _FIELDS: dict[str, Any] = {
 }
 
 
+def count_features(columns: tuple[Column, ...]) -> int:
+    """Returns the number of features that the columns become."""
+    texts = [column.tokenizer.length for column in columns if column.tokenizer]
+    return sum(len(column.cardinalities) for column in columns) + sum(texts)
+
+
+def column_to_record(column: Column) -> dict[str, Any]:
+    """Returns a column as an object for a JSON file; the vocabulary of a text is one string."""
+    record = dataclasses.asdict(column)
+    tokenizer = record.pop("tokenizer")
+    if tokenizer:
+        # no token has a line break
+        record["tokenizer"] = tokenizer | {"vocabulary": "\n".join(tokenizer["vocabulary"])}
+    return record
+
+
 def columns_from_record(records: Any) -> tuple[Column, ...]:
     """Returns the columns in the content of metrics.json or of an export's zoo.json.
 
@@ -94,11 +116,24 @@ def columns_from_record(records: Any) -> tuple[Column, ...]:
         raise UserError(f"columns: expected a list, got {str(records)[:40]}")
     columns = []
     for record in records:
-        if not isinstance(record, dict) or record.keys() != _FIELDS.keys():
+        if not isinstance(record, dict) or record.keys() - {"tokenizer"} != _FIELDS.keys():
             raise UserError(f"columns: {str(record)[:40]} does not describe a column")
+        tokenizer = _read_tokenizer(record)
         # a tuple has at least one item for `check_value`
         empty = {name: () for name in ("values", "missing_marks") if not record[name]}
         record = record | dict.fromkeys(empty)
         checked = {name: check_value(name, record[name], kind) for name, kind in _FIELDS.items()}
-        columns.append(Column(**checked | empty))
+        columns.append(Column(**checked | empty, tokenizer=tokenizer))
     return tuple(columns)
+
+
+def _read_tokenizer(record: dict[str, Any]) -> Tokenizer | None:
+    """Returns the tokenizer of a column's record; None for columns of another kind."""
+    tokenizer = record.get("tokenizer")
+    if record["kind"] != "text" and tokenizer is None:
+        return None
+    if record["kind"] == "text" and isinstance(tokenizer, dict):
+        vocabulary = tokenizer.get("vocabulary")
+        if isinstance(vocabulary, str):
+            return tokenizer_from_record({**tokenizer, "vocabulary": vocabulary.split("\n")})
+    raise UserError(f"columns: {str(record)[:40]} has no valid tokenizer")

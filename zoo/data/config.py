@@ -31,8 +31,8 @@ class DataConfig:
             None for the supervised key of a TFDS dataset.
         task: "classification", "multilabel" or "regression"; None to decide by the labels.
         merge_label_case: Whether labels that differ only in case are one class.
-        columns: Kinds of columns of a table by name: "number", "category", "date" or "drop". The
-            others are inferred from the training split.
+        columns: Kinds of columns of a table by name: "number", "category", "date", "text" or
+            "drop". The others are inferred from the training split.
         separator: What separates the fields of CSV files; None to find out.
         known_columns: Columns of a trained model, whose encoding is used instead of one that is
             learned from the training split.
@@ -61,7 +61,9 @@ class DataConfig:
         length: Maximum number of tokens per text; None for the length of the given tokenizer or,
             for a learned one, the 95th percentile of the training texts.
         memory_budget: Maximum bytes of decoded data to load into memory; larger datasets are
-            streamed. None for a quarter of the machine's memory.
+            streamed, and larger tables are kept in mapped files. None for a quarter of the
+            machine's memory.
+        cache_dir: Folder of the mapped files; None for that of temporary files.
     """
 
     name: str | None = None
@@ -93,6 +95,7 @@ class DataConfig:
     lowercase: bool | None = None
     length: int | None = None
     memory_budget: int | None = None
+    cache_dir: str | None = None
 
     def to_settings(self) -> dict[str, Any]:
         """Returns the settings that read the same columns and splits again, for a record."""

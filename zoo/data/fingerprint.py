@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from zoo.data.cells import STRING
+from zoo.data.frame_rows import FrameRows
+from zoo.data.row_hashes import hash_rows
+from zoo.data.row_texts import RowTexts
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, Stream, has_known_labels, read_labels
 
@@ -28,8 +29,9 @@ _SPLITS = ("train", "validation", "test")
 def compute_fingerprint(data: Data, spec: Spec) -> dict[str, Any]:
     """Returns what identifies a dataset, as an object for a JSON file.
 
-    Labels and the choice of the held-out rows are hashed whole. Of the contents, up to a million
-    rows, or the first 64 KiB of up to 1,000 files, are hashed for each split. Times and the place
+    Labels, the rows of tables and the choice of the held-out rows are hashed whole. Of other
+    contents, up to a million examples, or the first 64 KiB of up to 1,000 files, are hashed for
+    each split. Times and the place
     of the files do not count. TensorFlow Datasets are identified by name, version, and the sizes of
     their files.
 
@@ -48,14 +50,20 @@ def compute_fingerprint(data: Data, spec: Spec) -> dict[str, Any]:
         content = json.dumps(dataclasses.asdict(spec.tokenizer), sort_keys=True)
         fingerprint["vocabulary"] = len(spec.tokenizer.vocabulary)
         fingerprint["tokenizer"] = _hash_texts([content])
-    for name in _SPLITS:
-        split = getattr(data, name)
+    splits = {name: getattr(data, name) for name in _SPLITS}
+    tables = {
+        name: split.x
+        for name, split in splits.items()
+        if isinstance(split, Arrays) and isinstance(split.x, FrameRows | RowTexts)
+    }
+    hashes = hash_rows(tables, [column.name for column in spec.columns])
+    for name, split in splits.items():
         labels = read_labels(split).tobytes() if has_known_labels(split) else b""
-        fingerprint[name] = {
-            "examples": len(split),
-            "labels": _hash_bytes(labels),
-            "inputs": _hash_inputs(split, data.name, [column.name for column in spec.columns]),
-        }
+        fingerprint[name] = {"examples": len(split), "labels": _hash_bytes(labels)}
+        if name in hashes:
+            fingerprint[name]["cells"] = _hash_bytes(hashes[name].tobytes())
+        else:
+            fingerprint[name]["inputs"] = _hash_inputs(split, data.name)
         if isinstance(split, Arrays) and split.weights is not None:
             fingerprint[name]["weights"] = _hash_bytes(split.weights.tobytes())
     return fingerprint
@@ -101,8 +109,10 @@ def _compare_columns(old: dict[str, str], new: dict[str, str]) -> list[str]:
 def _compare_splits(name: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     if old.get("examples") != new.get("examples"):
         return [f"the {name} split had {old.get('examples')} examples, has {new.get('examples')}"]
-    parts = ("inputs", "labels", "weights")
-    changed = [part for part in parts if old.get(part) != new.get(part)]
+    # before the cells of tables were hashed as numbers, there were "inputs" of them
+    parts = [part for part in ("inputs", "cells") if part in old and part in new]
+    changed = [x for x in (*parts, "labels", "weights") if old.get(x) != new.get(x)]
+    changed = ["inputs" if part == "cells" else part for part in changed]
     return [f"the {name} split has other {' and '.join(changed)}"] if changed else []
 
 
@@ -119,24 +129,14 @@ def _format_column(column: Any) -> str:
     return f"{numbers} {dataclasses.replace(column, center=0.0, scale=1.0)}"
 
 
-def _hash_inputs(split: Split, dataset: str, columns: list[str]) -> str:
+def _hash_inputs(split: Split, dataset: str) -> str:
     if isinstance(split, Stream):
         return _hash_stream(split, dataset)
     rows = _choose_rows(len(split), _SAMPLED_ROWS)
-    if isinstance(split.x, pd.DataFrame):
-        frame = split.x[columns] if columns else split.x
-        sample = frame if rows is None else frame.iloc[rows]
-        return _hash_texts(f"{name} {_hash_cells(sample[name])}" for name in sample)
-    sample = split.x if rows is None else split.x[rows]
+    sample = split.x[:] if rows is None else split.x[rows]
     if sample.dtype == object:
         return _hash_texts(map(str, sample.ravel()))
     return _hash_bytes(np.ascontiguousarray(sample).tobytes())
-
-
-def _hash_cells(cells: pd.Series) -> str:
-    if cells.dtype == STRING:  # ten times as fast as one text of them
-        return _hash_bytes(pd.util.hash_pandas_object(cells, index=False).to_numpy().tobytes())
-    return _hash_texts(map(str, cells))
 
 
 def _hash_stream(split: Stream, dataset: str) -> str:

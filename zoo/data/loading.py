@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from zoo.data.config import DataConfig
 from zoo.data.fingerprint import compute_fingerprint
 from zoo.data.holdout import choose_holdout_rows
-from zoo.data.memory import default_memory_budget, load_into_memory
+from zoo.data.memory import choose_budget, load_into_memory
 from zoo.data.sources.image_folder import load_image_folder
 from zoo.data.sources.table import load_table
 from zoo.data.sources.table_files import TABLE_KINDS
@@ -142,7 +141,7 @@ def merge_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
         merged = splits[0]
     elif len(arrays) == len(splits):
         x = [split.x for split in arrays]
-        join = pd.concat if isinstance(x[0], pd.DataFrame) else np.concatenate
+        join = getattr(type(x[0]), "concat", np.concatenate)
         slices = [split.slices for split in arrays if split.slices is not None]
         y = np.concatenate([split.y for split in arrays])
         merged = Arrays(join(x), y, slices=np.concatenate(slices) if slices else None)
@@ -185,25 +184,26 @@ def prepare_data(data: Data, config: DataConfig) -> Data:
         UserError: if a length or preset is set for a dataset without texts, or the preset cannot
             be loaded.
     """
-    spec = data.spec
+    spec, budget = data.spec, choose_budget(config.memory_budget)
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     raw_test = data.test if spec.is_text else None
     if is_table(data.train):
-        kinds = dict(config.columns)
-        splits, records, spec, notes = encode_table(splits, spec, config.known_columns, kinds)
+        splits, records, spec, notes = encode_table(splits, spec, config)
         raw_test = records["test"]
         data = dataclasses.replace(data, notes=(*data.notes, *notes))
+    elif config.columns:
+        kinds = ",".join(f"{name}:{kind}" for name, kind in config.columns)
+        raise UserError(f"columns={kinds}: {data.name} has no such columns: omit --columns")
     if spec.is_text:
         tokenizer, notes = make_tokenizer(data.train, data.validation, config)
-        splits, spec = tokenize_splits(splits, spec, tokenizer)
+        splits, spec = tokenize_splits(splits, spec, tokenizer, budget, config.cache_dir)
         data = dataclasses.replace(data, notes=(*data.notes, *notes))
-    elif config.length is not None or config.preset:
+    elif config.preset or (config.length is not None and not spec.texts):
         option = "preset" if config.preset else "length"
         raise UserError(
             f"{option}={config.preset or config.length}: {data.name} has no texts: omit --{option}"
         )
-    budget = config.memory_budget
-    splits = load_into_memory(splits, spec, default_memory_budget() if budget is None else budget)
+    splits = load_into_memory(splits, spec, budget)
     return dataclasses.replace(
         data,
         spec=spec,

@@ -1,8 +1,8 @@
-"""Loads splits into memory if they fit."""
+"""Loads splits into memory if they fit, and reads the rows of those that do not."""
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import psutil
@@ -41,9 +41,25 @@ def report_unreadable_files(*splits: Split) -> Iterator[None]:
         raise unreadable_file_error(list(paths), error) from error
 
 
-def default_memory_budget() -> int:
-    """Returns a quarter of the machine's memory, in bytes."""
-    return psutil.virtual_memory().total // 4
+def choose_budget(budget: int | None) -> int:
+    """Returns a memory budget in bytes: a quarter of the machine's memory for None."""
+    return psutil.virtual_memory().total // 4 if budget is None else budget
+
+
+def make_row_gatherer(x: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function from row numbers (m,) to these rows of an array (n, ...).
+
+    Those of a `np.memmap` are read from its file when the function is called.
+    """
+    if not isinstance(x, np.memmap):
+        inputs = tf.constant(x)
+        return lambda rows: tf.gather(inputs, rows)
+
+    def gather_mapped(rows: tf.Tensor) -> tf.Tensor:
+        batch = tf.numpy_function(lambda rows: np.asarray(x[rows]), [rows], tf.as_dtype(x.dtype))
+        return tf.ensure_shape(batch, [None, *x.shape[1:]])
+
+    return gather_mapped
 
 
 def _decode_split(split: Split, spec: Spec, split_name: str) -> Arrays:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from zoo.data.memory import make_row_gatherer
 from zoo.data.microbatches import MicroBatch, MicroBatches, assign_rows
 from zoo.data.oversampling import count_oversampled, make_oversampler
 from zoo.data.spec import Spec
@@ -117,7 +118,7 @@ def make_gatherer(
     split: Arrays, spec: Spec, microbatches: MicroBatches | None, batch_size: int
 ) -> Callable:
     """Returns a function from the row numbers of a batch to a `Batch`."""
-    x, y = tf.constant(split.x), tf.constant(split.y)
+    gather_inputs, y = make_row_gatherer(split.x), tf.constant(split.y)
     weights = None if split.weights is None else tf.constant(split.weights)
     trimmed = spec.is_text and microbatches is not None and not microbatches.static
     lengths = tf.constant(np.count_nonzero(split.x, axis=1), tf.int64) if trimmed else None
@@ -128,7 +129,7 @@ def make_gatherer(
         if microbatches is not None:
             microbatch = assign_rows(microbatches, tf.size(rows), batch_size)
             selected_rows = tf.gather(rows, microbatch.row_indices)
-        inputs = tf.gather(x, selected_rows)
+        inputs = gather_inputs(selected_rows)
         if trimmed:
             # all micro-batches of a batch have the width of the whole batch
             inputs = trim_padding(spec, inputs, tf.gather(lengths, rows))

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from zoo.data.columns import Column, columns_from_record
+from zoo.data.columns import Column, column_to_record, columns_from_record
+from zoo.data.tokenizer_settings import Tokenizer
 from zoo.errors import UserError, one_line
 from zoo.schema import Count, Range, check_value, is_line, to_python
 
@@ -20,39 +21,6 @@ _SPEC_FIELDS = {
     "feature_names": tuple[str, ...] | None,
 }
 _THRESHOLDS = tuple[Annotated[float, Range(low=0, high=1)], ...] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Tokenizer:
-    """Settings that turn texts into token ids; `zoo.data.text_encoding` applies them.
-
-    Attributes:
-        kind: "words", "bigrams" (words, and pairs of words that follow each other), "characters"
-            or "wordpiece" (as in BERT).
-        vocabulary: The tokens in the order of their ids; id 0 is padding.
-        length: Maximum number of tokens per example; longer examples are truncated.
-        lowercase: Whether texts are lowercased.
-        normalization: "nfkc" for words and characters (Unicode NFKC, without HTML and invisible
-            characters), "bert" for wordpieces as those of Hugging Face. Empty for tokenizers of
-            version 0.1, which only replace what is no letter by spaces.
-        punctuation: Whether punctuation marks are words too.
-        strip_accents: Whether wordpieces have no accents; None for the value of `lowercase`.
-        split_chinese: Whether each Chinese character is a word of its own before wordpieces.
-    """
-
-    kind: str
-    vocabulary: tuple[str, ...]
-    length: int
-    lowercase: bool = True
-    normalization: str = ""
-    punctuation: bool = False
-    strip_accents: bool | None = None
-    split_chinese: bool = True
-
-    @property
-    def needs_tensorflow_text(self) -> bool:
-        """Whether the exported graph has operations of `tensorflow_text`."""
-        return self.kind == "wordpiece" or bool(self.normalization)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +96,18 @@ class Spec:
         return tuple(size for column in self.columns for size in column.cardinalities)
 
     @property
+    def texts(self) -> tuple[tuple[int, int], ...]:
+        """Vocabulary size and number of tokens of each column of texts, the last features."""
+        tokenizers = [column.tokenizer for column in self.columns if column.tokenizer]
+        return tuple((len(tokenizer.vocabulary), tokenizer.length) for tokenizer in tokenizers)
+
+    @property
+    def needs_tensorflow_text(self) -> bool:
+        """Whether the exported graph has operations of `tensorflow_text`."""
+        tokenizers = (self.tokenizer, *(column.tokenizer for column in self.columns))
+        return any(tokenizer.needs_tensorflow_text for tokenizer in tokenizers if tokenizer)
+
+    @property
     def is_text(self) -> bool:
         """Whether the examples are texts or text pairs."""
         return self.kind in ("text", "text_pair")
@@ -150,6 +130,12 @@ def check_class_names(names: Iterable[Any]) -> tuple[str, ...]:
         f"class_names={one_line(repr(names), 100)}: expected one name per class, all different, "
         "as in ('cat', 'dog')"
     )
+
+
+def spec_to_record(spec: Spec) -> dict[str, Any]:
+    """Returns the spec as an object for a JSON file, without the tokenizer, which has its own."""
+    fields = dataclasses.asdict(dataclasses.replace(spec, tokenizer=None, columns=()))
+    return fields | {"columns": [column_to_record(column) for column in spec.columns]}
 
 
 def spec_from_record(

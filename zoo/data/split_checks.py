@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from zoo.data.column_inference import format_columns
+from zoo.data.column_notes import format_columns
+from zoo.data.row_hashes import hash_rows
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, has_known_labels, read_labels
 from zoo.data.targets import count_classes, count_labels
-from zoo.data.tokenizers import format_tokenizer
+from zoo.data.tokenizer_settings import format_tokenizer
 
 _SHOWN_CLASSES = 10
 
@@ -29,7 +30,7 @@ def describe_data(data: Data) -> list[str]:
     if data.spec.columns:
         lines.append(format_columns(data.spec.columns))
     if data.spec.tokenizer:
-        lines.append(format_tokenizer(data.spec.tokenizer))
+        lines.append(f"texts: {format_tokenizer(data.spec.tokenizer)}")
     return lines
 
 
@@ -72,20 +73,13 @@ def describe_repeated_rows(splits: dict[str, Split]) -> list[str]:
     arrays = {name: split for name, split in splits.items() if isinstance(split, Arrays)}
     if len(arrays) < len(splits):
         return []
-    hashes = {name: _hash_inputs(split.x) for name, split in arrays.items()}
+    hashes = hash_rows({name: split.x for name, split in arrays.items()})
+    train = pd.Index(hashes["train"]).unique()
     notes = []
     for name in ("validation", "test"):
-        if count := int(np.isin(hashes[name], hashes["train"]).sum()):
+        if count := int((train.get_indexer(hashes[name]) >= 0).sum()):
             notes.append(
                 f"{count:,} of {len(hashes[name]):,} rows of the {name} split have the same inputs "
                 "as rows of the training split"
             )
     return notes
-
-
-def _hash_inputs(inputs: pd.DataFrame | np.ndarray) -> np.ndarray:
-    """Returns a hash of the inputs of each row, uint64 (n,)."""
-    frame = pd.DataFrame(inputs)
-    texts = [name for name, dtype in frame.dtypes.items() if dtype.kind == "O"]
-    frame = frame.astype(dict.fromkeys(texts, str))
-    return pd.util.hash_pandas_object(frame, index=False).to_numpy()

@@ -27,9 +27,9 @@ class Arrays:
     """A split in memory.
 
     Attributes:
-        x: Inputs of shape (n, *spec.shape). Texts that are not tokenized yet are an object array
-            of strings, (n,) or (n, 2) for pairs. The rows of a table are a DataFrame of strings
-            before they are encoded, or records (`zoo.data.column_encoding`).
+        x: Inputs of shape (n, *spec.shape), in memory or a `np.memmap`. Texts that are not
+            tokenized yet are an object array of strings, (n,) or (n, 2) for pairs, or `RowTexts`;
+            the rows of a table that are not encoded yet are `FrameRows`, or `TableRecords`.
         y: Targets: int64 class indices of shape (n,), of a multi-label task 0 or 1 for each class,
             uint8 (n, classes), or float32 numbers of shape (n, 1).
         groups: Group of each row, int64 (n,), which splits keep together; None for no groups.

@@ -4,14 +4,18 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
-from zoo.data.cells import find_number_form, parse_numbers, strip_cells
-from zoo.data.column_encoding import encode_records, make_records
-from zoo.data.column_inference import describe_unreadable_cells, infer_columns
-from zoo.data.columns import Column
+from zoo.data.cells import clean_cells, find_number_form, parse_numbers
+from zoo.data.column_inference import infer_columns
+from zoo.data.column_notes import describe_unreadable_cells
+from zoo.data.column_texts import learn_column_tokenizers
+from zoo.data.columns import count_features
+from zoo.data.config import DataConfig
+from zoo.data.frame_rows import FrameRows
+from zoo.data.memory import choose_budget
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split
+from zoo.data.table_encoding import TableRecords, encode_rows
 from zoo.errors import UserError
 from zoo.schema import suggest_closest
 
@@ -20,7 +24,7 @@ Splits = dict[str, Split]
 
 def is_table(split: Split) -> bool:
     """Whether the inputs of a split are the cells of a table, which are not encoded yet."""
-    return isinstance(split, Arrays) and isinstance(split.x, pd.DataFrame)
+    return isinstance(split, Arrays) and isinstance(split.x, FrameRows)
 
 
 def parse_plain_numbers(split: Split, names: tuple[str, ...]) -> Arrays:
@@ -34,12 +38,12 @@ def parse_plain_numbers(split: Split, names: tuple[str, ...]) -> Arrays:
         UserError: if a column is missing, or a cell is no number.
     """
     assert isinstance(split, Arrays)
-    features = []
+    frame, features = split.x.to_frame(), []
     for name in names:
-        if name not in split.x:
-            known = list(split.x.columns)
+        if name not in frame:
+            known = list(frame.columns)
             raise UserError(f"there is no column {name!r}.{suggest_closest(name, known)}")
-        cells = strip_cells(split.x[name])
+        cells = clean_cells(frame[name])
         decimal, thousands, _ = find_number_form(cells)
         numbers = parse_numbers(cells, decimal, thousands)
         rows = np.flatnonzero(np.isnan(numbers))
@@ -55,37 +59,45 @@ def parse_plain_numbers(split: Split, names: tuple[str, ...]) -> Arrays:
 def encode_table(
     splits: Mapping[str, Split],
     spec: Spec,
-    known_columns: tuple[Column, ...] = (),
-    kinds: Mapping[str, str] | None = None,
+    config: DataConfig,
 ) -> tuple[Splits, Splits, Spec, tuple[str, ...]]:
     """Encodes the cells of a table.
 
     Args:
-        splits: Splits whose inputs are DataFrames of strings.
+        splits: Splits whose inputs are `FrameRows`.
         spec: Spec of the splits.
-        known_columns: Columns of a trained model; empty to learn them from the split "train".
-        kinds: Kinds of columns that the user set, by name.
+        config: The memory budget; the columns of a trained model, or else the kinds of columns
+            that the user set and the settings of the tokenizers: the columns are then learned from
+            the split "train".
 
     Returns:
         The splits with features, the splits with records, the spec of the features, and notes.
 
     Raises:
-        UserError: as in `infer_columns`.
+        UserError: as in `infer_columns` and `learn_column_tokenizers`.
     """
     tables = {name: split for name, split in splits.items() if isinstance(split, Arrays)}
-    columns, notes = known_columns, tuple[str, ...]()
+    columns, notes = config.known_columns, tuple[str, ...]()
     if not columns:
-        columns, notes = infer_columns(tables["train"].x, kinds)
+        train = tables["train"].x
+        columns, notes = infer_columns(train, dict(config.columns))
+        columns, text_notes = learn_column_tokenizers(
+            columns, train, tables["validation"].x, config
+        )
+        notes += text_notes
     for name, table in tables.items():
-        if known_columns or name != "train":
+        if config.known_columns or name != "train":
             notes = (*notes, *describe_unreadable_cells(table.x, columns, name))
+    width = count_features(columns)
+    # one limit for all splits: either all of them are in memory, or none is
+    size = 4 * width * sum(map(len, tables.values()))
+    budget = size if size <= choose_budget(config.memory_budget) else 0
     records: Splits = {}
     encoded: Splits = {}
     for name, table in tables.items():
-        rows = make_records(table.x, columns)
-        records[name] = Arrays(rows, table.y)
-        encoded[name] = Arrays(encode_records(rows, columns), table.y, weights=table.weights)
+        records[name] = Arrays(TableRecords(table.x, columns), table.y)
+        features = encode_rows(table.x, columns, budget, config.cache_dir)
+        encoded[name] = Arrays(features, table.y, weights=table.weights)
     names = tuple(column.name for column in columns)
-    width = sum(len(column.cardinalities) for column in columns)
     spec = dataclasses.replace(spec, shape=(width,), feature_names=names, columns=columns)
     return encoded, records, spec, notes

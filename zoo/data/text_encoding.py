@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.console import progress_bar
-from zoo.data.spec import Spec, Tokenizer
+from zoo.data.mapped_files import allocate_array
+from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split
 from zoo.data.text_normalization import UNSPACED_LETTER, normalize_for_bert, normalize_text
+from zoo.data.tokenizer_settings import RESERVED_TOKENS, Tokenizer
 
-RESERVED_TOKENS = ("", "[UNK]", "[SEP]")  # first tokens of word and character vocabularies
 BATCH_SIZE = 512
 
 _FLAG = r"[\x{1F1E6}-\x{1F1FF}]{2}"  # two letters of a country
@@ -159,9 +160,21 @@ def _space_words(texts: tf.Tensor, tokenizer: Tokenizer) -> tf.Tensor:
 
 
 def tokenize_splits(
-    splits: dict[str, Split], spec: Spec, tokenizer: Tokenizer
+    splits: dict[str, Split],
+    spec: Spec,
+    tokenizer: Tokenizer,
+    budget: int | None = None,
+    directory: str | None = None,
 ) -> tuple[dict[str, Split], Spec]:
     """Replaces the texts of the splits by token ids of shape (tokenizer.length,).
+
+    Args:
+        splits: Splits of texts.
+        spec: Their spec.
+        tokenizer: The tokenizer.
+        budget: Largest number of bytes of the ids in memory; more are in mapped files. None for any
+            number. Splits that are streamed stay so.
+        directory: Folder of the mapped files; None for that of temporary files.
 
     Returns:
         The tokenized splits and their spec.
@@ -170,14 +183,20 @@ def tokenize_splits(
     spec = dataclasses.replace(spec, shape=(tokenizer.length,), tokenizer=tokenizer)
 
     def encode_padded(texts):
-        ids = encode(*split_columns(texts))
-        ids = tf.pad(ids, [[0, 0], [0, tokenizer.length - tf.shape(ids)[1]]])
-        return tf.ensure_shape(ids, [None, tokenizer.length])
+        return pad_tokens(encode(*split_columns(texts)), tokenizer)
+
+    size = 4 * tokenizer.length * sum(len(x) for x in splits.values() if isinstance(x, Arrays))
+    available = size if budget is None or size <= budget else 0
 
     def tokenize(split: Split) -> Split:
         if isinstance(split, Arrays):
-            batches = [encode_padded(tf.constant(batch)).numpy() for batch in iterate_texts(split)]
-            return Arrays(np.concatenate(batches), split.y, weights=split.weights)
+            shape = (len(split), tokenizer.length)
+            ids = allocate_array(shape, "int32", available, directory)
+            start = 0
+            for batch in iterate_texts(split):
+                ids[start : start + len(batch)] = encode_padded(tf.constant(batch))
+                start += len(batch)
+            return Arrays(ids, split.y, weights=split.weights)
 
         def read(seed, rows):
             texts = split.reader(seed, rows).batch(BATCH_SIZE)
@@ -190,6 +209,12 @@ def tokenize_splits(
         return dataclasses.replace(split, reader=read)
 
     return {name: tokenize(split) for name, split in splits.items()}, spec
+
+
+def pad_tokens(ids: tf.Tensor, tokenizer: Tokenizer) -> tf.Tensor:
+    """Pads token ids of shape (batch, longest) with 0 to the length of the tokenizer."""
+    ids = tf.pad(ids, [[0, 0], [0, tokenizer.length - tf.shape(ids)[1]]])
+    return tf.ensure_shape(ids, [None, tokenizer.length])
 
 
 def _truncate(columns: list[tf.RaggedTensor], max_tokens: int) -> list[tf.RaggedTensor]:

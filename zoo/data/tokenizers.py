@@ -5,40 +5,30 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.spec import Spec, Tokenizer
+from zoo.data.spec import Spec
 from zoo.data.splits import Split
-from zoo.data.text_encoding import BATCH_SIZE, RESERVED_TOKENS, iterate_texts, split_texts
+from zoo.data.text_encoding import BATCH_SIZE, iterate_texts, split_texts
 from zoo.data.text_normalization import normalize_for_bert
+from zoo.data.tokenizer_settings import (
+    NORMALIZATIONS,
+    RESERVED_TOKENS,
+    Tokenizer,
+    tokenizer_from_record,
+)
 from zoo.errors import UserError
 from zoo.models.bert_preset import PresetVocabulary
-from zoo.schema import Count, check_value
 from zoo.storage.atomic import write_text
 from zoo.storage.filenames import TOKENIZER
 from zoo.storage.json_files import read_json
 
 _BERT_RESERVED_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _WORDPIECE_SAMPLE = 5_120  # training texts for a wordpiece vocabulary, 30 s of computation
-_FIELDS = {
-    "kind": Literal["words", "bigrams", "characters", "wordpiece"],
-    "vocabulary": tuple[str, ...],
-    "length": Count,
-    "lowercase": bool,
-}
-# in files since version 0.2; the default values of `Tokenizer` are the behaviour of 0.1
-_NEW_FIELDS = {
-    "normalization": Literal["", "nfkc", "bert"],
-    "punctuation": bool,
-    "strip_accents": bool | None,
-    "split_chinese": bool,
-}
 _EMPTY = "the training texts are empty: there is nothing to learn from"
 _INVALID_FILE = "not a tokenizer written by the zoo"
-_NORMALIZATIONS = {"words": "nfkc", "bigrams": "nfkc", "characters": "nfkc", "wordpiece": "bert"}
 
 
 def learn_tokenizer(
@@ -65,7 +55,7 @@ def learn_tokenizer(
     Raises:
         UserError: if the training texts are empty.
     """
-    settings = Tokenizer(kind, (), 0, lowercase, _NORMALIZATIONS[kind], punctuation)
+    settings = Tokenizer(kind, (), 0, lowercase, NORMALIZATIONS[kind], punctuation)
     if kind == "wordpiece":
         tokens = _learn_wordpieces(train, settings, vocabulary_size)
     else:
@@ -80,7 +70,7 @@ def make_preset_tokenizer(preset: PresetVocabulary) -> Tokenizer:
         preset.tokens,
         0,
         preset.lowercase,
-        _NORMALIZATIONS["wordpiece"],
+        NORMALIZATIONS["wordpiece"],
         strip_accents=preset.strip_accents,
         split_chinese=preset.split_chinese,
     )
@@ -114,16 +104,6 @@ def _learn_wordpieces(train: Split, settings: Tokenizer, vocabulary_size: int) -
         lowercase=False,
         strip_accents=False,
         reserved_tokens=list(_BERT_RESERVED_TOKENS),
-    )
-
-
-def format_tokenizer(tokenizer: Tokenizer) -> str:
-    """Describes a tokenizer in one line."""
-    kind = "wordpieces" if tokenizer.kind == "wordpiece" else tokenizer.kind
-    return (
-        f"texts: {kind}{' and punctuation marks' * tokenizer.punctuation}"
-        f"{', lowercased' * tokenizer.lowercase}, a vocabulary of {len(tokenizer.vocabulary):,}, "
-        f"at most {tokenizer.length:,} tokens in a text"
     )
 
 
@@ -163,23 +143,6 @@ def read_tokenizer(file: Path) -> Tokenizer:
         UserError: if the content is invalid.
     """
     try:
-        content = read_json(file)
-        known = _FIELDS | {name: kind for name, kind in _NEW_FIELDS.items() if name in content}
-        tokenizer = Tokenizer(
-            **{name: check_value(name, content[name], kind) for name, kind in known.items()}
-        )
-        if tokenizer.normalization not in ("", _NORMALIZATIONS[tokenizer.kind]):
-            raise UserError(f"normalization={tokenizer.normalization!r} of {tokenizer.kind}")
-        if (
-            tokenizer.kind != "wordpiece"
-            and tokenizer.vocabulary[: len(RESERVED_TOKENS)] != RESERVED_TOKENS
-        ):
-            raise UserError(f"vocabulary: expected {', '.join(map(repr, RESERVED_TOKENS))} first")
-        if len(set(tokenizer.vocabulary)) < len(tokenizer.vocabulary):
-            raise UserError("vocabulary: a token occurs twice")
-        "".join(tokenizer.vocabulary).encode()  # raises for lone surrogates
-    except KeyError as error:
-        raise UserError(f"{file}: {_INVALID_FILE}: {error} is missing") from error
-    except ValueError as error:
+        return tokenizer_from_record(read_json(file))
+    except UserError as error:
         raise UserError(f"{file}: {_INVALID_FILE}: {error}") from error
-    return tokenizer

@@ -5,7 +5,7 @@ from typing import Any
 
 from zoo.data.config import DataConfig, adopt_image_settings
 from zoo.data.loading import complete_splits, merge_splits, read_source
-from zoo.data.memory import default_memory_budget, load_into_memory
+from zoo.data.memory import choose_budget, load_into_memory
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Data, Split
 from zoo.data.table_splits import encode_table, is_table, parse_plain_numbers
@@ -84,10 +84,13 @@ def encode_split(
         split as clients send it, with texts and cells.
     """
     split = raw = select_split(data, split_name)
+    budget = choose_budget(memory_budget)
     encoded_spec, notes = data.spec, data.notes
     if spec.columns and is_table(raw):
         encoded, records, encoded_spec, table_notes = encode_table(
-            {split_name: raw}, data.spec, spec.columns
+            {split_name: raw},
+            data.spec,
+            DataConfig(known_columns=spec.columns, memory_budget=memory_budget),
         )
         split, raw, notes = encoded[split_name], records[split_name], (*notes, *table_notes)
     elif is_table(raw):
@@ -96,9 +99,8 @@ def encode_split(
         split = parse_plain_numbers(raw, names)
         encoded_spec = dataclasses.replace(data.spec, shape=(len(names),), feature_names=names)
     elif tokenizer:
-        encoded, encoded_spec = tokenize_splits({"": raw}, data.spec, tokenizer)
+        encoded, encoded_spec = tokenize_splits({"": raw}, data.spec, tokenizer, budget)
         split = encoded[""]
-    budget = default_memory_budget() if memory_budget is None else memory_budget
     split = load_into_memory({split_name: split}, encoded_spec, budget)[split_name]
     data = dataclasses.replace(data, spec=encoded_spec, notes=notes)
     return data, split, raw if spec.columns or tokenizer else split

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from zoo.data.spec import Spec
+from zoo.data.spec import Spec, spec_to_record
 from zoo.data.splits import Data, Split, has_known_labels, read_labels
 from zoo.data.targets import count_labels
 from zoo.evaluation.macs import count_multiply_adds
@@ -142,7 +142,7 @@ def make_record(
         data_settings=dict(data.settings),
         fingerprint=dict(data.fingerprint),
         splits={k: _describe_split(x, data.splits[k], data.spec) for k, x in splits.items()},
-        spec=dataclasses.asdict(dataclasses.replace(data.spec, tokenizer=None)),
+        spec=spec_to_record(data.spec),
         parameters=model.count_params(),
         multiply_adds=count_multiply_adds(model, data.spec.shape),
         trainable_parameters=parameters["trainable_parameters"],

@@ -10,7 +10,8 @@ The input is the model's: `image` (uint8), `features` (float32) or `tokens` (int
 the length of the spec). The output is `logits` (float32, examples x classes); for a regression
 these are the predictions (examples x 1). The LiteRT files use no TensorFlow operations.
 
-With `litert_int8`, the weights and most operations are int8. Attention and layer normalisation stay
+With `litert_int8`, the weights and most operations are int8. Attention, layer normalisation, and
+what reads the codes of categories and the tokens of texts from the features of a table stay
 float32, because int8 is too coarse for them. So does the last layer of a regression: int8 has 256
 steps, and its range always includes 0, however far from 0 the targets are.
 """
@@ -37,6 +38,7 @@ from zoo.storage.filenames import FORMAT_FILES
 # better than chance
 _FLOAT_OPERATIONS = [
     "BATCH_MATMUL",
+    "DIV",  # of a mean by the number of tokens
     "NEG",
     "RSQRT",
     "SELECT_V2",
@@ -44,6 +46,8 @@ _FLOAT_OPERATIONS = [
     "SQUARED_DIFFERENCE",
     "TRANSPOSE",
 ]
+# those that read codes and token ids from the features of a table, which are no multiples of a step
+_FLOAT_TABLE_OPERATIONS = ["CAST", "GATHER", "STRIDED_SLICE"]
 _TOLERANCE = 1e-4  # relative to the largest logit
 _COMPARED_EXAMPLES = 32
 
@@ -183,8 +187,9 @@ def _convert_to_litert(folder: str, spec: Spec, calibration: np.ndarray | None) 
         float_nodes = [make_interpreter(converter.convert()).get_output_details()[0]["name"]]
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([x[None]] for x in calibration)
+    float_operations = _FLOAT_OPERATIONS + _FLOAT_TABLE_OPERATIONS * bool(spec.columns)
     options = tf.lite.experimental.QuantizationDebugOptions(
-        denylisted_ops=_FLOAT_OPERATIONS, denylisted_nodes=float_nodes
+        denylisted_ops=float_operations, denylisted_nodes=float_nodes
     )
     # only the debugger accepts lists of operations and nodes that stay float32
     debugger = tf.lite.experimental.QuantizationDebugger(

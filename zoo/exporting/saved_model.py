@@ -1,7 +1,6 @@
 """Exports SavedModels: writes, verifies and publishes them as the next version."""
 
 import contextlib
-import dataclasses
 import fcntl
 import json
 import os
@@ -16,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from zoo.data.column_encoding import make_random_records
-from zoo.data.spec import Spec, spec_from_model
+from zoo.data.spec import Spec, spec_from_model, spec_to_record
+from zoo.data.table_encoding import make_random_records
 from zoo.data.tokenizers import save_tokenizer
 from zoo.distribution.keras_patches import disable_cudnn
 from zoo.errors import UserError, attach_path
@@ -94,8 +93,7 @@ def _write_extra_files(draft: Path, model: keras.Model, spec: Spec, record: dict
     with attach_path(extra / KERAS_MODEL):
         model.save(extra / KERAS_MODEL)
     save_tokenizer(spec, extra)
-    spec_fields = dataclasses.asdict(dataclasses.replace(spec, tokenizer=None))
-    content = json.dumps({"spec": spec_fields, **record}, indent=2, default=to_python)
+    content = json.dumps({"spec": spec_to_record(spec), **record}, indent=2, default=to_python)
     write_text(extra / EXPORT_RECORD, content + "\n")
 
 

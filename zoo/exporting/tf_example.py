@@ -4,6 +4,7 @@ import functools
 import math
 
 import tensorflow as tf
+from google.protobuf import descriptor_pb2
 
 from zoo.data.column_encoding import parse_number_strings
 from zoo.data.columns import Column
@@ -95,11 +96,12 @@ def _split_features(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         Two string tensors of shape (batch, largest number of features), padded with "".
     """
     serialized = _check_message(serialized, fields=1)
-    (features,) = _decode_singular(serialized, "Example", ["features"])
+    (features,) = _decode_parts(serialized, 1)
     _, (entries,) = _decode_repeated(_check_message(features, fields=1), "Features", ["feature"])
     rows = _check_message(tf.reshape(entries, [-1]), fields=2)
-    pairs = _decode_singular(rows, "Features.FeatureEntry", ["key", "value"])
-    keys, values = (tf.reshape(column, tf.shape(entries)) for column in pairs)
+    _, (keys,) = _decode_repeated(rows, "Features.FeatureEntry", ["key"])
+    _, values = _decode_parts(rows, 2)
+    keys, values = (tf.reshape(column, tf.shape(entries)) for column in (keys, values))
     return keys, values
 
 
@@ -147,24 +149,52 @@ def _decode_repeated(
     return sizes[:-1], [value[:-1] for value in values]
 
 
-def _decode_singular(serialized: tf.Tensor, message: str, fields: list[str]) -> list[tf.Tensor]:
-    """Decodes singular fields of n messages that are strings or messages themselves.
+def _decode_parts(serialized: tf.Tensor, count: int) -> list[tf.Tensor]:
+    """Decodes the fields 1 to `count` of n messages, which are messages themselves.
 
-    A message may be sent in several parts, which protobuf merges by concatenating them.
+    A message may be sent in several parts, which protobuf merges: concatenated, they are the whole.
+    Where the field is declared as one message, `decode_proto` has the last part only.
 
     Returns:
-        For each field the strings, (n,), "" where the field is missing.
+        For each field the serialized message, (n,), "" where the field is missing.
     """
-    _, values = _decode_repeated(serialized, message, fields)
-    return [tf.strings.reduce_join(value, axis=1) for value in values]
+    # an empty message is added as in `_decode_repeated`
+    _, parts = tf.io.decode_proto(
+        tf.concat([serialized, [""]], axis=0),
+        "zoo.Parts",
+        [f"part_{number}" for number in range(1, count + 1)],
+        [tf.string] * count,
+        descriptor_source=b"bytes://" + _describe_parts(count),
+    )
+    return [tf.strings.reduce_join(part[:-1], axis=1) for part in parts]
 
 
-def _decode_feature(
-    keys: tf.Tensor, values: tf.Tensor, name: str, fields: list[str]
-) -> list[tf.Tensor]:
-    """Returns lists of one feature of each example, serialized, each of shape (batch,)."""
-    feature = tf.strings.reduce_join(tf.where(keys == name, values, ""), axis=1)
-    return _decode_singular(feature, "Feature", fields)
+def _describe_parts(count: int) -> bytes:
+    """Returns the serialized descriptors of a message of repeated strings, fields 1 to `count`."""
+    file = descriptor_pb2.FileDescriptorProto(name="zoo/parts.proto", package="zoo")
+    message = file.message_type.add(name="Parts")
+    for number in range(1, count + 1):
+        message.field.add(
+            name=f"part_{number}",
+            number=number,
+            type=descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
+            label=descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED,
+        )
+    return descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString()
+
+
+def _decode_feature(keys: tf.Tensor, values: tf.Tensor, name: str) -> list[tf.Tensor]:
+    """Returns the lists of strings, floats and integers of one feature of each example, serialized.
+
+    Of several features with that name the last one counts, as in protobuf.
+
+    Returns:
+        Three string tensors of shape (batch,).
+    """
+    positions = tf.range(1, tf.shape(keys)[1] + 1)
+    last = tf.reduce_max(tf.where(keys == name, positions, 0), axis=1)
+    padded = tf.pad(values, [[0, 0], [1, 0]])  # "" where the feature is missing
+    return _decode_parts(tf.gather(padded, last, axis=1, batch_dims=1), 3)
 
 
 def _parse_numbers(
@@ -176,7 +206,7 @@ def _parse_numbers(
         Numbers of `dtype` (batch, width), truncated or padded with zeros; and whether each example
         has exactly `width` numbers, bool (batch,).
     """
-    floats, integers = _decode_feature(keys, values, name, ["float_list", "int64_list"])
+    _, floats, integers = _decode_feature(keys, values, name)
     float_counts, (floats,) = _decode_repeated(floats, "FloatList", ["value"], tf.float32)
     integer_counts, (integers,) = _decode_repeated(integers, "Int64List", ["value"], tf.int64)
 
@@ -195,7 +225,7 @@ def _parse_bytes(keys: tf.Tensor, values: tf.Tensor, name: str) -> tuple[tf.Tens
     Returns:
         The strings, (batch,), and whether each example has exactly one, bool (batch,).
     """
-    (lists,) = _decode_feature(keys, values, name, ["bytes_list"])
+    lists, *_ = _decode_feature(keys, values, name)
     counts, (strings,) = _decode_repeated(lists, "BytesList", ["value"])
     return tf.strings.reduce_join(strings, axis=1), counts[:, 0] == 1
 

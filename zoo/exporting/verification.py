@@ -47,7 +47,7 @@ def verify_export(version: Path, model: keras.Model | None = None) -> list[str]:
             from the Keras model by more than `find_tolerance` allows.
     """
     spec = load_spec(version)
-    if spec.tokenizer and spec.tokenizer.needs_tensorflow_text:
+    if spec.needs_tensorflow_text:
         import tensorflow_text  # noqa: F401, registers operations of the graph
     records = read_warmup(version)
     model = load_model(version) if model is None else model

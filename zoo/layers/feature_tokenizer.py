@@ -13,13 +13,15 @@ class FeatureTokenizer(layers.Layer):
     vector e for each code, and 0 for code 0, which no value of the training split has. The [CLS]
     token comes first.
 
+    Under mixed precision the vectors are rounded at the end: codes above 256 are no bfloat16.
+
     Args:
         cardinalities: Number of codes of each feature that is a category; 0 for numbers.
         width: Width of the tokens.
     """
 
     def __init__(self, cardinalities, width, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.cardinalities = tuple(cardinalities)
         self.width = width
         sizes = np.array(self.cardinalities)
@@ -35,7 +37,8 @@ class FeatureTokenizer(layers.Layer):
         def add(name, *shape):
             return self.add_weight((*shape, self.width), initializer, name=name)
 
-        self.bias = add("bias", len(self.cardinalities))
+        if self.cardinalities:  # a table may have texts alone
+            self.bias = add("bias", len(self.cardinalities))
         self.cls = add("cls", 1)
         if len(self._numbers):
             self.kernel = add("kernel", len(self._numbers))
@@ -53,9 +56,10 @@ class FeatureTokenizer(layers.Layer):
             vectors = ops.take(self.embeddings, codes + self._offsets, axis=0)
             is_known = ops.cast(ops.expand_dims(codes > 0, 2), vectors.dtype)
             tokens.append(vectors * is_known)
-        joined = ops.concatenate(tokens, axis=1) + self.bias
-        cls = ops.zeros_like(joined[:, :1]) + self.cls
-        return ops.concatenate([cls, joined], axis=1)
+        cls = ops.broadcast_to(self.cls, (ops.shape(features)[0], 1, self.width))
+        if tokens:
+            cls = ops.concatenate([cls, ops.concatenate(tokens, axis=1) + self.bias], axis=1)
+        return ops.cast(cls, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         """As `call`."""

@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from zoo.errors import UserError
+from zoo.layers.text_columns import embed_text_columns
 
 _LARGEST_ONE_HOT = 8  # codes of a category
 
@@ -50,6 +51,8 @@ def vector_input(
     model: str,
     input_shape: tuple[int, ...],
     cardinalities: tuple[int, ...] = (),
+    texts: tuple[tuple[int, ...], ...] = (),
+    text_width: int = 32,
     *,
     embeds: bool = True,
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -60,26 +63,37 @@ def vector_input(
         input_shape: (n,) for features, (rows, columns, channels) for images.
         cardinalities: Of the encoded columns of a table, the number of codes of each feature that
             is a category, and 0 for numbers. Empty for numbers that are not standardised.
+        texts: (vocabulary size, number of tokens) of each column of texts, whose token ids are the
+            last features.
+        text_width: Width of the embeddings of the words in texts.
         embeds: Whether categories of more than 8 codes have an embedding, and not a one-hot code.
 
     Returns:
         The input, and a float tensor of shape (batch, width): normalised features, the encoded
-        columns, or the flattened pixels in the range 0 to 1. The `Normalization` layer of the
-        features has mean 0 and variance 1 until it is adapted to the training split.
+        columns with the mean of the embeddings of each text, or the flattened pixels in the range 0
+        to 1. The `Normalization` layer of the features has mean 0 and variance 1 until it is
+        adapted to the training split.
 
     Raises:
         UserError: if `input_shape` has neither one size nor three, or another than that of the
-            cardinalities.
+            cardinalities and the texts.
     """
-    if cardinalities or len(input_shape) == 1:
-        features, x = feature_input(model, input_shape, cardinalities)
-        return features, _expand_categories(x, cardinalities, embeds) if cardinalities else x
+    if cardinalities or texts or len(input_shape) == 1:
+        features, x = feature_input(model, input_shape, cardinalities, texts)
+        if not (cardinalities or texts):
+            return features, x
+        parts = _expand_categories(x, cardinalities, embeds)
+        parts += embed_text_columns(x, texts, text_width)
+        return features, ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
     image, pixels = image_input(model, input_shape)
     return image, layers.Flatten(name="flatten")(pixels)
 
 
 def feature_input(
-    model: str, input_shape: tuple[int, ...], cardinalities: tuple[int, ...] = ()
+    model: str,
+    input_shape: tuple[int, ...],
+    cardinalities: tuple[int, ...] = (),
+    texts: tuple[tuple[int, ...], ...] = (),
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Creates the input `features` of a model that reads each feature by itself.
 
@@ -87,23 +101,30 @@ def feature_input(
         model: Name of the model in error messages.
         input_shape: (n,).
         cardinalities: As in `vector_input`.
+        texts: As in `vector_input`.
 
     Returns:
         The input, and a float tensor of the same shape (batch, n): the encoded columns of a table
         as they are, or other features normalised.
 
     Raises:
-        UserError: if `input_shape` has not one size, or another than that of the cardinalities.
+        UserError: if `input_shape` has not one size, or another than that of the cardinalities
+            and the texts.
     """
     if len(input_shape) != 1:
         raise UserError(f"{model}: input_shape={input_shape}: expected (n,) for features")
-    if cardinalities and input_shape != (len(cardinalities),):
+    if any(len(sizes) != 2 for sizes in texts):
         raise UserError(
-            f"{model}: {len(cardinalities)} cardinalities, but input_shape={input_shape}: expected "
-            "one for each feature"
+            f"{model}: texts={texts}: expected (vocabulary size, number of tokens) of each column"
+        )
+    tokens = sum(length for _, length in texts)
+    if (cardinalities or texts) and input_shape != (len(cardinalities) + tokens,):
+        raise UserError(
+            f"{model}: {len(cardinalities)} cardinalities{f' and {tokens} tokens' * bool(texts)}, "
+            f"but input_shape={input_shape}: expected one for each feature"
         )
     features = keras.Input(input_shape, dtype="float32", name="features")
-    if cardinalities:
+    if cardinalities or texts:
         return features, features
     # under mixed precision too: float16 ends at 65,504, and bfloat16 has three digits
     return features, layers.Normalization(name="normalization", dtype="float32")(features)
@@ -130,8 +151,8 @@ def _split_features(
 
 def _expand_categories(
     features: keras.KerasTensor, cardinalities: tuple[int, ...], embeds: bool
-) -> keras.KerasTensor:
-    """Returns the numbers, and a one-hot code or embedding of each category, joined.
+) -> list[keras.KerasTensor]:
+    """Returns the numbers, and a one-hot code or embedding of each category.
 
     Code 0, which no value of the training split has, becomes zeros.
     """
@@ -147,7 +168,7 @@ def _expand_categories(
             parts.append(embedding(code) * is_known)
         else:
             parts.append(ops.one_hot(code, size)[:, 1:])
-    return ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+    return parts
 
 
 def choose_embedding_width(cardinality: int) -> int:

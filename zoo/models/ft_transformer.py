@@ -5,13 +5,20 @@ from etils import epy
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import register
-from zoo.schema import Cardinalities, Classes, Count, Rate, Shape
+from zoo.schema import Cardinalities, Classes, Count, Rate, Shape, TextSizes
 
 with epy.lazy_imports():
     import keras
     from keras import ops
 
-    from zoo.layers import feature_tokenizer, inputs, outputs, regularization, transformer_encoder
+    from zoo.layers import (
+        feature_tokenizer,
+        inputs,
+        outputs,
+        regularization,
+        text_columns,
+        transformer_encoder,
+    )
 
 
 @register(
@@ -30,11 +37,12 @@ def ft_transformer(
     feed_forward: Count = 128,
     dropout: Rate = 0.1,
     cardinalities: Cardinalities = (),
+    texts: TextSizes = (),
 ) -> "keras.Model":
     """A Transformer encoder over the features of a table, read off at a [CLS] token.
 
     The paper has a width of 192, a depth of 3, and ReGLU in the feed-forward networks, where these
-    are ReLU.
+    are ReLU. A column of texts is a further token, the mean of the embeddings of its words.
 
     Args:
         input_shape: (n,) of a feature vector.
@@ -45,12 +53,16 @@ def ft_transformer(
         feed_forward: Inner width of the feed-forward networks.
         dropout: Dropout rate after each sublayer.
         cardinalities: Codes of each feature that is a category, 0 for numbers; set by the data.
+        texts: Vocabulary size and tokens of each column of texts; set by the data.
     """
     if width % heads:
         raise UserError(f"ft_transformer: width={width} is not a multiple of heads={heads}")
-    features, x = inputs.feature_input("ft_transformer", input_shape, cardinalities)
-    sizes = cardinalities or (0,) * input_shape[0]
+    features, x = inputs.feature_input("ft_transformer", input_shape, cardinalities, texts)
+    sizes = cardinalities if cardinalities or texts else (0,) * input_shape[0]
+    x = x[:, : len(sizes)] if texts else x
     x = feature_tokenizer.FeatureTokenizer(sizes, width, name="tokenizer")(x)
+    vectors = text_columns.embed_text_columns(features, texts, width)
+    x = ops.concatenate([x, *(vector[:, None] for vector in vectors)], axis=1)
     mask = ops.ones_like(x[:, :, 0], dtype="bool")
     for i in range(1, depth + 1):
         x = transformer_encoder.EncoderLayer(

@@ -6,7 +6,7 @@ from etils import epy
 
 from zoo.recipe import Recipe
 from zoo.registry import register
-from zoo.schema import Cardinalities, Classes, Counts, Rate, Shape
+from zoo.schema import Cardinalities, Classes, Count, Counts, Rate, Shape, TextSizes
 
 with epy.lazy_imports():
     import keras
@@ -24,16 +24,22 @@ def perceptron(
     input_shape: Shape = (28, 28, 1),
     num_classes: Classes = 10,
     *,
+    text_width: Count = 32,
     cardinalities: Cardinalities = (),
+    texts: TextSizes = (),
 ) -> "keras.Model":
     """One dense layer: softmax regression, or linear regression.
 
     Args:
         input_shape: (rows, columns, channels) of an image, or (n,) of a feature vector.
         num_classes: Number of classes; None for a regression.
+        text_width: Width of the embeddings of the words in columns of texts.
         cardinalities: Codes of each feature that is a category, 0 for numbers; set by the data.
+        texts: Vocabulary size and tokens of each column of texts; set by the data.
     """
-    raw, x = inputs.vector_input("perceptron", input_shape, cardinalities, embeds=False)
+    raw, x = inputs.vector_input(
+        "perceptron", input_shape, cardinalities, texts, text_width, embeds=False
+    )
     return outputs.classifier_head("perceptron", raw, x, num_classes)
 
 
@@ -50,7 +56,9 @@ def mlp(
     activation: Literal["relu", "gelu", "tanh", "sigmoid"] = "relu",
     dropout: Rate = 0.2,
     batch_norm: bool = False,
+    text_width: Count = 32,
     cardinalities: Cardinalities = (),
+    texts: TextSizes = (),
 ) -> "keras.Model":
     """Dense layers with dropout between them.
 
@@ -61,9 +69,11 @@ def mlp(
         activation: Activation of the hidden layers.
         dropout: Dropout rate after each hidden layer.
         batch_norm: Adds batch normalisation between each hidden layer and its activation.
+        text_width: Width of the embeddings of the words in columns of texts.
         cardinalities: Codes of each feature that is a category, 0 for numbers; set by the data.
+        texts: Vocabulary size and tokens of each column of texts; set by the data.
     """
-    raw, x = inputs.vector_input("mlp", input_shape, cardinalities)
+    raw, x = inputs.vector_input("mlp", input_shape, cardinalities, texts, text_width)
     for i, width in enumerate(hidden, 1):
         x = layers.Dense(width, use_bias=not batch_norm, name=f"dense_{i}")(x)
         if batch_norm:

@@ -13,7 +13,7 @@ import numpy as np
 
 from zoo.data.config import DataConfig, adopt_image_settings, parse_image_size, parse_text_columns
 from zoo.data.loading import dataset_slug, load_data
-from zoo.data.spec import Spec
+from zoo.data.spec import Spec, spec_to_record
 from zoo.data.splits import Data, take_inputs
 from zoo.data.tokenizers import save_tokenizer
 from zoo.errors import UserError
@@ -195,7 +195,7 @@ def _describe_run(run: dict[str, Any], spec: Spec) -> dict[str, Any]:
         **{key: run[key] for key in _KEPT_KEYS},
         "command": f"python train.py {recipe or '--model=' + run['model']} --seed={run['seed']}",
         "data": {"source": source, "licence": licence},
-        "spec": dataclasses.asdict(dataclasses.replace(spec, tokenizer=None)),
+        "spec": spec_to_record(spec),
         "preprocessing": _describe_preprocessing(spec),
     }
 

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.data.spec import spec_from_record
+from zoo.data.tokenizer_settings import tokenizer_from_record
 from zoo.errors import UserError, one_line
 from zoo.exporting.tensors import make_example
 from zoo.exporting.validation import InputRefusedError, decode_output
 from zoo.schema import suggest_closest
 from zoo.serving.exports import list_exports
 from zoo.serving.transports import Transport
-from zoo.storage.filenames import EXTRA_FOLDER, TOKENIZER
+from zoo.storage.filenames import EXPORT_RECORD, EXTRA_FOLDER, TOKENIZER
 from zoo.storage.json_files import read_json
 
 
@@ -126,7 +128,11 @@ class LocalTransport(Transport):
 
 def import_graph_operations(path: Path) -> None:
     """Imports `tensorflow_text` if the graph of an export has its operations."""
-    tokenizer = path / EXTRA_FOLDER / TOKENIZER
-    settings = read_json(tokenizer) if tokenizer.is_file() else {}
-    if settings.get("kind") == "wordpiece" or settings.get("normalization"):
+    tokenizer, record = (path / EXTRA_FOLDER / name for name in (TOKENIZER, EXPORT_RECORD))
+    is_needed = False
+    if tokenizer.is_file():
+        is_needed = tokenizer_from_record(read_json(tokenizer)).needs_tensorflow_text
+    elif record.is_file():  # a table may have columns of texts
+        is_needed = spec_from_record(read_json(record), record).needs_tensorflow_text
+    if is_needed:
         import tensorflow_text  # noqa: F401, registers operations of the graph

@@ -22,7 +22,12 @@ from zoo.training.finetuning import (
 )
 from zoo.training.losses import FocalLoss
 from zoo.training.metrics import ExampleLoss, ExampleMetric, MicroF1, R2Score
-from zoo.training.model_checks import check_labels, check_model, check_threshold
+from zoo.training.model_checks import (
+    check_labels,
+    check_model,
+    check_text_columns,
+    check_threshold,
+)
 from zoo.training.optimizers import make_optimizer
 from zoo.training.transfer import LayerTransfer, load_matching_weights
 
@@ -68,6 +73,9 @@ def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Mode
         hparams = {"vocabulary_size": len(spec.tokenizer.vocabulary), **hparams}
     if spec.columns and "cardinalities" in entry.arguments:
         hparams = {"cardinalities": spec.cardinalities, **hparams}
+    if spec.texts:
+        check_text_columns(entry, spec)
+        hparams = {"texts": spec.texts, **hparams}
     return entry.builder(spec.shape, spec.num_classes, **hparams)
 
 

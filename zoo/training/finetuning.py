@@ -117,6 +117,8 @@ def read_sizes(source: Source, tokenizer: Tokenizer | None, name: str) -> dict[s
             sizes["num_classes"] = source.spec.num_classes
         if source.spec.cardinalities:
             sizes["cardinalities"] = source.spec.cardinalities
+        if source.spec.texts:
+            sizes["texts"] = source.spec.texts
     if tokenizer:
         sizes["input_shape"] = (tokenizer.length,)
         sizes["vocabulary_size"] = len(tokenizer.vocabulary)

@@ -103,6 +103,16 @@ def describe_labels(data: Data) -> str:
     return f"{data.name}: {'; '.join(warnings)}" if warnings else ""
 
 
+def check_text_columns(entry: Entry, spec: Spec) -> None:
+    """Raises a UserError if the data has columns of texts, and the builder takes none."""
+    if "texts" not in entry.arguments:
+        names = [column.name for column in spec.columns if column.tokenizer]
+        raise UserError(
+            f"{entry.name} reads no columns of texts, such as {names[0]!r}: leave them out with "
+            f"--columns={','.join(f'{name}:drop' for name in names)}"
+        )
+
+
 def check_model(entry: Entry, model: Any, spec: Spec) -> None:
     """Checks that a builder returned a model that can be trained, exported and loaded again.
 

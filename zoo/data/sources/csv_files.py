@@ -1,100 +1,113 @@
 """Parses CSV files as spreadsheets, databases and other programs write them.
 
-pyarrow parses them quickly. What it does not read as spreadsheets do is read again by Python's csv
-module, which also finds the line of an error.
+pyarrow parses them quickly, block by block. What it does not read as spreadsheets do is read again
+by Python's csv module, which also finds the line of an error.
 """
 
 import collections
 import contextlib
 import csv
+import dataclasses
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from zoo.data.cells import STRING
+from zoo.data.sources.text_files import TextFile
 from zoo.errors import UserError
 from zoo.schema import is_line
 
 BadRowHandler = Callable[[int, str], None]
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_BLOCK_SIZE = 1 << 24  # bytes; a row has to fit in a block
 _SAMPLE_SIZE = 1 << 18  # characters whose rows tell the separator
 _SAMPLE_ROWS = 100
+_EXACT_ROWS = 1 << 14  # rows of a table that Python's csv module parses
+_OVERLAP = 1 << 12  # bytes of a block that are searched again with the next one
 
 
-def parse_csv(
-    text: str, file: Path, separator: str | None, on_bad_row: BadRowHandler
-) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    """Parses the content of a CSV file.
+@dataclasses.dataclass(frozen=True)
+class CsvLayout:
+    """How the rows of a CSV file are written.
+
+    Attributes:
+        names: Names of the columns.
+        separator: What separates the fields.
+        preamble: Number of lines above the column names that are no part of the table.
+        header_end: Number of the last line of the column names.
+        notes: Sentences for the user on what was decided.
+    """
+
+    names: list[str]
+    separator: str
+    preamble: int
+    header_end: int
+    notes: tuple[str, ...] = ()
+
+
+def find_csv_layout(file: TextFile, separator: str | None) -> CsvLayout:
+    """Finds out how the rows of a CSV file are written, from the first of them.
 
     Args:
-        text: The content.
-        file: The file, for messages.
+        file: The file.
         separator: What separates the fields; None to find out.
-        on_bad_row: Called with the last line number of a row of another length, and a message;
-            the row is left out unless it raises an error.
-
-    Returns:
-        The cells as strings, the separator, and notes on what was decided.
 
     Raises:
-        UserError: if the content is invalid. The message contains the line number.
+        UserError: if the file is empty or the names of its columns are invalid.
     """
-    if not text.strip():
-        raise UserError(f"{file}: the file is empty; expected a line of column names")
-    text, named, notes = blank_preamble(text, file)
+    path = file.path
+    text, is_whole = file.read_start(_SAMPLE_SIZE)
+    if not text.strip() and is_whole:
+        raise UserError(f"{path}: the file is empty; expected a line of column names")
+    text, preamble, named, notes = _blank_preamble(text, path)
     separator = separator or named
     if separator is None:
-        separator = _find_separator(text, file)
+        separator = _find_separator(text, path)
         if separator != ",":
-            notes += (f"{file}: the fields are separated by {_SEPARATORS[separator]}",)
-    (_, header_end, header), *rows = _read_sample(text, file, separator)
+            notes += (f"{path}: the fields are separated by {_SEPARATORS[separator]}",)
+    (_, header_end, header), *rows = _read_sample(text, path, separator)
     sample = [row for _, _, row in rows]
     if sample and all(len(row) == len(header) + 1 for row in sample):
         if not any(row[-1] for row in sample):
             header = [*header, ""]
         elif _are_row_names([row[0] for row in sample]):
             header = ["", *header]
-    names, name_notes = _clean_names(file, header)
-    frame = _parse_quickly(text, separator, names, header_end)
-    if frame is None:
-        frame = _parse_exactly(text, file, separator, names, on_bad_row)
-    empty = [n for n in names if n.startswith("unnamed_") and (frame[n] == "").all()]
-    notes += tuple(note for note in name_notes if note.split()[-1] not in empty)
-    return frame.drop(columns=empty), separator, notes
+    names, name_notes = _clean_names(path, header)
+    return CsvLayout(names, separator, preamble, header_end, (*notes, *name_notes))
 
 
-def blank_preamble(text: str, file: Path) -> tuple[str, str | None, tuple[str, ...]]:
+def _blank_preamble(text: str, path: Path) -> tuple[str, int, str | None, tuple[str, ...]]:
     """Returns the text with empty lines in place of those above the column names.
 
     These are comments that begin with "#", and the line "sep=;" that Excel reads. A line of columns
     may begin with "#" too: it has as many fields as the next line.
 
     Returns:
-        The text; the separator that it names, or None; and a note.
+        The text; the number of the lines; the separator that they name, or None; and a note.
     """
-    lines = text[:_SAMPLE_SIZE].splitlines(keepends=True)
+    lines = split_lines(text)
     count = next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
     separator = None
     notes: tuple[str, ...] = ()
     if 0 < count < len(lines):
         rest = "".join(lines[count:])
-        found = _find_separator(rest, file)
+        found = _find_separator(rest, path)
         if lines[count - 1].count(found) == lines[count].count(found) > 0:
             count -= 1
         if count:
-            notes = (f"{file}: the first {count} lines are comments",)
+            notes = (f"{path}: the first {count} lines are comments",)
     elif named := re.fullmatch(r"sep=(.)\r?\n?", lines[0]):
         separator, count = named[1], 1
-    start = sum(map(len, lines[:count]))
-    return "\n" * count + text[start:], separator, notes
+    return "\n" * count + "".join(lines[count:]), count, separator, notes
+
+
+def split_lines(text: str) -> list[str]:
+    """Splits a text at its line ends, which are kept, as a file is split."""
+    return list(io.StringIO(text, newline=""))
 
 
 def _are_row_names(cells: list[str]) -> bool:
@@ -104,11 +117,11 @@ def _are_row_names(cells: list[str]) -> bool:
     return cells in numbered or has_names
 
 
-def _find_separator(text: str, file: Path) -> str:
+def _find_separator(text: str, path: Path) -> str:
     """Returns what separates the fields: of what all rows have equally often, the most frequent."""
     best, most_fields = ",", 1
     for separator in _SEPARATORS:
-        (*_, header), *rows = _read_sample(text, file, separator)
+        (*_, header), *rows = _read_sample(text, path, separator)
         widths = collections.Counter(len(row) for _, _, row in rows or [(0, 0, header)])
         width, count = widths.most_common(1)[0]
         # a header may lack the name of the first or of an empty last column
@@ -118,95 +131,157 @@ def _find_separator(text: str, file: Path) -> str:
     return best
 
 
-def _read_sample(text: str, file: Path, separator: str) -> list[tuple[int, int, list[str]]]:
-    """Returns the first rows, as `iterate_rows` yields them; the last line may be cut off."""
-    sample = text[:_SAMPLE_SIZE]
-    if len(sample) < len(text):
-        sample = sample[: max(sample.rfind("\n"), 1)]
+def _read_sample(text: str, path: Path, separator: str) -> list[tuple[int, int, list[str]]]:
+    """Returns the first rows, as `iterate_rows` yields them."""
+    found = iterate_rows(split_lines(text), path, separator)
     rows: list[tuple[int, int, list[str]]] = []
     with contextlib.suppress(UserError):  # the sample may end within quotes
-        rows.extend(itertools.islice(iterate_rows(sample, file, separator), _SAMPLE_ROWS))
-    return rows or [(1, 1, [sample])]
+        rows.extend(itertools.islice(found, _SAMPLE_ROWS))
+    return rows or [(1, 1, [text])]
 
 
-def _clean_names(file: Path, names: list[str]) -> tuple[list[str], list[str]]:
+def _clean_names(path: Path, names: list[str]) -> tuple[list[str], list[str]]:
     """Returns names of columns that differ and are not empty, and notes on those that changed."""
-    cleaned: list[str] = []
+    cleaned: dict[str, None] = {}
     notes = []
     for number, name in enumerate(map(str.strip, names), 1):
         if not is_line(name):
-            raise UserError(f"{file}, line 1: {name[:40]!r} is not a valid column name")
+            raise UserError(f"{path}, line 1: {name[:40]!r} is not a valid column name")
         new = name or f"unnamed_{number}"
         copies = itertools.count(1)
         while new in cleaned:
             new = f"{name}.{next(copies)}"
         if not name:
-            notes.append(f"{file}: column {number} has no name and is called {new}")
+            notes.append(f"{path}: column {number} has no name and is called {new}")
         elif new != name:
-            notes.append(f"{file}: there are several columns {name!r}; number {number} is {new!r}")
-        cleaned.append(new)
-    return cleaned, notes
+            notes.append(f"{path}: there are several columns {name!r}; number {number} is {new!r}")
+        cleaned[new] = None
+    return list(cleaned), notes
 
 
-def _parse_quickly(
-    text: str, separator: str, names: list[str], header_end: int
-) -> pd.DataFrame | None:
-    """Parses CSV by pyarrow, or returns None where csv may read it in another way."""
-    content = text.encode()
-    may_differ = content.count(b'"') % 2 or re.search(re.escape(separator) + r" +\"", text)
-    if may_differ:
-        return None
-    numbers = [str(number) for number in range(len(names))]
-    string = pa.string()
-    try:
-        table = pa.csv.read_csv(
-            io.BytesIO(content),
-            pa.csv.ReadOptions(column_names=numbers, skip_rows=header_end, block_size=_BLOCK_SIZE),
-            pa.csv.ParseOptions(delimiter=separator, newlines_in_values='"' in text),
-            pa.csv.ConvertOptions(column_types=dict.fromkeys(numbers, string)),
+def may_differ(file: TextFile, layout: CsvLayout) -> bool:
+    """Whether pyarrow may read a file in another way than Python's csv module."""
+    if not layout.separator.isascii():
+        return True
+    if not file.quotes:
+        return False
+    text, _ = file.read_start(_SAMPLE_SIZE)
+    if (file.quotes - "".join(split_lines(text)[: layout.preamble]).count('"')) % 2:
+        return True
+    quote_after_blanks = re.compile(re.escape(layout.separator.encode()) + b' +"')
+    with file.open_binary() as content:
+        data = b""
+        while block := content.read(1 << 22):
+            data = data[-_OVERLAP:] + block
+            if quote_after_blanks.search(data):
+                return True
+    return False
+
+
+def parse_quickly(file: TextFile, layout: CsvLayout, block_size: int) -> Iterator[pa.Table]:
+    """Yields the rows of a file as tables of strings, parsed by pyarrow.
+
+    Args:
+        file: The file.
+        layout: How its rows are written.
+        block_size: Bytes that are parsed together; a row has to fit in them.
+
+    Raises:
+        pyarrow.ArrowInvalid: for rows of another length or longer than a block.
+    """
+    numbers = [str(number) for number in range(len(layout.names))]
+    with contextlib.ExitStack() as stack:
+        if file.is_compressed or file.encoding != "utf-8-sig":
+            content = stack.enter_context(file.open_binary())
+        else:  # three times as fast
+            content = stack.enter_context(pa.OSFile(str(file.path)))
+        batches = pa.csv.open_csv(
+            content,
+            pa.csv.ReadOptions(
+                column_names=numbers, skip_rows=layout.header_end, block_size=block_size
+            ),
+            pa.csv.ParseOptions(delimiter=layout.separator, newlines_in_values=file.quotes > 0),
+            pa.csv.ConvertOptions(column_types=dict.fromkeys(numbers, pa.string())),
         )
-    except pa.ArrowInvalid:
-        return None
-    frame = table.to_pandas(types_mapper={string: STRING}.get)
-    return frame.set_axis(names, axis=1)
+        for batch in batches:
+            yield pa.Table.from_batches([batch]).rename_columns(layout.names)
 
 
-def _parse_exactly(
-    text: str, file: Path, separator: str, names: list[str], on_bad_row: BadRowHandler
-) -> pd.DataFrame:
-    """Parses CSV by Python's csv module."""
-    rows = []
-    for start, end, row in itertools.islice(iterate_rows(text, file, separator), 1, None):
+def parse_exactly(
+    file: TextFile, layout: CsvLayout, on_bad_row: BadRowHandler
+) -> Iterator[pa.Table]:
+    """Yields the rows of a file as tables of strings, parsed by Python's csv module.
+
+    Args:
+        file: The file.
+        layout: How its rows are written.
+        on_bad_row: Called with the last line number of a row of another length, and a message;
+            the row is left out unless it raises an error.
+
+    Raises:
+        UserError: if the content is invalid. The message contains the line number.
+    """
+    names, separator = layout.names, layout.separator
+    rows: list[list[str]] = []
+
+    def make_table():
+        columns = zip(*rows, strict=True)
+        return pa.table([pa.array(column, pa.string()) for column in columns], names)
+
+    for start, end, row in iterate_file_rows(file, layout):
         if len(row) == len(names) + 1 and not row[-1]:
             row = row[:-1]
         if len(row) != len(names):
             on_bad_row(
                 end,
-                f"{_format_lines(file, start, end)}: {len(row)} fields, but the first line "
+                f"{_format_lines(file.path, start, end)}: {len(row)} fields, but the first line "
                 f"names {len(names)} columns: fix that line (put fields with "
                 f"{separator!r} in quotes, and close every quote)",
             )
             continue
         rows.append(row)
-    return pd.DataFrame(rows, columns=names, dtype=STRING)
+        if len(rows) == _EXACT_ROWS:
+            yield make_table()
+            rows = []
+    if rows:
+        yield make_table()
 
 
-def iterate_rows(text: str, file: Path, separator: str) -> Iterator[tuple[int, int, list[str]]]:
+def iterate_file_rows(file: TextFile, layout: CsvLayout) -> Iterator[tuple[int, int, list[str]]]:
+    """Yields the rows below the column names, as `iterate_rows` does."""
+    with file.open_text() as lines:
+        below = itertools.islice(lines, layout.preamble, None)
+        whole = itertools.chain(["\n"] * layout.preamble, below)
+        yield from itertools.islice(iterate_rows(whole, file.path, layout.separator), 1, None)
+
+
+def iterate_rows(
+    lines: Iterable[str], path: Path, separator: str
+) -> Iterator[tuple[int, int, list[str]]]:
     """Yields the first and last line number and the fields of each row that is not empty."""
     csv.field_size_limit(2**31 - 1)  # the default of 131,072 is less than a long document
-    lines = list(io.StringIO(text, newline=""))
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-    start = last_start = 1
+    row_lines: list[str] = []
+
+    def keep_lines():
+        for line in lines:
+            row_lines.append(line)
+            yield line
+
+    reader = csv.reader(keep_lines(), delimiter=separator, skipinitialspace=True)
+    start, last_start = 1, 1
+    last_lines: list[str] = []
     try:
         for row in reader:
             last_start, start = start, reader.line_num + 1
+            last_lines = row_lines.copy()
+            row_lines.clear()
             if row:
                 yield last_start, reader.line_num, row
     except csv.Error as error:
-        place = _format_lines(file, start, max(start, reader.line_num))
+        place = _format_lines(path, start, max(start, reader.line_num))
         raise UserError(f"{place}: {error}: fix that line") from None
-    if _has_open_quote(lines[last_start - 1 :], separator):
-        place = _format_lines(file, last_start, len(lines))
+    if _has_open_quote(last_lines, separator):
+        place = _format_lines(path, last_start, reader.line_num)
         raise UserError(f"{place}: a quote is not closed before the end of the file: close it")
 
 
@@ -219,6 +294,6 @@ def _has_open_quote(lines: list[str], separator: str) -> bool:
     return False
 
 
-def _format_lines(file: Path, start: int, end: int) -> str:
+def _format_lines(path: Path, start: int, end: int) -> str:
     """Formats the position of a row, which has several lines if it has quoted line breaks."""
-    return f"{file}, lines {start} to {end}" if end > start else f"{file}, line {start}"
+    return f"{path}, lines {start} to {end}" if end > start else f"{path}, line {start}"

@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from zoo.data.cells import STRING, has_numbers
 from zoo.data.config import DataConfig, find_label_columns
+from zoo.data.frame_rows import FrameRows
+from zoo.data.memory import choose_budget
+from zoo.data.row_texts import RowTexts
 from zoo.data.sources.image_table import find_path_column, load_image_paths
-from zoo.data.sources.table_files import Table, read_table, reject_values
+from zoo.data.sources.table_files import StorageOptions, Table, read_table, reject_values
 from zoo.data.sources.table_labels import read_labelled_rows
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, LabelledSplits, match_split_name
@@ -26,13 +30,13 @@ def load_table(kind: str, path: str, config: DataConfig) -> LabelledSplits:
         config: Names of the columns, and what is known of a trained model.
 
     Returns:
-        Splits whose inputs are texts, images, or a DataFrame of the cells of all other columns.
+        Splits whose inputs are texts, images, or the rows of all other columns.
 
     Raises:
         UserError: if a file, column or value is invalid. The message contains the line number.
     """
     files, notes = _find_files(kind, path)
-    tables = {name: read_table(kind, file, config.separator) for name, file in files.items()}
+    tables = _read_tables(kind, files, config)
     if column := find_path_column(tables["train"], config):
         return load_image_paths(f"{kind}:{path}", tables, column, config, notes)
     for setting in ("image_size", "resize", "color", "skip_broken"):
@@ -40,6 +44,31 @@ def load_table(kind: str, path: str, config: DataConfig) -> LabelledSplits:
             raise UserError(f"{setting}={value}: {kind}:{path} has no images to resize")
     config = dataclasses.replace(config, text=_join_parted_name(config.text, tables["train"]))
     return make_table_splits(f"{kind}:{path}", tables, config, notes)
+
+
+def _read_tables(kind: str, files: dict[str, Path], config: DataConfig) -> dict[str, Table]:
+    """Reads the file of each split. A column has numbers in all of them, or strings in all."""
+    labels = (config.label or "", *map(str.strip, (config.label or "").split(",")))
+    others = (config.group, config.time, config.weight, ",".join(config.text))
+    named = (*labels, *config.text, *others)
+    kinds = (*config.columns, *((column.name, column.kind) for column in config.known_columns))
+    strings = {name for name in named if name} | {n for n, kind in kinds if kind != "number"}
+    budget = choose_budget(config.memory_budget) // len(files)
+
+    def read(split: str, strings: set[str]) -> Table:
+        storage = StorageOptions(strings, budget, config.cache_dir)
+        return read_table(kind, files[split], config.separator, storage=storage)
+
+    tables = {split: read(split, strings) for split in files}
+    written = {
+        split: {name for name, cells in table.frame.items() if not has_numbers(cells)}
+        for split, table in tables.items()
+    }
+    in_any = set().union(*written.values())
+    for split, table in tables.items():
+        if odd := (in_any & set(table.frame.columns)) - written[split]:
+            tables[split] = read(split, strings | odd)
+    return tables
 
 
 def make_table_splits(
@@ -68,7 +97,10 @@ def make_table_splits(
     for name, found in labelled.items():
         _check_columns(tables[name], columns, f"{train.path.name} has")
         frame, rows = tables[name].frame[columns], found.rows
-        x = _read_texts(frame, rows, tables[name]) if config.text else frame[rows]
+        if config.text:
+            _check_texts(frame, rows, tables[name])
+        selected = FrameRows(frame, masks=[None if rows.all() else rows])
+        x = RowTexts(selected, tuple(columns)) if config.text else selected
         splits[name] = Arrays(
             x, found.y, found.groups, found.times, found.weights, slices=found.slices
         )
@@ -175,23 +207,22 @@ def _check_columns(table: Table, columns: list[str], reason: str) -> None:
         )
 
 
-def _read_texts(frame: pd.DataFrame, rows: np.ndarray, table: Table) -> np.ndarray:
-    """Returns texts as an object array of shape (n,), or (n, 2) for pairs.
-
-    Raises:
-        UserError: if a cell is empty or no text.
-    """
-    columns = []
+def _check_texts(frame: pd.DataFrame, rows: np.ndarray, table: Table) -> None:
+    """Raises a UserError if a cell of a labelled row is empty or no text."""
     for name in frame:
-        cells = frame[name]
-        blank = cells.isna() | cells.map(lambda cell: isinstance(cell, str) and not cell.strip())
-        found = np.flatnonzero(blank & rows)
+        blank, invalid = [], []
+        for cells in FrameRows(frame).iterate_cells(str(name)):
+            if cells.dtype == STRING:
+                blank.append((cells.isna() | (cells.str.strip() == "")).to_numpy(bool))
+                invalid.append(blank[-1])
+                continue
+            blanks = cells.map(lambda cell: isinstance(cell, str) and not cell.strip())
+            blank.append((cells.isna() | blanks).to_numpy(bool))
+            invalid.append(~cells.map(is_text).to_numpy(bool))
+        found = np.flatnonzero(np.concatenate(blank) & rows)
         if len(found):
             raise UserError(
                 f"{table.find_line(found[0])}: column {name!r} is empty ({len(found)} such lines): "
                 "fill in these lines or remove them"
             )
-        is_invalid = ~cells.map(is_text).to_numpy(bool) & rows
-        reject_values(table, str(name), is_invalid, "expected a text")
-        columns.append(cells.to_numpy(object)[rows])
-    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+        reject_values(table, str(name), np.concatenate(invalid) & rows, "expected a text")

@@ -1,33 +1,56 @@
 """Reads the files of tables: CSV, TSV, JSON Lines and Parquet, compressed by gzip or not."""
 
 import dataclasses
-import gzip
+import functools
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import charset_normalizer
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pyarrow.parquet
 
-from zoo.data.cells import STRING
-from zoo.data.sources.csv_files import BadRowHandler, blank_preamble, iterate_rows, parse_csv
+from zoo.console import progress_bar
+from zoo.data.column_store import Cells, ColumnStore, Types, group_blocks
+from zoo.data.sources.csv_files import (
+    BadRowHandler,
+    find_csv_layout,
+    iterate_file_rows,
+    may_differ,
+    parse_exactly,
+    parse_quickly,
+)
+from zoo.data.sources.text_files import TextFile, survey_text_file
 from zoo.errors import UserError, one_line
-from zoo.schema import is_line, is_text
+from zoo.schema import is_line
 
 TABLE_KINDS = ("csv", "tsv", "jsonl", "parquet")
 
-_MEMORY_FACTOR = 5  # memory per byte of a file: 5 for texts, up to 20 for short numbers
-_SAMPLE_SIZE = 1 << 18  # bytes around the first one that is not UTF-8
-# those that spreadsheets still write; among all of Python's, a short file may look like any
-_ENCODINGS = ["cp1252", "cp1250", "cp1251", "cp1253", "shift_jis", "gb18030", "big5", "cp949"]
+Blocks = Iterable[tuple[Mapping[str, Cells], int]]  # cells by the name of the column, and rows
+
+_BLOCK_SIZES = (1 << 20, 1 << 24)  # bytes of CSV; the second for longer rows
+_JSON_ROWS = 1 << 14  # rows that are read together
+_PARQUET_ROWS = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class StorageOptions:
+    """How the columns of a file are kept; see `zoo.data.column_store.ColumnStore`.
+
+    Attributes:
+        strings: Names of columns whose cells are kept as they are; None for all.
+        budget: Bytes that may be kept in memory; None for any number.
+        directory: Folder of the file for what is more; None for that of temporary files.
+    """
+
+    strings: Collection[str] | None = None
+    budget: int | None = None
+    directory: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +60,9 @@ class Table:
     Attributes:
         path: The file.
         kind: One of `TABLE_KINDS`, or "tfds".
-        frame: The columns by name. Cells are strings, or in a column of JSON Lines with other
-            values than strings, Python values. A missing cell is null.
+        frame: The columns by name. Cells are strings or, where the reader was to keep them so,
+            numbers; in a column of JSON Lines with other values, Python values. A missing cell is
+            null.
         separator: What separates the fields of a CSV file.
         notes: Sentences for the user on what was decided.
         bad_lines: Last line numbers of the rows that are left out.
@@ -63,14 +87,12 @@ class Table:
         if self.kind in ("parquet", "tfds"):
             yield from (f"{self.path}, row {row}" for row in range(1, len(self.frame) + 1))
             return
-        text, _ = _read_text(self.path)
+        text = survey_text_file(self.path)
         if self.kind == "jsonl":
-            objects = _iterate_objects(self.path, text, lambda *_: None)
-            numbers = (number for number, _ in objects)
+            numbers = (number for number, _ in _iterate_objects(text, lambda *_: None))
         else:
-            text, *_ = blank_preamble(text, self.path)
-            rows = iterate_rows(text, self.path, self.separator)
-            numbers = (end for _, end, _ in itertools.islice(rows, 1, None))
+            layout = find_csv_layout(text, self.separator)
+            numbers = (end for _, end, _ in iterate_file_rows(text, layout))
         yield from (f"{self.path}, line {n}" for n in numbers if n not in self.bad_lines)
 
 
@@ -79,6 +101,7 @@ def read_table(
     file: Path,
     separator: str | None = None,
     report_bad_row: Callable[[str], None] | None = None,
+    storage: StorageOptions = StorageOptions(),
 ) -> Table:
     """Reads a file.
 
@@ -88,31 +111,32 @@ def read_table(
         separator: What separates the fields of a CSV file; None to find out.
         report_bad_row: Called with a message for each row that cannot be read, which is left out;
             None to raise an error.
+        storage: How the columns are kept.
 
     Raises:
         UserError: if the content is invalid. The message contains the line number.
     """
-    try:
-        if kind == "parquet":
-            return Table(file, kind, _read_parquet(file))
-        text, notes = _read_text(file)
-    except PermissionError:
-        raise UserError(f"{file}: no permission to read this file: allow it with chmod") from None
+    if kind == "parquet":
+        return Table(file, kind, _require_rows(_read_parquet(file, storage), file))
+    text = survey_text_file(file)
     bad_lines = set()
 
     def on_bad_row(line: int, message: str) -> None:
         if report_bad_row is None:
             raise UserError(message)
-        report_bad_row(message)
-        bad_lines.add(line)
+        if line not in bad_lines:  # a file may be read twice
+            report_bad_row(message)
+            bad_lines.add(line)
 
     if kind == "jsonl":
-        frame = _read_jsonl(file, text, on_bad_row)
-        return Table(file, kind, frame, notes=notes, bad_lines=frozenset(bad_lines))
+        frame = _collect_columns(lambda: _iterate_json_blocks(text, on_bad_row), storage)
+        if not len(frame.columns):
+            raise UserError(f"{file}: the file is empty; expected a JSON object on each line")
+        frame = _require_rows(frame, file)
+        return Table(file, kind, frame, notes=text.notes, bad_lines=frozenset(bad_lines))
     separator = separator or ("\t" if kind == "tsv" else None)
-    frame, separator, csv_notes = parse_csv(text, file, separator, on_bad_row)
-    frame, notes = _require_rows(frame, file), notes + csv_notes
-    return Table(file, kind, frame, separator, notes, frozenset(bad_lines))
+    frame, separator, notes = _read_csv(text, separator, on_bad_row, storage)
+    return Table(file, kind, _require_rows(frame, file), separator, notes, frozenset(bad_lines))
 
 
 def reject_values(table: Table, name: str, invalid: npt.ArrayLike, expected: str) -> None:
@@ -129,114 +153,116 @@ def reject_values(table: Table, name: str, invalid: npt.ArrayLike, expected: str
         )
 
 
-def _read_text(file: Path) -> tuple[str, tuple[str, ...]]:
-    """Reads a text file, after checking that memory suffices; returns notes on its encoding."""
-    size, free = file.stat().st_size, psutil.virtual_memory().available
-    if size * _MEMORY_FACTOR > free:
-        raise UserError(
-            f"{file}: {size >> 20:,} MiB of text need at least {_MEMORY_FACTOR} times as much "
-            f"memory, but {free >> 20:,} MiB are free: use fewer rows, or make a TFDS dataset of it"
-        )
-    content = file.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError) as error:
-            raise UserError(f"{file}: not a whole gzip file: {one_line(error)}") from error
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        try:
-            return content.decode("utf-16"), ()
-        except UnicodeDecodeError as error:
-            raise UserError(f"{file}: not valid UTF-16: {one_line(error)}") from error
-    if b"\0" in content:
-        line = content.partition(b"\0")[0].count(b"\n") + 1
-        raise UserError(f"{file}, line {line}: a NUL byte: save the file as UTF-8 text")
-    try:
-        return content.decode().removeprefix("\ufeff"), ()
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        # the sample has the byte in its middle: it may be the only one that is not ASCII
-        sample = content[max(0, error.start - _SAMPLE_SIZE) : error.start + _SAMPLE_SIZE]
-        if best := charset_normalizer.from_bytes(sample, cp_isolation=_ENCODINGS).best():
-            try:
-                text = content.decode(best.encoding)
-            except UnicodeDecodeError:
-                pass
-            else:
-                note = f"{file} is not UTF-8 (line {line}): it was read as {best.encoding}"
-                return text, (note,)
-        raise UserError(
-            f"{file}, line {line}: byte {error.start} is not UTF-8: save the file as UTF-8"
-        ) from None
+def _collect_columns(read_blocks: Callable[[], Blocks], storage: StorageOptions) -> pd.DataFrame:
+    """Returns the columns of all blocks; they are read again if their types do not go together."""
+    types: Types = {}
+    while True:
+        store = ColumnStore(storage.strings, storage.budget, storage.directory, types)
+        with progress_bar(None, "reading", unit=" rows") as bar:
+            for columns, rows in read_blocks():
+                store.append(columns, rows)
+                bar.update(rows)
+        if not store.conflicts:
+            return store.finish()
+        types = store.types
 
 
-def _read_jsonl(file: Path, text: str, on_bad_row: BadRowHandler) -> pd.DataFrame:
-    """Reads JSON values. Blank lines are skipped; objects in objects get names with a dot."""
-    rows = [_flatten(row) for _, row in _iterate_objects(file, text, on_bad_row)]
-    if not rows:
-        raise UserError(f"{file}: the file is empty; expected a JSON object on each line")
-    frame = pd.DataFrame(rows, dtype=object)
-    frame = frame.where(frame.notna(), None)
-    for name in frame:
-        if frame[name].map(lambda value: value is None or is_text(value)).all():
-            frame[name] = frame[name].astype(STRING)
-    return _require_rows(frame, file)
+def _read_csv(
+    text: TextFile, separator: str | None, on_bad_row: BadRowHandler, storage: StorageOptions
+) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    """Returns the columns of a CSV file, its separator, and notes on what was decided."""
+    layout = find_csv_layout(text, separator)
+
+    def read_with(parse, *options):
+        blocks = group_blocks(parse(text, layout, *options), len(layout.names))
+        return (({name: block[name] for name in layout.names}, len(block)) for block in blocks)
+
+    frame = None
+    for block_size in () if may_differ(text, layout) else _BLOCK_SIZES:
+        try:
+            read = functools.partial(read_with, parse_quickly, block_size)
+            frame = _collect_columns(read, storage)
+            break
+        except pa.ArrowInvalid:  # a row is longer, or has another length
+            continue
+    if frame is None:
+        frame = _collect_columns(functools.partial(read_with, parse_exactly, on_bad_row), storage)
+    unnamed = [name for name in layout.names if name.startswith("unnamed_") and name in frame]
+    empty = [name for name in unnamed if (frame[name].isna() | (frame[name] == "")).all()]
+    notes = tuple(note for note in layout.notes if note.split()[-1] not in empty)
+    return frame.drop(columns=empty), layout.separator, text.notes + notes
+
+
+def _iterate_json_blocks(text: TextFile, on_bad_row: BadRowHandler) -> Blocks:
+    """Yields columns of the JSON objects of a file; those in objects get names with a dot."""
+    rows = (_flatten(row) for _, row in _iterate_objects(text, on_bad_row))
+    while block := list(itertools.islice(rows, _JSON_ROWS)):
+        names = dict.fromkeys(name for row in block for name in row)
+        yield {name: [row.get(name) for row in block] for name in names}, len(block)
 
 
 def _iterate_objects(
-    file: Path, text: str, on_bad_row: BadRowHandler
+    text: TextFile, on_bad_row: BadRowHandler
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the line number and the object of each line that is not blank."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            place = f"{file}, line {number}"
-            on_bad_row(number, f"{place}: expected a JSON object, {{...}}, on each line")
-            continue
-        if invalid := [key for key in row if not is_line(key)]:
-            name = invalid[0][:40]
-            on_bad_row(number, f"{file}, line {number}: {name!r} is not a valid column name")
-            continue
-        yield number, row
+    with text.open_text(newline="\n") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            place = f"{text.path}, line {number}"
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            if not isinstance(row, dict):
+                on_bad_row(number, f"{place}: expected a JSON object, {{...}}, on each line")
+                continue
+            if invalid := [key for key in row if not is_line(key)]:
+                name = invalid[0][:40]
+                on_bad_row(number, f"{place}: {name!r} is not a valid column name")
+                continue
+            yield number, row
 
 
 def _flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns {"a.b": 1} for {"a": {"b": 1}}."""
+    """Returns {"a.b": 1} for {"a": {"b": 1}}, and None for NaN."""
     flat: dict[str, Any] = {}
     for key, value in row.items():
         name = prefix + key
-        flat |= _flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{name}.")
+        else:
+            flat[name] = None if value != value else value
     return flat
 
 
-def _read_parquet(file: Path) -> pd.DataFrame:
+def _read_parquet(file: Path, storage: StorageOptions) -> pd.DataFrame:
     """Reads a Parquet file, with train-00001-of-00002.parquet and so on that belong to it.
 
-    Numbers become strings, and structures get names with a dot.
+    Structures get names with a dot.
     """
     pattern = re.sub(r"-\d+-of-", "-*-of-", file.name)
     parts = sorted(file.parent.glob(pattern)) if "*" in pattern else [file]
+
+    def read_blocks():
+        for part in parts:
+            with pa.parquet.ParquetFile(part) as content:
+                for batch in content.iter_batches(_PARQUET_ROWS):
+                    table = pa.Table.from_batches([batch])
+                    while any(pa.types.is_struct(field.type) for field in table.schema):
+                        table = table.flatten()
+                    names = [n for n in table.column_names if "__index_level_" not in n]
+                    yield {name: _unnest(table[name]) for name in names}, len(table)
+
     try:
-        table = pa.concat_tables(map(pa.parquet.read_table, parts))
-    except (pa.ArrowInvalid, OSError) as error:
+        return _collect_columns(read_blocks, storage)
+    except (pa.ArrowException, OSError) as error:
         raise UserError(f"{file}: not a readable Parquet file: {one_line(error)}") from error
-    while any(pa.types.is_struct(field.type) for field in table.schema):
-        table = table.flatten()
-    columns = {name: table[name] for name in table.column_names if "__index_level_" not in name}
-    frame = pd.DataFrame(
-        {
-            name: pd.Series(column.cast(pa.string()), dtype=STRING)
-            if not pa.types.is_nested(column.type)
-            else column.to_pylist()
-            for name, column in columns.items()
-        }
-    )
-    return _require_rows(frame, file)
+
+
+def _unnest(cells: pa.ChunkedArray) -> Cells:
+    """Returns lists and other nested values as Python values."""
+    return cells.to_pylist() if pa.types.is_nested(cells.type) else cells
 
 
 def _require_rows(frame: pd.DataFrame, file: Path) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.cells import STRING, find_number_form, parse_numbers, strip_cells
-from zoo.data.column_inference import find_date_format, parse_cells
+from zoo.data.column_cells import choose_date_format, parse_cells
 from zoo.data.columns import Column
 from zoo.data.config import DataConfig, find_label_columns
 from zoo.data.labels import (
@@ -215,7 +215,7 @@ def _read_times(table: Table, column: str, rows: np.ndarray) -> np.ndarray:
     decimal, thousands, is_number = find_number_form(present)
     if is_number.all():
         return parse_numbers(present, decimal, thousands)
-    date_format = find_date_format(present)
+    date_format = choose_date_format([present])
     if not date_format:
         raise UserError(
             f"time={column}: {table.path} has {str(present.iloc[0])[:40]!r} and others there; "

@@ -131,7 +131,7 @@ def read_tables(
         return source
     names = tuple(column for column in source.spec.feature_names if column not in unread)
     splits = {
-        split_name: dataclasses.replace(split, x=split.x[list(names)])
+        split_name: dataclasses.replace(split, x=split.x.select_columns(names))
         for split_name, split in source.splits.items()
         if isinstance(split, Arrays)
     }

@@ -1,0 +1,119 @@
+"""The cells of a column, read block by block: how its numbers and dates are written."""
+
+import functools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import tensorflow as tf
+
+from zoo.data.cells import (
+    OTHER_NUMBER_FORMS,
+    clean_cells,
+    count_values,
+    fit_number_form,
+    parse_numbers,
+)
+from zoo.data.columns import DATE_FORMATS, Column
+from zoo.data.dates import parse_dates
+from zoo.data.frame_rows import FrameRows
+
+_KEPT_ROWS = 1 << 20
+_DATE_SAMPLE = 20  # cells, by which most columns of texts are refused
+
+
+class ColumnCells:
+    """The stripped cells of a column, null where they are missing.
+
+    They can be iterated again and again, in blocks.
+
+    Args:
+        rows: The rows.
+        name: Name of the column.
+    """
+
+    def __init__(self, rows: FrameRows, name: str):
+        self.name = name
+        self._rows = rows
+        # they are not stripped again and again
+        is_small = len(rows) <= _KEPT_ROWS and not rows.has_numbers(name)
+        self._kept = [*self._read()] if is_small else None
+
+    @functools.cached_property
+    def numbers(self) -> np.ndarray | None:
+        """The numbers of a column that has nothing else, float64 (n,), NaN where missing."""
+        return self._rows.read_numbers(self.name) if self._rows.has_numbers(self.name) else None
+
+    @property
+    def are_integers(self) -> bool:
+        """Whether the numbers are written without decimals or exponents."""
+        types = [part.numbers[self.name].type for part in self._rows.parts]
+        return all(map(pa.types.is_integer, types))
+
+    def __iter__(self) -> Iterator[pd.Series]:
+        return iter(self._kept) if self._kept is not None else self._read()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def iterate_present(self) -> Iterator[pd.Series]:
+        """Yields blocks of the cells that are not missing."""
+        return (cells.dropna() for cells in self)
+
+    def _read(self) -> Iterator[pd.Series]:
+        return (clean_cells(cells) for cells in self._rows.iterate_cells(self.name))
+
+
+def choose_number_form(cells: ColumnCells) -> tuple[str, str, int]:
+    """Returns the decimal mark and thousands separator that fit most cells, and how many fit."""
+    if cells.numbers is not None:
+        return ".", "", int(np.isfinite(cells.numbers).sum())
+    forms = [(".", ""), *OTHER_NUMBER_FORMS]
+    best, most, present = forms[0], -1, 0
+    for form in forms:
+        fitting, has_marks, present = 0, False, 0
+        for block in cells.iterate_present():
+            present += len(block)
+            values, counts = count_values(block)
+            fits, marked = fit_number_form(values, *form)
+            fitting += int(counts[fits.to_numpy(bool)].sum())
+            has_marks = has_marks or marked
+        if most < 0 or (has_marks and fitting > most):
+            best, most = form, fitting
+        if most == present:
+            break
+    return *best, most
+
+
+def iterate_misfits(cells: ColumnCells, decimal: str, thousands: str) -> Iterator[pd.Series]:
+    """Yields blocks of the cells that are no numbers of a form, and not missing."""
+    if cells.numbers is not None:
+        return
+    for block in cells.iterate_present():
+        fits, _ = fit_number_form(block, decimal, thousands)
+        yield block[~fits.to_numpy(bool)]
+
+
+def choose_date_format(blocks: Iterable[pd.Series]) -> str:
+    """Returns the form of dates that all cells of all blocks have, or ""."""
+    left = list(DATE_FORMATS)
+    for block in blocks:
+        values, _ = count_values(block)
+        for part in (values[:_DATE_SAMPLE], values):
+            left = [form for form in left if _are_dates(part, form)]
+    return left[0] if left else ""
+
+
+def _are_dates(values: pd.Series, date_format: str) -> bool:
+    days, _ = parse_dates(tf.constant(values.to_numpy(object), tf.string), date_format)
+    return not np.isnan(days).any()
+
+
+def parse_cells(cells: pd.Series, column: Column) -> np.ndarray:
+    """Returns stripped cells of numbers or dates as float64, NaN where they are neither."""
+    if column.kind == "number":
+        return parse_numbers(cells, column.decimal, column.thousands)
+    codes, values = pd.factorize(cells.fillna(""))
+    days, _ = parse_dates(tf.constant(np.asarray(values, object), tf.string), column.date_format)
+    return days.numpy()[codes]

@@ -1,0 +1,162 @@
+"""Learns how to encode the columns of a table from its training split."""
+
+import numpy as np
+
+from zoo.data.cells import (
+    DECORATION,
+    are_plain_numbers,
+    count_values,
+    find_case_variants,
+    parse_numbers,
+    strip_cells,
+)
+from zoo.data.column_cells import (
+    ColumnCells,
+    choose_date_format,
+    choose_number_form,
+    iterate_misfits,
+    parse_cells,
+)
+from zoo.data.columns import Column
+from zoo.errors import UserError
+
+_NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations
+_MAX_VALUES = 1_000  # of a category; the rest shares a code
+_MIN_COUNT = 3  # of a category's value in a training split of a hundred rows or more
+
+
+def learn_column(cells: ColumnCells, kind: str) -> tuple[Column, str]:
+    """Returns the column and a note, which may be "". A text has no tokenizer yet.
+
+    Args:
+        cells: The cells of the training split.
+        kind: Kind of the column: "number", "category", "date" or "text".
+
+    Raises:
+        UserError: if the cells are not of the kind.
+    """
+    return _LEARNERS[kind](cells)
+
+
+def measure_spread(values: np.ndarray) -> tuple[float, float]:
+    """Returns the median and the spread of numbers, both robust to outliers.
+
+    The spread is the interquartile range of the finite numbers, in standard deviations of a normal
+    distribution; or their standard deviation if half of them are equal; or 1 if all are.
+    """
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return 0.0, 1.0
+    low, center, high = np.quantile(finite, [0.25, 0.5, 0.75])
+    scale = (high - low) / _NORMAL_RANGE or finite.std()
+    # what rounding leaves of equal numbers
+    is_constant = scale <= 1e-12 * max(abs(center), np.finfo(float).tiny)
+    return float(center), 1.0 if is_constant else float(scale)
+
+
+def read_numbers(cells: ColumnCells, decimal: str, thousands: str) -> np.ndarray:
+    """Returns the numbers of a form as float64 (n,), NaN where they are missing or none."""
+    if cells.numbers is not None:
+        return cells.numbers
+    return np.concatenate([parse_numbers(block, decimal, thousands) for block in cells])
+
+
+def _learn_number(cells: ColumnCells) -> tuple[Column, str]:
+    decimal, thousands, fitting = choose_number_form(cells)
+    if not fitting:
+        raise UserError(
+            f"columns={cells.name}:number: the column has no numbers: choose another kind"
+        )
+    numbers = read_numbers(cells, decimal, thousands)
+    center, scale = measure_spread(numbers)
+    invalid, marks = 0, set[str]()
+    for block in iterate_misfits(cells, decimal, thousands):
+        invalid += len(block)
+        marks.update(block.unique())
+    column = Column(
+        cells.name,
+        "number",
+        center,
+        scale,
+        bool(np.isnan(numbers).any()),
+        decimal=decimal,
+        thousands=thousands,
+        missing_marks=tuple(sorted(marks)),
+    )
+    examples = ", ".join(repr(value[:20]) for value in column.missing_marks[:3])
+    notes = [f"{examples} is no number and counts as missing ({invalid} rows)"] * (invalid > 0)
+    notes += _describe_decoration(cells, column)
+    if (decimal, thousands) != (".", ""):
+        mark = f"{decimal!r} is the decimal mark"
+        notes.append(mark + (f", {thousands!r} separates thousands" if thousands else ""))
+    return column, "; ".join(notes)
+
+
+def _describe_decoration(cells: ColumnCells, column: Column) -> list[str]:
+    """Returns a note on the first number with other marks, such as that of a currency."""
+    for block in cells.iterate_present() if cells.numbers is None else ():
+        if are_plain_numbers(block):
+            continue
+        numbers = parse_cells(block, column)
+        decorated = block.str.contains(DECORATION).to_numpy(bool) & ~np.isnan(numbers)
+        for row in np.flatnonzero(decorated)[:1]:
+            return [f"{block.iloc[row][:20]!r} counts as {numbers[row]:g}"]
+    return []
+
+
+def _learn_date(cells: ColumnCells) -> tuple[Column, str]:
+    date_format = choose_date_format(cells.iterate_present())
+    if not date_format:
+        first = next((block.iloc[0] for block in cells.iterate_present() if len(block)), "")
+        raise UserError(
+            f"columns={cells.name}:date: the cells are not dates of one form, such as "
+            f"{str(first)[:40]!r}: write them as 2026-01-31"
+        )
+    draft = Column(cells.name, "date", date_format=date_format)
+    days = np.concatenate([parse_cells(block, draft) for block in cells])
+    center, scale = measure_spread(days)
+    is_missing = np.isnan(days)
+    column = Column(
+        cells.name,
+        "date",
+        center,
+        scale,
+        bool(is_missing.any()),
+        date_format=date_format,
+        has_time=bool((days[~is_missing] % 1 != 0).any()),
+    )
+    is_ambiguous = date_format in ("%d/%m/%Y", "%m/%d/%Y")
+    return column, f"dates are read as {date_format}" if is_ambiguous else ""
+
+
+def _learn_category(cells: ColumnCells) -> tuple[Column, str]:
+    counts: dict[str, int] = {}
+    for block in cells:
+        values, numbers = count_values(strip_cells(block).fillna(""))
+        for value, number in zip(values, numbers.tolist(), strict=True):
+            counts[value] = counts.get(value, 0) + number
+    ordered = sorted(counts, key=lambda value: (-counts[value], value))
+    min_count = _MIN_COUNT if len(cells) >= 100 else 1
+    known = [value for value in ordered if counts[value] >= min_count] or ordered
+    known = known[:_MAX_VALUES]
+    has_rare = len(known) < len(ordered)
+    column = Column(cells.name, "category", values=tuple(known), has_rare=has_rare)
+    notes = [
+        f"{variants} differ only in case" for variants in find_case_variants(column.values)[:3]
+    ]
+    if rare := len(ordered) - len(known):
+        rows = len(cells) - sum(counts[value] for value in known)
+        notes.append(f"{rare} rare values share one code ({rows} rows)")
+    return column, "; ".join(notes)
+
+
+def _learn_text(cells: ColumnCells) -> tuple[Column, str]:
+    return Column(cells.name, "text", has_missing=any(block.hasnans for block in cells)), ""
+
+
+_LEARNERS = {
+    "number": _learn_number,
+    "date": _learn_date,
+    "category": _learn_category,
+    "text": _learn_text,
+}

@@ -1,0 +1,79 @@
+"""What a user should know about the columns of a table."""
+
+import numpy as np
+
+from zoo.data.column_cells import ColumnCells, parse_cells
+from zoo.data.columns import Column
+from zoo.data.frame_rows import FrameRows
+from zoo.data.tokenizer_settings import format_tokenizer
+
+
+def format_columns(columns: tuple[Column, ...]) -> str:
+    """Formats the columns as a table for the headline of a run."""
+    rows = []
+    for column in columns:
+        if column.kind == "category":
+            shown = ", ".join(value or "(missing)" for value in column.values[:4])
+            more = ", ..." if len(column.values) > 4 else ""
+            rare = ", rare values together" if column.has_rare else ""
+            detail = f"{len(column.values)} values: {shown}{more}{rare}"
+        elif column.tokenizer:
+            detail = format_tokenizer(column.tokenizer)
+        elif column.kind == "date":
+            median = np.datetime64(0, "D") + np.timedelta64(round(column.center), "D")
+            detail = f"median {median}, written as {column.date_format}"
+        else:
+            detail = f"median {column.center:.6g}, spread {column.scale:.4g}"
+        rows.append((column.name, column.kind, detail + ", some missing" * column.has_missing))
+    width = min(30, max(len(name) for name, *_ in rows))
+    return "\n".join(f"  {name:{width}}  {kind:8}  {detail}" for name, kind, detail in rows)
+
+
+def describe_unreadable_cells(
+    rows: FrameRows, columns: tuple[Column, ...], split_name: str
+) -> tuple[str, ...]:
+    """Returns notes on cells of numbers and dates that are neither, and on missing ones.
+
+    Those of the training split are described by `infer_columns`.
+
+    Args:
+        rows: A split that nothing was learned from.
+        columns: The columns.
+        split_name: Name of the split.
+    """
+    notes = []
+    for column in columns:
+        if column.kind not in ("number", "date"):
+            continue
+        missing, invalid, example = _count_unreadable_cells(rows, column)
+        if invalid:
+            notes.append(
+                f"column {column.name!r}: {example!r} is no {column.kind} and counts "
+                f"as missing ({invalid} rows of the {split_name} split)"
+            )
+        if missing and not column.has_missing:
+            notes.append(
+                f"column {column.name!r}: {missing:,} rows of the {split_name} split have no "
+                "cell, and none of the training split: they count as the median"
+            )
+    return tuple(notes)
+
+
+def _count_unreadable_cells(rows: FrameRows, column: Column) -> tuple[int, int, str]:
+    """Returns the number of missing cells, and of those of another kind with the first of them."""
+    if rows.has_numbers(column.name):
+        if not any(part.numbers[column.name].null_count for part in rows.parts):
+            return 0, 0, ""
+        return int(np.isnan(rows.read_numbers(column.name)).sum()), 0, ""
+    missing, invalid, example = 0, 0, ""
+    for cells in ColumnCells(rows, column.name):
+        is_missing = cells.isna()
+        if column.missing_marks:
+            is_missing |= cells.isin(column.missing_marks)
+        is_missing = is_missing.to_numpy(bool)
+        is_invalid = np.isnan(parse_cells(cells, column)) & ~is_missing
+        if is_invalid.any():
+            example = example or str(cells[is_invalid].iloc[0])[:20]
+        missing += int(is_missing.sum())
+        invalid += int(is_invalid.sum())
+    return missing, invalid, example

@@ -1,0 +1,207 @@
+"""Text files as streams of UTF-8: compressed by gzip or not, in the encodings that people have."""
+
+import codecs
+import contextlib
+import dataclasses
+import gzip
+import io
+import itertools
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+import charset_normalizer
+
+from zoo.errors import UserError, one_line
+
+_BLOCK_SIZE = 1 << 22  # bytes that are looked at together
+_ODD_SAMPLE = 1 << 18  # bytes around the first one that is not UTF-8
+# those that spreadsheets still write; among all of Python's, a short file may look like any
+_ENCODINGS = ["cp1252", "cp1250", "cp1251", "cp1253", "shift_jis", "gb18030", "big5", "cp949"]
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextFile:
+    """A file whose bytes have been looked at once, from its first to its last.
+
+    Attributes:
+        path: The file.
+        encoding: Its encoding as Python names it, "utf-8-sig" for UTF-8 with or without a mark.
+        is_compressed: Whether gzip compressed it.
+        quotes: Number of double quotes.
+        notes: A sentence for the user if it is not UTF-8.
+    """
+
+    path: Path
+    encoding: str
+    is_compressed: bool
+    quotes: int
+    notes: tuple[str, ...] = ()
+
+    def open_binary(self) -> IO[bytes]:
+        """Opens the content as UTF-8. A byte order mark may come first."""
+        file = open_bytes(self.path, self.is_compressed)
+        if self.encoding == "utf-8-sig":
+            return file
+        return io.BufferedReader(_Recoder(file, self.encoding), _BLOCK_SIZE)
+
+    def open_text(self, newline: str = "") -> io.TextIOWrapper:
+        """Opens the content as text; `newline` is that of `open`."""
+        file = open_bytes(self.path, self.is_compressed)
+        return io.TextIOWrapper(file, self.encoding, newline=newline)
+
+    def read_start(self, size: int) -> tuple[str, bool]:
+        """Returns the first lines, about `size` characters, and whether they are the whole file.
+
+        There are two of them at least, if the file has two.
+        """
+        with self.open_text() as file:
+            text = file.read(size)
+            while len(text) >= size:
+                end = max(text.rfind("\n"), text.rfind("\r"))
+                if end > 0 and text[:end].strip() and ("\n" in text[:end] or "\r" in text[:end]):
+                    return text[: end + 1], False
+                more = file.read(size)
+                if not more:
+                    break
+                text, size = text + more, size + len(more)
+        return text, True
+
+
+class _Recoder(io.RawIOBase):
+    """A stream of bytes in an encoding, read as UTF-8."""
+
+    def __init__(self, file: IO[bytes], encoding: str):
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._rest = b""
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        while not self._rest:
+            block = self._file.read(_BLOCK_SIZE)
+            self._rest = self._decoder.decode(block, final=not block).encode()
+            if not block:
+                break
+        taken = self._rest[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._rest = self._rest[len(taken) :]
+        return len(taken)
+
+    def close(self):
+        self._file.close()
+        super().close()
+
+
+def survey_text_file(path: Path) -> TextFile:
+    """Finds out the encoding of a file, and reads it once to make sure of it.
+
+    Raises:
+        UserError: if the file cannot be read, or is no text. The message contains the line number.
+    """
+    try:
+        with path.open("rb") as file:
+            is_compressed = file.read(2) == b"\x1f\x8b"
+        with open_bytes(path, is_compressed) as file:
+            is_utf16 = file.read(2) in _UTF16_MARKS
+        if is_utf16:
+            return TextFile(path, "utf-16", is_compressed, _count_utf16_quotes(path, is_compressed))
+        quotes, position = _check_utf8(path, is_compressed)
+    except PermissionError:
+        raise UserError(f"{path}: no permission to read this file: allow it with chmod") from None
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise UserError(f"{path}: not a whole gzip file: {one_line(error)}") from error
+    if position is None:
+        return TextFile(path, "utf-8-sig", is_compressed, quotes)
+    return _guess_encoding(path, is_compressed, quotes, position)
+
+
+def open_bytes(path: Path, is_compressed: bool) -> IO[bytes]:
+    """Opens the content of a file, which gzip may have compressed."""
+    return cast(IO[bytes], gzip.open(path, "rb") if is_compressed else path.open("rb"))
+
+
+def _count_utf16_quotes(path: Path, is_compressed: bool) -> int:
+    """Returns the number of double quotes in a file.
+
+    Raises:
+        UserError: if it is not UTF-16.
+    """
+    quotes = 0
+    try:
+        with io.TextIOWrapper(open_bytes(path, is_compressed), "utf-16") as file:
+            while text := file.read(_BLOCK_SIZE):
+                quotes += text.count('"')
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not valid UTF-16: {one_line(error)}") from error
+    return quotes
+
+
+def _check_utf8(path: Path, is_compressed: bool) -> tuple[int, int | None]:
+    """Reads a file to its end.
+
+    Returns:
+        The number of double quotes; and the position of the first byte that is not UTF-8, or None.
+
+    Raises:
+        UserError: if there is a NUL.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    quotes, start = 0, 0
+    position = None
+    for block in itertools.chain(_iterate_blocks(path, is_compressed), [b""]):
+        if b"\0" in block:
+            line = _count_lines(path, is_compressed, start + block.index(b"\0"))
+            raise UserError(f"{path}, line {line}: a NUL byte: save the file as UTF-8 text")
+        pending, _ = decoder.getstate()  # the start of a character that the block before has
+        if position is None and (pending or not block.isascii()):
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                position = start - len(pending) + error.start
+        quotes += block.count(b'"')
+        start += len(block)
+    return quotes, position
+
+
+def _iterate_blocks(path: Path, is_compressed: bool) -> Iterator[bytes]:
+    with open_bytes(path, is_compressed) as file:
+        while block := file.read(_BLOCK_SIZE):
+            yield block
+
+
+def _count_lines(path: Path, is_compressed: bool, position: int) -> int:
+    """Returns the number of the line that a byte is in."""
+    with open_bytes(path, is_compressed) as file:
+        lines = 1
+        while position > 0 and (block := file.read(min(position, _BLOCK_SIZE))):
+            lines += block.count(b"\n")
+            position -= len(block)
+        return lines
+
+
+def _guess_encoding(path: Path, is_compressed: bool, quotes: int, position: int) -> TextFile:
+    """Finds the encoding of a file that is not UTF-8 from a byte on.
+
+    Raises:
+        UserError: if no usual encoding fits.
+    """
+    line = _count_lines(path, is_compressed, position)
+    with open_bytes(path, is_compressed) as file:
+        # the sample has the byte in its middle: it may be the only one that is not ASCII
+        start = max(0, position - _ODD_SAMPLE)
+        file.seek(start)
+        sample = file.read(position - start + _ODD_SAMPLE)
+    if best := charset_normalizer.from_bytes(sample, cp_isolation=_ENCODINGS).best():
+        with contextlib.suppress(UnicodeDecodeError):
+            decoder = codecs.getincrementaldecoder(best.encoding)()
+            for block in _iterate_blocks(path, is_compressed):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+            note = f"{path} is not UTF-8 (line {line}): it was read as {best.encoding}"
+            return TextFile(path, best.encoding, is_compressed, quotes, (note,))
+    raise UserError(f"{path}, line {line}: byte {position} is not UTF-8: save the file as UTF-8")

@@ -1,0 +1,144 @@
+"""Encodes the rows of tables as features, block by block, and as clients send them."""
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from zoo.console import progress_bar
+from zoo.data.cells import clean_cells, parse_numbers, strip_cells
+from zoo.data.column_encoding import ColumnGroup, make_column_encoder, make_column_groups
+from zoo.data.columns import Column, count_features
+from zoo.data.frame_rows import FrameRows, RowRange
+from zoo.data.mapped_files import allocate_array
+from zoo.data.text_encoding import BATCH_SIZE
+
+_BLOCK_SIZE = 1 << 21  # cells and features of the rows that are read together
+_MIN_ROWS = 512  # of these
+
+
+class TableRecords:
+    """Rows of a table as clients send them; slices of it are structured arrays.
+
+    They have a field for each column: numbers as float64, NaN where missing, and others as strings,
+    "" where missing.
+
+    Args:
+        rows: The rows.
+        columns: The columns.
+    """
+
+    def __init__(self, rows: FrameRows, columns: tuple[Column, ...]):
+        self._rows, self._columns = rows, columns
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self):
+        for start in range(0, len(self), _MIN_ROWS):
+            yield from self[start : start + _MIN_ROWS]
+
+    def __getitem__(self, rows):
+        """Returns records (n,) for a slice, one for a number, and `TableRecords` for a mask."""
+        if isinstance(rows, slice):
+            first, last, _ = rows.indices(len(self))
+            return make_records(self._rows.read_rows(first, last), self._columns)
+        if isinstance(rows, np.ndarray):
+            return TableRecords(self._rows[rows], self._columns)
+        return make_records(self._rows.read_rows(rows, rows + 1), self._columns)[0]
+
+
+def make_records(frame: pd.DataFrame, columns: tuple[Column, ...]) -> np.ndarray:
+    """Returns the rows of a table as records, a structured array of shape (n,)."""
+    types = [(c.name, "f8" if c.kind == "number" else "O") for c in columns]
+    records = np.empty(len(frame), types)
+    for column in columns:
+        cells = frame[column.name]
+        records[column.name] = (
+            _read_numbers(cells, column)
+            if column.kind == "number"
+            else strip_cells(cells).fillna("").to_numpy(object)
+        )
+    return records
+
+
+def encode_records(records: np.ndarray, columns: tuple[Column, ...]) -> np.ndarray:
+    """Returns the features of a few records, float32 of shape (n, features)."""
+    encode, _ = make_column_encoder(columns)
+    return encode({c.name: tf.constant(records[c.name]) for c in columns}).numpy()
+
+
+def make_random_records(
+    columns: tuple[Column, ...], count: int, random: np.random.Generator
+) -> np.ndarray:
+    """Returns records such as the training split may have had, of shape (count,)."""
+    records = make_records(pd.DataFrame({c.name: [""] * count for c in columns}), columns)
+    for column in columns:
+        if column.kind == "category":
+            records[column.name] = random.choice(np.array([*column.values, ""], object), count)
+        elif column.tokenizer:
+            words = random.choice(column.tokenizer.vocabulary, (count, 12))
+            records[column.name] = [" ".join(row) for row in words]
+        else:
+            numbers = column.center + column.scale * random.normal(size=count)
+            records[column.name] = numbers
+            if column.kind == "date":
+                times = pd.to_datetime(np.round(numbers), unit="D").strftime(column.date_format)
+                records[column.name] = times.to_numpy(object)
+    return records
+
+
+def encode_rows(
+    rows: FrameRows, columns: tuple[Column, ...], budget: int, directory: str | None = None
+) -> np.ndarray:
+    """Returns the features of the rows of a table.
+
+    Args:
+        rows: The rows.
+        columns: The columns, as they were learned.
+        budget: Largest number of bytes of the features in memory; more are in a mapped file.
+        directory: Folder of that file; None for that of temporary files.
+
+    Returns:
+        float32 of shape (n, features).
+
+    Raises:
+        UserError: if there is no space left for the file.
+    """
+    width = count_features(columns)
+    features = allocate_array((len(rows), width), "float32", budget, directory)
+    groups = make_column_groups(columns)
+    size = max(_BLOCK_SIZE // (width + len(columns)), _MIN_ROWS)
+    start = 0
+    with progress_bar(len(rows), "encoding columns", unit=" rows") as bar:
+        for part in rows.iterate_ranges(size):
+            for group in groups:
+                encoded = _encode_group(part, group)
+                features[start : start + len(encoded), group.positions] = encoded
+            bar.update(len(encoded))
+            start += len(encoded)
+    return features
+
+
+def _encode_group(rows: RowRange, group: ColumnGroup) -> np.ndarray:
+    """Returns the features of one group of columns, float32 (rows, count)."""
+    if group.columns[0].kind == "number":
+        numbers = [
+            rows.read_numbers(column.name)
+            if column.name in rows.columns.numbers
+            else _read_numbers(rows.read_cells(column.name), column)
+            for column in group.columns
+        ]
+        return group.encode(tf.constant(np.stack(numbers, axis=1))).numpy()
+    # each different string is encoded once
+    codes, values = pd.factorize(strip_cells(rows.read_cells(group.columns[0].name)).fillna(""))
+    texts = np.asarray(values, object)
+    encoded = [
+        group.encode(tf.constant(texts[start : start + BATCH_SIZE])).numpy()
+        for start in range(0, len(texts), BATCH_SIZE)
+    ]
+    return np.concatenate(encoded)[codes]
+
+
+def _read_numbers(cells: pd.Series, column: Column) -> np.ndarray:
+    """Returns numbers as float64, NaN where they are missing or none."""
+    return parse_numbers(clean_cells(cells), column.decimal, column.thousands)
