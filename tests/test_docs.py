@@ -282,7 +282,7 @@ def test_explain_commands(python, user_folder, without_export):
     (command,) = (line for line in TRAIN if "diabetes.csv" in line)
     code, _, err = user_folder(*shlex.split(command)[2:], "--epochs=1", "--nojit_compile")
     assert code == 0, err
-    assert len(EXPLAIN) == 7
+    assert len(EXPLAIN) == 8
     for line in EXPLAIN:
         done = python("-m", *shlex.split(line), cwd=Path.cwd())
         assert done.returncode == 0 and done.stdout, done.stderr

@@ -230,6 +230,7 @@ def explain(
     inputs: Any,
     *,
     method: str | None = None,
+    class_name: str | None = None,
 ) -> "list[Explanation]":
     """Explains predictions: what in an input speaks for the prediction, and what against it.
 
@@ -242,12 +243,13 @@ def explain(
         method: "integrated_gradients", "grad_cam" (of convolutional networks) or "occlusion". By
             default the first that the model has; a client without the signature `explain` has
             only occlusion.
+        class_name: The class to explain; None for the predicted one.
 
     Returns:
         An `Explanation` for each input.
 
     Raises:
-        UserError: if an input does not fit the model, or the method does not.
+        UserError: if an input does not fit the model, or the method or the class does not.
 
     Examples:
         >>> import zoo
@@ -260,6 +262,8 @@ def explain(
     from zoo.explaining.explainers import choose_method, explain_examples, open_explainer
 
     explainer = open_explainer(model)
+    if class_name is not None:
+        explainer.choose_class(class_name)
     examples = explainer.split_examples(inputs)
     return list(explain_examples(explainer, examples, choose_method(explainer, method)))
 

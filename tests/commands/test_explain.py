@@ -106,6 +106,10 @@ def test_rows_get_bars_or_json(explain, exports, tmp_path):
         assert row["method"] == "integrated_gradients" and row["label"] in ("cheap", "dear")
         sums = sum(cell["attribution"] for cell in row["attributions"])
         assert row["output"] - row["baseline_output"] == pytest.approx(sums, abs=1e-4)
+    _, out, _ = explain("--model=flats", "four.csv", "--class=dear", "--out=dear")
+    assert " of the logit of the class dear, compared with" in out
+    predicted = [row["label"] for row in rows]
+    assert out.count(", predicted cheap") == predicted.count("cheap")
     # a linear model: what a cell adds is what it takes away
     _, out, _ = explain("--model=flats", "four.csv", "--json", "--method=occlusion")
     for row, line in zip(rows, out.splitlines(), strict=True):
@@ -126,6 +130,8 @@ def test_a_server_without_the_signature_is_explained_by_occlusion(explain, expor
         message = "the graph of cnn has no signature 'explain': export it with --explain_signature"
         code, _, err = explain("--model=cnn", server, "photos", "--method=integrated_gradients")
         assert code == 2 and message in err
+        code, _, err = explain("--model=flats", server, "four.csv", "--class=dear")
+        assert code == 2 and "flats explains the class that it predicts: pass --weights" in err
     finally:
         double.stop()
 
@@ -153,9 +159,11 @@ MISTAKES = [
     (["--model=cnn", "--weights=mnist", "--server=a:1", "photos"], "--weights and --server: pass one"),
     (["--model=cnn", "reviews.txt"], "reviews.txt: cnn reads images"),
     (["--model=cnn"], "no files: cnn reads images"),
-    (["--model=flats", "flats.csv", "--method=grad_cam"], "a convolutional network, which perceptron is not"),
+    (["--model=flats", "flats.csv", "--method=grad_cam"], "perceptron has no convolution, whose output Grad-CAM needs: choose --method=integrated_gradients or"),
     (["--model=flats", "--method=permutation", "flats.csv"], "it reads a dataset: pass --dataset=csv:flats.csv instead"),
     (["--model=flats", "--method=permutation", "--grpc=a:1"], "it needs the model itself: pass --weights"),
+    (["--model=flats", "--method=permutation", "--class=dear"], "--class=dear and --method=permutation: it compares scores"),
+    (["--model=flats", "flats.csv", "--class=dead"], "class=dead: perceptron has no such class. Did you mean 'dear'? It has: cheap, dear"),
     (["--model=flats", "flats.csv", "--label=rent"], "--label=rent: only --method=permutation reads a dataset"),
 ]  # fmt: skip
 

@@ -50,6 +50,27 @@ def test_the_words_that_speak_for_a_class_are_found(reviews):
     assert line.describe_gap(1e-3) == "" and "add up to" in line.describe_gap(-1)
 
 
+def test_another_class_than_the_predicted_one(reviews):
+    for method in ("integrated_gradients", "occlusion"):
+        good, bad = zoo.explain(reviews, TEXTS, method=method, class_name="neg")
+        assert (good.label, good.predicted) == ("neg", "pos")
+        assert (bad.label, bad.predicted) == ("neg", None)
+        outputs = reviews(TEXTS)
+        assert good.probability == pytest.approx(outputs["probabilities"][0, 0])
+        assert good.output == pytest.approx(outputs["logits"][0, 0], abs=1e-5)
+        worst = good.find_strongest(1)[0]
+        assert good.names[worst] == "wonderful" and good.attributions[worst] < 0
+        assert good.to_dict()["predicted"] == "pos" and "predicted" not in bad.to_dict()
+
+
+def test_an_empty_text_has_no_word_that_matters(reviews):
+    (empty,) = zoo.explain(reviews, ["  "], method="occlusion")
+    assert empty.names == () and empty.find_strongest(5) == []
+    (unknown,) = zoo.explain(reviews, [""])  # it is read as one unknown word
+    assert unknown.names == ("[UNK]",)
+    assert unknown.output - unknown.baseline_output == pytest.approx(unknown.attributions.sum())
+
+
 def test_images_and_files_of_images(digits, stroke):
     file = io.BytesIO()
     Image.fromarray(stroke[..., 0]).save(file, "PNG")
@@ -92,13 +113,23 @@ def test_what_is_refused(reviews, digits, stroke):
         (digits, [stroke, stroke[1:]], None, "input 1: image: expected uint8 n x 28 x 28 x 1"),
         (digits, [b"no image"], None, "input 0: image_bytes: not a readable image"),
         (digits, [stroke], "gradcam", "method=gradcam: no such method. Did you mean 'grad_cam'?"),
-        (reviews, TEXTS, "grad_cam", "needs the Keras model of a convolutional network"),
+        (
+            reviews,
+            TEXTS,
+            "grad_cam",
+            "no convolution, whose output Grad-CAM needs: choose --method=",
+        ),
         (object(), TEXTS, None, "unsupported model"),
     ]
     for model, inputs, method, message in mistakes:
         with pytest.raises(UserError) as error:
             zoo.explain(model, inputs, method=method)
         assert message in str(error.value)
+    with pytest.raises(UserError, match=r"class=Pos: .* has no such class\. Did you mean 'pos'\?"):
+        zoo.explain(reviews, TEXTS, class_name="Pos")
+    numbers = zoo.get("perceptron", input_shape=(2,), num_classes=None)
+    with pytest.raises(UserError, match="perceptron predicts a number: omit the class"):
+        zoo.explain(numbers, [[1.0, 2.0]], class_name="pos")
 
 
 def test_baselines_are_told_in_words():

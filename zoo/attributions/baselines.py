@@ -22,6 +22,13 @@ def describe_baseline(spec: Spec) -> str:
     return "a text without words" if spec.is_text else "the typical row of the training data"
 
 
+def describe_occlusion(spec: Spec) -> str:
+    """Returns what occlusion does to an input, in words."""
+    if spec.kind == "image":
+        return "black patches"
+    return "leaving out words" if spec.is_text else "typical cells, one at a time"
+
+
 def make_typical_record(columns: tuple[Column, ...]) -> np.ndarray:
     """Returns the typical row of a table as a record of shape (1,); see `column_encoding`."""
     types = [(c.name, "f8" if c.kind == "number" else "O") for c in columns]

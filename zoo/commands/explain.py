@@ -3,13 +3,14 @@
 zoo explain --model=cnn photo.png                        an export, as `zoo predict` takes it
 zoo explain --model=cnn photos --method=grad_cam
 zoo explain --model=cnn --weights=mnist digit.png        weights that ship with the package
+zoo explain --model=cnn --weights=mnist digit.png --class=7
 zoo explain --weights=runs/mlp-cars cars.csv --json
 echo "a fine film" | zoo explain --model=lstm
 zoo explain --model=lstm --server=localhost:8501 reviews.txt
 zoo explain --weights=runs/mlp-cars --method=permutation     the columns of its dataset
 
-The logit of the predicted class is explained, or the predicted number. Red speaks for it, blue
-against it. Methods:
+The logit of the predicted class is explained, or that of --class, or the predicted number. Red
+speaks for it, blue against it. Methods:
 
 integrated_gradients  sums the gradients on the way from a baseline to the input: from a black
                       image, a text without words, or the typical row of the training data. The
@@ -71,6 +72,7 @@ flags.DEFINE_string("plugin", None, "Python module, or .py file, with the classe
 flags.DEFINE_enum("method", None, ("integrated_gradients", "grad_cam", "occlusion", _PERMUTATION),
                   "By default integrated_gradients; occlusion for a server without the signature "
                   "`explain`.", **EXPLANATION)
+flags.DEFINE_string("class", None, "Class to explain, whichever is predicted.", **EXPLANATION)
 flags.DEFINE_string("text", None, "Column of texts in tables, or two columns A,B of pairs. By "
                     "default those of the training.", **EXPLANATION)
 flags.DEFINE_string("separator", None, "What separates the fields of CSV files. By default commas, "
@@ -110,6 +112,11 @@ def main(*files: str) -> None:
                 f"{files[0]} and --method={_PERMUTATION}: it reads a dataset: pass "
                 f"--dataset=csv:{files[0]} instead"
             )
+        if FLAGS["class"].value:
+            raise UserError(
+                f"--class={FLAGS['class'].value} and --method={_PERMUTATION}: it compares scores "
+                "of all classes: omit --class"
+            )
         _explain_dataset()
         return
     for name in ("dataset", "label", "split"):
@@ -137,6 +144,8 @@ def _explain_files(files: tuple[str, ...]) -> None:
     from zoo.explaining.explainers import choose_method
 
     explainer = _open_explainer(client)
+    if FLAGS["class"].value is not None:
+        explainer.choose_class(FLAGS["class"].value)
     rows, count = read or _read_rows(files, explainer.spec, log)
     print_notes(log.take_notes())
     if not count:
@@ -144,7 +153,8 @@ def _explain_files(files: tuple[str, ...]) -> None:
     method = choose_method(explainer, FLAGS.method)
     out = None if FLAGS.json else make_output_folder(FLAGS.out or f"explanations/{_find_name()}")
     explained = ((row, _explain_row(explainer, row, method)) for row in rows)
-    write_explanations(explainer, method, show_progress(explained, count, "explaining"), out)
+    progress = show_progress(explained, count, "explaining")
+    write_explanations(explainer, method, FLAGS["class"].value, progress, out)
 
 
 def _read_rows(files: tuple[str, ...], spec: Spec, log: RowLog) -> tuple[Iterable[Row], int]:
@@ -185,8 +195,8 @@ def _open_explainer(client: Client | None) -> "Explainer":
         source = open_scored_weights(FLAGS.weights, FLAGS.model)
         return ModelExplainer(source.model, source.spec)
     explainer = ClientExplainer(client)
-    wanted = FLAGS.method or "integrated_gradients"
-    if client.path is None or wanted in explainer.methods:
+    wanted, chosen = FLAGS.method or "integrated_gradients", FLAGS["class"].value
+    if client.path is None or (wanted in explainer.methods and not chosen):
         return explainer
     source = open_scored_weights(str(client.path), None)
     return ModelExplainer(source.model, source.spec, f" ({client.path}, its Keras model)")

@@ -26,6 +26,7 @@ _TOLERANCE = 0.05  # of the sum of the attributions, from which on a line tells 
 def write_explanations(
     explainer: Explainer,
     method: str,
+    class_name: str | None,
     explained: Iterable[tuple[Row, Explanation]],
     out: Path | None,
 ) -> None:
@@ -34,6 +35,7 @@ def write_explanations(
     Args:
         explainer: Explainer of the model.
         method: The method of the explanations.
+        class_name: The class that is explained; None for the predicted one.
         explained: The rows with their explanations.
         out: Folder for the pictures; None to print objects of JSON, one per line, and draw none.
     """
@@ -43,14 +45,14 @@ def write_explanations(
             print(json.dumps(line, ensure_ascii=False), flush=True)
             _warn_of_gap(row, explanation)
         return
-    print(_format_headline(explainer, method))
+    print(_format_headline(explainer, method, class_name))
     pictures: dict[Path, None] = {}
     texts = []
     for number, (row, explanation) in enumerate(explained, 1):
         heading = f"{row.place}: {_format_prediction(explanation)}"
         print(heading)
-        if strongest := _format_strongest(explanation):
-            print(f"  {strongest}", flush=True)
+        if explainer.spec.kind != "image":
+            print(f"  {_format_strongest(explanation)}", flush=True)
         _warn_of_gap(row, explanation)
         if explainer.spec.is_text:
             texts.append((heading, explanation))
@@ -91,32 +93,36 @@ def write_importances(importances: Importances, title: str, out: Path | None) ->
     print(f"importances: {out}  (permutation.png, permutation.json)")
 
 
-def _format_headline(explainer: Explainer, method: str) -> str:
+def _format_headline(explainer: Explainer, method: str, class_name: str | None) -> str:
     """Returns what is explained, and by which method."""
     output = "the predicted number"
     if explainer.spec.class_names is not None:
-        output = "the logit of the predicted class"
-    baseline = f", compared with {explainer.describe_baseline()}" * (method != "grad_cam")
-    return f"{explainer.name}: {METHODS[method]} of {output}{baseline}{explainer.note}"
+        chosen = "the predicted class" if class_name is None else f"the class {class_name}"
+        output = f"the logit of {chosen}"
+    comparison = explainer.describe_comparison(method)
+    return (
+        f"{explainer.name}: {METHODS[method]} of {output}{', ' * bool(comparison)}{comparison}"
+        f"{explainer.note}"
+    )
 
 
 def _format_prediction(explanation: Explanation) -> str:
     if explanation.label is None or explanation.probability is None:
         return f"{explanation.output:.6g}"
-    return f"{explanation.label} ({explanation.probability:.2%})"
+    predicted = f", predicted {explanation.predicted}" * (explanation.predicted is not None)
+    return f"{explanation.label} ({explanation.probability:.2%}){predicted}"
 
 
 def _format_strongest(explanation: Explanation) -> str:
-    """Returns coloured words on a terminal, else the strongest words or columns; "" of images."""
-    if not explanation.names:
-        return ""
+    """Returns coloured words on a terminal, else the strongest words or columns."""
     if not explanation.values and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         return format_words(explanation)
     items = []
     for i in explanation.find_strongest(_STRONGEST):
         value = f"={format_cell(explanation.values[i])}" if explanation.values else ""
         items.append(f"{explanation.names[i]}{value} {explanation.attributions[i]:+.3g}")
-    return "  ".join(items)
+    noun = "cell" if explanation.values else "word"
+    return "  ".join(items) or f"(no {noun} changes the output)"
 
 
 def _warn_of_gap(row: Row, explanation: Explanation) -> None:

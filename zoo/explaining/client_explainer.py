@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from zoo.attributions.baselines import describe_baseline, make_typical_record
+from zoo.attributions.baselines import describe_baseline, describe_occlusion, make_typical_record
 from zoo.attributions.occlusion import RawInputs
 from zoo.attributions.tokens import join_tokens
+from zoo.errors import UserError
 from zoo.explaining.explainer import Explainer
 from zoo.explaining.explanation import Explanation
 from zoo.exporting.explain_signature import EXPLAIN
@@ -33,11 +34,24 @@ class ClientExplainer(Explainer):
         is_vector = self.spec.kind == "features" and not self.spec.columns
         self.methods = (*["integrated_gradients"] * inside, *["occlusion"] * (not is_vector))
 
-    def describe_baseline(self) -> str:
-        """As `Explainer.describe_baseline`."""
+    def choose_class(self, name: str) -> None:
+        """As `Explainer.choose_class`; the graph explains the predicted class only.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(
+            f"class={name}: the graph of {self.name} explains the class that it predicts: pass "
+            "--weights with its run or export for another one"
+        )
+
+    def describe_comparison(self, method: str) -> str:
+        """As `Explainer.describe_comparison`."""
+        if method != "occlusion":
+            return f"compared with {describe_baseline(self.spec)}"
         if self.spec.kind == "features" and self._client.path is None:
-            return "the typical row of the training data (of occlusion: an empty cell)"
-        return describe_baseline(self.spec)
+            return "by empty cells, one at a time"  # a server does not tell the typical ones
+        return f"by {describe_occlusion(self.spec)}"
 
     def predict(self, raw: RawInputs) -> dict[str, np.ndarray]:
         """As `Explainer.predict`."""

@@ -34,6 +34,7 @@ class Explainer(abc.ABC):
     spec: Spec
     methods: tuple[str, ...]
     note: str = ""
+    _class_id: int | None = None  # of the class that is explained instead of the predicted one
     _takes: dict[str, tuple[str, tuple[int | None, ...]]]  # dtype and shape of the raw inputs
 
     def explain(self, example: Example, method: str) -> Explanation:
@@ -104,9 +105,26 @@ class Explainer(abc.ABC):
             for name, (dtype, shape) in self._takes.items()
         }
 
+    def choose_class(self, name: str) -> None:
+        """Chooses the class that is explained, whichever is predicted.
+
+        Raises:
+            UserError: if the model has no such class.
+        """
+        names = self.spec.class_names
+        if names is None:
+            raise UserError(f"class={name}: {self.name} predicts a number: omit the class")
+        if name not in names:
+            known = ", ".join(names[:10]) + ", ..." * (len(names) > 10)
+            raise UserError(
+                f"class={name}: {self.name} has no such class.{suggest_closest(name, names)} It "
+                f"has: {known}"
+            )
+        self._class_id = names.index(name)
+
     @abc.abstractmethod
-    def describe_baseline(self) -> str:
-        """Returns what the inputs are compared with, in words."""
+    def describe_comparison(self, method: str) -> str:
+        """Returns what a method compares inputs with, in words; "" for nothing."""
 
     @abc.abstractmethod
     def predict(self, raw: RawInputs) -> dict[str, np.ndarray]:
@@ -137,13 +155,17 @@ class Explainer(abc.ABC):
         return (), occlude_row(predict, raw, self._find_typical_row())
 
     def _find_class(self, outputs: dict[str, np.ndarray]) -> int:
+        """Returns the class that is explained."""
+        return self._find_predicted(outputs) if self._class_id is None else self._class_id
+
+    def _find_predicted(self, outputs: dict[str, np.ndarray]) -> int:
         if "class_id" in outputs:
             return int(outputs["class_id"][0])
         # the most probable of several labels; 0 for a regression
         return int(outputs["logits"][0].argmax()) if "logits" in outputs else 0
 
     def _find_label(self, outputs: dict[str, np.ndarray], class_id: int) -> str:
-        if "label" in outputs:
+        if "label" in outputs and class_id == self._find_predicted(outputs):
             return str(outputs["label"][0])
         # a server only tells the names of labels that it predicts
         return self.spec.class_names[class_id] if self.spec.class_names else f"class {class_id}"
@@ -164,14 +186,17 @@ class Explainer(abc.ABC):
             names = self.spec.feature_names or tuple(map(str, range(len(values))))
         elif self.spec.kind == "features":
             names, values = tuple(raw), tuple(_to_cell(cells[0]) for cells in raw.values())
+        label = probability = predicted = None
         if "prediction" in outputs:
-            label, probability, output = None, None, float(outputs["prediction"][0])
+            output = float(outputs["prediction"][0])
         else:
             class_id = self._find_class(outputs)
             label = self._find_label(outputs, class_id)
             scores = outputs["probabilities" if "probabilities" in outputs else "scores"]
             probability = float(scores[0, class_id])
             output = float(outputs["logits"][0, class_id])
+            best = self._find_predicted(outputs)
+            predicted = None if best == class_id else self._find_label(outputs, best)
         return Explanation(
             method,
             label,
@@ -181,6 +206,7 @@ class Explainer(abc.ABC):
             attributions,
             tuple(names),
             values,
+            predicted,
         )
 
 

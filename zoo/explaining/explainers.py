@@ -17,9 +17,9 @@ from zoo.schema import suggest_closest
 from zoo.serving.client import Client
 from zoo.training.finetuning import check_predicts
 
-_REASONS = {  # why a model lacks a method, and what to do
-    "grad_cam": "it needs the Keras model of a convolutional network, which {} is not: pass "
-    "--weights with its run or export if it is one",
+_REASONS = {  # why an export or a server lacks a method, and what to do
+    "grad_cam": "the graph of {} has no gradients of feature maps: pass --weights with its run or "
+    "export",
     "integrated_gradients": "the graph of {} has no signature 'explain': export it with "
     "--explain_signature",
     "occlusion": "{} reads a vector of numbers, and the export does not know their typical "
@@ -57,8 +57,13 @@ def choose_method(explainer: Explainer, method: str | None) -> str:
             f"{', '.join(METHODS)}"
         )
     if method not in explainer.methods:
-        others = "".join(f", or choose --method={other}" for other in explainer.methods)
-        raise UserError(f"method={method}: {_REASONS[method].format(explainer.name)}{others}")
+        if isinstance(explainer, ModelExplainer):  # it lacks no other method
+            reason = f"{explainer.name} has no convolution, whose output Grad-CAM needs: choose"
+        else:
+            reason = f"{_REASONS[method].format(explainer.name)}, or choose"
+        others = " or ".join(f"--method={other}" for other in explainer.methods)
+        reason = f"{reason} {others}" if others else reason.removesuffix(", or choose")
+        raise UserError(f"method={method}: {reason}")
     return method
 
 

@@ -11,6 +11,8 @@ METHODS = {
     "occlusion": "occlusion",
 }
 
+_ROUNDING = 1e-6  # of float32
+
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
@@ -18,7 +20,8 @@ class Explanation:
 
     Attributes:
         method: "integrated_gradients", "grad_cam" or "occlusion".
-        label: The predicted class, whose logit is explained; None for a regression.
+        label: The class whose logit is explained, the predicted one unless another one was chosen;
+            None for a regression.
         probability: Probability of the class; None for a regression.
         output: The logit of the class, or the predicted number.
         baseline_output: The same for the baseline; None where the method has no baseline.
@@ -27,6 +30,8 @@ class Explanation:
             class, or raise the number.
         names: The words or columns; empty for images.
         values: The cells of the columns; empty for others.
+        predicted: The predicted class, or the most probable of several labels, where another one
+            is explained.
     """
 
     method: str
@@ -37,6 +42,7 @@ class Explanation:
     attributions: np.ndarray
     names: tuple[str, ...] = ()
     values: tuple[Any, ...] = ()
+    predicted: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns an object for JSON; words and columns are objects with their attributions."""
@@ -68,6 +74,10 @@ class Explanation:
         )
 
     def find_strongest(self, count: int) -> list[int]:
-        """Returns the positions of the words or columns with the largest attributions."""
-        order = np.argsort(-np.abs(self.attributions), kind="stable")[:count]
-        return [int(i) for i in order if self.attributions[i]]
+        """Returns the positions of the words or columns with the largest attributions.
+
+        What is smaller than the rounding errors of the output is left out.
+        """
+        sizes = np.abs(self.attributions)
+        order = np.argsort(-sizes, kind="stable")[:count]
+        return [int(i) for i in order if sizes[i] > _ROUNDING * max(1.0, abs(self.output))]

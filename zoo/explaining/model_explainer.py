@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.attributions.baselines import describe_baseline, make_baseline_inputs, make_typical_record
+from zoo.attributions.baselines import (
+    describe_baseline,
+    describe_occlusion,
+    make_baseline_inputs,
+    make_typical_record,
+)
 from zoo.attributions.grad_cam import GradCam, find_feature_map, make_grad_cam
 from zoo.attributions.integrated_gradients import IntegratedGradients
 from zoo.attributions.occlusion import RawInputs
@@ -41,9 +46,13 @@ class ModelExplainer(Explainer):
         has_map = spec.kind == "image" and find_feature_map(model) is not None
         self.methods = ("integrated_gradients", *["grad_cam"] * has_map, "occlusion")
 
-    def describe_baseline(self) -> str:
-        """As `Explainer.describe_baseline`."""
-        return describe_baseline(self.spec)
+    def describe_comparison(self, method: str) -> str:
+        """As `Explainer.describe_comparison`."""
+        if method == "grad_cam":
+            return ""
+        if method == "occlusion":
+            return f"by {describe_occlusion(self.spec)}"
+        return f"compared with {describe_baseline(self.spec)}"
 
     def predict(self, raw: RawInputs) -> dict[str, np.ndarray]:
         """As `Explainer.predict`."""
