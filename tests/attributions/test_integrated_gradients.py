@@ -16,8 +16,8 @@ from zoo.attributions.baselines import make_typical_record
 from zoo.attributions.grad_cam import make_grad_cam
 from zoo.attributions.integrated_gradients import TOLERANCE, IntegratedGradients
 from zoo.attributions.occlusion import occlude_image
-from zoo.data.columns import Column
-from zoo.data.spec import Spec
+from zoo.data.columns import Column, count_features
+from zoo.data.spec import Spec, Tokenizer
 from zoo.data.table_encoding import encode_records
 from zoo.errors import UserError
 from zoo.layers.logits_model import LogitsModel
@@ -35,25 +35,30 @@ ROWS = {  # one of each kind of cell: as usual, missing and never seen
     "day": ["2020-05-17", "", "2011-01-26"],
     "job": ["l", "a", "z"],
 }
+WORDS = Tokenizer("words", ("", "[UNK]", "[SEP]", "a", "fine", "dull", "flat"), 5)
+NOTED = (COLUMNS[1], Column("note", "text", tokenizer=WORDS), COLUMNS[0])
 SIZES = [len(column.cardinalities) for column in COLUMNS]
 SPECS = {
     "image": Spec("image", (14, 14, 3), NAMES),
     "text": Spec("text", (9,), NAMES),
     "vector": Spec("features", (4,), NAMES),
     "table": Spec("features", (sum(SIZES),), NAMES, tuple(ROWS), columns=COLUMNS),
+    "noted": Spec("features", (count_features(NOTED),), NAMES, columns=NOTED),
     "price": Spec("features", (4,), None),
 }
 
 
-def records():
-    types = [(c.name, "f8" if c.kind == "number" else "O") for c in COLUMNS]
-    return np.array(list(zip(*ROWS.values(), strict=True)), types)
+def records(columns=COLUMNS):
+    rows = ROWS | {"note": ["a fine, fine flat", "", "dull"]}
+    types = [(c.name, "f8" if c.kind == "number" else "O") for c in columns]
+    return np.array(list(zip(*(rows[name] for name, _ in types), strict=True)), types)
 
 
 def draw_model(name, spec, seed=0):
     """A small model whose weights, biases too, are drawn."""
     keras.utils.set_random_seed(seed)
     hparams = {"cardinalities": spec.cardinalities} if spec.columns else {}
+    hparams |= {"texts": spec.texts} if spec.texts else {}
     model = build_small(name, input_shape=spec.shape, num_classes=spec.num_classes, **hparams)
     random = np.random.default_rng(seed)
     for weight in model.trainable_weights:
@@ -68,7 +73,7 @@ def draw_inputs(spec):
     if spec.is_text:
         return np.array([[3, 7, 1, 5, 5, 29, 2, 0, 0]], "int32")
     if spec.columns:
-        return encode_records(records()[:1], spec.columns)
+        return encode_records(records(spec.columns)[:1], spec.columns)
     return random.normal(size=(1, *spec.shape)).astype("float32")
 
 
@@ -93,7 +98,8 @@ def call_at_baseline(model, spec):
 CASES = [
     ("cnn", "image"), ("lenet5", "image"), ("fasttext", "text"), ("nbsvm", "text"),
     ("textcnn", "text"), ("transformer", "text"), ("mlp", "table"), ("ft_transformer", "table"),
-    ("mlp", "vector"), ("mlp", "price"),
+    ("mlp", "vector"), ("mlp", "price"), ("mlp", "noted"), ("ft_transformer", "noted"),
+    ("perceptron", "noted"),
 ]  # fmt: skip
 
 
@@ -106,7 +112,7 @@ def test_attributions_add_up_to_the_difference_of_outputs(name, kind):
     gradients = IntegratedGradients(model, spec, traced=False)
     integral = gradients.attribute({spec.input_name: x}, class_id)
     assert integral.output == pytest.approx(logits[class_id], abs=1e-4)
-    units = {"image": spec.shape[:2], "text": spec.shape, "table": (4,)}.get(kind, spec.shape)
+    units = (len(spec.columns),) if spec.columns else spec.shape[:2]
     assert integral.attributions.shape == units and integral.attributions.dtype == np.float32
     baseline = call_at_baseline(model, spec)[0, class_id]
     assert integral.baseline_output == pytest.approx(baseline, abs=1e-4)
