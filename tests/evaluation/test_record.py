@@ -42,6 +42,10 @@ def test_evaluate_counts_every_example_once(tmp_path):
     )
     for name in ("confusion.png", "examples.png", "reliability.png"):
         assert Image.open(tmp_path / name).size[0] > 200
+    # a folder holds the plots of one evaluation
+    numbers = Predictions(np.zeros((3, 1)), np.ones((3, 1)), np.arange(3))
+    score_and_plot(numbers, found.test, Spec("features", (1,), None), "test", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.png"]
 
 
 def test_the_worst_mistake_is_drawn_first(tmp_path, monkeypatch):

@@ -49,6 +49,8 @@ def test_each_group_has_its_share_of_the_predictions_and_a_wilson_interval():
 def test_one_group_has_no_gap_and_numbers_have_errors():
     slices = score_slices(predict(np.ones(4, bool)), np.array(["a"] * 4, object), SPEC, "town")
     assert slices["largest_gap"] is None and describe_gap(slices) == []
+    slices = score_slices(predict(np.ones(4, bool)), np.array([*"abca"], object), SPEC, "town")
+    assert describe_gap(slices) == ["the accuracy is the same in all groups"]
     target = np.arange(20.0)[:, None]
     predictions = Predictions(target, target + np.repeat([[1.0], [3.0]], 10, axis=0), np.arange(20))
     groups = np.array(["a", "b"] * 10, object)[np.argsort(np.arange(20) % 2, kind="stable")]

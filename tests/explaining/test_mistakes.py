@@ -31,12 +31,12 @@ INPUTS = {
 }
 
 
-def explain(name, model, folder):
+def explain(name, model, folder, are_right=False):
     spec, raw = SPECS[name], INPUTS[name]
     if spec.class_names is None:
         target, output = np.zeros((12, 1)), RANDOM.normal(size=(12, 1))
     else:
-        target, output = np.zeros(12, "int64"), np.tile([[0.0, 1.0]], (12, 1))
+        target, output = np.full(12, int(are_right)), np.tile([[0.0, 1.0]], (12, 1))
     predictions = Predictions(target, output.astype("float32"), np.arange(12)[::-1])
     return explain_mistakes(model, predictions, Arrays(raw, target), spec, folder)
 
@@ -56,6 +56,9 @@ def test_each_kind_has_a_picture_or_a_page_that_the_card_shows(name, tmp_path):
     else:
         assert Image.open(tmp_path / "attributions.png").size == (1200, 1050)
         assert "(attributions.png)" in card
+    if spec.class_names:  # without mistakes those of an earlier evaluation are gone
+        assert explain(name, model, tmp_path, are_right=True) == ""
+        assert not list(tmp_path.iterdir())
 
 
 def test_a_model_that_cannot_be_explained_is_told(tmp_path):

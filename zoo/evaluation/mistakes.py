@@ -25,6 +25,15 @@ from zoo.evaluation.scores import find_worst_mistakes, score_classification, sco
 from zoo.evaluation.thresholds import select_labels
 from zoo.storage.atomic import write_text
 
+_FILES = (  # of an earlier evaluation in the same folder, of another kind perhaps
+    "predictions.png",
+    "confusion.png",
+    "reliability.png",
+    "classes.png",
+    "examples.png",
+    "mistakes.txt",
+)
+
 
 def evaluate_model(
     model: keras.Model, data: Data, batch_size: int, run_dir: Path
@@ -56,6 +65,8 @@ def score_and_plot(
     Returns:
         The scores of `score_predictions`.
     """
+    for name in _FILES:
+        (directory / name).unlink(missing_ok=True)
     target, output = predictions.target, predictions.output
     scores = score_predictions(predictions, spec)
     if spec.class_names is None:

@@ -84,7 +84,7 @@ def render_slices(slices: dict[str, Any]) -> list[str]:
         low, high = (_format_score(limit, score) for limit in row["interval"])
         group, value = row["group"].replace("|", "\\|"), _format_score(row["score"], score)
         lines.append(f"| {group} | {row['examples']:,} | {value} | {low} to {high} |")
-    gap = [f"The {sentence}." for sentence in describe_gap(slices)]
+    gap = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in describe_gap(slices)]
     return [f"### Scores by {column}", "\n".join(lines), *gap]
 
 
@@ -94,6 +94,8 @@ def describe_gap(slices: dict[str, Any]) -> list[str]:
     if gap is None:
         return []
     size = gap["difference"]
+    if not size:
+        return [f"the {_TITLES.get(score, score)} is the same in all groups"]
     amount = f"{size:.4g}" if score == "mae" else f"{100 * size:.2f} points"
     verb = "overlap" if gap["intervals_overlap"] else "do not overlap"
     return [

@@ -42,6 +42,8 @@ def explain_mistakes(
     Returns:
         Why the model cannot be explained, or "".
     """
+    for name in (PICTURE, PAGE):  # of an earlier evaluation in the same folder
+        (directory / name).unlink(missing_ok=True)
     mistakes = _find_worst(predictions, spec)
     if not mistakes:
         return ""
