@@ -20,6 +20,7 @@ FLOORS = (
     {"evaluation"},
     {"tuning"},
     {"attributions"},
+    {"monitoring"},
     {"exporting"},
     {"pretrained"},
     {"serving"},

@@ -52,6 +52,8 @@ def find_commands(*names: str) -> list[str]:
 TRAIN, LAUNCH = find_commands("train"), find_commands("launch")
 TUNE, PRETRAIN = find_commands("tune"), find_commands("pretrain")
 SERVING = find_commands("predict", "check", "label", "onnx")
+# run in tests/commands/test_monitor.py
+MONITOR = find_commands("monitor")
 EVALUATE = find_commands("evaluate", "results")
 EXPLAIN = [*find_commands("explain"), *(line for line in EVALUATE if "--slices" in line)]
 EVALUATE = [line for line in EVALUATE if line not in EXPLAIN]
@@ -120,7 +122,7 @@ def user_folder(train):
 
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    tested = TRAIN + TUNE + PRETRAIN + SERVING + SERVERS + LAUNCH + EVALUATE + EXPLAIN
+    tested = TRAIN + TUNE + PRETRAIN + SERVING + SERVERS + LAUNCH + EVALUATE + EXPLAIN + MONITOR
     rest = [line for line in CONSOLE if line not in tested]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import zoo
 from zoo.__main__ import COMMANDS
-from zoo.serving import AsyncClient, Client
+from zoo.serving import AsyncClient, Client, RequestLog
 
 FILE = Path(__file__).with_name("public_api.txt")
 
@@ -26,6 +26,7 @@ def describe_interface() -> str:
         lines += describe_object(f"zoo.{name}", getattr(zoo, name))
     lines += describe_object("zoo.serving.Client", Client)
     lines += describe_object("zoo.serving.AsyncClient", AsyncClient)
+    lines += describe_object("zoo.serving.RequestLog", RequestLog)
     for command in COMMANDS:
         module = importlib.import_module(f"zoo.commands.{command.replace('-', '_')}")
         lines.append(f"zoo {command} {module.WORDS}".rstrip())

@@ -96,6 +96,7 @@ def write_outputs(
     from zoo.evaluation.record import format_scores
     from zoo.exporting.format_scores import export_formats
     from zoo.exporting.saved_model import export_model
+    from zoo.exporting.statistics import compute_statistics
     from zoo.serving.labels import describe_lost_labels
     from zoo.serving.server_config import write_server_files
     from zoo.storage.json_files import write_json
@@ -111,6 +112,7 @@ def write_outputs(
         record=record.to_dict(),
         change_contract=values.change_contract,
         explain_signature=bool(values.explain_signature),
+        statistics=compute_statistics(model, data, record.recipe["batch_size"]),
     )
     formats = export_formats(model, data, version, values.export_formats.split(","), values.seed)
     write_server_files(export_dir.parent, values.keep_versions)

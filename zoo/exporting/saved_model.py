@@ -29,7 +29,14 @@ from zoo.exporting.versions import find_next_number
 from zoo.exporting.warmup import write_warmup
 from zoo.schema import to_python
 from zoo.storage.atomic import DRAFT_PREFIX, write_text
-from zoo.storage.filenames import CLASS_NAMES, EXPORT_RECORD, EXTRA_FOLDER, KERAS_MODEL
+from zoo.storage.filenames import (
+    CLASS_NAMES,
+    EXPORT_RECORD,
+    EXTRA_FOLDER,
+    KERAS_MODEL,
+    STATISTICS,
+)
+from zoo.storage.json_files import write_json
 
 
 def export_model(
@@ -42,6 +49,7 @@ def export_model(
     record: dict[str, Any] | None = None,
     change_contract: bool = False,
     explain_signature: bool = False,
+    statistics: dict[str, Any] | None = None,
 ) -> Path:
     """Writes `directory`/<next version>, which TF Serving loads as it is; see `zoo.export`.
 
@@ -49,7 +57,8 @@ def export_model(
     or `text_a` and `text_b` (strings). For classes it returns `logits` and `probabilities`
     (float32, batch x classes), `class_id` (int64, batch) and `label` (string, batch); for a
     regression, `prediction` (float32, batch). A BERT uses operations of TF Text: TF Serving has
-    them built in, and in Python `import tensorflow_text` registers them.
+    them built in, and in Python `import tensorflow_text` registers them. The statistics of
+    `zoo.exporting.statistics` become a file for `zoo monitor`.
 
     Raises:
         UserError: if the folder cannot be written, the number of names is not the number of
@@ -68,6 +77,8 @@ def export_model(
         write_saved_model(draft, model, signatures, tables)
         names = _complete_signatures(draft, spec)
         _write_extra_files(draft, model, spec, record or {})
+        if statistics:
+            write_json(draft / EXTRA_FOLDER / STATISTICS, statistics)
         write_warmup(draft, spec, samples, names)
         try:
             verify_export(draft, model)

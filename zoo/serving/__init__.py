@@ -2,5 +2,6 @@
 
 from zoo.serving.async_client import AsyncClient
 from zoo.serving.client import Client
+from zoo.serving.request_log import RequestLog
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = ["AsyncClient", "Client", "RequestLog"]

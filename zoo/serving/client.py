@@ -29,8 +29,14 @@ from zoo.exporting.validation import (
 from zoo.schema import suggest_closest
 from zoo.serving.grpc_transport import GrpcTransport
 from zoo.serving.local import LocalTransport
+from zoo.serving.request_log import LOGGED_SIGNATURES, RequestLog
 from zoo.serving.rest_transport import RestTransport
-from zoo.serving.transports import MAX_CONCURRENCY, ConnectionSettings, SignatureInfo, Transport
+from zoo.serving.transports import (
+    ConnectionSettings,
+    SignatureInfo,
+    Transport,
+    check_concurrency,
+)
 from zoo.storage.filenames import EXPORT_RECORD
 from zoo.storage.json_files import read_json
 
@@ -54,6 +60,7 @@ class Client:
         deadline: Seconds for a call, all its attempts and pauses together; None for no limit.
         headers: HTTP headers of each request, or metadata of gRPC, such as {"X-Api-Key": "..."}.
         token: Bearer token of the server; by default that of the variable ZOO_TOKEN.
+        log: Log of the requests of `predict` and their answers, for `zoo monitor`.
 
     Raises:
         UserError: if the arguments contradict each other or there is no such export. All methods
@@ -85,12 +92,13 @@ class Client:
         deadline: float | None = None,
         headers: dict[str, str] | None = None,
         token: str | None = None,
+        log: RequestLog | None = None,
     ):
         if server and grpc:
             raise UserError(f"server={server} and grpc={grpc}: pass only one of them")
         if version is not None and label:
             raise UserError(f"version={version} and label={label}: pass only one of them")
-        self.model = model
+        self.model, self._log = model, log
         if server or grpc:
             token = token or os.environ.get("ZOO_TOKEN")
             credentials = {"Authorization": f"Bearer {token}"} if token else {}
@@ -133,7 +141,11 @@ class Client:
             outputs = self._transport.predict(arrays, signature, list(returns))
         except InputRefusedError as error:
             raise InputRefusedError(f"{error}; {signature} takes {expected}") from error
-        return {name: decode_output(outputs[name], dtype) for name, (dtype, _) in returns.items()}
+        answer = {name: decode_output(outputs[name], dtype) for name, (dtype, _) in returns.items()}
+        if self._log and signature in LOGGED_SIGNATURES:
+            image_shape = self._find_signature("serving_default")[0].get("image", ("", ()))[1][1:]
+            self._log.add(self.model, arrays, answer, image_shape)
+        return answer
 
     def predict_many(
         self,
@@ -272,16 +284,6 @@ class Client:
                 for e in examples
             ],
         )
-
-
-def check_concurrency(concurrency: int) -> None:
-    """Checks a number of requests in flight.
-
-    Raises:
-        UserError: if it is below 1, or above what a client has connections for.
-    """
-    if not 1 <= concurrency <= MAX_CONCURRENCY:
-        raise UserError(f"concurrency={concurrency}: expected 1 to {MAX_CONCURRENCY}")
 
 
 def _convert_file(name: str, value: Any) -> Any:

@@ -207,3 +207,13 @@ def parse_states(states: list[dict]) -> dict[int, tuple[str, str]]:
         return "" if code == "OK" else status.get("error_message") or code
 
     return {int(state["version"]): (state["state"], read_error(state)) for state in states}
+
+
+def check_concurrency(concurrency: int) -> None:
+    """Checks a number of requests in flight.
+
+    Raises:
+        UserError: if it is below 1, or above what a client has connections for.
+    """
+    if not 1 <= concurrency <= MAX_CONCURRENCY:
+        raise UserError(f"concurrency={concurrency}: expected 1 to {MAX_CONCURRENCY}")

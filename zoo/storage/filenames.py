@@ -11,6 +11,7 @@ FINGERPRINT = "fingerprint.json"  # of the data, with the versions that train on
 # in an export; of assets.extra, TF Serving reads only the warm-up requests
 EXTRA_FOLDER = "assets.extra"
 KERAS_MODEL, EXPORT_RECORD = "model.keras", "zoo.json"
+STATISTICS = "statistics.json"  # of the test split, for zoo monitor
 CLASS_NAMES = "assets/labels.txt"
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 FORMAT_FILES = {"litert": "model.tflite", "litert_int8": "model_int8.tflite", "onnx": "model.onnx"}

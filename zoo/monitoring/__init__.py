@@ -1,0 +1,1 @@
+"""Whether requests still look like the data a model was made for."""
