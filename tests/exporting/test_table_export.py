@@ -82,17 +82,24 @@ def client(request, exports, double):
 
 
 def test_rows_are_explained_by_their_columns(client, exports):
-    """A linear model: what a cell adds is what the typical cell in its place takes away."""
+    """A linear model: what a cell adds is what the typical cell in its place takes away.
+
+    But for the mean over the words of a text, which the graph integrates in a few steps.
+    """
     columns = {name: [row[name] for row in ROWS] for name in NAMES}
     outputs = client("perceptron").predict(columns, "explain")
     assert outputs["columns"].tolist() == [NAMES] * 2
     best = outputs["logits"].max(axis=1)
     sums = outputs["attributions"].sum(axis=1) + outputs["baseline_output"]
-    np.testing.assert_allclose(sums, best, atol=1e-5)
+    np.testing.assert_allclose(sums, best, atol=1e-3)
+    np.testing.assert_allclose(sums[1], best[1], atol=1e-5)
     local = Client("perceptron", export_dir=exports)
     for row, one in enumerate(zoo.explain(local, ROWS, method="occlusion")):
         assert one.names == tuple(NAMES) and one.label == outputs["label"][row]
-        np.testing.assert_allclose(one.attributions, outputs["attributions"][row], atol=1e-5)
+        np.testing.assert_allclose(
+            one.attributions[:-1], outputs["attributions"][row][:-1], atol=1e-5
+        )
+        np.testing.assert_allclose(one.attributions, outputs["attributions"][row], atol=1e-3)
         assert one.values[2] == ROWS[row]["Größe"]
 
 

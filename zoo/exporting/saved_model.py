@@ -76,9 +76,7 @@ def export_model(
             signatures[EXPLAIN] = make_explain_signature(model, spec)
         write_saved_model(draft, model, signatures, tables)
         names = _complete_signatures(draft, spec)
-        _write_extra_files(draft, model, spec, record or {})
-        if statistics:
-            write_json(draft / EXTRA_FOLDER / STATISTICS, statistics)
+        _write_extra_files(draft, model, spec, record or {}, statistics)
         write_warmup(draft, spec, samples, names)
         try:
             verify_export(draft, model)
@@ -93,10 +91,18 @@ def export_model(
     return version
 
 
-def _write_extra_files(draft: Path, model: keras.Model, spec: Spec, record: dict[str, Any]) -> None:
-    """Writes the class names, the .keras file, the tokenizer and the record of an export."""
+def _write_extra_files(
+    draft: Path,
+    model: keras.Model,
+    spec: Spec,
+    record: dict[str, Any],
+    statistics: dict[str, Any] | None,
+) -> None:
+    """Writes the class names, the .keras file, the tokenizer, the record and the statistics."""
     extra = draft / EXTRA_FOLDER
     extra.mkdir()
+    if statistics:
+        write_json(extra / STATISTICS, statistics)
     if spec.class_names:
         (draft / "assets").mkdir(exist_ok=True)
         names = "".join(f"{name}\n" for name in spec.class_names)
