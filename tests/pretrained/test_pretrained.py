@@ -270,6 +270,7 @@ def test_what_does_not_suit_a_predictor(inputs, message):
 def test_a_run_starts_from_a_name_and_ships(train, tfds_dir, folder, monkeypatch, capfd):
     flags = ["--model=lenet5", "--dataset=mnist_5k", "--weights=mnist", "--trainable=head"]
     flags += ["--train_split=train[:5%]", "--epochs=1", f"--data_dir={tfds_dir}"]
+    flags += ["--batch_size=90", "--nojit_compile"]
     code, out, err = train(*flags, "--run_dir=run")
     assert code == 0, err
     assert "weights from mnist:" in out and out.count("copied") == 5
@@ -408,11 +409,11 @@ def test_what_does_not_ship(tmp_path):
         assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_the_command_explains_itself():
-    command = [sys.executable, "-m", "zoo", "publish"]
-    done = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True)
+def test_the_command_explains_itself(python):
+    command = ("-m", "zoo", "publish")
+    done = python(*command, "--help")
     assert done.returncode == 0 and "zoo publish runs/" in done.stdout
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = python(*command)
     assert done.returncode == 2 and done.stderr.endswith("expected RUN, got nothing (see --help)\n")
 
 
