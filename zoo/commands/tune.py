@@ -40,14 +40,10 @@ from zoo.commands.flags import (
     under_heading,
 )
 from zoo.commands.help import format_help
-from zoo.commands.runner import (
-    command_line,
-    import_tensorflow,
-    parse_flags,
-    run_command,
-)
+from zoo.commands.runner import command_line, import_tensorflow, parse_flags, run_command
 from zoo.commands.tokenizer_flags import check_tokenizer_flags
 from zoo.commands.tune_workers import start_workers
+from zoo.commands.weights import adopt_preset
 from zoo.errors import UserError
 from zoo.exporting.versions import check_export_name
 from zoo.recipe import Recipe
@@ -128,7 +124,7 @@ def main() -> None:
     from zoo.data.memory import report_unreadable_files
     from zoo.training.run_data import save_run_data
 
-    data, trial_data = _load_data(plan)
+    plan, data, trial_data = _load_data(plan)
     tuning = _make_tuning(plan, data)
     with (
         report_unreadable_files(data.train, data.validation),
@@ -163,8 +159,8 @@ def _read_plan() -> Plan:
         UserError: if one of them is invalid, or Optuna is not installed.
     """
     entry, hparams, recipe = read_model(FLAGS)
-    config = read_data_config(FLAGS, entry, hparams.get("preset", ""), FLAGS.seed)
-    check_tokenizer_flags(FLAGS, None, config.preset)
+    config = read_data_config(FLAGS, entry, FLAGS.seed)
+    check_tokenizer_flags(FLAGS, None, hparams.get("preset", ""))
     parse_objectives(FLAGS.objective)
     if FLAGS.space is not None:
         parse_space(FLAGS.space, entry, hparams, recipe)
@@ -179,19 +175,20 @@ def _read_plan() -> Plan:
     return Plan(entry, hparams, recipe, config)
 
 
-def _load_data(plan: Plan) -> "tuple[Data, Data]":
-    """Loads the data, and returns them and what the trials get: no test split.
+def _load_data(plan: Plan) -> "tuple[Plan, Data, Data]":
+    """Returns the plan with the settings of a preset, the data, and what the trials get of them.
 
-    The folds of --kfold are prepared one by one, so that their trials get the data as read.
+    They get no test split, and with --kfold the data as read: folds are prepared one by one.
     """
     from zoo.data.loading import prepare_and_fingerprint, read_data
     from zoo.training.recipe_checks import check_recipe
     from zoo.tuning.trial_runs import hide_test_split
 
+    plan = dataclasses.replace(plan, config=adopt_preset(plan.config, plan.entry, plan.hparams))
     raw = read_data(plan.config)
     data = prepare_and_fingerprint(raw, plan.config)
     check_recipe(plan.recipe, data.spec)
-    return data, hide_test_split(raw if FLAGS.kfold else data)
+    return plan, data, hide_test_split(raw if FLAGS.kfold else data)
 
 
 def _make_tuning(plan: Plan, data: "Data") -> "Tuning":
@@ -277,7 +274,7 @@ def _run_worker(argv: list[str], run_dir: Path) -> None:
         import_tensorflow()
         from zoo.commands.tune_report import work_on_trials
 
-        data, trial_data = _load_data(plan)
+        plan, data, trial_data = _load_data(plan)
         tuning = _make_tuning(plan, data)
         try:
             work_on_trials(dataclasses.replace(tuning, directory=run_dir), trial_data)

@@ -8,6 +8,7 @@ from absl import flags
 
 from zoo.commands.tokenizer_flags import check_tokenizer_flags
 from zoo.data.config import DataConfig
+from zoo.models.image_preset import read_preset_size
 from zoo.registry import Entry
 
 if TYPE_CHECKING:
@@ -37,12 +38,11 @@ def open_weights(
         UserError: if there are no such weights, or the flags contradict them.
     """
     from zoo.exporting.loading import open_source
-    from zoo.training.finetuning import inherit_settings
+    from zoo.training.finetuning import inherit_settings, replace_preset
 
     if not weights:
-        preset = hparams.get("preset", "")
-        check_tokenizer_flags(values, None, preset)
-        return None, hparams, dataclasses.replace(config, preset=preset)
+        check_tokenizer_flags(values, None, hparams.get("preset", ""))
+        return None, hparams, adopt_preset(config, entry, hparams)
     source = open_source(weights)
     hparams, tokenizer = inherit_settings(source, entry, hparams)
     check_tokenizer_flags(values, tokenizer, "")
@@ -51,4 +51,20 @@ def open_weights(
     config = dataclasses.replace(
         config, tokenizer=tokenizer or config.tokenizer, known_columns=columns
     )
+    if "resolution" in entry.hyperparameters and hparams.get("preset"):
+        config = adopt_preset(config, entry, replace_preset(hparams, source))
     return source, hparams, config
+
+
+def adopt_preset(config: DataConfig, entry: Entry, hparams: dict[str, Any]) -> DataConfig:
+    """Returns the settings of the data with those of the preset: its tokenizer, or its image size.
+
+    Raises:
+        UserError: if the size of the images of a preset cannot be read.
+    """
+    preset = hparams.get("preset", "")
+    if not preset or "image" not in entry.kinds:
+        return dataclasses.replace(config, preset=preset)
+    resolution = hparams.get("resolution")
+    size = (resolution[0], resolution[-1]) if resolution else read_preset_size(preset)
+    return dataclasses.replace(config, preset_size=size)
