@@ -182,15 +182,13 @@ def train_model(
 
     All workers train; only the chief writes.
     """
-    from zoo.distribution.strategy import adapt_recipe_to_strategy, is_chief
-    from zoo.training.building import adapt_recipe_to_size, prepare_model
+    from zoo.distribution.strategy import is_chief
+    from zoo.training.building import prepare_model
     from zoo.training.checkpoints import find_latest_checkpoint
     from zoo.training.loop import fit_model
     from zoo.training.worker_agreement import check_same_inputs, check_same_start
 
-    named = set(read_settings(FLAGS))
-    recipe = adapt_recipe_to_size(recipe, len(data.train), named)
-    recipe, notes = adapt_recipe_to_strategy(recipe, strategy, named)
+    recipe, notes = _adapt_recipe(recipe, hparams, data, strategy)
     resolved = {"dataset": data.name} | dataclasses.asdict(recipe)
     flagfile = format_flagfile(FLAGS, resolved, command_line())
     check_same_inputs(strategy, data, flagfile, (*CHANGEABLE_FLAGS, "strategy"))
@@ -211,12 +209,28 @@ def train_model(
             announce_training(model, data, recipe, run_dir, devices, start, damaged)
             print(*notes, sep="\n", end="\n" if notes else "", flush=True)
         options = {"seed": FLAGS.seed, "checkpoint_every": FLAGS.checkpoint_every}
+        options["new"] = {item.name for item in transfers if item.reason}
         trained = fit_model(model, data, recipe, run_dir=run_dir, start=start, **options)
         if is_chief(strategy):
             record, data = score_model(
                 FLAGS, entry, hparams, model, data, recipe, trained, run_dir, devices
             )
             write_outputs(FLAGS, model, data, record, trained["history"], run_dir, export_dir)
+
+
+def _adapt_recipe(
+    recipe: Recipe, hparams: dict, data: "Data", strategy: "tf.distribute.Strategy"
+) -> tuple[Recipe, list[str]]:
+    """Returns the recipe for the data, the weights and the devices, and a line for each change."""
+    from zoo.distribution.strategy import adapt_recipe_to_strategy
+    from zoo.training.finetuning import has_trained_weights
+    from zoo.training.recipe_adaptation import adapt_recipe
+
+    named = set(read_settings(FLAGS))
+    is_trained = has_trained_weights(FLAGS.weights, hparams)
+    recipe, notes = adapt_recipe(recipe, len(data.train), is_trained, named)
+    recipe, device_notes = adapt_recipe_to_strategy(recipe, strategy, named)
+    return recipe, [*notes, *device_notes]
 
 
 def format_help_text() -> str:
