@@ -18,7 +18,7 @@ from zoo.training import callbacks, phases
 from zoo.training.building import prepare_model
 from zoo.training.checkpoints import find_latest_checkpoint
 from zoo.training.loop import fit_model
-from zoo.training.phase_recipes import make_head_recipe, make_main_recipe
+from zoo.training.phase_recipes import make_head_recipe, make_main_recipe, scale_to_peak
 from zoo.training.phases import make_main_phase, open_head_phase
 from zoo.training.recipe_adaptation import adapt_recipe_to_weights
 
@@ -54,6 +54,10 @@ def test_the_rates_of_the_phases():
     np.testing.assert_allclose([main.learning_rate, main.head_learning_rate], [0.01, 0.1])
     assert (main.epochs, main.lora_rank) == (10, 4)
     assert make_main_recipe(Recipe()) == Recipe()
+    rate = scale_to_peak(recipe, 0.02)
+    again = dataclasses.replace(recipe, learning_rate=rate)
+    assert make_main_recipe(again).learning_rate == pytest.approx(0.02)
+    assert scale_to_peak(Recipe(), 0.02) == 0.02
 
 
 def test_epochs_of_the_head_suit_the_weights():

@@ -30,7 +30,6 @@ def cross_validate(values: flags.FlagValues) -> None:
         score_folds,
     )
     from zoo.storage.json_files import write_json
-    from zoo.training.finetuning import has_trained_weights
     from zoo.training.recipe_adaptation import adapt_recipe
     from zoo.training.recipe_checks import check_recipe
 
@@ -41,8 +40,8 @@ def cross_validate(values: flags.FlagValues) -> None:
     default = f"evaluations/{entry.name}-{dataset_slug(data.name)}-kfold"
     out, count = make_output_folder(values.out or default), values.kfold
     fold_examples = len(data.train) * (count - 1) // count
-    is_trained = has_trained_weights(None, hparams)
-    recipe, notes = adapt_recipe(recipe, fold_examples, is_trained, set(read_settings(values)))
+    named = set(read_settings(values))
+    recipe, notes = adapt_recipe(recipe, fold_examples, None, hparams, named)
     print(*notes, sep="\n", end="\n" if notes else "")
     options = {"count": count, "seed": seed, "directory": out}
     options["prepare"] = functools.partial(prepare_data, config=config)

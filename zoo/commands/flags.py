@@ -23,6 +23,7 @@ from zoo.registry import Entry, find_entry, load_plugin
 from zoo.schema import parse_literal
 
 TRAINING = "Training"  # heading of the settings of a recipe
+PRESETS = ("preset", "preset_weights")  # hyperparameters with flags of their own
 
 _DEFINERS: dict[type, Callable] = {
     int: flags.DEFINE_integer,
@@ -160,8 +161,7 @@ def read_model(values: flags.FlagValues) -> tuple[Entry, dict[str, Any], Recipe]
     if values.model is None:
         raise UserError("no model: choose one with --model, such as --model=cnn (see --list)")
     entry = find_entry(values.model)
-    names = ("preset", "preset_weights")
-    presets = {name: value for name in names if (value := values[name].value)}
+    presets = {name: value for name in PRESETS if (value := values[name].value)}
     hparams = parse_hparams(values.hparam) | presets
     hparams = entry.check(hparams, entry.hyperparameters)
     return entry, hparams, dataclasses.replace(entry.recipe, **read_settings(values))

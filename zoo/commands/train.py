@@ -223,12 +223,10 @@ def _adapt_recipe(
 ) -> tuple[Recipe, list[str]]:
     """Returns the recipe for the data, the weights and the devices, and a line for each change."""
     from zoo.distribution.strategy import adapt_recipe_to_strategy
-    from zoo.training.finetuning import has_trained_weights
     from zoo.training.recipe_adaptation import adapt_recipe
 
     named = set(read_settings(FLAGS))
-    is_trained = has_trained_weights(FLAGS.weights, hparams)
-    recipe, notes = adapt_recipe(recipe, len(data.train), is_trained, named)
+    recipe, notes = adapt_recipe(recipe, len(data.train), FLAGS.weights, hparams, named)
     recipe, device_notes = adapt_recipe_to_strategy(recipe, strategy, named)
     return recipe, [*notes, *device_notes]
 

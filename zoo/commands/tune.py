@@ -32,6 +32,7 @@ from absl import flags
 
 from zoo.commands import train
 from zoo.commands.flags import (
+    PRESETS,
     define_model_flags,
     format_flagfile,
     read_data_config,
@@ -176,38 +177,40 @@ def _read_plan() -> Plan:
 
 
 def _load_data(plan: Plan) -> "tuple[Plan, Data, Data]":
-    """Returns the plan with the settings of a preset, the data, and what the trials get of them.
+    """Returns the plan for the preset and the data, the data, and what the trials get of them.
 
     They get no test split, and with --kfold the data as read: folds are prepared one by one.
     """
     from zoo.data.loading import prepare_and_fingerprint, read_data
+    from zoo.training.recipe_adaptation import adapt_recipe
     from zoo.training.recipe_checks import check_recipe
     from zoo.tuning.trial_runs import hide_test_split
 
     plan = dataclasses.replace(plan, config=adopt_preset(plan.config, plan.entry, plan.hparams))
-    raw = read_data(plan.config)
+    raw, named = read_data(plan.config), set(read_settings(FLAGS))
     data = prepare_and_fingerprint(raw, plan.config)
     check_recipe(plan.recipe, data.spec)
+    recipe, notes = adapt_recipe(plan.recipe, len(data.train), None, plan.hparams, named)
+    plan = dataclasses.replace(plan, recipe=recipe)
+    data = dataclasses.replace(data, notes=(*data.notes, *notes))
     return plan, data, hide_test_split(raw if FLAGS.kfold else data)
 
 
 def _make_tuning(plan: Plan, data: "Data") -> "Tuning":
     """Returns the tuning that the flags describe, without its folder."""
     from zoo.data.loading import prepare_data
-    from zoo.training.building import adapt_recipe_to_size
     from zoo.tuning.objectives import choose_objectives
     from zoo.tuning.trial_runs import Tuning
 
-    settings = set(read_settings(FLAGS))
-    recipe = adapt_recipe_to_size(plan.recipe, len(data.train), settings)
+    model = plan.entry, plan.hparams, plan.recipe
     if FLAGS.space is None:
-        named = settings | {f"{HPARAM}{name}" for name in plan.hparams}
-        space = derive_space(plan.entry, plan.hparams, recipe, named)
+        named = set(read_settings(FLAGS)) | {f"{HPARAM}{name}" for name in plan.hparams}
+        space = derive_space(*model, named)
     else:
-        space = parse_space(FLAGS.space, plan.entry, plan.hparams, recipe)
+        space = parse_space(FLAGS.space, *model)
 
     def format_run_flags(hparams: dict[str, Any], recipe: Recipe) -> str:
-        listed = [f"{k}={format_literal(v)}" for k, v in hparams.items() if k != "preset"]
+        listed = [f"{k}={format_literal(v)}" for k, v in hparams.items() if k not in PRESETS]
         resolved = {"dataset": data.name, "stratify": plan.config.stratify, "hparam": listed}
         resolved |= dataclasses.asdict(recipe)
         lines = format_flagfile(FLAGS, resolved, command_line()).splitlines(keepends=True)
@@ -217,9 +220,9 @@ def _make_tuning(plan: Plan, data: "Data") -> "Tuning":
         directory=Path(),
         entry=plan.entry,
         hparams=plan.hparams,
-        recipe=recipe,
+        recipe=plan.recipe,
         space=space,
-        objectives=choose_objectives(parse_objectives(FLAGS.objective), recipe, data.spec),
+        objectives=choose_objectives(parse_objectives(FLAGS.objective), plan.recipe, data.spec),
         trials=min(FLAGS.trials, count_combinations(space) or FLAGS.trials),
         seed=FLAGS.seed,
         sampler=FLAGS.sampler,

@@ -25,3 +25,8 @@ def make_main_recipe(recipe: Recipe) -> Recipe:
         learning_rate=recipe.learning_rate * _FINE_TUNING_SHARE,
         head_learning_rate=head and head * _FINE_TUNING_SHARE,
     )
+
+
+def scale_to_peak(recipe: Recipe, rate: float) -> float:
+    """Returns the `learning_rate` with which a recipe's main epochs are trained at a rate."""
+    return rate / _FINE_TUNING_SHARE if recipe.head_epochs else rate

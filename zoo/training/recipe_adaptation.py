@@ -1,31 +1,33 @@
 """Changes of a recipe's defaults that suit the data and the weights of a training."""
 
 import dataclasses
+from typing import Any
 
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.training.building import adapt_recipe_to_size
+from zoo.training.finetuning import has_trained_weights
 
 
 def adapt_recipe(
-    recipe: Recipe, examples: int, has_trained_weights: bool, named: set[str]
+    recipe: Recipe, examples: int, weights: str | None, hparams: dict[str, Any], named: set[str]
 ) -> tuple[Recipe, list[str]]:
     """Returns the recipe for a number of examples, and for trained or random weights.
 
-    See `adapt_recipe_to_size` and `adapt_recipe_to_weights`.
+    See `adapt_recipe_to_size`, `has_trained_weights` and `adapt_recipe_to_weights`.
     """
     recipe = adapt_recipe_to_size(recipe, examples, named)
-    return adapt_recipe_to_weights(recipe, has_trained_weights, named)
+    return adapt_recipe_to_weights(recipe, has_trained_weights(weights, hparams), named)
 
 
 def adapt_recipe_to_weights(
-    recipe: Recipe, has_trained_weights: bool, named: set[str]
+    recipe: Recipe, is_trained: bool, named: set[str]
 ) -> tuple[Recipe, list[str]]:
     """Returns the recipe without the epochs of the head alone where they make no sense.
 
     Args:
         recipe: How the model is to be trained.
-        has_trained_weights: Whether the layers below the head have trained weights.
+        is_trained: Whether the layers below the head have trained weights.
         named: Names of the settings that the user set.
 
     Returns:
@@ -44,7 +46,7 @@ def adapt_recipe_to_weights(
             )
         epochs = recipe.epochs if "epochs" in named else recipe.head_epochs
         return dataclasses.replace(recipe, epochs=epochs, head_epochs=None), []
-    if has_trained_weights or "head_epochs" in named:
+    if is_trained or "head_epochs" in named:
         return recipe, []
     note = "no epochs of the head alone, since the layers below it have random weights"
     return dataclasses.replace(recipe, head_epochs=None), [note]
