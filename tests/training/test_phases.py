@@ -142,7 +142,9 @@ def test_history_progress_and_the_best_model_cover_both_phases(
 
 @pytest.mark.parametrize("augment", ["", "flip"])
 def test_a_training_resumes_exactly_in_both_phases(image_preset, data, tmp_path, augment):
-    recipe = dataclasses.replace(RECIPE, augment=augment, early_stopping=2)
+    recipe = dataclasses.replace(
+        RECIPE, augment=augment, early_stopping=2, schedule="plateau", plateau_patience=1
+    )
     whole, states = prepare(image_preset, data, recipe), tmp_path / "states"
     original = callbacks.save_checkpoint
 
