@@ -66,3 +66,6 @@ def test_a_run_takes_the_place_of_its_preset(image_preset, tmp_path):
     assert again.get_layer("resize").size == (24, 24)
     with pytest.raises(ValueError, match="omit --hparam=resolution"):
         zoo.get("image_backbone", preset=str(tmp_path / "run.keras"), resolution=32)
+    zoo.get("perceptron").save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="another model than an image_backbone with a preset"):
+        zoo.get("image_backbone", preset=str(tmp_path / "other.keras"))

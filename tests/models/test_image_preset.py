@@ -15,7 +15,7 @@ from support.image_presets import compute_timm_logits, write_timm_folder
 import zoo
 from zoo.errors import UserError
 from zoo.models.image_backbone import load_classifier
-from zoo.models.image_preset import load_preset, read_imagenet_names, read_preset_size
+from zoo.models.image_preset import load_preset, read_preset_size
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +72,6 @@ def test_a_hugging_face_folder_computes_what_the_paper_says(tmp_path, model_type
     assert "computes at 16x16 alone, not at 32x32" in refusal(folder, resolution=(32, 32))
     (folder / "preprocessor_config.json").unlink()
     assert "the folder has no preprocessor_config.json" in refusal(folder)
-
-
-def test_names_of_imagenet():
-    names = read_imagenet_names()
-    assert len(set(names)) == 1000 and (names[0], names[134]) == ("tench", "crane (134)")
 
 
 def test_a_folder_without_a_head_has_features(timm_folder, tmp_path):
@@ -155,6 +150,10 @@ def test_other_folders_are_refused_in_one_line(timm_folder, tmp_path):
     assert "std=(0.0, 0.0, 0.0): expected" in refusal(change(pretrained_cfg=pixels))
     pixels |= {"std": [0.5] * 3, "interpolation": "hamming"}
     assert "its interpolation is 'hamming'" in refusal(change(pretrained_cfg=pixels))
+    pixels |= {"mean": [0.5]}
+    assert "expected a mean and a std of 3 channels" in refusal(change(pretrained_cfg=pixels))
+    pixels |= {"input_size": [3, 0, 0]}
+    assert "input_size=(3, 0, 0): expected" in refusal(change(pretrained_cfg=pixels))
     assert "describes a 'bert' model" in refusal(write_bert_folder(tmp_path / "bert"))
     folder = change()
     (folder / "model.safetensors").unlink()
@@ -164,10 +163,16 @@ def test_other_folders_are_refused_in_one_line(timm_folder, tmp_path):
     (folder / "model.safetensors").write_bytes(b"\x00" * 20)
     assert "KerasHub cannot load this folder (SafetensorError" in refusal(folder)
     assert "it has weights of its own: omit preset_weights" in refusal(folder, weights_file="x.h5")
+    arrays = load_file(timm_folder / "model.safetensors")
+    arrays["bn2.weight"][0] = np.nan
+    save_file(arrays, folder / "model.safetensors")
+    assert "its weights are damaged: those of " in refusal(folder)
 
 
 def test_names_that_are_not_known_are_refused_in_one_line(monkeypatch):
     assert "Did you mean 'MobileNetV2'?" in refusal("keras:MobilNetV2")
+    small = refusal("keras:VGG16", resolution=(8, 9), pretrained=False)
+    assert "for images of 8x9 (Input size must be at least 32x32" in small
     assert "neither an existing folder nor a known preset" in refusal("no_such_preset")
     assert "cannot be downloaded or read (ValueError" in refusal("kaggle://too/short")
     message = "URL fetch failure on https://...: None -- [Errno -2] Name or service not known"
@@ -191,6 +196,6 @@ def test_names_that_are_not_known_are_refused_in_one_line(monkeypatch):
 
 
 def test_a_preset_of_texts_is_refused(bert_preset):
-    assert "no image_converter.json" in refusal(bert_preset)
+    assert "has a BertBackbone, and no image_converter.json" in refusal(bert_preset)
     with pytest.raises(UserError, match="preset='"):
         zoo.get("image_backbone", preset=bert_preset)

@@ -11,6 +11,7 @@ from typing import Any
 from etils import epy
 
 from zoo.errors import UserError, one_line
+from zoo.models.image_classes import name_classes, read_class_names
 from zoo.models.image_settings import (
     CONFIG,
     ImageSettings,
@@ -31,7 +32,6 @@ with epy.lazy_imports():
     from zoo.models import keras_applications
 
 BACKBONE, RESIZE = "backbone", "resize"  # names of layers in a saved model
-IMAGENET_CLASSES = 1000
 _APPLICATION = "keras:"  # prefix of names in keras.applications
 _PREPARED = (".keras",)
 
@@ -93,11 +93,13 @@ def load_preset(
             settings = read_settings(preset)
             size = resolution or settings.size
             model, head = _load_keras_hub(preset, pretrained)
-            own_names = _read_class_names(preset)
+            own_names = read_class_names(preset)
+        if pretrained:
+            _check_finite(model, head)
         features = _build_features(model, settings, size, pretrained)
         if head is None or not pretrained:
             return ImagePreset(settings, features)
-        return ImagePreset(settings, features, head, *_name_classes(len(head[1]), own_names))
+        return ImagePreset(settings, features, head, *name_classes(len(head[1]), own_names))
 
 
 def read_preset_size(preset: str) -> tuple[int, int]:
@@ -112,21 +114,6 @@ def read_preset_size(preset: str) -> tuple[int, int]:
         if preset.startswith(_APPLICATION):
             return keras_applications.read_settings(preset.removeprefix(_APPLICATION)).size
         return read_settings(preset).size
-
-
-def read_imagenet_names() -> tuple[str, ...]:
-    """Returns the names of ImageNet's 1,000 classes, which KerasHub has."""
-    return make_unique([*map(keras_hub.utils.imagenet_id_to_name, range(IMAGENET_CLASSES))])
-
-
-def make_unique(names: list[str]) -> tuple[str, ...]:
-    """Returns names of classes, with the number of the class after a name that others have too.
-
-    Of ImageNet's classes two are called crane, a bird and a machine.
-    """
-    return tuple(
-        f"{name} ({number})" if names.count(name) > 1 else name for number, name in enumerate(names)
-    )
 
 
 def _is_saved_model(preset: str) -> bool:
@@ -149,7 +136,9 @@ def _read_saved_settings(file: Path) -> ImageSettings:
     """Returns the size and the interpolation of the model in a .keras file; it has the scaling."""
     with zipfile.ZipFile(file) as archive:
         config = json.loads(archive.read(CONFIG))["config"]
-    resize = {layer["name"]: layer["config"] for layer in config["layers"]}[RESIZE]
+    resize = {layer["name"]: layer["config"] for layer in config.get("layers", ())}.get(RESIZE)
+    if resize is None:
+        raise UserError("the file has another model than an image_backbone with a preset")
     return ImageSettings(tuple(resize["size"]), (1.0,), (0.0,), resize["interpolation"])
 
 
@@ -201,7 +190,8 @@ def _has_head(folder: Path, config: dict[str, Any]) -> bool:
     if "model_type" in config:
         # those of a DeiT are the mean of two heads, of which KerasHub reads one
         architecture = (config.get("architectures") or [""])[0]
-        return architecture.endswith("ForImageClassification") and config["model_type"] != "deit"
+        is_classifier = architecture.endswith("ForImageClassification") and "id2label" in config
+        return is_classifier and config["model_type"] != "deit"
     prefix = config["pretrained_cfg"].get("classifier")
     names = _list_arrays(folder)
     return bool(config.get("num_classes")) and f"{prefix}.weight" in names
@@ -216,23 +206,13 @@ def _list_arrays(folder: Path) -> set[str]:
         return set(arrays.keys())
 
 
-def _read_class_names(preset: str) -> tuple[str, ...]:
-    """Returns the names of classes in the config.json of a folder, or none."""
-    folder = find_folder(preset)
-    config = read_config(folder) if folder else {}
-    labels = config.get("id2label") or {}
-    own = [str(labels[number]) for number in sorted(labels, key=int)]
-    return make_unique(own or list(map(str, config.get("label_names") or ())))
-
-
-def _name_classes(count: int, own_names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-    """Returns the names of the classes of a head, and a note if they are not its own."""
-    if len(own_names) == count:
-        return own_names, ""
-    if count == IMAGENET_CLASSES:
-        note = f"the names of the {count:,} classes are those of ImageNet, as KerasHub has them"
-        return read_imagenet_names(), note
-    return tuple(map(str, range(count))), f"the {count:,} classes have no names, only numbers"
+def _check_finite(model: "keras.Model", head: "tuple[np.ndarray, np.ndarray] | None") -> None:
+    """Raises a UserError if weights are not finite, as in a damaged file."""
+    arrays = [(weight.path, weight) for weight in model.weights]
+    arrays += zip(("kernel of the head", "bias of the head"), head or (), strict=False)
+    for name, array in arrays:
+        if not np.isfinite(array).all():
+            raise UserError(f"its weights are damaged: those of {name} are not finite numbers")
 
 
 def _build_features(

@@ -9,7 +9,7 @@ from typing import Any
 from etils import epy
 
 from zoo.errors import UserError
-from zoo.schema import Positive, check_value
+from zoo.schema import Counts, Positive, check_value
 from zoo.storage.json_files import read_json
 
 with epy.lazy_imports():
@@ -24,6 +24,7 @@ _KERAS_HUB_WEIGHTS = ("model.weights.h5", "model.weights.json")
 _MODEL_TYPES = ("vit", "deit", "swin")  # of Hugging Face, which KerasHub reads and we compared
 _PILLOW_FILTERS = {0: "nearest", 1: "lanczos3", 2: "bilinear", 3: "bicubic"}
 _INTERPOLATIONS = {"lanczos": "lanczos3"}  # other names for them
+_CHANNELS = 3
 _Numbers = tuple[float, ...]
 
 
@@ -96,9 +97,10 @@ def read_settings(preset: str) -> ImageSettings:
     config = read_config(folder)
     if "registered_name" in config:
         if not (folder / _CONVERTER).is_file():
+            kind = str(config["registered_name"]).rpartition(">")[2]
             raise UserError(
-                f"the folder has no {_CONVERTER} with the size and the scaling of the pixels; "
-                "save_to_preset of an image classifier with its preprocessor writes it"
+                f"the folder has a {kind:.50}, and no {_CONVERTER} with the size and the scaling "
+                "of pixels; save_to_preset of an image classifier with its preprocessor writes it"
             )
         return _read_converter(str(folder))
     if "model_type" in config:
@@ -139,8 +141,8 @@ def _read_preprocessor(folder: Path) -> ImageSettings:
         size = (size.get("height"), size.get("width"))
     scale = values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 1.0
     standardizes = values.get("do_normalize", True)
-    mean = values.get("image_mean") if standardizes else [0.0] * 3
-    std = values.get("image_std") if standardizes else [1.0] * 3
+    mean = values.get("image_mean") if standardizes else [0.0] * _CHANNELS
+    std = values.get("image_std") if standardizes else [1.0] * _CHANNELS
     interpolation = _PILLOW_FILTERS.get(values.get("resample", 2), "unknown")
     return _standardize(_PREPROCESSOR, size, mean, std, scale, interpolation)
 
@@ -150,7 +152,7 @@ def _read_timm(config: dict[str, Any]) -> ImageSettings:
     values = config.get("pretrained_cfg")
     if not isinstance(values, dict):
         raise UserError(f"{CONFIG} has no pretrained_cfg with the scaling of the pixels")
-    size = check_value(f"{CONFIG}: input_size", values.get("input_size"), tuple[int, ...])
+    size = check_value(f"{CONFIG}: input_size", values.get("input_size"), Counts)
     mean, std = values.get("mean"), values.get("std")
     interpolation = values.get("interpolation", "bilinear")
     return _standardize(CONFIG, size[1:], mean, std, 1 / 255, interpolation)
@@ -162,20 +164,29 @@ def _standardize(
     """Returns the settings of pixels that are scaled, then standardised by a mean and a spread."""
     means = check_value(f"{file}: mean", mean, _Numbers)
     stds = check_value(f"{file}: std", std, tuple[Positive, ...])
+    if {len(means), len(stds)} != {_CHANNELS}:
+        raise UserError(
+            f"{file}: expected a mean and a std of {_CHANNELS} channels: mean={means}, std={stds}"
+        )
     offset = [-a / b for a, b in zip(means, stds, strict=True)]
     return _make_settings(size, [scale / x for x in stds], offset, interpolation)
 
 
 def _make_settings(size: Any, scale: Any, offset: Any, interpolation: str) -> ImageSettings:
     """Returns checked settings, with a scale and an offset for each of three channels."""
-    sizes = check_value("image size", size, tuple[int, ...])
+    sizes = check_value("image size", size, Counts)
     scales, offsets = (
         check_value(name, value, _Numbers) for name, value in (("scale", scale), ("offset", offset))
     )
+    if not {len(scales), len(offsets)} <= {1, _CHANNELS}:
+        raise UserError(f"expected 1 or {_CHANNELS} numbers: scale={scales}, offset={offsets}")
     name = _INTERPOLATIONS.get(interpolation, interpolation)
     if name not in resizing.INTERPOLATIONS:
         known = ", ".join(resizing.INTERPOLATIONS)
         raise UserError(f"its interpolation is {interpolation!r:.30}; expected one of {known}")
     return ImageSettings(
-        (sizes[0], sizes[-1]), scales * (3 // len(scales)), offsets * (3 // len(offsets)), name
+        (sizes[0], sizes[-1]),
+        scales * (_CHANNELS // len(scales)),
+        offsets * (_CHANNELS // len(offsets)),
+        name,
     )

@@ -61,16 +61,18 @@ def load_model(
     Raises:
         UserError: if the weights cannot be downloaded or read, or are of another model.
     """
-    builder, shape = getattr(keras.applications, name), (*size, 3)
+    shape = (*size, 3)
     if not pretrained:
-        return _cut_head(builder(weights=None, input_shape=shape))[0], None
+        return _cut_head(_build(name, shape))[0], None
     if weights_file:
         return _load_file(name, shape, weights_file)
     # at other sizes Keras only has the weights without the last layer
     is_own_size = size == read_settings(name).size
     options = {} if is_own_size else {"include_top": False, "pooling": "avg"}
     try:
-        model = builder(weights="imagenet", input_shape=shape, **options)
+        model = _build(name, shape, weights="imagenet", **options)
+    except UserError:
+        raise
     except Exception as error:  # Keras raises one without a type of its own
         raise UserError(
             f"its weights cannot be downloaded ({one_line(error, 150)}): download them elsewhere, "
@@ -91,11 +93,23 @@ def _find_module(name: str):
     return getattr(keras.applications, module.rpartition(".")[2])
 
 
+def _build(name: str, shape: tuple[int, int, int], weights: str | None = None, **options):
+    """Returns a model of `keras.applications` for images of a shape."""
+    try:
+        builder = getattr(keras.applications, name)
+        return builder(weights=weights, input_shape=shape, **options)
+    except ValueError as error:
+        raise UserError(
+            f"keras.applications cannot build it for images of {shape[0]}x{shape[1]} "
+            f"({one_line(error, 150)}): use a larger --hparam=resolution"
+        ) from error
+
+
 def _load_file(
     name: str, shape: tuple[int, int, int], weights_file: str
 ) -> "tuple[keras.Model, tuple[np.ndarray, np.ndarray] | None]":
     """Loads the weights of a file, which may lack the last layer."""
-    builder, path = getattr(keras.applications, name), Path(weights_file).expanduser()
+    path = Path(weights_file).expanduser()
     if not path.is_file():
         raise UserError(f"preset_weights={weights_file}: there is no such file")
     if path.suffix != ".h5":
@@ -103,11 +117,11 @@ def _load_file(
             f"preset_weights={weights_file}: expected an .h5 file of the weights of {name}, as "
             "Keras saves them"
         )
-    whole = builder(weights=None, input_shape=shape)
+    whole = _build(name, shape)
     try:
         whole.load_weights(path)
     except Exception as error:
-        without = builder(weights=None, include_top=False, input_shape=shape, pooling="avg")
+        without = _build(name, shape, include_top=False, pooling="avg")
         try:
             without.load_weights(path)
         except Exception:
