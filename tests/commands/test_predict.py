@@ -470,6 +470,8 @@ def test_help_names_every_flag(command):
     assert named == [
         "model",
         "export_dir",
+        "preset",
+        "preset_weights",
         "server",
         "grpc",
         "version",
