@@ -80,8 +80,9 @@ def score_model(name: str, config, seed: int, directory: Path) -> float:
     from zoo.data.loading import load_data
     from zoo.evaluation.mistakes import evaluate_model
     from zoo.registry import find_entry
-    from zoo.training.building import adapt_recipe_to_size, prepare_model
+    from zoo.training.building import prepare_model
     from zoo.training.loop import fit_model
+    from zoo.training.recipe_adaptation import adapt_recipe_to_size
 
     entry, data = find_entry(name), load_data(config)
     recipe = adapt_recipe_to_size(entry.recipe, len(data.train), set())

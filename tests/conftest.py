@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from absl.testing import flagsaver
 from support.files import fill_once, share_folder, write_image
-from support.paths import MINILM, REAL_DATA
+from support.paths import EFFNET, MINILM, REAL_DATA
 from support.processes import PythonServer
 
 from zoo.commands import train as train_command
@@ -70,6 +70,8 @@ def pytest_collection_modifyitems(items):
         without["realdata"] = "TFDS_DATA_DIR names no folder with a prepared mnist"
     if not (MINILM and Path(MINILM, "model.safetensors").is_file()):
         without["minilm"] = "MINILM_DIR names no folder with all-MiniLM-L6-v2"
+    if not (EFFNET and Path(EFFNET, "model.safetensors").is_file()):
+        without["effnet"] = "EFFNET_DIR names no folder with EfficientNet-Lite0"
     for item in items:
         for marker in without.keys() & item.keywords.keys():
             item.add_marker(pytest.mark.skip(reason=without[marker]))
@@ -82,6 +84,11 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def minilm():
     return MINILM
+
+
+@pytest.fixture
+def effnet():
+    return Path(EFFNET)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -226,4 +233,32 @@ def bert_preset(tmp_path_factory):
         max_sequence_length=32,
     ).save_to_preset(folder)
     keras_hub.models.BertTokenizer(vocabulary=words, lowercase=True).save_to_preset(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def image_preset(tmp_path_factory):
+    """A tiny ResNet with a head of three classes, for images of 24x24, as KerasHub saves one."""
+    import keras
+    import keras_hub
+
+    folder = str(tmp_path_factory.mktemp("image_preset"))
+    keras.utils.set_random_seed(0)
+    backbone = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64],
+        stackwise_num_blocks=[1],
+        stackwise_num_strides=[1],
+        block_type="basic_block",
+        image_shape=(None, None, 3),
+    )
+    converter = keras_hub.layers.ResNetImageConverter(
+        image_size=(24, 24), scale=[0.01, 0.008, 0.007], offset=[-1.0, -0.9, -0.8]
+    )
+    preprocessor = keras_hub.models.ResNetImageClassifierPreprocessor(image_converter=converter)
+    classifier = keras_hub.models.ResNetImageClassifier(
+        backbone=backbone, num_classes=3, preprocessor=preprocessor
+    )
+    classifier.save_to_preset(folder)
     return folder

@@ -64,6 +64,7 @@ SHIPPED = [(model, one) for model in zoo.list_models() for one in describe_weigh
 TOKENS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
 CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 PLUGIN = next(code for code in CODE if "@zoo.register" in code)
+IMAGE_PRESET = "efficientnet_lite0_ra_imagenet"
 CLIENTS = [code for code in CODE if "Client(" in code]
 # `python -m benchmarks.compare` whose contenders are forks, which need not import TensorFlow again
 COMPARE = """
@@ -152,13 +153,16 @@ class Started(Exception):
 
 
 @pytest.mark.parametrize("command", TRAIN)
-def test_train_command(command, user_folder, tfds_dir, bert_preset, monkeypatch, capfd):
+def test_train_command(
+    command, user_folder, tfds_dir, bert_preset, image_preset, monkeypatch, capfd
+):
     """To the end with images and with texts, otherwise up to the first step of the training."""
     if command not in TRAINED:
         monkeypatch.setattr(loop, "fit_model", Mock(side_effect=Started))
     monkeypatch.setattr(tfds, "_is_reachable", lambda urls: False)
     monkeypatch.setattr(loading, "read_data", read_few(loading.read_data))
-    flags = shlex.split(command.replace("all_minilm_l6_v2_en", bert_preset))[2:]
+    command = command.replace("all_minilm_l6_v2_en", bert_preset)
+    flags = shlex.split(command.replace(IMAGE_PRESET, image_preset))[2:]
     Path("runs").mkdir()
     Path("runs/lstm-imdb_reviews").symlink_to(ROOT / "zoo/weights/lstm_imdb_reviews")
     pretrained = Path("runs/transformer-reviews-pretrained")
@@ -216,7 +220,7 @@ def test_pretrain_command(command, user_folder, tfds_dir, monkeypatch):
         flagsaver.restore_flag_values(saved, pretrain_command.FLAGS)
 
 
-def test_serving_commands(python, tmp_path):
+def test_serving_commands(python, tmp_path, image_preset):
     """Against exports of small models; commands that name a server find none there."""
     spec = Spec("text", (8,), ("neg", "pos"), tokenizer=Tokenizer("words", TOKENS, 8))
     # any model of texts under the name: that of an LSTM takes three times as long to export
@@ -232,7 +236,7 @@ def test_serving_commands(python, tmp_path):
     (tmp_path / "reviews.csv").write_text("text,stars\na fine film,5\nno fun,1\n")
     for line in SERVING:
         typed, _, command = line.rpartition(" | ")
-        arguments = ["-m", *shlex.split(command)]
+        arguments = ["-m", *shlex.split(command.replace(IMAGE_PRESET, image_preset))]
         done = python(*arguments, cwd=tmp_path, input=typed.removeprefix("echo ").strip('"'))
         if "--server" in line:
             assert done.returncode == 2 and "localhost:8501" in done.stderr, done.stderr

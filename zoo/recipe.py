@@ -38,7 +38,8 @@ class Recipe:
             per batch, by the gradient of the whole batch. Has to divide batch_size.
         optimizer: Keras optimizer; momentum and nesterov are SGD with momentum 0.9.
         learning_rate: Peak learning rate, which the schedule starts from or rises to. Training
-            diverges if it is too high and is slow if it is too low.
+            diverges if it is too high and is slow if it is too low. With head_epochs it is that of
+            the head alone, and a tenth of it that of the epochs after.
         schedule: Course of the learning rate over all epochs. constant: the same for all steps;
             cosine: falls to zero along half a cosine; one_cycle: rises during the first 30% of
             the steps, then falls to zero along half a cosine; step: divided by 10 after 50% and
@@ -85,6 +86,10 @@ class Recipe:
             probability, as in '0.3', in evaluations, predictions and exports. 'auto' chooses it
             on the validation split for the best F1 of the second class or, with
             monitor='accuracy', the best accuracy. By default the more probable class is predicted.
+        head_epochs: Epochs in which the head alone is trained, before the `epochs` in which the
+            layers of `trainable` are trained at a tenth of the learning rate. Without augmentation
+            the features of a pretrained backbone are computed once for all of them. None or 0 for
+            no such epochs.
         trainable: Layers to train: all; head (only the last layer); or patterns of layer names,
             separated by commas, as in 'transformer_layer_[45],pooled_dense'. The head and
             newly initialised layers are always trained.
@@ -138,6 +143,7 @@ class Recipe:
     class_weights: str = ""
     oversample: bool | None = None
     threshold: str = ""
+    head_epochs: Annotated[int, Range(low=0)] | None = None
     trainable: str = "all"
     lora_rank: Annotated[int, Range(low=0)] = 0
     layer_decay: Annotated[float, Range(above=0, high=1)] = 1.0

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 from support.small_models import build_small
 
+import zoo
 from zoo.attributions.grad_cam import find_feature_map, make_grad_cam
 from zoo.errors import UserError
 from zoo.layers.logits_model import LogitsModel
@@ -17,6 +18,15 @@ MAPS = {"cnn": "relu_2", "lenet5": "s4", "resnet20": "stage3_block1_relu_2", "vg
 @pytest.mark.parametrize(("name", "operation"), MAPS.items())
 def test_the_last_feature_map_with_rows_and_columns_is_found(name, operation):
     assert find_feature_map(build_small(name, input_shape=(32, 32, 3))).name == operation
+
+
+def test_the_last_feature_map_of_a_backbone_is_found(image_preset):
+    """It is inside of a model in the model."""
+    model = zoo.get("image_backbone", preset=image_preset, input_shape=(24, 24, 3))
+    operation = find_feature_map(model)
+    assert operation.name == "stack0_block0_out"
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 24, 24, 3), "uint8")
+    assert make_grad_cam(model)({"image": tf.constant(pixels)}, 0).shape == (24, 24)
 
 
 def test_a_model_without_convolutions_has_none():

@@ -252,6 +252,29 @@ def test_features_by_their_names(ask):
     assert [row["label"] for row in again] == expected["label"].tolist()
 
 
+def test_a_preset_names_its_classes(command, image_preset):
+    code, out, err = command(f"--preset={image_preset}", "1.png", "photos", "--top=2", "--json")
+    assert (code, err.count("\n")) == (0, 2)
+    assert "the 3 classes have no names, only numbers" in err and "skipped 1 hidden" in err
+    answers = objects(out)
+    assert [answer["input"] for answer in answers] == [
+        "1.png",
+        "photos/scans/1.tif",
+        "photos/turned.jpg",
+    ]
+    for answer in answers:
+        labels, probabilities = zip(*(pair.values() for pair in answer["top"]), strict=True)
+        assert set(labels) < {"0", "1", "2"} and probabilities[0] >= probabilities[1] > 0
+    code, best, _ = command(f"--preset={image_preset}", "1.png", "--json")
+    assert objects(best)[0] == {"input": "1.png"} | answers[0]["top"][0]
+    code, _, err = command(f"--preset={image_preset}", "--server=a:1", "1.png")
+    assert code == 2 and "and --server: omit one of them" in err
+    code, _, err = command(f"--preset={image_preset}", "--model=cnn", "1.png")
+    assert code == 2 and "only --model=image_backbone predicts with a preset" in err
+    code, out, err = command(f"--preset={image_preset}", "1.png", "broken.png", "--skip_bad_rows")
+    assert code == 0 and "1 of 2 rows were left out" in err and "broken.png" in err
+
+
 def test_regression(ask):
     (value,) = model("price").predict({"features": [[80, 3]]})["prediction"].tolist()
     (row,) = objects(ask("price", "houses.csv", "--json"))
@@ -447,6 +470,8 @@ def test_help_names_every_flag(command):
     assert named == [
         "model",
         "export_dir",
+        "preset",
+        "preset_weights",
         "server",
         "grpc",
         "version",

@@ -152,6 +152,31 @@ def test_images_from_a_folder(train, photo_folder):
 
 
 @pytest.mark.usefixtures("without_export")
+def test_a_pretrained_image_model(train, photo_folder, image_preset):
+    flags = ("--model=image_backbone", f"--preset={image_preset}", "--holdout=0.2")
+    flags += (f"--dataset=folder:{photo_folder}", "--epochs=1", "--head_epochs=8")
+    flags += ("--learning_rate=0.1",)
+    code, out, err = train(*flags)
+    assert code == 0, err
+    assert "images are cropped to the middle and resized to 24x24, as the preset was trained" in err
+    assert "head epoch 8/8" in out and "\nepoch 1/1" in out
+    metrics = metrics_of(f"runs/image_backbone-{photo_folder.name}")
+    assert metrics["spec"]["shape"] == [24, 24, 3] and metrics["spec"]["resize"] == "crop"
+    assert metrics["hyperparameters"]["preset"] == image_preset
+    assert metrics["recipe"]["head_epochs"] == 8 and metrics["epochs"] == 9
+    assert metrics["test"]["accuracy"] >= 0.9
+    code, out, err = train(*flags)
+    assert code == 0 and "is finished" in out, err
+    again = ("--weights=runs/image_backbone-" + photo_folder.name, "--trainable=head")
+    code, out, err = train("--model=image_backbone", flags[3], *again, "--epochs=1")
+    assert code == 0 and "copied" in out, err
+    metrics = metrics_of(f"runs/image_backbone-{photo_folder.name}-2")
+    assert metrics["spec"]["shape"] == [24, 24, 3] and metrics["recipe"]["head_epochs"] is None
+    # of the head of two classes
+    assert metrics["trainable_parameters"] == 2 * 64 + 2
+
+
+@pytest.mark.usefixtures("without_export")
 def test_a_plugin_trains_like_the_rest(train, python, tfds_dir, tmp_path):
     Path("mine.py").write_text(
         '''

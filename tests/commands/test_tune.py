@@ -101,6 +101,14 @@ def test_a_study_of_other_data_is_refused(tune, iris_csv, monkeypatch):
     assert code == 2 and "its run was trained on other data (" in err and err.count("\n") == 1
 
 
+def test_epochs_of_the_head_alone_suit_the_weights(tune, photo_folder, monkeypatch):
+    monkeypatch.setattr(tune_report, "run_trials", lambda tuning, data: [])
+    folder = f"--dataset=folder:{photo_folder}"
+    _, _, err = tune("--model=image_backbone", folder, "--holdout=0.2")
+    assert "no epochs of the head alone, since the layers below it have random weights" in err
+    assert "head_epochs" not in read_flags(Path(f"tuning/image_backbone-{photo_folder.name}"))
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -17,6 +17,7 @@ PARAMETERS = {
     "fasttext": 7_040_066,
     "ft_transformer": 68_307,
     "gru": 2_758_658,
+    "image_backbone": 680_010,
     "lenet5": 61_706,
     "lstm": 2_823_682,
     "mlp": 669_706,
@@ -28,7 +29,15 @@ PARAMETERS = {
     "transformer": 1_352_130,
     "vgg11": 9_232_714,
 }
-SMALLEST = {"cnn": 18, "lenet5": 12, "mlp": 1, "perceptron": 1, "resnet20": 1, "vgg11": 1}
+SMALLEST = {
+    "cnn": 18,
+    "image_backbone": 1,
+    "lenet5": 12,
+    "mlp": 1,
+    "perceptron": 1,
+    "resnet20": 1,
+    "vgg11": 1,
+}
 # hyperparameters that matter to padding, beside the defaults
 VARIANTS = [
     ("lstm", {"pooling": "last", "depth": 2}),

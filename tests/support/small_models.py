@@ -13,6 +13,7 @@ SMALL = {
     "fasttext": {"vocabulary_size": 30, "buckets": 50},
     "ft_transformer": {"width": 16, "depth": 1, "heads": 2, "feed_forward": 16},
     "gru": {"vocabulary_size": 30, "width": 6, "embedding": 5},
+    "image_backbone": {},
     "lenet5": {},
     "lstm": {"vocabulary_size": 30, "width": 6, "embedding": 5},
     "mlp": {"hidden": (16, 8)},

@@ -60,6 +60,16 @@ def test_what_is_set_does_not_vary():
         derive_space(CNN, {}, CNN.recipe, {*derive_space(CNN, {}, CNN.recipe, set())})
 
 
+def test_a_pretrained_model_keeps_its_preset():
+    entry = find_entry("image_backbone")
+    space = derive_space(entry, {"preset": "a"}, entry.recipe, set())
+    assert [name for name in space if name.startswith("hparam.")] == ["hparam.dropout"]
+    with pytest.raises(UserError, match=r"hparam\.pretrained cannot vary: random weights need"):
+        parse_space("hparam.pretrained", entry, {"preset": "a"}, entry.recipe)
+    with pytest.raises(UserError, match="pass --head_epochs=0"):
+        parse_space("trainable=all|head", entry, {"preset": "a"}, entry.recipe)
+
+
 def test_choices_that_exclude_a_setting_are_omitted():
     """Batches have to be divided into four micro-batches."""
     space = derive_space(CNN, {}, Recipe(batch_size=8, accumulate_steps=4), set())

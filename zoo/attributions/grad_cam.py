@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.attributions.entries import Inputs, read_entries, replace_entries
+from zoo.distribution.keras_patches import list_operations
 from zoo.errors import UserError
 
 GradCam = Callable[[Inputs, int], np.ndarray]
@@ -18,7 +19,7 @@ def find_feature_map(model: keras.Model) -> keras.Operation | None:
     The rescaled pixels do not count, so that a network of dense layers has none.
     """
     found, has_filters = None, False
-    for operation in model.operations:
+    for operation, *_ in list_operations(model):
         shape = tuple(getattr(operation.output, "shape", ()))
         if len(shape) != 4:
             continue

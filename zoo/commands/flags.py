@@ -23,6 +23,7 @@ from zoo.registry import Entry, find_entry, load_plugin
 from zoo.schema import parse_literal
 
 TRAINING = "Training"  # heading of the settings of a recipe
+PRESETS = ("preset", "preset_weights")  # hyperparameters with flags of their own
 
 _DEFINERS: dict[type, Callable] = {
     int: flags.DEFINE_integer,
@@ -44,8 +45,11 @@ def define_model_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("model", None, "Name of the model, such as cnn; --list shows all.", **model)
     flags.DEFINE_multi_string("hparam", [], "NAME=VALUE of one of the model's hyperparameters, "
                               "such as dropout=0.3.", **model)
-    flags.DEFINE_string("preset", None, "Pretrained weights for --model=bert: the name of a "
-                        "KerasHub preset, which is downloaded, or a folder.", **model)
+    flags.DEFINE_string("preset", None, "Pretrained weights for --model=bert or image_backbone: "
+                        "the name of a KerasHub preset, which is downloaded, or a folder; for "
+                        "images also keras:NAME of keras.applications.", **model)
+    flags.DEFINE_string("preset_weights", None, "File with the weights of --preset=keras:NAME. By "
+                        "default those of ImageNet are downloaded.", **model)
     flags.DEFINE_string("plugin", None, "Python module, or .py file, that registers more models.",
                         **model)
     flags.DEFINE_string("recipe", None, "Recipe that ships with the package, such as cnn_mnist: "
@@ -157,7 +161,8 @@ def read_model(values: flags.FlagValues) -> tuple[Entry, dict[str, Any], Recipe]
     if values.model is None:
         raise UserError("no model: choose one with --model, such as --model=cnn (see --list)")
     entry = find_entry(values.model)
-    hparams = parse_hparams(values.hparam) | ({"preset": values.preset} if values.preset else {})
+    presets = {name: value for name in PRESETS if (value := values[name].value)}
+    hparams = parse_hparams(values.hparam) | presets
     hparams = entry.check(hparams, entry.hyperparameters)
     return entry, hparams, dataclasses.replace(entry.recipe, **read_settings(values))
 
@@ -169,14 +174,13 @@ def read_settings(values: flags.FlagValues) -> dict[str, Any]:
 
 
 def read_data_config(
-    values: flags.FlagValues, entry: Entry | None = None, preset: str = "", seed: int = 0
+    values: flags.FlagValues, entry: Entry | None = None, seed: int = 0
 ) -> DataConfig:
     """Reads the flags for a dataset.
 
     Args:
         values: The flags.
         entry: The model, for its default dataset and tokenizer.
-        preset: Pretrained BERT whose tokenizer is used.
         seed: Seed for the choice of the held-out rows.
 
     Raises:
@@ -209,7 +213,6 @@ def read_data_config(
         stratify=values.stratify is not False,
         seed=seed,
         tokenizer=values.tokenizer or (entry.tokenizer if entry else "auto"),
-        preset=preset,
         vocabulary_size=values.vocabulary_size,
         lowercase=values.lowercase,
         length=values.length,

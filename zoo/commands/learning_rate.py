@@ -42,8 +42,9 @@ def find_learning_rate(
     from zoo.data.loading import dataset_slug
     from zoo.distribution.keras_patches import spans_workers
     from zoo.distribution.strategy import adapt_recipe_to_strategy
-    from zoo.training.building import adapt_recipe_to_size, prepare_model
+    from zoo.training.building import prepare_model
     from zoo.training.learning_rate_finder import adapt_recipe_to_range_test, run_range_test
+    from zoo.training.recipe_adaptation import adapt_recipe
     from zoo.training.word_vectors import load_word_vectors
 
     if spans_workers(strategy):
@@ -52,8 +53,9 @@ def find_learning_rate(
             "--strategy=cpu or --strategy=gpu"
         )
     named = set(read_settings(values))
-    recipe = adapt_recipe_to_size(recipe, len(data.train), named)
+    recipe, notes = adapt_recipe(recipe, len(data.train), values.weights, hparams, named)
     recipe, _ = adapt_recipe_to_strategy(recipe, strategy, named)
+    print_notes(notes)
     tested = adapt_recipe_to_range_test(recipe)
     with strategy.scope():
         model, _ = prepare_model(entry, hparams, tested, data, values.seed, source)
@@ -68,6 +70,8 @@ def find_learning_rate(
 
 
 def _print_result(result: "RangeTest", recipe: Recipe) -> None:
+    from zoo.training.phase_recipes import scale_to_peak
+
     print(
         f"learning rates from {result.rates[0]:.2g} to {result.rates[-1]:.2g} in "
         f"{len(result.rates)} steps: the loss is {result.smoothed[0]:.4g} at first and "
@@ -76,8 +80,11 @@ def _print_result(result: "RangeTest", recipe: Recipe) -> None:
     if result.suggestion is None:
         print_warning("the loss does not fall at any of these learning rates: none is suggested")
     else:
+        rate, later = scale_to_peak(recipe, result.suggestion), ""
+        if recipe.head_epochs:
+            later = f" at {result.suggestion:g}, a tenth of it, as after the epochs of the head"
         print(
-            f"suggestion: --learning_rate={result.suggestion:g}, where the loss falls fastest; it "
+            f"suggestion: --learning_rate={rate:g}, where the loss falls fastest{later}; it "
             f"is {recipe.learning_rate:g} now"
         )
 

@@ -4,6 +4,7 @@ zoo predict --model=cnn photos/*.png more_photos
 zoo predict --model=lstm reviews.txt --top=3
 zoo predict --model=mlp cars.csv --server=localhost:8501 --json
 zoo predict --model=mlp cars.csv --out=prices.csv --skip_bad_rows
+zoo predict --preset=efficientnet_lite0_ra_imagenet photos --top=5
 echo "a fine film" | zoo predict --model=lstm
 
 Image models read files of all formats that Pillow reads, and folders of them. Text models read .txt
@@ -41,6 +42,11 @@ MODEL, OUTPUT = under_heading(FLAGS, "Model"), under_heading(FLAGS, "Output")
 # fmt: off
 flags.DEFINE_string("model", None, "Name of the exported model, such as cnn.", **MODEL)
 flags.DEFINE_string("export_dir", "saved_models", "Folder of exported models.", **MODEL)
+flags.DEFINE_string("preset", None, "Pretrained image model with a head, which is used as it is "
+                    "instead of an export: a KerasHub preset, a folder of KerasHub, timm or "
+                    "Hugging Face, or keras:NAME of keras.applications.", **MODEL)
+flags.DEFINE_string("preset_weights", None, "File with the weights of --preset=keras:NAME. By "
+                    "default those of ImageNet are downloaded.", **MODEL)
 flags.DEFINE_string("server", None, "HOST:PORT or URL of TF Serving's REST API: asks it instead "
                     "of loading the export.", **MODEL)
 flags.DEFINE_string("grpc", None, "HOST:PORT of TF Serving's gRPC API, for the same.", **MODEL)
@@ -69,7 +75,7 @@ _SHOWN_BAD_ROWS = 5
 
 def main(*files: str) -> None:
     """Predicts for files, or for standard input, and prints the predictions."""
-    if FLAGS.model is None:
+    if FLAGS.model is None and FLAGS.preset is None:
         raise UserError("no model: choose one with --model, such as --model=cnn")
     for file in files:
         if not Path(file).exists():
@@ -80,26 +86,15 @@ def main(*files: str) -> None:
         check_prediction_file(Path(os.path.expanduser(FLAGS.out)), files)
     if FLAGS.grpc:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
-    client = Client(
-        FLAGS.model,
-        server=FLAGS.server,
-        grpc=FLAGS.grpc,
-        export_dir=FLAGS.export_dir,
-        version=FLAGS.version,
-        label=FLAGS.label,
-        timeout=FLAGS.timeout,
-    )
-    if not (FLAGS.server or FLAGS.grpc) and FLAGS.version is None:
-        folder = Path(os.path.expanduser(FLAGS.export_dir), FLAGS.model)
-        print_notes(describe_unused_versions(folder))
+    client = _open_client()
     spec = client.spec()
     if FLAGS.top and spec.class_names is None:
-        raise UserError(f"--top={FLAGS.top}: {FLAGS.model} predicts a number, not classes")
-    paths, notes = expand_folders(files, spec, FLAGS.model)
+        raise UserError(f"--top={FLAGS.top}: {client.model} predicts a number, not classes")
+    paths, notes = expand_folders(files, spec, client.model)
     print_notes(notes)
     log = RowLog(FLAGS.skip_bad_rows)
     separator = parse_separator(FLAGS.separator)
-    rows = read_rows(paths, spec, FLAGS.model, parse_text_columns(FLAGS.text), separator, log)
+    rows = read_rows(paths, spec, client.model, parse_text_columns(FLAGS.text), separator, log)
     # typed lines are answered immediately
     size = 1 if not files and sys.stdin.isatty() else FLAGS.batch_size
     pairs = iterate_predictions(rows, client, spec, size, log)
@@ -116,6 +111,37 @@ def main(*files: str) -> None:
     if bad:
         print_notes(log.bad_rows[:_SHOWN_BAD_ROWS])
         print_warning(f"{bad:,} of {count + bad:,} rows were left out")
+
+
+def _open_client() -> Client:
+    """Returns the client of the preset, the server or the export that the flags name."""
+    if FLAGS.preset:
+        for name in ("server", "grpc", "version", "label"):
+            if FLAGS[name].value is not None:
+                raise UserError(f"--preset={FLAGS.preset} and --{name}: omit one of them")
+        if FLAGS.model not in (None, "image_backbone"):
+            raise UserError(
+                f"--preset={FLAGS.preset}: only --model=image_backbone predicts with a preset"
+            )
+        import_tensorflow()
+        from zoo.serving.preset_client import PresetClient
+
+        preset_client = PresetClient(FLAGS.preset, FLAGS.preset_weights or "")
+        print_notes(preset_client.notes)
+        return preset_client
+    client = Client(
+        FLAGS.model,
+        server=FLAGS.server,
+        grpc=FLAGS.grpc,
+        export_dir=FLAGS.export_dir,
+        version=FLAGS.version,
+        label=FLAGS.label,
+        timeout=FLAGS.timeout,
+    )
+    if not (FLAGS.server or FLAGS.grpc) and FLAGS.version is None:
+        folder = Path(os.path.expanduser(FLAGS.export_dir), FLAGS.model)
+        print_notes(describe_unused_versions(folder))
+    return client
 
 
 def iterate_predictions(

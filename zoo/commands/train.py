@@ -40,8 +40,7 @@ from zoo.commands.help import format_help, format_model_table
 from zoo.commands.learning_rate import find_learning_rate
 from zoo.commands.outputs import check_exportable, score_model, write_outputs
 from zoo.commands.runner import command_line, import_tensorflow, print_warning
-from zoo.commands.weights import open_weights
-from zoo.data.config import DataConfig
+from zoo.commands.weights import choose_stratify, open_weights
 from zoo.exporting.formats import check_formats
 from zoo.exporting.versions import check_export_name
 from zoo.pretrained.store import resolve_weights
@@ -51,7 +50,6 @@ from zoo.storage.atomic import check_writable
 from zoo.training.run_folder import (
     check_run_folder,
     choose_run_folder,
-    lacks_flag,
     open_run,
     parse_checkpoint_interval,
 )
@@ -141,7 +139,7 @@ def main() -> None:
     strategy, devices = choose_strategy(FLAGS.strategy, FLAGS.tpu, print_warning)
     source, hparams, config = open_weights(FLAGS, weights, entry, hparams, config)
     if FLAGS["stratify"].value is None:
-        FLAGS["stratify"].value = _choose_stratify(source, config)
+        FLAGS["stratify"].value = choose_stratify(FLAGS, source, config)
     # beside the runs, since the folder of temporary files may be in memory
     cache_dir = Path(os.path.expanduser(FLAGS.run_dir or "runs/run")).parent
     config = dataclasses.replace(
@@ -162,20 +160,6 @@ def main() -> None:
             train_model(entry, hparams, recipe, source, data, export_dir, strategy, devices)
 
 
-def _choose_stratify(source: "Source | None", config: DataConfig) -> bool | None:
-    """Returns whether rows are held out by class: as they were, where that is known.
-
-    Returns None for a run of a version before 0.2, which did not, and has no such flag.
-    """
-    from zoo.data.loading import dataset_slug
-    from zoo.evaluation.datasets import adopt_data_settings
-
-    if source and source.record.get("dataset") == config.name:
-        return adopt_data_settings(config, source.record, source.spec).stratify
-    default = Path("runs", f"{FLAGS.model}-{dataset_slug(config.name or config.default)}")
-    return None if lacks_flag(FLAGS.run_dir or default, "stratify") else True
-
-
 def train_model(
     entry: Entry,
     hparams: dict,
@@ -187,16 +171,14 @@ def train_model(
     devices: str,
 ) -> None:
     """Builds, trains or resumes, scores and exports the model; only the chief of workers writes."""
-    from zoo.distribution.strategy import adapt_recipe_to_strategy, is_chief
-    from zoo.training.building import adapt_recipe_to_size, prepare_model
+    from zoo.distribution.strategy import is_chief
+    from zoo.training.building import prepare_model
     from zoo.training.checkpoints import find_latest_checkpoint
     from zoo.training.loop import fit_model
     from zoo.training.word_vectors import load_word_vectors
     from zoo.training.worker_agreement import check_same_inputs, check_same_start
 
-    named = set(read_settings(FLAGS))
-    recipe = adapt_recipe_to_size(recipe, len(data.train), named)
-    recipe, notes = adapt_recipe_to_strategy(recipe, strategy, named)
+    recipe, notes = _adapt_recipe(recipe, hparams, data, strategy)
     resolved = {"dataset": data.name} | dataclasses.asdict(recipe)
     flagfile = format_flagfile(FLAGS, resolved, command_line())
     check_same_inputs(strategy, data, flagfile, (*CHANGEABLE_FLAGS, "strategy"))
@@ -218,12 +200,26 @@ def train_model(
             announce_training(model, data, recipe, run_dir, devices, start, damaged)
             print(*notes, sep="\n", end="\n" if notes else "", flush=True)
         options = {"seed": FLAGS.seed, "checkpoint_every": FLAGS.checkpoint_every}
+        options["new"] = {item.name for item in transfers if item.reason}
         trained = fit_model(model, data, recipe, run_dir=run_dir, start=start, **options)
         if is_chief(strategy):
             record, data = score_model(
                 FLAGS, entry, hparams, model, data, recipe, trained, run_dir, devices
             )
             write_outputs(FLAGS, model, data, record, trained["history"], run_dir, export_dir)
+
+
+def _adapt_recipe(
+    recipe: Recipe, hparams: dict, data: "Data", strategy: "tf.distribute.Strategy"
+) -> tuple[Recipe, list[str]]:
+    """Returns the recipe for the data, the weights and the devices, and a line for each change."""
+    from zoo.distribution.strategy import adapt_recipe_to_strategy
+    from zoo.training.recipe_adaptation import adapt_recipe
+
+    named = set(read_settings(FLAGS))
+    recipe, notes = adapt_recipe(recipe, len(data.train), FLAGS.weights, hparams, named)
+    recipe, device_notes = adapt_recipe_to_strategy(recipe, strategy, named)
+    return recipe, [*notes, *device_notes]
 
 
 def format_help_text() -> str:

@@ -32,6 +32,7 @@ from absl import flags
 
 from zoo.commands import train
 from zoo.commands.flags import (
+    PRESETS,
     define_model_flags,
     format_flagfile,
     read_data_config,
@@ -40,14 +41,10 @@ from zoo.commands.flags import (
     under_heading,
 )
 from zoo.commands.help import format_help
-from zoo.commands.runner import (
-    command_line,
-    import_tensorflow,
-    parse_flags,
-    run_command,
-)
+from zoo.commands.runner import command_line, import_tensorflow, parse_flags, run_command
 from zoo.commands.tokenizer_flags import check_tokenizer_flags
 from zoo.commands.tune_workers import start_workers
+from zoo.commands.weights import adopt_preset
 from zoo.errors import UserError
 from zoo.exporting.versions import check_export_name
 from zoo.recipe import Recipe
@@ -128,7 +125,7 @@ def main() -> None:
     from zoo.data.memory import report_unreadable_files
     from zoo.training.run_data import save_run_data
 
-    data, trial_data = _load_data(plan)
+    plan, data, trial_data = _load_data(plan)
     tuning = _make_tuning(plan, data)
     with (
         report_unreadable_files(data.train, data.validation),
@@ -163,8 +160,8 @@ def _read_plan() -> Plan:
         UserError: if one of them is invalid, or Optuna is not installed.
     """
     entry, hparams, recipe = read_model(FLAGS)
-    config = read_data_config(FLAGS, entry, hparams.get("preset", ""), FLAGS.seed)
-    check_tokenizer_flags(FLAGS, None, config.preset)
+    config = read_data_config(FLAGS, entry, FLAGS.seed)
+    check_tokenizer_flags(FLAGS, None, hparams.get("preset", ""))
     parse_objectives(FLAGS.objective)
     if FLAGS.space is not None:
         parse_space(FLAGS.space, entry, hparams, recipe)
@@ -179,38 +176,41 @@ def _read_plan() -> Plan:
     return Plan(entry, hparams, recipe, config)
 
 
-def _load_data(plan: Plan) -> "tuple[Data, Data]":
-    """Loads the data, and returns them and what the trials get: no test split.
+def _load_data(plan: Plan) -> "tuple[Plan, Data, Data]":
+    """Returns the plan for the preset and the data, the data, and what the trials get of them.
 
-    The folds of --kfold are prepared one by one, so that their trials get the data as read.
+    They get no test split, and with --kfold the data as read: folds are prepared one by one.
     """
     from zoo.data.loading import prepare_and_fingerprint, read_data
+    from zoo.training.recipe_adaptation import adapt_recipe
     from zoo.training.recipe_checks import check_recipe
     from zoo.tuning.trial_runs import hide_test_split
 
-    raw = read_data(plan.config)
+    plan = dataclasses.replace(plan, config=adopt_preset(plan.config, plan.entry, plan.hparams))
+    raw, named = read_data(plan.config), set(read_settings(FLAGS))
     data = prepare_and_fingerprint(raw, plan.config)
     check_recipe(plan.recipe, data.spec)
-    return data, hide_test_split(raw if FLAGS.kfold else data)
+    recipe, notes = adapt_recipe(plan.recipe, len(data.train), None, plan.hparams, named)
+    plan = dataclasses.replace(plan, recipe=recipe)
+    data = dataclasses.replace(data, notes=(*data.notes, *notes))
+    return plan, data, hide_test_split(raw if FLAGS.kfold else data)
 
 
 def _make_tuning(plan: Plan, data: "Data") -> "Tuning":
     """Returns the tuning that the flags describe, without its folder."""
     from zoo.data.loading import prepare_data
-    from zoo.training.building import adapt_recipe_to_size
     from zoo.tuning.objectives import choose_objectives
     from zoo.tuning.trial_runs import Tuning
 
-    settings = set(read_settings(FLAGS))
-    recipe = adapt_recipe_to_size(plan.recipe, len(data.train), settings)
+    model = plan.entry, plan.hparams, plan.recipe
     if FLAGS.space is None:
-        named = settings | {f"{HPARAM}{name}" for name in plan.hparams}
-        space = derive_space(plan.entry, plan.hparams, recipe, named)
+        named = set(read_settings(FLAGS)) | {f"{HPARAM}{name}" for name in plan.hparams}
+        space = derive_space(*model, named)
     else:
-        space = parse_space(FLAGS.space, plan.entry, plan.hparams, recipe)
+        space = parse_space(FLAGS.space, *model)
 
     def format_run_flags(hparams: dict[str, Any], recipe: Recipe) -> str:
-        listed = [f"{k}={format_literal(v)}" for k, v in hparams.items() if k != "preset"]
+        listed = [f"{k}={format_literal(v)}" for k, v in hparams.items() if k not in PRESETS]
         resolved = {"dataset": data.name, "stratify": plan.config.stratify, "hparam": listed}
         resolved |= dataclasses.asdict(recipe)
         lines = format_flagfile(FLAGS, resolved, command_line()).splitlines(keepends=True)
@@ -220,9 +220,9 @@ def _make_tuning(plan: Plan, data: "Data") -> "Tuning":
         directory=Path(),
         entry=plan.entry,
         hparams=plan.hparams,
-        recipe=recipe,
+        recipe=plan.recipe,
         space=space,
-        objectives=choose_objectives(parse_objectives(FLAGS.objective), recipe, data.spec),
+        objectives=choose_objectives(parse_objectives(FLAGS.objective), plan.recipe, data.spec),
         trials=min(FLAGS.trials, count_combinations(space) or FLAGS.trials),
         seed=FLAGS.seed,
         sampler=FLAGS.sampler,
@@ -277,7 +277,7 @@ def _run_worker(argv: list[str], run_dir: Path) -> None:
         import_tensorflow()
         from zoo.commands.tune_report import work_on_trials
 
-        data, trial_data = _load_data(plan)
+        plan, data, trial_data = _load_data(plan)
         tuning = _make_tuning(plan, data)
         try:
             work_on_trials(dataclasses.replace(tuning, directory=run_dir), trial_data)

@@ -9,7 +9,9 @@ from absl import flags
 from zoo.commands.tokenizer_flags import check_column_flags, check_tokenizer_flags
 from zoo.data.config import DataConfig
 from zoo.errors import UserError
+from zoo.models.image_preset import read_preset_size
 from zoo.registry import Entry
+from zoo.training.run_folder import lacks_flag
 
 if TYPE_CHECKING:
     from zoo.training.finetuning import Source
@@ -38,7 +40,7 @@ def open_weights(
         UserError: if there are no such weights or vectors, or the flags contradict them.
     """
     from zoo.exporting.loading import open_source
-    from zoo.training.finetuning import inherit_settings
+    from zoo.training.finetuning import inherit_settings, replace_preset
     from zoo.training.word_vectors import fit_width
 
     if values.vectors and weights:
@@ -47,11 +49,10 @@ def open_weights(
             "omit one of them"
         )
     if not weights:
-        preset = hparams.get("preset", "")
         if values.vectors:
             hparams = fit_width(entry, hparams, values.vectors)
-        check_tokenizer_flags(values, None, preset)
-        return None, hparams, dataclasses.replace(config, preset=preset)
+        check_tokenizer_flags(values, None, hparams.get("preset", ""))
+        return None, hparams, adopt_preset(config, entry, hparams)
     source = open_source(weights)
     hparams, tokenizer = inherit_settings(source, entry, hparams)
     check_tokenizer_flags(values, tokenizer, "")
@@ -61,4 +62,36 @@ def open_weights(
     config = dataclasses.replace(
         config, tokenizer=tokenizer or config.tokenizer, known_columns=columns
     )
+    if "resolution" in entry.hyperparameters and hparams.get("preset"):
+        config = adopt_preset(config, entry, replace_preset(hparams, source))
     return source, hparams, config
+
+
+def adopt_preset(config: DataConfig, entry: Entry, hparams: dict[str, Any]) -> DataConfig:
+    """Returns the settings of the data with those of the preset: its tokenizer, or its image size.
+
+    Raises:
+        UserError: if the size of the images of a preset cannot be read.
+    """
+    preset = hparams.get("preset", "")
+    if not preset or "image" not in entry.kinds:
+        return dataclasses.replace(config, preset=preset)
+    resolution = hparams.get("resolution")
+    size = (resolution[0], resolution[-1]) if resolution else read_preset_size(preset)
+    return dataclasses.replace(config, preset_size=size)
+
+
+def choose_stratify(
+    values: flags.FlagValues, source: "Source | None", config: DataConfig
+) -> bool | None:
+    """Returns whether rows are held out by class: as they were, where that is known.
+
+    Returns None for a run of a version before 0.2, which did not, and has no such flag.
+    """
+    from zoo.data.loading import dataset_slug
+    from zoo.evaluation.datasets import adopt_data_settings
+
+    if source and source.record.get("dataset") == config.name:
+        return adopt_data_settings(config, source.record, source.spec).stratify
+    default = Path("runs", f"{values.model}-{dataset_slug(config.name or config.default)}")
+    return None if lacks_flag(values.run_dir or default, "stratify") else True

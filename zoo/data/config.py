@@ -39,6 +39,8 @@ class DataConfig:
         known_classes: Class names of a trained model, used instead of those of the training split.
         image_size: (rows, columns) that images are resized to; None for their own size or, if
             sizes differ, the median size.
+        preset_size: (rows, columns) that a pretrained model was trained at: if image_size is None,
+            images whose sizes differ are resized to it, and by default cropped before.
         resize: How images of other sizes are fitted, as in `Spec`; None for "stretch".
         color: "rgb", "gray", or "auto" for gray if all images of a folder are; None for "auto".
         skip_broken: Whether images of a folder that cannot be read are left out.
@@ -79,6 +81,7 @@ class DataConfig:
     known_columns: tuple[Column, ...] = ()
     known_classes: tuple[str, ...] | None = None
     image_size: tuple[int, int] | None = None
+    preset_size: tuple[int, int] | None = None
     resize: ResizeMode | None = None
     color: Literal["auto", "rgb", "gray"] | None = None
     skip_broken: bool = False
@@ -96,6 +99,11 @@ class DataConfig:
     length: int | None = None
     memory_budget: int | None = None
     cache_dir: str | None = None
+
+    @property
+    def resize_mode(self) -> ResizeMode:
+        """How images of other sizes are fitted; cropped for a preset if it is not set."""
+        return self.resize or ("crop" if self.preset_size else "stretch")
 
     def to_settings(self) -> dict[str, Any]:
         """Returns the settings that read the same columns and splits again, for a record."""

@@ -22,13 +22,19 @@ _without_formulas = rc_context({"text.parse_math": False})  # names may have dol
 
 
 def plot_curves(history: dict[str, list[float]], path: Path) -> None:
-    """Plots the loss and the metrics of each epoch, for training and validation."""
+    """Plots the loss and the metrics of each epoch, for training and validation.
+
+    A line separates the epochs in which the head alone was trained from those after.
+    """
+    head_epochs = history.get("phase", []).count(1)
     names = [name for name in history if f"val_{name}" in history]
     figure = Figure(figsize=(5 * len(names), 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         epochs = range(1, len(history[name]) + 1)
         axes.plot(epochs, history[name], marker=".", label="training")
         axes.plot(epochs, history[f"val_{name}"], marker=".", label="validation")
+        if head_epochs:
+            axes.axvline(head_epochs + 0.5, color="gray", linestyle=":", label="head before")
         axes.set(title=name, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

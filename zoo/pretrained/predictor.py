@@ -14,6 +14,7 @@ from zoo.errors import UserError, one_line
 from zoo.exporting.loading import open_source
 from zoo.exporting.signatures import make_signatures
 from zoo.exporting.validation import InputRefusedError, check_array, decode_output
+from zoo.models.image_backbone import load_classifier
 from zoo.pretrained.store import find_weights
 from zoo.registry import find_entry
 
@@ -86,14 +87,32 @@ def load_predictor(name: str, weights: str) -> PretrainedModel:
     """
     folder = find_weights(find_entry(name).name, weights)
     source = open_source(folder)
-    model, spec = source.model, source.spec
+    return _make_predictor(source.model, source.spec, source.record)
+
+
+def load_preset_classifier(preset: str, preset_weights: str = "") -> PretrainedModel:
+    """Loads a pretrained image model with its own head, which names ImageNet's classes, say.
+
+    Args:
+        preset: As in the model `image_backbone`.
+        preset_weights: As in the model `image_backbone`.
+
+    Raises:
+        UserError: if it cannot be loaded or has no head.
+    """
+    model, class_names, note = load_classifier(preset, preset_weights)
+    spec = Spec("image", tuple(model.input["image"].shape[1:]), class_names, resize="crop")
+    return _make_predictor(model, spec, {"notes": [note] if note else []})
+
+
+def _make_predictor(model: keras.Model, spec: Spec, record: dict[str, Any]) -> PretrainedModel:
     signatures, _ = make_signatures(model, spec)
     graphs = {
         signature: (tf.function(function, input_signature=[specs], autograph=False), specs)
         for signature, (function, specs) in signatures.items()
         if signature in ("serving_default", "image_bytes")
     }
-    return PretrainedModel(model, spec, source.record, graphs)
+    return PretrainedModel(model, spec, record, graphs)
 
 
 def _split_columns(inputs: np.ndarray | Sequence, names: list[str]) -> dict[str, Any]:

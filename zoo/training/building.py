@@ -29,6 +29,7 @@ from zoo.training.model_checks import (
     check_threshold,
 )
 from zoo.training.optimizers import make_optimizer
+from zoo.training.phase_recipes import make_main_recipe
 from zoo.training.transfer import LayerTransfer, load_matching_weights
 
 _COMPILED_EXAMPLES = 20_000  # at least, for XLA
@@ -113,7 +114,8 @@ def prepare_model(
     check_model(entry, model, data.spec)
     transfers = load_matching_weights(model, source, data.spec) if source else []
     adapt_layers(model, data, {item.name for item in transfers if not item.reason})
-    compile_model(model, data, recipe, {item.name for item in transfers if item.reason})
+    new = {item.name for item in transfers if item.reason}
+    compile_model(model, data, make_main_recipe(recipe), new)
     return model, transfers
 
 
@@ -128,6 +130,11 @@ def compile_model(model: keras.Model, data: Data, recipe: Recipe, new: Container
     unit of the target.
     """
     freeze_layers(model, recipe, new)
+    compile_trainable(model, data, recipe)
+
+
+def compile_trainable(model: keras.Model, data: Data, recipe: Recipe) -> None:
+    """Does what `compile_model` does, without a change of what is trainable."""
     if recipe.l1 or recipe.l2:
         for weight in model.trainable_weights:
             if weight.name == "kernel":

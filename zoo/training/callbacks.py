@@ -15,10 +15,11 @@ import tensorflow as tf
 from zoo.console import progress_bar
 from zoo.distribution.strategy import any_worker, is_chief
 from zoo.errors import UserError
-from zoo.recipe import Recipe
 from zoo.storage.atomic import replace_file
 from zoo.storage.filenames import BEST, HISTORY
 from zoo.training.checkpoints import Checkpoint, TrainingState, restore_checkpoint, save_checkpoint
+from zoo.training.class_balance import count_epoch_examples
+from zoo.training.phases import Phase
 from zoo.training.run_folder import parse_checkpoint_interval
 from zoo.training.signals import Interrupted
 
@@ -34,8 +35,7 @@ class ProgressCallback(keras.callbacks.Callback):
     Args:
         state: Where the training is; gets the times and rates of the epochs.
         epoch: Variable that the dataset reads.
-        examples: Number of training examples.
-        recipe: How the model is trained.
+        phase: What is trained, and on what.
         chief: Whether this process shows the progress.
         title: Text in front of the bar. With a title, no lines are printed.
     """
@@ -44,23 +44,24 @@ class ProgressCallback(keras.callbacks.Callback):
         self,
         state: TrainingState,
         epoch: tf.Variable,
-        examples: int,
-        recipe: Recipe,
+        phase: Phase,
         chief: bool,
         title: str = "",
     ):
         super().__init__()
         self._state = state
         self._epoch = epoch
-        self._examples = examples
-        self._recipe = recipe
+        self._phase = phase
+        self._examples = count_epoch_examples(phase.data, phase.recipe)
+        self._recipe = phase.recipe
         self._chief = chief
         self._title = title
 
     def on_epoch_begin(self, epoch, logs=None):
         """Sets the epoch that the dataset reads."""
         self._epoch.assign(epoch)
-        self._epoch_name = f"epoch {epoch + 1}/{self._recipe.epochs}"
+        number = epoch + 1 - self._phase.first_epoch
+        self._epoch_name = f"{self._phase.title} {number}/{self._recipe.epochs}"
         name = f"{self._title}, {self._epoch_name}" if self._title else self._epoch_name
         self._bar = progress_bar(
             self._examples, name, unit=" examples", delay=0, hidden=not self._chief
@@ -85,7 +86,7 @@ class ProgressCallback(keras.callbacks.Callback):
         self._state.seconds += seconds
         if self._title or not self._chief:
             return
-        remaining = seconds * (self._recipe.epochs - epoch - 1)
+        remaining = seconds * (self._phase.last_epoch - epoch - 1)
         print(
             f"{self._epoch_name}  {_format_logs(logs)}  {rate:,.0f} examples/s"
             f"  {seconds:.1f} s" + (f"  (about {remaining:.0f} s left)" if remaining else ""),
@@ -106,13 +107,22 @@ class BestModelCallback(keras.callbacks.Callback):
         patience: Epochs without a better score after which training stops; 0 for no limit.
         run_dir: Folder of the run.
         chief: Whether this process writes files.
+        whole: The model that is saved, if a part of it is trained.
     """
 
     def __init__(
-        self, state: TrainingState, score: str, mode: str, patience: int, run_dir: Path, chief: bool
+        self,
+        state: TrainingState,
+        score: str,
+        mode: str,
+        patience: int,
+        run_dir: Path,
+        chief: bool,
+        whole: keras.Model | None = None,
     ):
         super().__init__()
         self._state = state
+        self._whole = whole
         self._score = score
         self._sign = {"max": -1, "min": 1}[mode]
         self._patience = patience
@@ -126,7 +136,7 @@ class BestModelCallback(keras.callbacks.Callback):
             state.best, state.best_loss, state.waited = score, loss, 0
             if self._chief:
                 with replace_file(self._path) as draft:
-                    self.model.save(draft)
+                    (self._whole or self.model).save(draft)
         else:
             state.waited += 1
             if self._patience and state.waited >= self._patience:
@@ -135,7 +145,7 @@ class BestModelCallback(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Loads the weights of the best epoch, if the recipe stops early."""
         if self._patience and self._chief:
-            self.model.load_weights(self._path)
+            (self._whole or self.model).load_weights(self._path)
 
     def _is_best(self, score: float, loss: float) -> bool:
         state = self._state
@@ -155,7 +165,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     Args:
         state: Where the training is.
         start: The checkpoint to resume from.
-        recipe: How the model is trained.
+        phase: What is trained, and how.
         steps: Steps of an epoch, in micro-batches.
         run_dir: Folder of the run.
         every: Steps ("500") or minutes ("5m") between checkpoints.
@@ -166,7 +176,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         self,
         state: TrainingState,
         start: Checkpoint | None,
-        recipe: Recipe,
+        phase: Phase,
         steps: int,
         run_dir: Path,
         every: str,
@@ -175,7 +185,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         super().__init__()
         self._state = state
         self._start = start
-        self._recipe = recipe
+        self._phase = phase
+        self._recipe = phase.recipe
         self._steps = steps
         self._run_dir = run_dir
         self._unit, self._every = parse_checkpoint_interval(every)
@@ -227,7 +238,8 @@ class CheckpointCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Adds the epoch to history.csv."""
         state = self._state
-        row = {"epoch": epoch} | {name: float(value) for name, value in logs.items()}
+        row = {"epoch": epoch} | self._phase.columns
+        row |= {name: float(value) for name, value in logs.items()}
         state.history.append(row | {"learning_rate": self._learning_rate()})
         state.epoch, state.step, state.elapsed = epoch + 1, 0, 0.0
         if not self._is_chief():
@@ -244,7 +256,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         if state.step < self._steps:
             return False
         patience = self._recipe.early_stopping
-        may_be_last = state.epoch + 1 == self._recipe.epochs or 0 < patience <= state.waited + 1
+        is_last = state.epoch + 1 == self._phase.last_epoch
+        may_be_last = is_last or 0 < patience <= state.waited + 1
         return may_be_last or age >= _MIN_EPOCH_CHECKPOINT_SECONDS
 
     def _save_checkpoint(self) -> None:

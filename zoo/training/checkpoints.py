@@ -38,6 +38,7 @@ class TrainingState:
         planned: [number of epochs, first epoch trained under it] for each number of epochs that the
             training was started or continued with; empty in checkpoints of earlier versions.
         reductions: How often the plateau schedule has reduced the learning rate.
+        head_epochs: Number of epochs in which the head alone was trained; None before their end.
     """
 
     epoch: int = 0
@@ -51,6 +52,7 @@ class TrainingState:
     best_loss: float | None = None
     planned: list[list[int]] = dataclasses.field(default_factory=list)
     reductions: int = 0
+    head_epochs: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -162,11 +162,18 @@ def check_source(source: Source, data: Data) -> None:
         )
 
 
+def has_trained_weights(weights: str | None, hparams: dict[str, Any]) -> bool:
+    """Returns whether the layers of a model have trained weights, of a run or a preset."""
+    return bool(weights or (hparams.get("preset") and hparams.get("pretrained", True)))
+
+
 def describe_random_weights(recipe: Recipe, weights: str | None, hparams: dict[str, Any]) -> str:
     """Returns a warning if layers are frozen that were never trained, or ""."""
-    if weights or hparams.get("preset") or not (recipe.lora_rank or recipe.trainable != "all"):
+    settings = {"lora_rank": recipe.lora_rank, "head_epochs": recipe.head_epochs}
+    settings["trainable"] = recipe.trainable != "all"
+    name = next(filter(settings.get, settings), "")
+    if has_trained_weights(weights, hparams) or not name:
         return ""
-    name = "lora_rank" if recipe.lora_rank else "trainable"
     return (
         f"{name}={getattr(recipe, name)}: no trained weights were chosen, so the frozen layers "
         f"keep their random initial weights: pass --weights, or omit --{name}"

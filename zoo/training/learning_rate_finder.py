@@ -43,6 +43,7 @@ def adapt_recipe_to_range_test(recipe: Recipe) -> Recipe:
     """Returns the recipe with a learning rate that can be set at each step."""
     return dataclasses.replace(
         recipe,
+        head_epochs=None,
         schedule="constant",
         warmup=0.0,
         plateau_patience=None,

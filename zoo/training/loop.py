@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,9 @@ from zoo.storage.filenames import LAST
 from zoo.training.building import needs_one_hot
 from zoo.training.callbacks import BestModelCallback, CheckpointCallback, ProgressCallback
 from zoo.training.checkpoints import Checkpoint, TrainingState
-from zoo.training.class_balance import (
-    compute_class_weights,
-    count_epoch_examples,
-    steps_per_epoch,
-)
+from zoo.training.class_balance import compute_class_weights, steps_per_epoch
+from zoo.training.phase_recipes import make_main_recipe
+from zoo.training.phases import Phase, make_main_phase, open_head_phase
 from zoo.training.plateau import PlateauCallback
 from zoo.training.schedules import make_schedule
 from zoo.training.signals import defer_signals
@@ -42,6 +40,7 @@ def fit_model(
     checkpoint_every: str = "5m",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     title: str = "",
+    new: Container[str] = (),
 ) -> dict[str, Any]:
     """Trains the compiled model and writes its best and last state to the folder of the run.
 
@@ -55,6 +54,7 @@ def fit_model(
         checkpoint_every: Steps ("500") or minutes ("5m") between checkpoints.
         callbacks: Further callbacks.
         title: Text in front of the progress bar. With a title, no line is printed for an epoch.
+        new: Names of newly initialised layers, which are trained with the head.
 
     Returns:
         "history" by epoch, "seconds" with validation, median "examples_per_second" without it.
@@ -64,22 +64,47 @@ def fit_model(
         Interrupted: after SIGINT or SIGTERM, with a new checkpoint.
     """
     state = start.state if start else TrainingState()
-    steps = plan_epochs(state, recipe, data)
-    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    train = make_train_batches(model, data, recipe, seed, epoch)
-    if start:
-        _prepare_resume(model, train, state)
-    own = _make_callbacks(model, state, epoch, data, recipe, run_dir, title)
-    with defer_signals() as received_signal:
-        checkpointing = CheckpointCallback(
-            state, start, recipe, steps, run_dir, checkpoint_every, received_signal
-        )
-        validation = _make_validation_batches(model, data, recipe)
-        epochs = {"initial_epoch": state.epoch, "epochs": recipe.epochs}
-        options = {"callbacks": [*own, *callbacks, checkpointing], "verbose": 0, "shuffle": False}
-        model.fit(train, validation_data=validation, **epochs, **options)
+    options: dict[str, Any] = {"seed": seed, "run_dir": run_dir, "title": title}
+    options |= {"checkpoint_every": checkpoint_every, "callbacks": callbacks}
+    if recipe.head_epochs and state.head_epochs is None:
+        with open_head_phase(model, data, recipe, new) as phase:
+            _fit_phase(phase, model, state, start, **options)
+        state.head_epochs, state.waited, state.reductions, start = state.epoch, 0, 0, None
+    phase = make_main_phase(model, data, recipe, state.head_epochs or 0)
+    plan_epochs(state, phase.recipe, data)
+    _fit_phase(phase, model, state, start, **options)
     _save_last_model(model, run_dir)
     return _summarize_training(state)
+
+
+def _fit_phase(
+    phase: Phase,
+    whole: keras.Model,
+    state: TrainingState,
+    start: Checkpoint | None,
+    *,
+    seed: int,
+    run_dir: Path,
+    checkpoint_every: str,
+    callbacks: Sequence[keras.callbacks.Callback],
+    title: str,
+) -> None:
+    """Trains the model of a phase, a part of the `whole`, from where the training is."""
+    model, steps = phase.model, count_steps(phase.data, phase.recipe)
+    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    train = make_train_batches(model, phase.data, phase.recipe, seed, epoch)
+    if start:
+        _prepare_resume(model, train, state)
+    state.seconds += phase.seconds
+    own = _make_callbacks(phase, whole, state, epoch, run_dir, title)
+    with defer_signals() as received_signal:
+        checkpointing = CheckpointCallback(
+            state, start, phase, steps, run_dir, checkpoint_every, received_signal
+        )
+        validation = _make_validation_batches(model, phase.data, phase.recipe)
+        epochs = {"initial_epoch": state.epoch, "epochs": phase.last_epoch}
+        options = {"callbacks": [*own, *callbacks, checkpointing], "verbose": 0, "shuffle": False}
+        model.fit(train, validation_data=validation, **epochs, **options)
 
 
 def _save_last_model(model: keras.Model, run_dir: Path) -> None:
@@ -92,7 +117,7 @@ def _summarize_training(state: TrainingState) -> dict[str, Any]:
     return {
         "history": {name: [row[name] for row in state.history] for name in state.history[0]},
         "seconds": round(state.seconds, 2),
-        "examples_per_second": round(statistics.median(state.rates), 1),
+        "examples_per_second": round(statistics.median(state.rates[state.head_epochs :]), 1),
     }
 
 
@@ -152,7 +177,7 @@ def _make_validation_batches(
     )
 
 
-def plan_epochs(state: TrainingState, recipe: Recipe, data: Data) -> int:
+def plan_epochs(state: TrainingState, recipe: Recipe, data: Data) -> None:
     """Records the number of epochs in the state of a training that starts or goes on.
 
     If it was stopped early and the epochs are raised, the patience starts anew.
@@ -161,18 +186,19 @@ def plan_epochs(state: TrainingState, recipe: Recipe, data: Data) -> int:
         state: Where the training is; changed in place.
         recipe: How to train, with the number of epochs.
         data: The data.
-
-    Returns:
-        Steps of an epoch, in micro-batches.
     """
-    steps = steps_per_epoch(data, recipe) * recipe.accumulate_steps
+    steps = count_steps(data, recipe)
     before = state.planned[-1][0] if state.planned else recipe.epochs
     if recipe.epochs > before and 0 < recipe.early_stopping <= state.waited + 1:
         # the validation of the last epoch is repeated, and does not count
         state.waited = -1 if state.step == steps else 0
     if not state.planned or recipe.epochs > before:
-        state.planned.append([recipe.epochs, state.epoch])
-    return steps
+        state.planned.append([recipe.epochs, state.epoch - (state.head_epochs or 0)])
+
+
+def count_steps(data: Data, recipe: Recipe) -> int:
+    """Returns the number of steps of an epoch, in micro-batches."""
+    return steps_per_epoch(data, recipe) * recipe.accumulate_steps
 
 
 def describe_raised_epochs(start: Checkpoint, recipe: Recipe, data: Data) -> list[str]:
@@ -192,8 +218,8 @@ def describe_raised_epochs(start: Checkpoint, recipe: Recipe, data: Data) -> lis
     """
     plans = [*start.state.planned]
     if plans and recipe.epochs > plans[-1][0]:
-        plans.append([recipe.epochs, start.state.epoch])
-    steps = steps_per_epoch(data, recipe)
+        plans.append([recipe.epochs, start.state.epoch - (start.state.head_epochs or 0)])
+    steps, recipe = steps_per_epoch(data, recipe), make_main_recipe(recipe)
     return [
         f"epochs raised from {before} to {after} in epoch {epoch + 1}: "
         + _describe_schedule(recipe, before, after, min(epoch + 1, before) * steps, steps)
@@ -226,26 +252,27 @@ def _choose_monitor(spec: Spec, recipe: Recipe) -> tuple[str, str]:
 
 
 def _make_callbacks(
-    model: keras.Model,
+    phase: Phase,
+    whole: keras.Model,
     state: TrainingState,
     epoch: tf.Variable,
-    data: Data,
-    recipe: Recipe,
     run_dir: Path,
     title: str,
 ) -> list[keras.callbacks.Callback]:
-    monitor, mode = _choose_monitor(data.spec, recipe)
+    model, recipe = phase.model, phase.recipe
+    monitor, mode = _choose_monitor(phase.data.spec, recipe)
     chief = is_chief(model.distribute_strategy)
     # first, so that the other callbacks see the averaged weights
     averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if recipe.ema else []
     logs = [keras.callbacks.TensorBoard(run_dir / "tensorboard")] if chief else []
     # Keras puts an optimizer that scales the loss around another one
     schedule = getattr(model.optimizer, "inner_optimizer", model.optimizer).plateau
-    plateau = [PlateauCallback(state, schedule, recipe, chief)] if schedule else []
+    planned = dataclasses.replace(recipe, epochs=phase.last_epoch)
+    plateau = [PlateauCallback(state, schedule, planned, chief)] if schedule else []
     return [
         *averaging,
-        ProgressCallback(state, epoch, count_epoch_examples(data, recipe), recipe, chief, title),
-        BestModelCallback(state, monitor, mode, recipe.early_stopping, run_dir, chief),
+        ProgressCallback(state, epoch, phase, chief, title),
+        BestModelCallback(state, monitor, mode, recipe.early_stopping, run_dir, chief, whole),
         *plateau,
         *logs,
     ]

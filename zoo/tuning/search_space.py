@@ -30,6 +30,8 @@ HPARAM = "hparam."
 _FIXED = {
     "monitor": "it names the score that trials are compared by: set it by --monitor",
     "hparam.preset": "the data are read with its tokenizer: tune one --preset at a time",
+    "hparam.preset_weights": "tune one --preset_weights at a time",
+    "hparam.pretrained": "random weights need another recipe: set --hparam=pretrained=false",
 }
 _MOST_COUNTED = 10_000  # combinations
 _SEPARATOR = r",(?=\s*(?:[A-Za-z_][\w.]*\s*(?:=|,|$)|,|$))"  # not the commas between digits
@@ -95,6 +97,11 @@ def parse_space(text: str, entry: Entry, hparams: dict[str, Any], recipe: Recipe
         if isinstance(domain := space[name], Choices):
             for value in domain.values:
                 _try_value(name, value, recipe)
+    if recipe.head_epochs and "trainable" in space:
+        raise UserError(
+            f"--space: trainable cannot vary after {recipe.head_epochs} epochs of the head alone: "
+            "pass --head_epochs=0"
+        )
     return space
 
 

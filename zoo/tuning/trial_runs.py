@@ -155,7 +155,8 @@ def remove_weights(tuning: Tuning, number: int) -> None:
 
 def _train_once(tuning: Tuning, data: Data, run: _Run, earlier: Sequence[Trial]) -> _Result:
     """Trains a trial on the training split, and scores it on the validation split."""
-    objective, first_epoch = tuning.objectives[0], math.ceil(run.recipe.epochs / 2)
+    objective = tuning.objectives[0]
+    first_epoch = (run.recipe.head_epochs or 0) + math.ceil(run.recipe.epochs / 2)
 
     def is_run_weak(progress: dict[int, float]) -> bool:
         # of several objectives, the others may be good

@@ -47,7 +47,7 @@ def make_image_splits(
     if config.skip_broken:
         listings, broken_notes = _drop_broken(name, listings)
     shape, traits = _choose_shape(listings["train"].x.tolist(), config)
-    resize = config.resize or "stretch"
+    resize = config.resize_mode
     spec = Spec("image", shape, target.class_names, resize=resize, multilabel=target.multilabel)
     splits = {split: _make_stream(listed, spec) for split, listed in listings.items()}
     return LabelledSplits("", spec, splits, origins, (*notes, *broken_notes, *traits))
@@ -88,8 +88,13 @@ def _choose_shape(paths: list[str], config: DataConfig) -> tuple[tuple[int, int,
         raise UserError(f"{error}: {REMEDY}") from error
     is_grey = all(header.is_grey for header in headers)
     channels = {"gray": 1, "rgb": 3}.get(config.color or "", 1 if is_grey else 3)
-    size = config.image_size or choose_image_size([header.size for header in headers])
-    return (*size, channels), _describe_traits(headers, len(paths))
+    size = config.image_size or config.preset_size
+    size = size or choose_image_size([header.size for header in headers])
+    notes = _describe_traits(headers, len(paths))
+    if config.preset_size and not (config.image_size and config.resize):
+        fitted = "resized" if config.resize else "cropped to the middle and resized"
+        notes.append(f"images are {fitted} to {size[0]}x{size[1]}, as the preset was trained")
+    return (*size, channels), notes
 
 
 def _describe_traits(headers: list[ImageHeader], total: int) -> list[str]:

@@ -52,7 +52,7 @@ def make_decoder(
     found = [find_column(features, c) for c in columns]
     if len(columns) == 1 and isinstance(found[0], tfds.features.Image):
         shape = _choose_image_shape(builder, columns[0], name, split, config)
-        spec = Spec("image", shape, class_names, resize=config.resize or "stretch")
+        spec = Spec("image", shape, class_names, resize=config.resize_mode)
 
         def convert(values):
             return fit_image(values[0], shape, spec.resize)
@@ -104,7 +104,9 @@ def _choose_image_shape(
             f"{name}: its images have {stored_channels} channels; expected 1 (gray) or 3 (rgb)"
         )
     size = config.image_size or feature.shape[:2]
-    if None in size:
+    if None in size and config.preset_size:
+        size = config.preset_size
+    elif None in size:
 
         @tf.autograph.experimental.do_not_convert
         def read_shape(record):
