@@ -162,4 +162,5 @@ def _remove_missing(cells: tf.Tensor) -> tf.Tensor:
     """Strips strings, and replaces by "" what stands for a missing value."""
     # the white space that Python's `str.strip` removes; `tf.strings.strip` removes ASCII only
     cells = tf.strings.regex_replace(cells, rf"^{_BLANKS}+|{_BLANKS}+$", "")
-    return tf.where(tf.strings.regex_full_match(cells, "|".join(MISSING)), "", cells)
+    missing = "|".join(rf"\Q{mark}\E" for mark in MISSING)
+    return tf.where(tf.strings.regex_full_match(cells, missing), "", cells)

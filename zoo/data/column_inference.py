@@ -23,7 +23,7 @@ from zoo.data.column_cells import (
     iterate_misfits,
 )
 from zoo.data.column_learning import learn_column, read_numbers
-from zoo.data.columns import DROP, KINDS, Column
+from zoo.data.columns import DROP, KINDS, MISSING_MARKS, Column
 from zoo.data.frame_rows import FrameRows
 from zoo.data.text_normalization import UNSPACED_LETTER
 from zoo.errors import UserError
@@ -75,6 +75,8 @@ def infer_columns(
             continue
         column, note = learn_column(cells, kind)
         columns.append(column)
+        if kind == "category" and rows.has_lists(name):
+            note = "; ".join(["each different list is a value of its own", *filter(None, [note])])
         notes += [f"column {name!r}: {note}"] if note else []
     if not columns:
         raise UserError("no column is left to learn from: " + "; ".join(notes))
@@ -100,7 +102,11 @@ def infer_kind(cells: ColumnCells) -> tuple[str, str]:
     if 0 < fitting < present:
         for block in iterate_misfits(cells, decimal, thousands):
             misfits |= dict.fromkeys(block.unique())
-    few_misfits = present - fitting <= _INVALID_SHARE * present or len(misfits) == 1
+    few_misfits = (
+        present - fitting <= _INVALID_SHARE * present
+        or len(misfits) == 1
+        or misfits.keys() <= {*MISSING_MARKS}
+    )
     if fitting and few_misfits and not _have_leading_zeros(cells):
         return (DROP, "it numbers the rows") if _numbers_rows(cells, present) else ("number", "")
     if choose_date_format(cells.iterate_present()):
@@ -120,7 +126,7 @@ def _infer_kind_of_numbers(cells: ColumnCells, numbers: np.ndarray) -> tuple[str
     if not len(present):
         return DROP, "all its cells are empty"
     if len(present) == len(cells) and (present == present[0]).all():
-        digits = " in the first 15 digits" * (abs(present[0]) > 2**53)
+        digits = " in the first 15 digits" * bool(abs(present[0]) > 2**53)
         return DROP, f"all its cells are '{present[0]:.15g}'{digits}"
     if cells.are_integers and _count_rows(cells.name, present):
         return DROP, "it numbers the rows"

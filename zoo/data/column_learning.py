@@ -22,6 +22,7 @@ from zoo.errors import UserError
 
 _NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations
 _MAX_VALUES = 1_000  # of a category; the rest shares a code
+_OFFSET = r":\d\d(?:\.\d+)? ?[+-]\d\d"  # of a time zone, after the time of the day
 _MIN_COUNT = 3  # of a category's value in a training split of a hundred rows or more
 
 
@@ -125,8 +126,13 @@ def _learn_date(cells: ColumnCells) -> tuple[Column, str]:
         date_format=date_format,
         has_time=bool((days[~is_missing] % 1 != 0).any()),
     )
-    is_ambiguous = date_format in ("%d/%m/%Y", "%m/%d/%Y")
-    return column, f"dates are read as {date_format}" if is_ambiguous else ""
+    notes = [f"dates are read as {date_format}"] * (date_format in ("%d/%m/%Y", "%m/%d/%Y"))
+    blocks = [block.str.contains(_OFFSET).to_numpy(bool) for block in cells.iterate_present()]
+    has_offset = np.concatenate([*blocks, np.zeros(0, bool)])
+    if has_offset.any():
+        others = ", and those without one count as UTC" * bool((~has_offset).any())
+        notes.append(f"times with an offset are converted to UTC{others}")
+    return column, "; ".join(notes)
 
 
 def _learn_category(cells: ColumnCells) -> tuple[Column, str]:

@@ -10,8 +10,22 @@ from zoo.schema import check_value
 KINDS = ("number", "category", "date", "text")
 DROP = "drop"  # what --columns takes beside the kinds
 
-# how a missing value is written, apart from an empty cell; blanks around it do not count
-MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "NULL", "null", "None", "none")
+# how a missing value is written, apart from an empty cell; blanks around it do not count. These are
+# those of pandas, and what other programs write
+# fmt: off
+MISSING = (
+    "NA", "N/A", "n/a", "#N/A", "#NA", "#N/A N/A", "<NA>",
+    "NaN", "nan", "NAN", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "NaT",
+    "NULL", "null", "Null", "(null)", "<null>", "\\N", "None", "none", "NONE",
+)
+# what else people write for a missing number; among labels they may be a class
+MISSING_MARKS = (
+    "?", "??", "-", "--", "---", ".", "..", "...", "_", "*", "x", "X", "n.a.", "N.A.", "na", "Na",
+    "nil", "Nil", "NIL", "unknown", "Unknown", "UNKNOWN", "missing", "Missing", "MISSING",
+    "inf", "-inf", "+inf", "Inf", "-Inf", "Infinity", "-Infinity",
+    "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!",
+)
+# fmt: on
 
 # forms of dates that are recognised, as strptime writes them; a time of the day may follow
 DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")

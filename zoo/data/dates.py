@@ -4,12 +4,14 @@ import math
 
 import tensorflow as tf
 
-_TIME = r"(?:[ T](\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
+# hour, minute and second; hour and minute of the offset
+_ZONE = r" ?(?:Z|UTC|[+-](\d{2})(?::?(\d{2}))?)"
+_TIME = rf"(?:[ T](\d{{1,2}}):(\d{{2}})(?::(\d{{2}})(?:\.\d+)?)?(?:{_ZONE})?)?"
 _DATE_PARTS = {".": r"\.", "%Y": r"(\d{4})", "%m": r"(\d{1,2})", "%d": r"(\d{1,2})"}
 
 
 def parse_dates(texts: tf.Tensor, date_format: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """Parses dates, with or without a time of the day.
+    """Parses dates, with or without a time of the day. Times with an offset are converted to UTC.
 
     Args:
         texts: Strings of shape (n,).
@@ -43,9 +45,16 @@ def parse_dates(texts: tf.Tensor, date_format: str) -> tuple[tf.Tensor, tf.Tenso
     day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
     day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
     days = tf.cast(era * 146_097 + day_of_era - 719_468, tf.float64)
-    seconds = tf.cast(hour * 3600 + minute * 60 + second, tf.float64)
+    offset_hour, offset_minute = map(get_part, (7, 8))
+    is_behind = tf.strings.regex_full_match(texts, r".*:.*-\d{2}:?(\d{2})?")
+    offset = offset_hour * 3600 + offset_minute * 60
+    seconds = hour * 3600 + minute * 60 + second - tf.where(is_behind, -offset, offset)
+    # the offset may lead to the day before or after
+    month -= tf.cast((seconds < 0) & (day == 1), tf.int64)
+    month += tf.cast((seconds >= 86_400) & (day == last_day), tf.int64)
+    days += tf.cast(seconds, tf.float64) / 86_400
     not_a_number = tf.constant(math.nan, tf.float64)
-    return tf.where(is_date, days + seconds / 86_400, not_a_number), tf.cast(month - 1, tf.float64)
+    return tf.where(is_date, days, not_a_number), tf.cast((month - 1) % 12, tf.float64)
 
 
 def _format_epoch(date_format: str) -> str:

@@ -165,6 +165,7 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
             raise UserError(
                 f"{option}={column!r}: {train.path} has no such column."
                 f"{suggest_closest(column, columns)} The columns are {', '.join(columns)}"
+                f"{_explain_names(train)}"
             )
     for option, column in named:
         if column in labels:
@@ -182,6 +183,16 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
     if not features:
         raise UserError(f"{dataset}: {label!r} is the only column; expected feature columns too")
     return features
+
+
+def _explain_names(table: Table) -> str:
+    """Returns why the names of columns may be others than expected, for an error message."""
+    encodings = [note for note in table.notes if " is not UTF-8 " in note]
+    if encodings:
+        return f" ({encodings[0]})"
+    if table.kind == "csv" and len(table.frame.columns) == 1:
+        return " (there is one: pass what separates the fields with --separator)"
+    return ""
 
 
 def _match_columns(
