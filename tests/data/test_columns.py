@@ -187,6 +187,17 @@ def test_categories_and_their_missing_rare_and_unseen_values():
     assert encode(frame(x=["a", "", "unseen"]), (column,))[:, 0].tolist() == [1, 0, 0]
 
 
+def test_booleans_are_read_in_any_case():
+    column, _ = infer(repeat("True", "False", ""))
+    assert column.is_boolean and column.values == ("True", "False", "")
+    features = encode(frame(x=["true", "FALSE", "True", "", "yes"]), (column,))
+    assert features[:, 0].tolist() == [1, 2, 1, 3, 0]
+    raw = make_column_encoder((column,))[0]({"x": tf.constant(["true", "FALSE"])})
+    assert raw[:, 0].numpy().tolist() == [1, 2]
+    assert not infer(repeat("TRUE", "true"))[0].is_boolean
+    assert not infer(repeat("a", "b"))[0].is_boolean
+
+
 def test_many_values_share_a_code_when_they_are_rare():
     cells = [f"v{i % 3000}" for i in range(9000)]
     columns, notes = infer_columns(FrameRows(frame(x=cells, other=["p", "q"] * 4500)))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoo.data.sources import table_files
-from zoo.data.sources.table_files import read_table
+from zoo.data.sources.table_files import read_table, recall_separator
 from zoo.errors import UserError
 
 
@@ -205,6 +205,16 @@ def test_odd_columns_of_parquet(tmp_path):
     intervals = pd.DataFrame({"i": pd.arrays.IntervalArray.from_breaks(range(4))})
     intervals.to_parquet(tmp_path / "i.parquet")
     assert list(read_table("parquet", tmp_path / "i.parquet").frame) == ["i.left", "i.right"]
+
+
+def test_the_separator_of_a_model_is_recalled_where_it_fits(tmp_path):
+    (tmp_path / "a.csv").write_text("n:t:more\n1:u,v:2\n")
+    (tmp_path / "b.csv").write_text("n,t\n1,u\n")
+    both = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    assert recall_separator({"separator": ":"}, both[:1], ("n", "t")) == ":"
+    assert recall_separator({"separator": ":"}, both, ("n", "t")) is None
+    assert recall_separator({"separator": ":"}, both[:1], ("n", "x")) is None
+    assert recall_separator({}, both[:1], ("n", "t")) is None
 
 
 def test_parquet_in_parts(tmp_path):

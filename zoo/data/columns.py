@@ -68,6 +68,15 @@ class Column:
     tokenizer: Tokenizer | None = dataclasses.field(default=None, repr=False)
 
     @property
+    def is_boolean(self) -> bool:
+        """Whether the values of a category are true and false, each in one spelling.
+
+        Other cells are then read in any case: JSON and pandas write true and True.
+        """
+        lowercase = [value.lower() for value in self.values if value]
+        return 0 < len(lowercase) == len({*lowercase} & {"true", "false"})
+
+    @property
     def cardinality(self) -> int:
         """Number of codes of a category, with code 0 for unseen values; 0 for other kinds."""
         return 1 + len(self.values) + self.has_rare if self.kind == "category" else 0

@@ -44,6 +44,8 @@ def read_table_rows(
         columns = _read_text_columns(table, spec, text, faults)
     elif spec.columns:
         columns = {c.name: _read_column(table, c, faults) for c in spec.columns}
+        unseen = (_describe_unseen_values(columns[c.name], c) for c in spec.columns)
+        log.notes += tuple(f"{file}: {note}" for note in unseen if note)
     else:
         columns = _read_features(table, spec, faults)
     if not columns:
@@ -115,6 +117,25 @@ def _read_column(table: Table, column: Column, faults: dict[int, str]) -> np.nda
             "empty cell if it is missing"
         )
     return numbers
+
+
+def _describe_unseen_values(cells: np.ndarray, column: Column) -> str:
+    """Returns a note on values of a category that the training split lacks, or ""."""
+    if not column.values:  # of a server, they are not known
+        return ""
+    values = pd.Series(cells)
+    if column.is_boolean:
+        values, known = values.str.lower(), {value.lower() for value in column.values}
+    else:
+        known = {*column.values}
+    is_unseen = ~values.isin(known)
+    if not is_unseen.any():
+        return ""
+    example = cells[int(np.argmax(is_unseen))]
+    return (
+        f"column {column.name!r}: {is_unseen.sum():,} of {len(cells):,} rows have values that the "
+        f"model does not know, such as {example[:40] or '(missing)'!r}"
+    )
 
 
 def _find_column(table: Table, name: str, advice: str) -> pd.Series:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from zoo.data.column_store import Cells
@@ -61,9 +62,14 @@ def _flatten_structures(table: pa.Table) -> pa.Table:
 
 
 def _convert_cells(cells: pa.ChunkedArray) -> "Cells | None":
-    """Returns nested values as Python values, and bytes as strings; None if they are no text."""
+    """Returns nested values as Python values, and bytes as strings; None if they are no text.
+
+    Booleans are "True" and "False", as in JSON Lines and in CSV files of pandas.
+    """
     if pa.types.is_nested(cells.type):
         return cells.to_pylist()
+    if pa.types.is_boolean(cells.type):
+        return pc.if_else(cells, "True", "False")
     if pa.types.is_dictionary(cells.type):
         cells = cells.cast(cells.type.value_type)
     is_text = pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,24 @@ def read_table(
     separator = separator or ("\t" if kind == "tsv" else None)
     frame, separator, notes = _read_csv(text, separator, on_bad_row, storage)
     return Table(file, kind, _require_rows(frame, file), separator, notes, frozenset(bad_lines))
+
+
+def recall_separator(settings: Any, files: Sequence[Path], names: Sequence[str]) -> str | None:
+    """Returns the separator that a model's data was read with, if CSV files have it too, or None.
+
+    Args:
+        settings: Settings of the data in the record of the model (`DataConfig.to_settings`).
+        files: The files.
+        names: Names of the columns that the model reads.
+
+    Raises:
+        UserError: if a file cannot be read.
+    """
+    separator = settings.get("separator") if isinstance(settings, dict) else None
+    if not (isinstance(separator, str) and files and names):
+        return None
+    layouts = (find_csv_layout(survey_text_file(file), separator) for file in files)
+    return separator if all({*names} <= {*layout.names} for layout in layouts) else None
 
 
 def reject_values(table: Table, name: str, invalid: npt.ArrayLike, expected: str) -> None:
