@@ -189,11 +189,11 @@ def test_categories_and_their_missing_rare_and_unseen_values():
 
 def test_booleans_are_read_in_any_case():
     column, _ = infer(repeat("True", "False", ""))
-    assert column.is_boolean and column.values == ("True", "False", "")
+    assert column.is_boolean and column.values == ("False", "True", "")
     features = encode(frame(x=["true", "FALSE", "True", "", "yes"]), (column,))
-    assert features[:, 0].tolist() == [1, 2, 1, 3, 0]
+    assert features[:, 0].tolist() == [2, 1, 2, 3, 0]
     raw = make_column_encoder((column,))[0]({"x": tf.constant(["true", "FALSE"])})
-    assert raw[:, 0].numpy().tolist() == [1, 2]
+    assert raw[:, 0].numpy().tolist() == [2, 1]
     assert not infer(repeat("TRUE", "true"))[0].is_boolean
     assert not infer(repeat("a", "b"))[0].is_boolean
 
@@ -248,10 +248,22 @@ def test_times_with_an_offset_are_converted_to_utc():
     seconds = [time.timestamp() for time in expected]
     np.testing.assert_allclose(days, np.array(seconds) / 86_400, atol=1e-8)
     assert month.numpy().tolist() == [time.month - 1 for time in expected]
+    _, notes = infer(repeat("2026-01-01 05:00+02:00", "2026-01-02 05:00Z"))
+    assert notes == ("column 'x': times with an offset are converted to UTC",)
     _, notes = infer(repeat("2026-01-01 05:00+02:00", "2026-01-02 05:00"))
     assert notes == (
         "column 'x': times with an offset are converted to UTC, and those without one count as UTC",
     )
+
+
+def test_a_few_cells_of_dates_may_be_something_else():
+    for others in (["soon", "later", "1"], ["0000-00-00"] * 90, ["-", "?"] * 20):
+        cells = [*repeat("2026-01-01", "2026-02-03")[: ROWS - len(others)], *others]
+        column, notes = infer(cells)
+        assert column.kind == "date" and column.has_missing
+        assert column.missing_marks == tuple(sorted(set(others)))
+        assert f" is no date and counts as missing ({len(others)} rows)" in notes[0]
+    assert infer(repeat("2026-01-01", "2026-02-03", "soon", "later"))[0].kind == "category"
 
 
 def test_several_marks_of_missing_numbers():

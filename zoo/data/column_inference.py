@@ -10,7 +10,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from zoo.data.column_cells import (
     ColumnCells,
     choose_date_format,
     choose_number_form,
+    iterate_invalid_dates,
     iterate_misfits,
 )
 from zoo.data.column_learning import learn_column, read_numbers
@@ -102,15 +103,14 @@ def infer_kind(cells: ColumnCells) -> tuple[str, str]:
     if 0 < fitting < present:
         for block in iterate_misfits(cells, decimal, thousands):
             misfits |= dict.fromkeys(block.unique())
-    few_misfits = (
-        present - fitting <= _INVALID_SHARE * present
-        or len(misfits) == 1
-        or misfits.keys() <= {*MISSING_MARKS}
-    )
-    if fitting and few_misfits and not _have_leading_zeros(cells):
+    is_number = bool(fitting) and _are_few(present - fitting, present, misfits)
+    if is_number and not _have_leading_zeros(cells):
         return (DROP, "it numbers the rows") if _numbers_rows(cells, present) else ("number", "")
-    if choose_date_format(cells.iterate_present()):
-        return "date", ""
+    date_format, dates = choose_date_format(cells.iterate_present())
+    if date_format:
+        others = pd.concat(iterate_invalid_dates(cells, date_format)).unique()
+        if _are_few(present - dates, present, others):
+            return "date", ""
     if 0.5 * present <= fitting < present:
         return DROP, (
             f"{fitting / present:.0%} of its cells are numbers, but not "
@@ -118,6 +118,12 @@ def infer_kind(cells: ColumnCells) -> tuple[str, str]:
             f"--columns={cells.name}:number)"
         )
     return _infer_text(cells, present)
+
+
+def _are_few(invalid: int, present: int, values: Collection[str]) -> bool:
+    """Whether cells of another kind may count as missing: a few, one sign, or those that do so."""
+    is_rare = invalid <= _INVALID_SHARE * present
+    return is_rare or len(values) == 1 or {*values} <= {*MISSING_MARKS}
 
 
 def _infer_kind_of_numbers(cells: ColumnCells, numbers: np.ndarray) -> tuple[str, str]:

@@ -18,10 +18,11 @@ MISSING = (
     "NaN", "nan", "NAN", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "NaT",
     "NULL", "null", "Null", "(null)", "<null>", "\\N", "None", "none", "NONE",
 )
-# what else people write for a missing number; among labels they may be a class
+# what else people write for a missing number or date; among labels they may be a class
 MISSING_MARKS = (
     "?", "??", "-", "--", "---", ".", "..", "...", "_", "*", "x", "X", "n.a.", "N.A.", "na", "Na",
     "nil", "Nil", "NIL", "unknown", "Unknown", "UNKNOWN", "missing", "Missing", "MISSING",
+    "0000-00-00", "0000-00-00 00:00:00",
     "inf", "-inf", "+inf", "Inf", "-Inf", "Infinity", "-Infinity",
     "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!",
 )

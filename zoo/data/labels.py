@@ -116,8 +116,8 @@ def clean_labels(cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     alike = _unify_characters(labels)
     if changed := int((alike != labels).fillna(False).sum()):
         notes.append(
-            f"column {name!r}: {changed:,} labels had invisible characters, other blanks than a "
-            "space, or accents apart from their letters: they were removed, replaced or composed"
+            f"column {name!r}: {changed:,} labels had invisible characters, other blanks than "
+            "single spaces, or accents apart from their letters, which do not tell classes apart"
         )
     labels, marks, mark_notes = _remove_marks(alike)
     notes += mark_notes
@@ -140,6 +140,7 @@ def _unify_characters(labels: pd.Series) -> pd.Series:
     """Returns labels that look the same as the same characters: NFC, plain spaces, none hidden."""
     strings = pc.utf8_normalize(pa.array(labels, pa.string()), "NFC")
     strings = pc.replace_substring_regex(strings, _SPACES, " ")
+    strings = pc.replace_substring_regex(strings, "  +", " ")
     strings = pc.replace_substring_regex(strings, _HIDDEN, "")
     return pd.Series(strings, labels.index, STRING, labels.name)
 

@@ -167,6 +167,9 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
                 f"{suggest_closest(column, columns)} The columns are {', '.join(columns)}"
                 f"{_explain_names(train)}"
             )
+    for column, kind in config.columns:
+        if column in labels:
+            raise UserError(f"columns={column}:{kind}: this column is the label: omit it")
     for option, column in named:
         if column in labels:
             raise UserError(f"{option}={column}: this column is the label: choose another one")
