@@ -32,6 +32,12 @@ MISSING_MARKS = (
 DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")
 
 
+# hour, minute and second; hour and minute of the offset from UTC
+_ZONE = r" ?(?:Z|UTC|[+-](\d{2})(?::?(\d{2}))?)"
+_TIME = rf"(?:[ T](\d{{1,2}}):(\d{{2}})(?::(\d{{2}})(?:\.\d+)?)?(?:{_ZONE})?)?"
+_DATE_PARTS = {".": r"\.", "%Y": r"(\d{4})", "%m": r"(\d{1,2})", "%d": r"(\d{1,2})"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Column:
     """A column of a table, and what was learned about it from the training split.
@@ -112,6 +118,16 @@ _FIELDS: dict[str, Any] = {
     "date_format": str,
     "has_time": bool,
 }
+
+
+def make_date_pattern(date_format: str) -> str:
+    """Returns the regular expression of dates of a form, of Python and TensorFlow alike.
+
+    Its groups are the parts of the date in their order, and those of the time and its offset.
+    """
+    for part, group in _DATE_PARTS.items():
+        date_format = date_format.replace(part, group)
+    return date_format + _TIME
 
 
 def count_features(columns: tuple[Column, ...]) -> int:

@@ -4,10 +4,7 @@ import math
 
 import tensorflow as tf
 
-# hour, minute and second; hour and minute of the offset
-_ZONE = r" ?(?:Z|UTC|[+-](\d{2})(?::?(\d{2}))?)"
-_TIME = rf"(?:[ T](\d{{1,2}}):(\d{{2}})(?::(\d{{2}})(?:\.\d+)?)?(?:{_ZONE})?)?"
-_DATE_PARTS = {".": r"\.", "%Y": r"(\d{4})", "%m": r"(\d{1,2})", "%d": r"(\d{1,2})"}
+from zoo.data.columns import make_date_pattern
 
 
 def parse_dates(texts: tf.Tensor, date_format: str) -> tuple[tf.Tensor, tf.Tensor]:
@@ -21,10 +18,8 @@ def parse_dates(texts: tf.Tensor, date_format: str) -> tuple[tf.Tensor, tf.Tenso
         Days since 1970-01-01, with the time of the day as a fraction, float64 (n,), NaN for what
         is no date; and the month from 0 to 11, float64 (n,).
     """
-    pattern, order = date_format, [letter for letter in date_format if letter in "Ymd"]
-    for part, group in _DATE_PARTS.items():
-        pattern = pattern.replace(part, group)
-    pattern = f"^{pattern}{_TIME}$"
+    order = [letter for letter in date_format if letter in "Ymd"]
+    pattern = f"^{make_date_pattern(date_format)}$"
     is_date = tf.strings.regex_full_match(texts, pattern)
     texts = tf.where(is_date, texts, _format_epoch(date_format))
 
