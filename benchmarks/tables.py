@@ -56,12 +56,13 @@ def score_linear_model(data, columns) -> float:
     numbers = [column.name for column in columns if column.kind == "number"]
     categories = [column.name for column in columns if column.kind == "category"]
 
-    def prepare(frame):
-        frame = frame.astype(object).replace({"": None, "NA": None})
+    def prepare(rows):
+        frame = rows.to_frame().astype(object)
+        frame = frame.where(frame.notna(), None).replace({"": None, "NA": None})
         frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
         return frame[numbers + categories].fillna(dict.fromkeys(categories, "missing"))
 
-    x = prepare(pd.concat([data.train.x, data.validation.x]))
+    x = prepare(type(data.train.x).concat([data.train.x, data.validation.x]))
     y = np.concatenate([data.train.y, data.validation.y]).ravel()
     encode = make_column_transformer(
         (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),

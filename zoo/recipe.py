@@ -75,7 +75,8 @@ class Recipe:
             fractions of the image size; rotation is in degrees; crop (largest shift by whole
             pixels) and cutout (side of a black square) are in pixels; flip mirrors half of the
             images left to right, vertical_flip upside down; brightness, contrast and saturation
-            are scaled by up to this fraction more or less; mixup and cutmix are the alpha of
+            are scaled by up to this fraction more or less; randaugment applies two random changes
+            of 14 to each image, at this strength of at most 10; mixup and cutmix are the alpha of
             their Beta(alpha, alpha) distribution.
         class_weights: Weight of each class in the loss: 'balanced' for weights inversely
             proportional to the class frequencies, numbers in the order of the classes, as in
@@ -223,6 +224,7 @@ _AUGMENTATIONS = {
     "brightness": _Fraction,
     "contrast": _Fraction,
     "saturation": _Fraction,
+    "randaugment": Annotated[float, Range(above=0, high=10)],
     "crop": Count,
     "cutout": Count,
     "mixup": Positive,

@@ -154,7 +154,9 @@ def is_line(value: Any) -> bool:
 
 def suggest_closest(name: str, known: Iterable[str]) -> str:
     """Returns " Did you mean 'X'?" for the known name closest to `name`; "" if none is close."""
-    matches = difflib.get_close_matches(name, list(known), n=1)
+    names = list(known)
+    in_other_case = [other for other in names if other.lower() == name.lower()]
+    matches = in_other_case or difflib.get_close_matches(name, names, n=1)
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 

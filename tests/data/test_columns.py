@@ -187,6 +187,17 @@ def test_categories_and_their_missing_rare_and_unseen_values():
     assert encode(frame(x=["a", "", "unseen"]), (column,))[:, 0].tolist() == [1, 0, 0]
 
 
+def test_booleans_are_read_in_any_case():
+    column, _ = infer(repeat("True", "False", ""))
+    assert column.is_boolean and column.values == ("False", "True", "")
+    features = encode(frame(x=["true", "FALSE", "True", "", "yes"]), (column,))
+    assert features[:, 0].tolist() == [2, 1, 2, 3, 0]
+    raw = make_column_encoder((column,))[0]({"x": tf.constant(["true", "FALSE"])})
+    assert raw[:, 0].numpy().tolist() == [2, 1]
+    assert not infer(repeat("TRUE", "true"))[0].is_boolean
+    assert not infer(repeat("a", "b"))[0].is_boolean
+
+
 def test_many_values_share_a_code_when_they_are_rare():
     cells = [f"v{i % 3000}" for i in range(9000)]
     columns, notes = infer_columns(FrameRows(frame(x=cells, other=["p", "q"] * 4500)))
@@ -222,6 +233,43 @@ def test_dates_are_parsed_as_pandas_does_it(date_format, time):
     assert np.isnan(parse_dates(tf.constant(texts), date_format)[0]).all()
     wrong = tf.constant(["", "x", "2020-13-41", "20200101"])
     assert np.isnan(parse_dates(wrong, date_format)[0]).all()
+
+
+def test_times_with_an_offset_are_converted_to_utc():
+    texts = [
+        "2026-01-01T00:30:00+02:00",
+        "2024-02-29 23:30-02",
+        "2025-12-31T23:59:00-00:30",
+        "2026-03-01 05:00:00.000Z",
+        "2026-01-01 05:29:59+0530",
+    ]
+    days, month = parse_dates(tf.constant(texts), "%Y-%m-%d")
+    expected = [pd.to_datetime(text, utc=True) for text in texts]
+    seconds = [time.timestamp() for time in expected]
+    np.testing.assert_allclose(days, np.array(seconds) / 86_400, atol=1e-8)
+    assert month.numpy().tolist() == [time.month - 1 for time in expected]
+    _, notes = infer(repeat("2026-01-01 05:00+02:00", "2026-01-02 05:00Z"))
+    assert notes == ("column 'x': times with an offset are converted to UTC",)
+    _, notes = infer(repeat("2026-01-01 05:00+02:00", "2026-01-02 05:00"))
+    assert notes == (
+        "column 'x': times with an offset are converted to UTC, and those without one count as UTC",
+    )
+
+
+def test_a_few_cells_of_dates_may_be_something_else():
+    for others in (["soon", "later", "1"], ["0000-00-00"] * 90, ["-", "?"] * 20):
+        cells = [*repeat("2026-01-01", "2026-02-03")[: ROWS - len(others)], *others]
+        column, notes = infer(cells)
+        assert column.kind == "date" and column.has_missing
+        assert column.missing_marks == tuple(sorted(set(others)))
+        assert f" is no date and counts as missing ({len(others)} rows)" in notes[0]
+    assert infer(repeat("2026-01-01", "2026-02-03", "soon", "later"))[0].kind == "category"
+
+
+def test_several_marks_of_missing_numbers():
+    column, notes = infer(repeat("1", "2.5", "?", "-", "unknown"))
+    assert column.kind == "number" and column.missing_marks == ("-", "?", "unknown")
+    assert "'-', '?', 'unknown' is no number and counts as missing (120 rows)" in notes[0]
 
 
 def test_parts_of_dates():
@@ -293,6 +341,20 @@ def test_columns_survive_a_record():
     records = make_random_records(columns, 50, np.random.default_rng(0))
     cells = {name: tf.constant(records[name]) for name in records.dtype.names}
     assert np.isfinite(make_column_encoder(columns)[0](cells)).all()
+
+
+def test_long_values_are_shortened():
+    (column, _), _ = infer_columns(
+        FrameRows(frame(x=repeat("a\nb", "c" * 999), y=repeat("1", "2")))
+    )
+    assert format_columns((column,)) == f"  x  category  2 values: a b, {'c' * 30}..."
+
+
+def test_lists_are_told():
+    table = pd.DataFrame({"x": repeat([1, 2], [3]), "y": repeat(*"12")}).astype({"y": STRING})
+    assert infer_columns(FrameRows(table))[1] == (
+        "column 'x': each different list is a value of its own",
+    )
 
 
 def test_the_columns_are_shown():

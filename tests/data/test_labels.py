@@ -80,6 +80,26 @@ def test_blanks_missing_labels_and_case_are_told():
     )
 
 
+def test_labels_that_look_the_same_are_one_class():
+    target, y, notes = read(["caf\u00e9", "cafe\u0301", "\ufeffNew York", "New\u00a0York"])
+    assert target.class_names == ("New York", "caf\u00e9") and y.tolist() == [1, 1, 0, 0]
+    assert len(notes) == 1 and "3 labels had invisible characters" in notes[0]
+    family = "\U0001f468\u200d\U0001f469"
+    assert read([family, "\U0001f468"])[0].class_names == ("\U0001f468", family)
+
+
+def test_marks_of_missing_labels():
+    target, y, notes = read(["0", "1", "?", "1"])
+    assert target.class_names == ("0", "1") and y.tolist() == [0, 1, 1]
+    assert notes == ("column 'y': 1 rows without a label ('?') are left out",)
+    target, y, _ = read(["1.5", "-", "2.5"])
+    assert target.class_names is None and y.ravel().tolist() == [1.5, 2.5]
+    target, _, notes = read(["no", "yes", "?", "?"])
+    assert target.class_names == ("?", "no", "yes")
+    assert "'?' (2 rows) counts as a class: remove these rows" in notes[0]
+    assert not read(["+", "-"])[2] and not read(["1", "x", "2"])[2]
+
+
 @pytest.mark.parametrize(
     ("cells", "message"),
     [

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -256,3 +257,16 @@ def test_weights_stay_with_their_rows_when_some_are_held_out(tmp_path):
 def test_data_without_columns_has_no_weights(name, tfds_dir):
     with pytest.raises(UserError, match=r"weight=w: .* omit --weight"):
         load_data(DataConfig(name, weight="w", data_dir=str(tfds_dir)))
+
+
+def test_a_column_that_only_the_training_file_has(tmp_path):
+    frame = pd.DataFrame({"id": range(40), "x": np.arange(40) % 7, "y": ["a", "b"] * 20})
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    frame.drop(columns="id").to_csv(tmp_path / "test.csv", index=False)
+    config = DataConfig(f"csv:{tmp_path}", label="y")
+    with pytest.raises(UserError, match=r"no column 'id', .* pass --columns=id:drop"):
+        load_data(config)
+    data = load_data(dataclasses.replace(config, columns=(("id", "drop"),)))
+    assert [column.name for column in data.spec.columns] == ["x"] and len(data.test) == 40
+    with pytest.raises(UserError, match="columns=y:drop: this column is the label"):
+        load_data(dataclasses.replace(config, columns=(("y", "drop"),)))

@@ -6,12 +6,14 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoo.data.sources import table_files
-from zoo.data.sources.table_files import read_table
+from zoo.data.sources.table_files import read_table, recall_separator
 from zoo.errors import UserError
 
 
@@ -74,7 +76,7 @@ def test_csv(content, expected, read):
         (",a\n0,x\n", "column 1 has no name and is called unnamed_1"),
         ("# by hand\na,b\n1,2\n", "the first 1 lines are comments"),
         ("a,a\n1,2\n", "there are several columns 'a'; number 2 is 'a.1'"),
-        ("a,b\n1,caf\u00e9\n2,na\u00efve\n".encode("cp1252"), "(line 2): it was read as cp125"),
+        ("a,b\n1,caf\u00e9\n2,na\u00efve\n".encode("cp1252"), "(line 2): it was read as cp1252"),
     ],
 )
 def test_what_was_decided_is_told(content, note, read):
@@ -83,8 +85,32 @@ def test_what_was_decided_is_told(content, note, read):
 
 
 @pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Größe,Straße\n1,Münster\n2,Köln\n"),
+        ("cp1252", "élève,âge,ça\n1,forêt,été\n2,Noël,où\n"),
+        ("cp1252", "situação,não\n1,ação\n2,coração\n"),
+        ("cp1252", "price,ÿ\n€5,½\n€6,“so”\n"),
+        ("cp1250", "imię,miasto\n1,Łódź\n2,Gdańsk\n3,żółć\n"),
+        ("cp1250", "a,b\nBrno,1\nČeské Budějovice,2\nŠtěpánov,3\n"),
+        ("cp1251", "\u0434\u0430,a\n\u041c\u043e\u0441\u043a\u0432\u0430,2\n"),
+        ("shift_jis", "年齢,都市,結果\n" + "1,東京,はい\n2,大阪,いいえ\n" * 9),
+        ("gb18030", "城市,值\n北京,1\n上海,2\n"),
+        ("utf-16", "Größe,a\n1,2\n"),
+        ("utf-32", "Größe,a\n1,2\n"),
+    ],
+)
+def test_encodings_of_spreadsheets(encoding, text, read):
+    expected = pd.read_csv(io.StringIO(text), dtype=str).to_dict("list")
+    assert columns(read(text.encode(encoding))) == expected
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b"PK\x03\x04 and more", "this is a ZIP archive or a spreadsheet"),
+        (b"BZh91AY", "this is compressed by bzip2"),
+        (b"PAR1", "this is a Parquet file: pass it as parquet:PATH"),
         ("", "the file is empty; expected a line of column names"),
         ("a,b\n", "no rows; expected at least one below the column names"),
         ("a,b\n1,2\n3\n", "line 3: 1 fields, but the first line names 2 columns"),
@@ -159,6 +185,36 @@ def test_parquet_and_its_nested_columns(tmp_path):
 def test_lines_below_comments(read):
     table = read("# by hand\na,b\n1,2\n")
     assert table.find_line(0).endswith("t.csv, line 3")
+
+
+def test_odd_columns_of_parquet(tmp_path):
+    bytes_, x = pa.array([b"\xff\x00", b"a"]), pa.array([1, 2])
+    words = pa.array([b"u", b"v"])
+    names = ["x", "x", "", "b", "t", "d", "z"]
+    zone = pa.array([pd.Timestamp("2026-01-01", tz="UTC")] * 2, pa.timestamp("us", "UTC"))
+    cells = [x, x, x, bytes_, words, words.dictionary_encode(), zone]
+    pa.parquet.write_table(pa.table(cells, names), tmp_path / "t.parquet")
+    table = read_table("parquet", tmp_path / "t.parquet")
+    assert list(table.frame) == ["x", "x.1", "unnamed_3", "t", "d", "z"]
+    assert table.frame.iloc[0].tolist() == ["1"] * 3 + ["u"] * 2 + ["2026-01-01 00:00:00.000000Z"]
+    assert [note.partition(".parquet: ")[2] for note in table.notes] == [
+        "there are several columns 'x'; number 2 is 'x.1'",
+        "column 3 has no name and is called unnamed_3",
+        "column 'b' is left out: it has bytes",
+    ]
+    intervals = pd.DataFrame({"i": pd.arrays.IntervalArray.from_breaks(range(4))})
+    intervals.to_parquet(tmp_path / "i.parquet")
+    assert list(read_table("parquet", tmp_path / "i.parquet").frame) == ["i.left", "i.right"]
+
+
+def test_the_separator_of_a_model_is_recalled_where_it_fits(tmp_path):
+    (tmp_path / "a.csv").write_text("n:t:more\n1:u,v:2\n")
+    (tmp_path / "b.csv").write_text("n,t\n1,u\n")
+    both = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    assert recall_separator({"separator": ":"}, both[:1], ("n", "t")) == ":"
+    assert recall_separator({"separator": ":"}, both, ("n", "t")) is None
+    assert recall_separator({"separator": ":"}, both[:1], ("n", "x")) is None
+    assert recall_separator({}, both[:1], ("n", "t")) is None
 
 
 def test_parquet_in_parts(tmp_path):

@@ -27,6 +27,7 @@ from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
 from zoo.data.config import parse_separator, parse_text_columns
+from zoo.data.sources.table_files import recall_separator
 from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.exporting.versions import describe_unused_versions
@@ -34,6 +35,9 @@ from zoo.serving.client import Client
 from zoo.serving.prediction_files import check_prediction_file, open_prediction_file
 from zoo.serving.row_log import RowLog
 from zoo.serving.rows import LabelSet, Row, expand_folders, predict_rows, read_rows
+from zoo.serving.table_rows import find_table_kind
+from zoo.storage.filenames import EXPORT_RECORD, EXTRA_FOLDER
+from zoo.storage.json_files import read_json
 
 FLAGS = flags.FlagValues()
 WORDS = "FILE..."
@@ -93,7 +97,7 @@ def main(*files: str) -> None:
     paths, notes = expand_folders(files, spec, client.model)
     print_notes(notes)
     log = RowLog(FLAGS.skip_bad_rows)
-    separator = parse_separator(FLAGS.separator)
+    separator = parse_separator(FLAGS.separator) or _recall_separator(client, paths, spec)
     rows = read_rows(paths, spec, client.model, parse_text_columns(FLAGS.text), separator, log)
     # typed lines are answered immediately
     size = 1 if not files and sys.stdin.isatty() else FLAGS.batch_size
@@ -142,6 +146,17 @@ def _open_client() -> Client:
         folder = Path(os.path.expanduser(FLAGS.export_dir), FLAGS.model)
         print_notes(describe_unused_versions(folder))
     return client
+
+
+def _recall_separator(client: Client, paths: list[str], spec: Spec) -> str | None:
+    """Returns the separator of the CSV file of the training, if the files have it too, or None."""
+    files = [path for path in map(Path, paths) if find_table_kind(path) == "csv"]
+    if FLAGS.server or FLAGS.grpc or FLAGS.preset or not files:
+        return None
+    version = Path(os.path.expanduser(FLAGS.export_dir), FLAGS.model, str(client.served_version()))
+    record = version / EXTRA_FOLDER / EXPORT_RECORD
+    settings = read_json(record).get("data_settings") if record.is_file() else None
+    return recall_separator(settings, files, spec.feature_names)
 
 
 def iterate_predictions(

@@ -68,9 +68,10 @@ define_model_flags(FLAGS)
 # what needs labels, columns, images, or several devices
 FLAGS.remove_flag_values(
     ["preset", "preset_weights", "recipe", "label", "task", "columns", "image_size", "resize",
-     "color", "group", "head_epochs", "merge_label_case", "skip_broken", "memory_budget", "stratify", "time", "weight", "loss",
-     "focal_gamma", "label_smoothing", "class_weights", "oversample", "threshold", "augment",
-     "trainable", "lora_rank", "layer_decay", "head_learning_rate", "accumulate_steps", "l1", "l2"]
+     "color", "group", "merge_label_case", "skip_broken", "memory_budget", "stratify", "time",
+     "weight", "head_epochs", "loss", "focal_gamma", "label_smoothing", "class_weights",
+     "oversample", "threshold", "augment", "trainable", "lora_rank", "layer_decay",
+     "head_learning_rate", "accumulate_steps", "l1", "l2"]
 )  # fmt: skip
 # fmt: off
 flags.DEFINE_string("weights", None, "A run, an export or a .keras file to start from, whose "

@@ -4,7 +4,8 @@ import math
 
 import tensorflow as tf
 
-from zoo.data.microbatches import MicroBatch
+from zoo.data.microbatches import MicroBatch, draw_uniform
+from zoo.data.randaugment import apply_randaugment
 from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.recipe import BLENDING, Recipe, parse_augmentation
@@ -55,7 +56,9 @@ def augment_batch(
     """
     seeds = tf.unstack(tf.random.split(seed, 3))
     # changes that were added later have seeds of their own, which leave those of the others alone
-    colour_seed, cutmix_seed = tf.random.fold_in(seed, 1), tf.random.fold_in(seed, 2)
+    colour_seed, cutmix_seed, policy_seed = (tf.random.fold_in(seed, i) for i in (1, 2, 3))
+    if "randaugment" in changes:
+        images = apply_randaugment(images, changes["randaugment"], policy_seed, microbatch)
     if changes.keys() & {"brightness", "contrast", "saturation"}:
         images = _change_colours(images, changes, colour_seed, microbatch)
     if changes.keys() & {"shift", "rotation", "zoom", "flip", "vertical_flip", "crop"}:
@@ -80,7 +83,7 @@ def _change_colours(images, changes: dict[str, float], seed, microbatch: MicroBa
     for name, own_seed in zip(("brightness", "contrast", "saturation"), seeds, strict=True):
         if name not in changes:
             continue
-        draws = _draw_uniform(images, own_seed, -1, 1, tf.float32, microbatch)
+        draws = draw_uniform(images, own_seed, -1, 1, tf.float32, microbatch)
         factor = 1 + changes[name] * draws[:, None, None, None]
         grey = tf.image.rgb_to_grayscale(pixels) if images.shape[-1] == 3 else pixels[..., :1]
         origin = {
@@ -101,14 +104,14 @@ def _transform_images(images, changes: dict[str, float], seed, microbatch: Micro
     seeds = iter(tf.unstack(tf.random.split(seed, 7)))
 
     def draw(low, high):
-        return _draw_uniform(images, next(seeds), low, high, tf.float32, microbatch)
+        return draw_uniform(images, next(seeds), low, high, tf.float32, microbatch)
 
     angle = draw(-1, 1) * math.radians(changes.get("rotation", 0))
     scale = 1 + draw(-1, 1) * changes.get("zoom", 0)
     mirror = tf.where(draw(0, 1) < (0.5 if "flip" in changes else 0), -1.0, 1.0)
     overturn = 1.0
     if "vertical_flip" in changes:  # with a seed of its own, as above
-        coins = _draw_uniform(images, tf.random.fold_in(seed, 1), 0, 1, tf.float32, microbatch)
+        coins = draw_uniform(images, tf.random.fold_in(seed, 1), 0, 1, tf.float32, microbatch)
         overturn = tf.where(coins < 0.5, -1.0, 1.0)
     down = draw(-1, 1) * changes.get("shift", 0) * rows
     right = draw(-1, 1) * changes.get("shift", 0) * columns
@@ -134,21 +137,13 @@ def _transform_images(images, changes: dict[str, float], seed, microbatch: Micro
     return tf.cast(tf.round(transformed), images.dtype)
 
 
-def _draw_uniform(images, seed, low, high, dtype, microbatch: MicroBatch | None):
-    """Draws one number per image, of shape (images,), as for the whole batch."""
-    if microbatch is None:
-        return tf.random.stateless_uniform([tf.shape(images)[0]], seed, low, high, dtype)
-    numbers = tf.random.stateless_uniform([microbatch.rows], seed, low, high, dtype)
-    return tf.gather(numbers, microbatch.row_indices)
-
-
 def _apply_cutout(images, side: int, seed, microbatch: MicroBatch | None):
     """Blackens a square at a random centre, clipped at the border (DeVries and Taylor, 2017)."""
     visible_by_axis = []
     for size, axis_seed in zip(
         images.shape[1:3], tf.unstack(tf.random.split(seed, 2)), strict=True
     ):
-        centre = _draw_uniform(images, axis_seed, 0, size, tf.int32, microbatch)[:, None]
+        centre = draw_uniform(images, axis_seed, 0, size, tf.int32, microbatch)[:, None]
         distance = tf.range(size)[None] - (centre - side // 2)
         visible_by_axis.append((distance < 0) | (distance >= side))
     visible_rows, visible_columns = visible_by_axis

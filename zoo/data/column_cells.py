@@ -95,19 +95,33 @@ def iterate_misfits(cells: ColumnCells, decimal: str, thousands: str) -> Iterato
         yield block[~fits.to_numpy(bool)]
 
 
-def choose_date_format(blocks: Iterable[pd.Series]) -> str:
-    """Returns the form of dates that all cells of all blocks have, or ""."""
-    left = list(DATE_FORMATS)
+def choose_date_format(blocks: Iterable[pd.Series]) -> tuple[str, int]:
+    """Returns the form of dates that most cells of all blocks have, and how many have it.
+
+    The form is "" unless one of the first values of each block has it.
+    """
+    fitting = dict.fromkeys(DATE_FORMATS, 0)
     for block in blocks:
-        values, _ = count_values(block)
-        for part in (values[:_DATE_SAMPLE], values):
-            left = [form for form in left if _are_dates(part, form)]
-    return left[0] if left else ""
+        values, counts = count_values(block)
+        first = values[:_DATE_SAMPLE]
+        for form in list(fitting):
+            if len(first) and not _are_dates(first, form).any():
+                del fitting[form]
+            else:
+                fitting[form] += int(counts @ _are_dates(values, form))
+    best = max(fitting, key=lambda form: fitting[form], default="")
+    return (best, fitting[best]) if fitting.get(best) else ("", 0)
 
 
-def _are_dates(values: pd.Series, date_format: str) -> bool:
+def iterate_invalid_dates(cells: ColumnCells, date_format: str) -> Iterator[pd.Series]:
+    """Yields blocks of the cells that are no dates of a form, and not missing."""
+    for block in cells.iterate_present():
+        yield block[~_are_dates(block, date_format)]
+
+
+def _are_dates(values: pd.Series, date_format: str) -> np.ndarray:
     days, _ = parse_dates(tf.constant(values.to_numpy(object), tf.string), date_format)
-    return not np.isnan(days).any()
+    return ~np.isnan(days)
 
 
 def parse_cells(cells: pd.Series, column: Column) -> np.ndarray:

@@ -119,15 +119,18 @@ def _make_number_group(columns: tuple[Column, ...], starts: list[int]) -> Column
 
 
 def _make_category_group(column: Column, positions: np.ndarray) -> ColumnGroup:
+    values = [value.lower() for value in column.values] if column.is_boolean else column.values
     table = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
-            tf.constant(column.values), tf.range(1, len(column.values) + 1, dtype=tf.int64)
+            tf.constant(values), tf.range(1, len(column.values) + 1, dtype=tf.int64)
         ),
         default_value=len(column.values) + 1 if column.has_rare else 0,
     )
 
     def encode(cells: tf.Tensor) -> tf.Tensor:
-        return tf.cast(table.lookup(_remove_missing(cells)), tf.float32)[:, None]
+        known = _remove_missing(cells)
+        known = tf.strings.lower(known) if column.is_boolean else known
+        return tf.cast(table.lookup(known), tf.float32)[:, None]
 
     return ColumnGroup((column,), encode, positions, table)
 
@@ -162,4 +165,5 @@ def _remove_missing(cells: tf.Tensor) -> tf.Tensor:
     """Strips strings, and replaces by "" what stands for a missing value."""
     # the white space that Python's `str.strip` removes; `tf.strings.strip` removes ASCII only
     cells = tf.strings.regex_replace(cells, rf"^{_BLANKS}+|{_BLANKS}+$", "")
-    return tf.where(tf.strings.regex_full_match(cells, "|".join(MISSING)), "", cells)
+    missing = "|".join(rf"\Q{mark}\E" for mark in MISSING)
+    return tf.where(tf.strings.regex_full_match(cells, missing), "", cells)

@@ -10,7 +10,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,11 @@ from zoo.data.column_cells import (
     ColumnCells,
     choose_date_format,
     choose_number_form,
+    iterate_invalid_dates,
     iterate_misfits,
 )
 from zoo.data.column_learning import learn_column, read_numbers
-from zoo.data.columns import DROP, KINDS, Column
+from zoo.data.columns import DROP, KINDS, MISSING_MARKS, Column
 from zoo.data.frame_rows import FrameRows
 from zoo.data.text_normalization import UNSPACED_LETTER
 from zoo.errors import UserError
@@ -75,6 +76,8 @@ def infer_columns(
             continue
         column, note = learn_column(cells, kind)
         columns.append(column)
+        if kind == "category" and rows.has_lists(name):
+            note = "; ".join(["each different list is a value of its own", *filter(None, [note])])
         notes += [f"column {name!r}: {note}"] if note else []
     if not columns:
         raise UserError("no column is left to learn from: " + "; ".join(notes))
@@ -100,11 +103,14 @@ def infer_kind(cells: ColumnCells) -> tuple[str, str]:
     if 0 < fitting < present:
         for block in iterate_misfits(cells, decimal, thousands):
             misfits |= dict.fromkeys(block.unique())
-    few_misfits = present - fitting <= _INVALID_SHARE * present or len(misfits) == 1
-    if fitting and few_misfits and not _have_leading_zeros(cells):
+    is_number = bool(fitting) and _are_few(present - fitting, present, misfits)
+    if is_number and not _have_leading_zeros(cells):
         return (DROP, "it numbers the rows") if _numbers_rows(cells, present) else ("number", "")
-    if choose_date_format(cells.iterate_present()):
-        return "date", ""
+    date_format, dates = choose_date_format(cells.iterate_present())
+    if date_format:
+        others = pd.concat(iterate_invalid_dates(cells, date_format)).unique()
+        if _are_few(present - dates, present, others):
+            return "date", ""
     if 0.5 * present <= fitting < present:
         return DROP, (
             f"{fitting / present:.0%} of its cells are numbers, but not "
@@ -114,13 +120,19 @@ def infer_kind(cells: ColumnCells) -> tuple[str, str]:
     return _infer_text(cells, present)
 
 
+def _are_few(invalid: int, present: int, values: Collection[str]) -> bool:
+    """Whether cells of another kind may count as missing: a few, one sign, or those that do so."""
+    is_rare = invalid <= _INVALID_SHARE * present
+    return is_rare or len(values) == 1 or {*values} <= {*MISSING_MARKS}
+
+
 def _infer_kind_of_numbers(cells: ColumnCells, numbers: np.ndarray) -> tuple[str, str]:
     """Returns the kind of a column that has nothing but numbers; see `infer_kind`."""
     present = numbers[~np.isnan(numbers)]
     if not len(present):
         return DROP, "all its cells are empty"
     if len(present) == len(cells) and (present == present[0]).all():
-        digits = " in the first 15 digits" * (abs(present[0]) > 2**53)
+        digits = " in the first 15 digits" * bool(abs(present[0]) > 2**53)
         return DROP, f"all its cells are '{present[0]:.15g}'{digits}"
     if cells.are_integers and _count_rows(cells.name, present):
         return DROP, "it numbers the rows"

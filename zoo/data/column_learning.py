@@ -1,6 +1,7 @@
 """Learns how to encode the columns of a table from its training split."""
 
 import numpy as np
+import pandas as pd
 
 from zoo.data.cells import (
     DECORATION,
@@ -14,6 +15,7 @@ from zoo.data.column_cells import (
     ColumnCells,
     choose_date_format,
     choose_number_form,
+    iterate_invalid_dates,
     iterate_misfits,
     parse_cells,
 )
@@ -22,6 +24,7 @@ from zoo.errors import UserError
 
 _NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations
 _MAX_VALUES = 1_000  # of a category; the rest shares a code
+_OFFSET = r":\d\d(?:\.\d+)? ?[+-]\d\d"  # of a time zone, after the time of the day
 _MIN_COUNT = 3  # of a category's value in a training split of a hundred rows or more
 
 
@@ -83,8 +86,7 @@ def _learn_number(cells: ColumnCells) -> tuple[Column, str]:
         thousands=thousands,
         missing_marks=tuple(sorted(marks)),
     )
-    examples = ", ".join(repr(value[:20]) for value in column.missing_marks[:3])
-    notes = [f"{examples} is no number and counts as missing ({invalid} rows)"] * (invalid > 0)
+    notes = _describe_misfits(column, invalid)
     notes += _describe_decoration(cells, column)
     if (decimal, thousands) != (".", ""):
         mark = f"{decimal!r} is the decimal mark"
@@ -105,7 +107,7 @@ def _describe_decoration(cells: ColumnCells, column: Column) -> list[str]:
 
 
 def _learn_date(cells: ColumnCells) -> tuple[Column, str]:
-    date_format = choose_date_format(cells.iterate_present())
+    date_format, _ = choose_date_format(cells.iterate_present())
     if not date_format:
         first = next((block.iloc[0] for block in cells.iterate_present() if len(block)), "")
         raise UserError(
@@ -116,6 +118,7 @@ def _learn_date(cells: ColumnCells) -> tuple[Column, str]:
     days = np.concatenate([parse_cells(block, draft) for block in cells])
     center, scale = measure_spread(days)
     is_missing = np.isnan(days)
+    invalid = pd.concat(iterate_invalid_dates(cells, date_format))
     column = Column(
         cells.name,
         "date",
@@ -124,9 +127,30 @@ def _learn_date(cells: ColumnCells) -> tuple[Column, str]:
         bool(is_missing.any()),
         date_format=date_format,
         has_time=bool((days[~is_missing] % 1 != 0).any()),
+        missing_marks=tuple(sorted(invalid.unique())),
     )
-    is_ambiguous = date_format in ("%d/%m/%Y", "%m/%d/%Y")
-    return column, f"dates are read as {date_format}" if is_ambiguous else ""
+    notes = _describe_misfits(column, len(invalid))
+    notes += [f"dates are read as {date_format}"] * (date_format in ("%d/%m/%Y", "%m/%d/%Y"))
+    return column, "; ".join(notes + _describe_offsets(cells))
+
+
+def _describe_offsets(cells: ColumnCells) -> list[str]:
+    """Returns a note on times with the offset of a time zone."""
+    offsets, zones, times = 0, 0, 0
+    for block in cells.iterate_present():
+        offsets += int(block.str.contains(_OFFSET).sum())
+        zones += int(block.str.contains(r"(?:Z|UTC)$").sum())
+        times += int(block.str.contains(":").sum())
+    if not offsets:
+        return []
+    others = ", and those without one count as UTC" * (offsets + zones < times)
+    return [f"times with an offset are converted to UTC{others}"]
+
+
+def _describe_misfits(column: Column, count: int) -> list[str]:
+    """Returns a note on cells that are not of the kind of their column."""
+    examples = ", ".join(repr(value[:20]) for value in column.missing_marks[:3])
+    return [f"{examples} is no {column.kind} and counts as missing ({count} rows)"] * (count > 0)
 
 
 def _learn_category(cells: ColumnCells) -> tuple[Column, str]:

@@ -7,13 +7,15 @@ from zoo.data.columns import Column
 from zoo.data.frame_rows import FrameRows
 from zoo.data.tokenizer_settings import format_tokenizer
 
+_SHOWN = 30  # characters of a value
+
 
 def format_columns(columns: tuple[Column, ...]) -> str:
     """Formats the columns as a table for the headline of a run."""
     rows = []
     for column in columns:
         if column.kind == "category":
-            shown = ", ".join(value or "(missing)" for value in column.values[:4])
+            shown = ", ".join(shorten_line(value) or "(missing)" for value in column.values[:4])
             more = ", ..." if len(column.values) > 4 else ""
             rare = ", rare values together" if column.has_rare else ""
             detail = f"{len(column.values)} values: {shown}{more}{rare}"
@@ -27,6 +29,12 @@ def format_columns(columns: tuple[Column, ...]) -> str:
         rows.append((column.name, column.kind, detail + ", some missing" * column.has_missing))
     width = min(30, max(len(name) for name, *_ in rows))
     return "\n".join(f"  {name:{width}}  {kind:8}  {detail}" for name, kind, detail in rows)
+
+
+def shorten_line(text: str) -> str:
+    """Returns the beginning of a text without line breaks."""
+    line = " ".join(text[:_SHOWN].split())
+    return f"{line}..." if len(text) > _SHOWN else line
 
 
 def describe_unreadable_cells(

@@ -10,11 +10,32 @@ from zoo.schema import check_value
 KINDS = ("number", "category", "date", "text")
 DROP = "drop"  # what --columns takes beside the kinds
 
-# how a missing value is written, apart from an empty cell; blanks around it do not count
-MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "NULL", "null", "None", "none")
+# how a missing value is written, apart from an empty cell; blanks around it do not count. These are
+# those of pandas, and what other programs write
+# fmt: off
+MISSING = (
+    "NA", "N/A", "n/a", "#N/A", "#NA", "#N/A N/A", "<NA>",
+    "NaN", "nan", "NAN", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "NaT",
+    "NULL", "null", "Null", "(null)", "<null>", "\\N", "None", "none", "NONE",
+)
+# what else people write for a missing number or date; among labels they may be a class
+MISSING_MARKS = (
+    "?", "??", "-", "--", "---", ".", "..", "...", "_", "*", "x", "X", "n.a.", "N.A.", "na", "Na",
+    "nil", "Nil", "NIL", "unknown", "Unknown", "UNKNOWN", "missing", "Missing", "MISSING",
+    "0000-00-00", "0000-00-00 00:00:00",
+    "inf", "-inf", "+inf", "Inf", "-Inf", "Infinity", "-Infinity",
+    "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!",
+)
+# fmt: on
 
 # forms of dates that are recognised, as strptime writes them; a time of the day may follow
 DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")
+
+
+# hour, minute and second; hour and minute of the offset from UTC
+_ZONE = r" ?(?:Z|UTC|[+-](\d{2})(?::?(\d{2}))?)"
+_TIME = rf"(?:[ T](\d{{1,2}}):(\d{{2}})(?::(\d{{2}})(?:\.\d+)?)?(?:{_ZONE})?)?"
+_DATE_PARTS = {".": r"\.", "%Y": r"(\d{4})", "%m": r"(\d{1,2})", "%d": r"(\d{1,2})"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +75,15 @@ class Column:
     tokenizer: Tokenizer | None = dataclasses.field(default=None, repr=False)
 
     @property
+    def is_boolean(self) -> bool:
+        """Whether the values of a category are true and false, each in one spelling.
+
+        Other cells are then read in any case: JSON and pandas write true and True.
+        """
+        lowercase = [value.lower() for value in self.values if value]
+        return 0 < len(lowercase) == len({*lowercase} & {"true", "false"})
+
+    @property
     def cardinality(self) -> int:
         """Number of codes of a category, with code 0 for unseen values; 0 for other kinds."""
         return 1 + len(self.values) + self.has_rare if self.kind == "category" else 0
@@ -88,6 +118,16 @@ _FIELDS: dict[str, Any] = {
     "date_format": str,
     "has_time": bool,
 }
+
+
+def make_date_pattern(date_format: str) -> str:
+    """Returns the regular expression of dates of a form, of Python and TensorFlow alike.
+
+    Its groups are the parts of the date in their order, and those of the time and its offset.
+    """
+    for part, group in _DATE_PARTS.items():
+        date_format = date_format.replace(part, group)
+    return date_format + _TIME
 
 
 def count_features(columns: tuple[Column, ...]) -> int:

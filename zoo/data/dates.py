@@ -4,12 +4,11 @@ import math
 
 import tensorflow as tf
 
-_TIME = r"(?:[ T](\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-_DATE_PARTS = {".": r"\.", "%Y": r"(\d{4})", "%m": r"(\d{1,2})", "%d": r"(\d{1,2})"}
+from zoo.data.columns import make_date_pattern
 
 
 def parse_dates(texts: tf.Tensor, date_format: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """Parses dates, with or without a time of the day.
+    """Parses dates, with or without a time of the day. Times with an offset are converted to UTC.
 
     Args:
         texts: Strings of shape (n,).
@@ -19,10 +18,8 @@ def parse_dates(texts: tf.Tensor, date_format: str) -> tuple[tf.Tensor, tf.Tenso
         Days since 1970-01-01, with the time of the day as a fraction, float64 (n,), NaN for what
         is no date; and the month from 0 to 11, float64 (n,).
     """
-    pattern, order = date_format, [letter for letter in date_format if letter in "Ymd"]
-    for part, group in _DATE_PARTS.items():
-        pattern = pattern.replace(part, group)
-    pattern = f"^{pattern}{_TIME}$"
+    order = [letter for letter in date_format if letter in "Ymd"]
+    pattern = f"^{make_date_pattern(date_format)}$"
     is_date = tf.strings.regex_full_match(texts, pattern)
     texts = tf.where(is_date, texts, _format_epoch(date_format))
 
@@ -43,9 +40,16 @@ def parse_dates(texts: tf.Tensor, date_format: str) -> tuple[tf.Tensor, tf.Tenso
     day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
     day_of_era = year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year
     days = tf.cast(era * 146_097 + day_of_era - 719_468, tf.float64)
-    seconds = tf.cast(hour * 3600 + minute * 60 + second, tf.float64)
+    offset_hour, offset_minute = map(get_part, (7, 8))
+    is_behind = tf.strings.regex_full_match(texts, r".*:.*-\d{2}:?(\d{2})?")
+    offset = offset_hour * 3600 + offset_minute * 60
+    seconds = hour * 3600 + minute * 60 + second - tf.where(is_behind, -offset, offset)
+    # the offset may lead to the day before or after
+    month -= tf.cast((seconds < 0) & (day == 1), tf.int64)
+    month += tf.cast((seconds >= 86_400) & (day == last_day), tf.int64)
+    days += tf.cast(seconds, tf.float64) / 86_400
     not_a_number = tf.constant(math.nan, tf.float64)
-    return tf.where(is_date, days + seconds / 86_400, not_a_number), tf.cast(month - 1, tf.float64)
+    return tf.where(is_date, days, not_a_number), tf.cast((month - 1) % 12, tf.float64)
 
 
 def _format_epoch(date_format: str) -> str:

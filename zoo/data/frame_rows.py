@@ -123,6 +123,11 @@ class FrameRows:
         """Whether a column has numbers, and not strings or other values."""
         return all(name in part.numbers for part in self.parts)
 
+    def has_lists(self, name: str) -> bool:
+        """Whether the first value of a column is a list."""
+        cells = self.parts[0].cells[name]
+        return cells.dtype == object and isinstance(next(iter(cells.dropna()), None), list)
+
     def read_numbers(self, name: str) -> np.ndarray:
         """Returns a column of numbers, float64 (n,), NaN where they are missing."""
         columns = [

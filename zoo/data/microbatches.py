@@ -84,3 +84,11 @@ def separate_microbatches(
             )
         )
     return dataset.map(set_rows) if microbatches.static else dataset
+
+
+def draw_uniform(images, seed, low, high, dtype, microbatch: MicroBatch | None):
+    """Draws one number per image, of shape (images,), as for the whole batch."""
+    if microbatch is None:
+        return tf.random.stateless_uniform([tf.shape(images)[0]], seed, low, high, dtype)
+    numbers = tf.random.stateless_uniform([microbatch.rows], seed, low, high, dtype)
+    return tf.gather(numbers, microbatch.row_indices)

@@ -26,7 +26,7 @@ _PARALLEL_CALLS = 2
 
 
 # cached, since tracing BERT's tokenizer takes a second
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=32)
 def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.layers.Layer]:
     """Returns the function that encodes texts, and the layer that holds its vocabulary.
 

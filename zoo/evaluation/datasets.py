@@ -1,11 +1,14 @@
 """The dataset that a trained model is scored on."""
 
 import dataclasses
+import os
+from pathlib import Path
 from typing import Any
 
 from zoo.data.config import DataConfig, adopt_image_settings
 from zoo.data.loading import complete_splits, merge_splits, read_source
 from zoo.data.memory import choose_budget, load_into_memory
+from zoo.data.sources.table_files import recall_separator
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Data, Split
 from zoo.data.table_splits import encode_table, is_table, parse_plain_numbers
@@ -30,6 +33,8 @@ def adopt_data_settings(config: DataConfig, record: dict[str, Any], spec: Spec) 
     if is_same and "data_settings" not in record:  # of a version before 0.2
         config = dataclasses.replace(config, stratify=False)
     config = config.adopt_settings(record.get("data_settings"), same_data=is_same)
+    if config.separator is None:
+        config = dataclasses.replace(config, separator=_recall_separator(config, record, spec))
     if spec.kind == "image":
         # a model without a record does not know the names of its classes
         classes = spec.class_names if "spec" in record else None
@@ -45,6 +50,16 @@ def adopt_data_settings(config: DataConfig, record: dict[str, Any], spec: Spec) 
         known_classes=spec.class_names or None,
         known_columns=spec.columns,
     )
+
+
+def _recall_separator(config: DataConfig, record: dict[str, Any], spec: Spec) -> str | None:
+    """Returns the separator of the model's own CSV file, if another one has it too, or None."""
+    kind, _, name = (config.name or "").partition(":")
+    path = Path(os.path.expanduser(name))
+    if kind != "csv" or not path.exists():
+        return None
+    files = [path] if path.is_file() else sorted(path.glob("*.csv*"))
+    return recall_separator(record.get("data_settings"), files, spec.feature_names)
 
 
 def read_scored_split(config: DataConfig, split: str | None, own: bool) -> tuple[Data, str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.cells import find_number_form, parse_numbers, strip_cells
-from zoo.data.columns import Column
+from zoo.data.columns import Column, make_date_pattern
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.spec import Spec
 from zoo.errors import UserError
@@ -44,6 +44,8 @@ def read_table_rows(
         columns = _read_text_columns(table, spec, text, faults)
     elif spec.columns:
         columns = {c.name: _read_column(table, c, faults) for c in spec.columns}
+        unseen = (_describe_unseen_values(columns[c.name], c) for c in spec.columns)
+        log.notes += tuple(f"{file}: {note}" for note in unseen if note)
     else:
         columns = _read_features(table, spec, faults)
     if not columns:
@@ -102,19 +104,50 @@ def _read_column(table: Table, column: Column, faults: dict[int, str]) -> np.nda
     """Returns the cells of a column: float64, NaN where missing, or strings, "" where missing."""
     raw = _find_column(table, column.name, "the columns are those of the training")
     cells = strip_cells(raw)
+    if column.date_format:
+        is_date = cells.str.fullmatch(make_date_pattern(column.date_format)).fillna(False)
+        _add_faults(
+            cells, ~is_date.to_numpy(bool), column, f"a date as {column.date_format}", faults
+        )
     if column.kind != "number":
         return cells.fillna("").to_numpy(object)
     decimal, thousands = column.decimal, column.thousands
     if (decimal, thousands) == (".", ""):
         decimal, thousands, _ = find_number_form(cells)
     numbers = parse_numbers(cells, decimal, thousands)
-    invalid = np.isnan(numbers) & cells.notna() & ~cells.isin(column.missing_marks)
-    for row in np.flatnonzero(invalid):
+    _add_faults(cells, np.isnan(numbers), column, "a number", faults)
+    return numbers
+
+
+def _add_faults(
+    cells: pd.Series, invalid: np.ndarray, column: Column, expected: str, faults: dict[int, str]
+) -> None:
+    """Adds to `faults` the invalid cells that are not missing."""
+    is_missing = cells.isna() | cells.isin(column.missing_marks)
+    for row in np.flatnonzero(invalid & ~is_missing.to_numpy(bool)):
         faults[int(row)] = (
-            f"column {column.name!r} holds {cells.iloc[row][:50]!r}; expected a number, or an "
+            f"column {column.name!r} holds {cells.iloc[row][:50]!r}; expected {expected}, or an "
             "empty cell if it is missing"
         )
-    return numbers
+
+
+def _describe_unseen_values(cells: np.ndarray, column: Column) -> str:
+    """Returns a note on values of a category that the training split lacks, or ""."""
+    if not column.values:  # of a server, they are not known
+        return ""
+    values = pd.Series(cells)
+    if column.is_boolean:
+        values, known = values.str.lower(), {value.lower() for value in column.values}
+    else:
+        known = {*column.values}
+    is_unseen = ~values.isin(known)
+    if not is_unseen.any():
+        return ""
+    example = cells[int(np.argmax(is_unseen))]
+    return (
+        f"column {column.name!r}: {is_unseen.sum():,} of {len(cells):,} rows have values that the "
+        f"model does not know, such as {example[:40] or '(missing)'!r}"
+    )
 
 
 def _find_column(table: Table, name: str, advice: str) -> pd.Series:

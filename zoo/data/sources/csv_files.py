@@ -76,7 +76,7 @@ def find_csv_layout(file: TextFile, separator: str | None) -> CsvLayout:
             header = [*header, ""]
         elif _are_row_names([row[0] for row in sample]):
             header = ["", *header]
-    names, name_notes = _clean_names(path, header)
+    names, name_notes = clean_names(path, header)
     return CsvLayout(names, separator, preamble, header_end, (*notes, *name_notes))
 
 
@@ -140,7 +140,7 @@ def _read_sample(text: str, path: Path, separator: str) -> list[tuple[int, int, 
     return rows or [(1, 1, [text])]
 
 
-def _clean_names(path: Path, names: list[str]) -> tuple[list[str], list[str]]:
+def clean_names(path: Path, names: list[str]) -> tuple[list[str], list[str]]:
     """Returns names of columns that differ and are not empty, and notes on those that changed."""
     cleaned: dict[str, None] = {}
     notes = []

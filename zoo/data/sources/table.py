@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.cells import STRING, has_numbers
+from zoo.data.columns import DROP
 from zoo.data.config import DataConfig, find_label_columns
 from zoo.data.frame_rows import FrameRows
 from zoo.data.memory import choose_budget
@@ -95,8 +96,9 @@ def make_table_splits(
     labelled, target, label_notes = read_labelled_rows(tables, label, config, class_names)
     splits = {}
     for name, found in labelled.items():
-        _check_columns(tables[name], columns, f"{train.path.name} has")
-        frame, rows = tables[name].frame[columns], found.rows
+        table = _fill_dropped_columns(tables[name], columns, config)
+        _check_columns(table, columns, f"{train.path.name} has", can_drop=not config.known_columns)
+        frame, rows = table.frame[columns], found.rows
         if config.text:
             _check_texts(frame, rows, tables[name])
         selected = FrameRows(frame, masks=[None if rows.all() else rows])
@@ -113,6 +115,14 @@ def make_table_splits(
     spec = dataclasses.replace(spec, multilabel=target.multilabel)
     origins = {name: str(tables[name].path) for name in splits}
     return LabelledSplits("", spec, splits, origins, notes)
+
+
+def _fill_dropped_columns(table: Table, columns: list[str], config: DataConfig) -> Table:
+    """Returns a table with empty cells in place of columns that it lacks and that are left out."""
+    dropped = [name for name, kind in config.columns if kind == DROP and name in columns]
+    absent = [name for name in dropped if name not in table.frame]
+    empty = pd.Series(pd.NA, table.frame.index, STRING)
+    return dataclasses.replace(table, frame=table.frame.assign(**dict.fromkeys(absent, empty)))
 
 
 def _find_files(kind: str, path: str) -> tuple[dict[str, Path], tuple[str, ...]]:
@@ -165,7 +175,11 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
             raise UserError(
                 f"{option}={column!r}: {train.path} has no such column."
                 f"{suggest_closest(column, columns)} The columns are {', '.join(columns)}"
+                f"{_explain_names(train)}"
             )
+    for column, kind in config.columns:
+        if column in labels:
+            raise UserError(f"columns={column}:{kind}: this column is the label: omit it")
     for option, column in named:
         if column in labels:
             raise UserError(f"{option}={column}: this column is the label: choose another one")
@@ -184,6 +198,17 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
     return features
 
 
+def _explain_names(table: Table) -> str:
+    """Returns why the names of columns may be others than expected, for an error message."""
+    encodings = [note for note in table.notes if " is not UTF-8 " in note]
+    if encodings:
+        return f" ({encodings[0]})"
+    if table.kind in ("csv", "tsv") and len(table.frame.columns) == 1:
+        other = " or pass it as csv:PATH" * (table.kind == "tsv")
+        return f" (there is one: pass what separates the fields with --separator{other})"
+    return ""
+
+
 def _match_columns(
     columns: list[str], config: DataConfig, table: Table, notes: tuple[str, ...]
 ) -> tuple[list[str], tuple[str, ...]]:
@@ -198,12 +223,14 @@ def _match_columns(
     return known, notes
 
 
-def _check_columns(table: Table, columns: list[str], reason: str) -> None:
+def _check_columns(table: Table, columns: list[str], reason: str, can_drop: bool = False) -> None:
     if missing := set(columns) - set(table.frame.columns):
         name = min(missing)
         raise UserError(
             f"{table.path}: there is no column {name!r}, which {reason}."
             f"{suggest_closest(name, table.frame.columns)}"
+            + f" To leave it out, pass --columns={name}:{DROP}"
+            * can_drop
         )
 
 

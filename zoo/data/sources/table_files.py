@@ -4,8 +4,7 @@ import dataclasses
 import functools
 import itertools
 import json
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet
 
 from zoo.console import progress_bar
 from zoo.data.column_store import Cells, ColumnStore, Types, group_blocks
@@ -25,6 +23,7 @@ from zoo.data.sources.csv_files import (
     parse_exactly,
     parse_quickly,
 )
+from zoo.data.sources.parquet_files import ParquetParts
 from zoo.data.sources.text_files import TextFile, survey_text_file
 from zoo.errors import UserError, one_line
 from zoo.schema import is_line
@@ -35,7 +34,6 @@ Blocks = Iterable[tuple[Mapping[str, Cells], int]]  # cells by the name of the c
 
 _BLOCK_SIZES = (1 << 20, 1 << 24)  # bytes of CSV; the second for longer rows
 _JSON_ROWS = 1 << 14  # rows that are read together
-_PARQUET_ROWS = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +115,8 @@ def read_table(
         UserError: if the content is invalid. The message contains the line number.
     """
     if kind == "parquet":
-        return Table(file, kind, _require_rows(_read_parquet(file, storage), file))
+        frame, notes = _read_parquet(file, storage)
+        return Table(file, kind, _require_rows(frame, file), notes=notes)
     text = survey_text_file(file)
     bad_lines = set()
 
@@ -137,6 +136,24 @@ def read_table(
     separator = separator or ("\t" if kind == "tsv" else None)
     frame, separator, notes = _read_csv(text, separator, on_bad_row, storage)
     return Table(file, kind, _require_rows(frame, file), separator, notes, frozenset(bad_lines))
+
+
+def recall_separator(settings: Any, files: Sequence[Path], names: Sequence[str]) -> str | None:
+    """Returns the separator that a model's data was read with, if CSV files have it too, or None.
+
+    Args:
+        settings: Settings of the data in the record of the model (`DataConfig.to_settings`).
+        files: The files.
+        names: Names of the columns that the model reads.
+
+    Raises:
+        UserError: if a file cannot be read.
+    """
+    separator = settings.get("separator") if isinstance(settings, dict) else None
+    if not (isinstance(separator, str) and files and names):
+        return None
+    layouts = (find_csv_layout(survey_text_file(file), separator) for file in files)
+    return separator if all({*names} <= {*layout.names} for layout in layouts) else None
 
 
 def reject_values(table: Table, name: str, invalid: npt.ArrayLike, expected: str) -> None:
@@ -215,7 +232,11 @@ def _iterate_objects(
             except (ValueError, RecursionError):
                 row = None
             if not isinstance(row, dict):
-                on_bad_row(number, f"{place}: expected a JSON object, {{...}}, on each line")
+                on_bad_row(
+                    number,
+                    f"{place}: expected a JSON object, {{...}}, on each line, "
+                    "without commas or brackets around it",
+                )
                 continue
             if invalid := [key for key in row if not is_line(key)]:
                 name = invalid[0][:40]
@@ -236,33 +257,14 @@ def _flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read_parquet(file: Path, storage: StorageOptions) -> pd.DataFrame:
-    """Reads a Parquet file, with train-00001-of-00002.parquet and so on that belong to it.
-
-    Structures get names with a dot.
-    """
-    pattern = re.sub(r"-\d+-of-", "-*-of-", file.name)
-    parts = sorted(file.parent.glob(pattern)) if "*" in pattern else [file]
-
-    def read_blocks():
-        for part in parts:
-            with pa.parquet.ParquetFile(part) as content:
-                for batch in content.iter_batches(_PARQUET_ROWS):
-                    table = pa.Table.from_batches([batch])
-                    while any(pa.types.is_struct(field.type) for field in table.schema):
-                        table = table.flatten()
-                    names = [n for n in table.column_names if "__index_level_" not in n]
-                    yield {name: _unnest(table[name]) for name in names}, len(table)
-
+def _read_parquet(file: Path, storage: StorageOptions) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Returns the columns of a Parquet file, and notes on what was decided."""
+    parts = ParquetParts(file)
     try:
-        return _collect_columns(read_blocks, storage)
+        frame = _collect_columns(parts.iterate_blocks, storage)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{file}: not a readable Parquet file: {one_line(error)}") from error
-
-
-def _unnest(cells: pa.ChunkedArray) -> Cells:
-    """Returns lists and other nested values as Python values."""
-    return cells.to_pylist() if pa.types.is_nested(cells.type) else cells
+    return frame.drop(columns=list(parts.binary), errors="ignore"), parts.notes
 
 
 def _require_rows(frame: pd.DataFrame, file: Path) -> pd.DataFrame:

@@ -215,8 +215,8 @@ def _read_times(table: Table, column: str, rows: np.ndarray) -> np.ndarray:
     decimal, thousands, is_number = find_number_form(present)
     if is_number.all():
         return parse_numbers(present, decimal, thousands)
-    date_format = choose_date_format([present])
-    if not date_format:
+    date_format, dates = choose_date_format([present])
+    if dates < len(present):
         raise UserError(
             f"time={column}: {table.path} has {str(present.iloc[0])[:40]!r} and others there; "
             "expected numbers, or dates of one form, such as 2026-01-31 or 2026-01-31 23:59"

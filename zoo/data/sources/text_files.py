@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import io
 import itertools
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,28 @@ _BLOCK_SIZE = 1 << 22  # bytes that are looked at together
 _ODD_SAMPLE = 1 << 18  # bytes around the first one that is not UTF-8
 # those that spreadsheets still write; among all of Python's, a short file may look like any
 _ENCODINGS = ["cp1252", "cp1250", "cp1251", "cp1253", "shift_jis", "gb18030", "big5", "cp949"]
+# of the letters in words with another one than those of ASCII, and of the bytes beyond ASCII that
+# have such a neighbour: at most so many in languages that are written in Latin letters
+_ODD_LETTERS, _NEIGHBOURS = 0.45, 0.3
+# What are letters of Polish, Slovak and Romanian in cp1250, and signs in cp1252; and s or z with a
+# caron, the same in both, beside c, r or e with one, or u with a ring, which are others in cp1252
+_CENTRAL_LETTERS = re.compile(
+    rb"[A-Za-z][\xb3\xb9\xbf\x9f\xbe\xba\x9d](?![0-9])|[\xa3\xa5\xaf\x8f\xaa\xbc][a-z]"
+    rb"|[\x9a\x9e\x8a\x8e](?s:.*)[\xe8\xf8\xec\xf9]|[\xe8\xf8\xec\xf9](?s:.*)[\x9a\x9e\x8a\x8e]"
+)
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+# first bytes of files that are no text
+_OTHER_FORMATS = {
+    b"BZh": "compressed by bzip2: decompress it, or compress it by gzip",
+    b"\xfd7zXZ": "compressed by xz: decompress it, or compress it by gzip",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: decompress it, or compress it by gzip",
+    b"PK\x03\x04": "a ZIP archive or a spreadsheet: unpack it, or save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet: save the sheet as CSV",
+    b"PAR1": "a Parquet file: pass it as parquet:PATH",
+    b"ARROW1": "an Arrow file: save it as Parquet or CSV",
+    b"SQLite format 3": "a database: save a table as CSV",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +129,14 @@ def survey_text_file(path: Path) -> TextFile:
         with path.open("rb") as file:
             is_compressed = file.read(2) == b"\x1f\x8b"
         with open_bytes(path, is_compressed) as file:
-            is_utf16 = file.read(2) in _UTF16_MARKS
-        if is_utf16:
-            return TextFile(path, "utf-16", is_compressed, _count_utf16_quotes(path, is_compressed))
+            start = file.read(16)
+        for first_bytes, meaning in _OTHER_FORMATS.items():
+            if start.startswith(first_bytes):
+                raise UserError(f"{path}: this is {meaning}")
+        if start.startswith((*_UTF32_MARKS, *_UTF16_MARKS)):
+            encoding = "utf-32" if start.startswith(_UTF32_MARKS) else "utf-16"
+            quotes = _count_quotes(path, is_compressed, encoding)
+            return TextFile(path, encoding, is_compressed, quotes)
         quotes, position = _check_utf8(path, is_compressed)
     except PermissionError:
         raise UserError(f"{path}: no permission to read this file: allow it with chmod") from None
@@ -125,19 +152,19 @@ def open_bytes(path: Path, is_compressed: bool) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path, "rb") if is_compressed else path.open("rb"))
 
 
-def _count_utf16_quotes(path: Path, is_compressed: bool) -> int:
+def _count_quotes(path: Path, is_compressed: bool, encoding: str) -> int:
     """Returns the number of double quotes in a file.
 
     Raises:
-        UserError: if it is not UTF-16.
+        UserError: if it has another encoding.
     """
     quotes = 0
     try:
-        with io.TextIOWrapper(open_bytes(path, is_compressed), "utf-16") as file:
+        with io.TextIOWrapper(open_bytes(path, is_compressed), encoding) as file:
             while text := file.read(_BLOCK_SIZE):
                 quotes += text.count('"')
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not valid UTF-16: {one_line(error)}") from error
+        raise UserError(f"{path}: not valid {encoding.upper()}: {one_line(error)}") from error
     return quotes
 
 
@@ -196,12 +223,33 @@ def _guess_encoding(path: Path, is_compressed: bool, quotes: int, position: int)
         start = max(0, position - _ODD_SAMPLE)
         file.seek(start)
         sample = file.read(position - start + _ODD_SAMPLE)
-    if best := charset_normalizer.from_bytes(sample, cp_isolation=_ENCODINGS).best():
+    if encoding := _choose_encoding(sample):
         with contextlib.suppress(UnicodeDecodeError):
-            decoder = codecs.getincrementaldecoder(best.encoding)()
+            decoder = codecs.getincrementaldecoder(encoding)()
             for block in _iterate_blocks(path, is_compressed):
                 decoder.decode(block)
             decoder.decode(b"", final=True)
-            note = f"{path} is not UTF-8 (line {line}): it was read as {best.encoding}"
-            return TextFile(path, best.encoding, is_compressed, quotes, (note,))
+            note = (
+                f"{path} is not UTF-8 (line {line}): it was read as {encoding}; if letters are "
+                "wrong, save it as UTF-8"
+            )
+            return TextFile(path, encoding, is_compressed, quotes, (note,))
     raise UserError(f"{path}, line {line}: byte {position} is not UTF-8: save the file as UTF-8")
+
+
+def _choose_encoding(sample: bytes) -> str | None:
+    """Returns the encoding of a text that is not UTF-8, or None if no usual one fits.
+
+    `charset_normalizer` tells scripts from each other, but in tables, which have few sentences, not
+    the languages of Western Europe from those of Central Europe.
+    """
+    latin = sample.decode("cp1252", "replace")
+    letters = "".join(word for word in re.findall(r"\w+", latin) if not word.isascii())
+    odd_letters = sum(not letter.isascii() for letter in letters)
+    neighbours = sum(map(len, re.findall(rb"[\x80-\xff]{2,}", sample)))
+    others = len(re.findall(rb"[\x80-\xff]", sample))
+    if odd_letters <= _ODD_LETTERS * len(letters) or neighbours <= _NEIGHBOURS * others:
+        is_central = _CENTRAL_LETTERS.search(sample) or "\ufffd" in latin
+        return "cp1250" if is_central else "cp1252"
+    best = charset_normalizer.from_bytes(sample, cp_isolation=_ENCODINGS).best()
+    return best.encoding if best else None

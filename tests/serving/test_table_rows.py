@@ -1,0 +1,41 @@
+"""Rows of tables for prediction."""
+
+from zoo.data.columns import Column
+from zoo.data.spec import Spec
+from zoo.serving.row_log import RowLog
+from zoo.serving.table_rows import read_table_rows
+
+COLUMNS = (
+    Column("city", "category", values=("Oslo", "Rome")),
+    Column("open", "category", values=("False", "True", "")),
+    Column("n", "number"),
+)
+
+
+def test_cells_that_are_no_dates_are_told(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("d,n\n2026-01-31 05:00+02:00,1\nsoon,2\n,3\n?,4\n31.01.2026,5\n")
+    day = Column("d", "date", date_format="%Y-%m-%d", missing_marks=("?",))
+    spec, log = Spec("features", (6,), ("no", "yes"), columns=(day,)), RowLog(skip_bad_rows=True)
+    rows = [*read_table_rows(file, spec, (), None, log)]
+    assert [inputs["d"] for _, _, inputs, _ in rows] == ["2026-01-31 05:00+02:00", "", "?"]
+    assert [fault.partition(": ")[2] for fault in log.bad_rows] == [
+        f"column 'd' holds {cell!r}; expected a date as %Y-%m-%d, or an empty cell if it is missing"
+        for cell in ("soon", "31.01.2026")
+    ]
+
+
+def test_values_that_the_model_does_not_know_are_told(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("city,open,n\nOslo,true,1\nBonn,,2\nLima,FALSE,3\n")
+    log = RowLog()
+    rows = [
+        *read_table_rows(
+            file, Spec("features", (3,), ("no", "yes"), columns=COLUMNS), (), None, log
+        )
+    ]
+    assert [inputs["city"] for _, _, inputs, _ in rows] == ["Oslo", "Bonn", "Lima"]
+    assert log.notes == [
+        f"{file}: column 'city': 2 of 3 rows have values that the model does not know, such as "
+        "'Bonn'"
+    ]
