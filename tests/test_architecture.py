@@ -21,6 +21,7 @@ FLOORS = (
     {"tuning"},
     {"attributions"},
     {"exporting"},
+    {"compressing"},
     {"pretrained"},
     {"serving"},
     {"explaining"},

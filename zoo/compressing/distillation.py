@@ -1,0 +1,85 @@
+"""Distillation: a smaller model learns the labels and the probabilities of a trained one.
+
+It follows Hinton, Vinyals and Dean 2015, 'Distilling the Knowledge in a Neural Network' (arXiv
+1503.02531), with `keras.distillation`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from zoo.data.splits import Arrays, Data
+from zoo.errors import UserError
+from zoo.recipe import Recipe
+from zoo.training.building import make_compile_options
+
+TEMPERATURE = 3.0
+LABEL_WEIGHT = 0.1  # of the loss by the labels; the other part is the loss by the teacher
+
+
+class Distiller(keras.distillation.Distiller):
+    """Keras' distiller, of which only the student is saved."""
+
+    def save(self, filepath: str | Path, overwrite: bool = True, **options: Any) -> None:
+        """Saves the student as a .keras file."""
+        self.student.save(filepath, overwrite=overwrite, **options)
+
+
+def make_distiller(
+    teacher: keras.Model, student: keras.Model, data: Data, recipe: Recipe
+) -> Distiller:
+    """Returns a compiled model whose training distils the teacher into the student.
+
+    The loss is a tenth of the student's own and nine tenths of the Kullback-Leibler divergence
+    from the teacher's probabilities, both at a temperature of 3.
+
+    Args:
+        teacher: A trained classifier; it is frozen.
+        student: The smaller model.
+        data: The data.
+        recipe: How the student is trained.
+    """
+    soft = keras.distillation.LogitsDistillation(TEMPERATURE, {"logits": "kl_divergence"})
+    distiller = Distiller(
+        teacher, student, soft, student_loss_weight=LABEL_WEIGHT, name=student.name
+    )
+    options = make_compile_options(student, data, recipe)
+    distiller.compile(
+        optimizer=options["optimizer"],
+        loss=options["loss"],
+        metrics=options["metrics"]["logits"],
+        jit_compile=options["jit_compile"],
+        steps_per_execution=options["steps_per_execution"],
+    )
+    distiller.optimizer.build(distiller.trainable_variables)
+    return distiller
+
+
+def check_distillation(
+    teacher: keras.Model, student: keras.Model, data: Data, recipe: Recipe
+) -> None:
+    """Checks that a model can be distilled into another one.
+
+    Raises:
+        UserError: if the student is not smaller, the data has no single class per example, or
+            weights of classes or rows are set, which the distillation would not use.
+    """
+    size, most = student.count_params(), teacher.count_params()
+    if size >= most:
+        raise UserError(
+            f"distill:{student.name}: {student.name} has {size:,} parameters here, and "
+            f"{teacher.name} {most:,}: choose a smaller model, or smaller hyperparameters, as in "
+            "distill:cnn:filters=8,16:dense=32"
+        )
+    if data.spec.task != "classification":
+        raise UserError(
+            f"distill:{student.name}: {data.name} has "
+            f"{'several labels per example' if data.spec.multilabel else 'numbers to predict'}, "
+            "and only classes can be distilled: use prune, structured or int8 instead"
+        )
+    if recipe.class_weights or (isinstance(data.train, Arrays) and data.train.weights is not None):
+        raise UserError(
+            f"distill:{student.name}: weights of classes or rows (--class_weights, --weight) are "
+            "not used in a distillation: omit them"
+        )

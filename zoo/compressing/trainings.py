@@ -1,0 +1,165 @@
+"""The methods that train: pruning, structured pruning and distillation, as runs that resume."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from zoo.compressing.distillation import check_distillation, make_distiller
+from zoo.compressing.methods import Method
+from zoo.compressing.pruning import PruningCallback
+from zoo.compressing.structured import shrink_model
+from zoo.data.splits import Data
+from zoo.distribution.keras_patches import flatten_layers
+from zoo.errors import UserError
+from zoo.evaluation.record import make_record
+from zoo.recipe import Recipe
+from zoo.registry import Entry, find_entry
+from zoo.training.building import adapt_recipe_to_size, compile_model, prepare_model
+from zoo.training.checkpoints import find_latest_checkpoint
+from zoo.training.class_balance import steps_per_epoch
+from zoo.training.finetuning import Source
+from zoo.training.loop import fit_model
+
+# validation scores of cnn on mnist_5k chose both: see docs/compression.md
+_EPOCHS_PART = 0.5  # of the epochs of the training
+_RATE_PART = 0.3  # of its peak learning rate
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A model before it is compressed: how it is built, and how it is loaded.
+
+    Attributes:
+        entry: Its entry in the registry.
+        hparams: All of its hyperparameters.
+        load: Loads it, uncompiled.
+        record: Its record, as in metrics.json; may be empty.
+    """
+
+    entry: Entry
+    hparams: dict[str, Any]
+    load: Callable[[], keras.Model]
+    record: dict[str, Any]
+
+
+def open_trained(source: Source, name: str) -> Trained:
+    """Returns a trained model that was opened by its path.
+
+    Args:
+        source: The opened model.
+        name: Name of the model, in case that its record has none.
+
+    Raises:
+        UserError: if its name or its hyperparameters are unknown.
+    """
+    entry = find_entry(str(source.record.get("model", name)))
+    hparams = source.record.get("hyperparameters", {})
+    return Trained(entry, entry.check(hparams, entry.hyperparameters), source.load, source.record)
+
+
+def make_finetuning_recipe(
+    record: dict[str, Any], entry: Entry, settings: dict[str, Any], examples: int
+) -> Recipe:
+    """Returns the recipe that a pruned model is trained on with.
+
+    It is that of the model's own training, with half of its epochs and 0.3 times its learning rate
+    unless `settings` has others. The last weights are kept, since only they are pruned in full.
+
+    Args:
+        record: Record of the model; without a recipe, that of the entry is used.
+        entry: The model's entry in the registry.
+        settings: Settings that the user chose.
+        examples: Number of training examples.
+    """
+    names = {field.name for field in dataclasses.fields(Recipe)}
+    stored = record.get("recipe")
+    own = {k: v for k, v in stored.items() if k in names} if isinstance(stored, dict) else {}
+    recipe = Recipe(**own) if own else adapt_recipe_to_size(entry.recipe, examples, set(settings))
+    defaults = {
+        "epochs": math.ceil(_EPOCHS_PART * recipe.epochs),
+        "learning_rate": _RATE_PART * recipe.learning_rate,
+    }
+    whole = {"trainable": "all", "lora_rank": 0, "layer_decay": 1.0, "head_learning_rate": None}
+    return dataclasses.replace(
+        recipe, **(defaults | whole | settings), early_stopping=0, ema=0.0, accumulate_steps=1
+    )
+
+
+def make_student_recipe(entry: Entry, settings: dict[str, Any], examples: int) -> Recipe:
+    """Returns the recipe of a student: its own, but for the settings that the user chose."""
+    recipe = adapt_recipe_to_size(
+        dataclasses.replace(entry.recipe, **settings), examples, set(settings)
+    )
+    return dataclasses.replace(recipe, early_stopping=0, ema=0.0, accumulate_steps=1)
+
+
+def train_method(
+    method: Method,
+    parent: Trained,
+    data: Data,
+    settings: dict[str, Any],
+    seed: int,
+    folder: Path,
+    announce: Callable[[str], None],
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    """Trains the model of a method in its folder, or goes on where it was interrupted.
+
+    Args:
+        method: A method of `TRAINED`.
+        parent: The model that it is applied to.
+        data: The data, of which the training and validation splits are used.
+        settings: Settings of the training that the user chose.
+        seed: Seed of the training.
+        folder: Folder of the run.
+        announce: Prints a line about the training.
+
+    Returns:
+        The record of the run without test scores, and the history of the training.
+
+    Raises:
+        UserError: if the method does not suit the model.
+        Interrupted: after SIGINT or SIGTERM, with a new checkpoint.
+    """
+    keras.utils.set_random_seed(seed)
+    teacher = parent.load()
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    entry, hparams, model = parent.entry, parent.hparams, teacher
+    recipe = make_finetuning_recipe(parent.record, entry, settings, len(data.train))
+    if method.kind == "distill":
+        entry, hparams = find_entry(method.student), method.hparams
+        recipe = make_student_recipe(entry, settings, len(data.train))
+        model, _ = prepare_model(entry, hparams, recipe, data, seed)
+        check_distillation(teacher, model, data, recipe)
+    elif method.kind == "structured":
+        _check_without_lora(method, teacher)
+        model, hparams = shrink_model(teacher, entry, hparams, data.spec, method.share)
+        compile_model(model, data, recipe)
+    else:
+        _check_without_lora(method, teacher)
+        compile_model(model, data, recipe)
+        steps = steps_per_epoch(data, recipe) * recipe.epochs
+        callbacks = [PruningCallback(model, method.share, steps)]
+    announce(
+        f"{method.name}: {entry.name}, {model.count_params():,} parameters, {recipe.epochs} epochs "
+        f"at a learning rate of up to {recipe.learning_rate:.3g}"
+    )
+    trainee = make_distiller(teacher, model, data, recipe) if method.kind == "distill" else model
+    start, _ = find_latest_checkpoint(folder)
+    trained = fit_model(
+        trainee, data, recipe, seed=seed, run_dir=folder, start=start, callbacks=callbacks
+    )
+    record = make_record(entry, hparams, model, data, recipe, trained, {}).to_dict()
+    return record | {"seed": seed}, trained["history"]
+
+
+def _check_without_lora(method: Method, model: keras.Model) -> None:
+    """Raises a UserError if a layer has LoRA updates, whose kernels are not those of the layer."""
+    if any(getattr(layer, "lora_enabled", False) for layer in flatten_layers(model)):
+        raise UserError(
+            f"{method.kind}: {model.name} was trained with LoRA, whose updates are no weights of "
+            "their own: use int8 or a converted format instead"
+        )
