@@ -79,14 +79,18 @@ def make_finetuning_recipe(
     stored = record.get("recipe")
     own = {k: v for k, v in stored.items() if k in names} if isinstance(stored, dict) else {}
     recipe = Recipe(**own) if own else adapt_recipe_to_size(entry.recipe, examples, set(settings))
-    defaults = {
+    defaults: dict[str, Any] = {
         "epochs": math.ceil(_EPOCHS_PART * recipe.epochs),
         "learning_rate": _RATE_PART * recipe.learning_rate,
     }
-    whole = {"trainable": "all", "lora_rank": 0, "layer_decay": 1.0, "head_learning_rate": None}
-    return dataclasses.replace(
-        recipe, **(defaults | whole | settings), early_stopping=0, ema=0.0, accumulate_steps=1
-    )
+    whole: dict[str, Any] = {
+        "trainable": "all",
+        "lora_rank": 0,
+        "layer_decay": 1.0,
+        "head_learning_rate": None,
+    }
+    last: dict[str, Any] = {"early_stopping": 0, "ema": 0.0, "accumulate_steps": 1}
+    return dataclasses.replace(recipe, **(defaults | whole | last | settings))
 
 
 def make_student_recipe(entry: Entry, settings: dict[str, Any], examples: int) -> Recipe:
@@ -125,35 +129,52 @@ def train_method(
         Interrupted: after SIGINT or SIGTERM, with a new checkpoint.
     """
     keras.utils.set_random_seed(seed)
-    teacher = parent.load()
-    callbacks: Sequence[keras.callbacks.Callback] = ()
-    entry, hparams, model = parent.entry, parent.hparams, teacher
-    recipe = make_finetuning_recipe(parent.record, entry, settings, len(data.train))
-    if method.kind == "distill":
-        entry, hparams = find_entry(method.student), method.hparams
-        recipe = make_student_recipe(entry, settings, len(data.train))
-        model, _ = prepare_model(entry, hparams, recipe, data, seed)
-        check_distillation(teacher, model, data, recipe)
-    elif method.kind == "structured":
-        _check_without_lora(method, teacher)
-        model, hparams = shrink_model(teacher, entry, hparams, data.spec, method.share)
-        compile_model(model, data, recipe)
-    else:
-        _check_without_lora(method, teacher)
-        compile_model(model, data, recipe)
-        steps = steps_per_epoch(data, recipe) * recipe.epochs
-        callbacks = [PruningCallback(model, method.share, steps)]
+    make = _make_student if method.kind == "distill" else _make_pruned
+    trainee, entry, hparams, recipe, callbacks = make(method, parent, data, settings, seed)
+    model = getattr(trainee, "student", trainee)
     announce(
         f"{method.name}: {entry.name}, {model.count_params():,} parameters, {recipe.epochs} epochs "
         f"at a learning rate of up to {recipe.learning_rate:.3g}"
     )
-    trainee = make_distiller(teacher, model, data, recipe) if method.kind == "distill" else model
     start, _ = find_latest_checkpoint(folder)
     trained = fit_model(
         trainee, data, recipe, seed=seed, run_dir=folder, start=start, callbacks=callbacks
     )
     record = make_record(entry, hparams, model, data, recipe, trained, {}).to_dict()
     return record | {"seed": seed}, trained["history"]
+
+
+_Training = tuple[
+    keras.Model, Entry, dict[str, Any], Recipe, Sequence[keras.callbacks.Callback]
+]  # what is trained: the model, its entry, hyperparameters and recipe, and further callbacks
+
+
+def _make_student(
+    method: Method, parent: Trained, data: Data, settings: dict[str, Any], seed: int
+) -> _Training:
+    """Builds the student of a distillation, within the model that distils."""
+    entry, teacher = find_entry(method.student), parent.load()
+    recipe = make_student_recipe(entry, settings, len(data.train))
+    student, _ = prepare_model(entry, method.hparams, recipe, data, seed)
+    check_distillation(teacher, student, data, recipe)
+    return make_distiller(teacher, student, data, recipe), entry, method.hparams, recipe, []
+
+
+def _make_pruned(
+    method: Method, parent: Trained, data: Data, settings: dict[str, Any], seed: int
+) -> _Training:
+    """Loads the model that is pruned while it is trained, or has lost whole filters and units."""
+    model, entry, hparams = parent.load(), parent.entry, parent.hparams
+    _check_without_lora(method, model)
+    recipe = make_finetuning_recipe(parent.record, entry, settings, len(data.train))
+    callbacks = []
+    if method.kind == "structured":
+        model, hparams = shrink_model(model, entry, hparams, data.spec, method.share)
+    compile_model(model, data, recipe)
+    if method.kind == "prune":
+        steps = steps_per_epoch(data, recipe) * recipe.epochs
+        callbacks.append(PruningCallback(model, method.share, steps))
+    return model, entry, hparams, recipe, callbacks
 
 
 def _check_without_lora(method: Method, model: keras.Model) -> None:
