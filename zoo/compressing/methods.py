@@ -12,11 +12,11 @@
 
 import dataclasses
 import re
-from typing import Annotated, Any
+from typing import Any
 
 from zoo.errors import UserError
 from zoo.registry import find_entry
-from zoo.schema import Range, check_value, parse_literal, suggest_closest
+from zoo.schema import parse_literal, suggest_closest
 from zoo.storage.filenames import FORMAT_FILES
 
 ORIGINAL = "original"
@@ -24,8 +24,6 @@ QUANTIZED = ("int8", "int4")
 CONVERTED = ("litert_float16", "litert_int8", "onnx_int8")
 TRAINED = ("prune", "structured", "distill")
 KINDS = (*QUANTIZED, *CONVERTED, *TRAINED)
-
-_Share = Annotated[float, Range(above=0, below=1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +115,12 @@ def _parse_step(step: str, parent: Method | None) -> Method:
             )
         return Method(name, kind, parent, student=student, hparams=_read_hparams(student, settings))
     if kind in TRAINED:
-        share = check_value(f"--methods={step}: share", parse_literal(value or "''"), _Share)
+        share = parse_literal(value)
+        if not (isinstance(share, float) and 0 < share < 1):
+            raise UserError(
+                f"--methods={step}: expected the share that is removed, above 0 and below 1, such "
+                f"as {kind}:0.8"
+            )
         return Method(name, kind, parent, share=share)
     if value:
         raise UserError(f"--methods={step}: {kind} takes no value: write {kind}")

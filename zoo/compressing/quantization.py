@@ -10,6 +10,21 @@ from zoo.layers.weights import weighted_layers
 _LAYERS = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Embedding)
 
 
+def find_quantizable_layers(model: keras.Model, mode: str) -> list[keras.layers.Layer]:
+    """Returns the layers of a model that Keras can quantise.
+
+    Raises:
+        UserError: if there are none.
+    """
+    chosen = [layer for layer in weighted_layers(model) if isinstance(layer, _LAYERS)]
+    if not chosen:
+        raise UserError(
+            f"{mode}: {model.name} has no dense or embedding layer, the only ones that Keras "
+            "quantises: use litert_float16 or onnx_int8 instead"
+        )
+    return chosen
+
+
 def quantize_model(model: keras.Model, mode: str) -> float:
     """Quantises the dense and embedding layers of a model in place, with `keras.Model.quantize`.
 
@@ -26,12 +41,7 @@ def quantize_model(model: keras.Model, mode: str) -> float:
     Raises:
         UserError: if the model has no layer that can be quantised.
     """
-    chosen = [layer for layer in weighted_layers(model) if isinstance(layer, _LAYERS)]
-    if not chosen:
-        raise UserError(
-            f"{mode}: {model.name} has no dense or embedding layer, the only ones that Keras "
-            "quantises: use litert_float16 or onnx_int8 instead"
-        )
+    chosen = find_quantizable_layers(model, mode)
     total = model.count_params()
     quantized = sum(layer.count_params() for layer in chosen)
     names = {id(layer) for layer in chosen}

@@ -110,9 +110,13 @@ def _is_shrunk_chain(
     pairs = list(itertools.zip_longest(model.layers, target.layers))
     if any(a is None or b is None or (type(a), a.name) != (type(b), b.name) for a, b in pairs):
         return False
-    inside = {layer.name for layer in chain}
-    shapes = [([w.shape for w in a.weights], [w.shape for w in b.weights]) for a, b in pairs]
-    changed = {a.name for (a, _), (old, new) in zip(pairs, shapes, strict=True) if old != new}
+    inside, changed = {layer.name for layer in chain}, set()
+    for old, new in pairs:
+        sizes = [(a.shape, b.shape) for a, b in zip(old.weights, new.weights, strict=True)]
+        if any(np.greater(b, a).any() for a, b in sizes):
+            return False
+        if any(a != b for a, b in sizes):
+            changed.add(old.name)
     return bool(changed) and changed <= inside
 
 

@@ -9,13 +9,15 @@ from typing import Any
 import keras
 
 from zoo.compressing.distillation import check_distillation, make_distiller
-from zoo.compressing.methods import Method
+from zoo.compressing.methods import CONVERTED, QUANTIZED, Method
 from zoo.compressing.pruning import PruningCallback
+from zoo.compressing.quantization import find_quantizable_layers
 from zoo.compressing.structured import shrink_model
 from zoo.data.splits import Data
 from zoo.distribution.keras_patches import flatten_layers
 from zoo.errors import UserError
 from zoo.evaluation.record import make_record
+from zoo.exporting.converters import check_convertible
 from zoo.recipe import Recipe
 from zoo.registry import Entry, find_entry
 from zoo.training.building import adapt_recipe_to_size, compile_model, prepare_model
@@ -99,6 +101,27 @@ def make_student_recipe(entry: Entry, settings: dict[str, Any], examples: int) -
         dataclasses.replace(entry.recipe, **settings), examples, set(settings)
     )
     return dataclasses.replace(recipe, early_stopping=0, ema=0.0, accumulate_steps=1)
+
+
+def check_methods(methods: Sequence[Method], original: Trained, data: Data) -> None:
+    """Checks that the methods suit the original, before the first of them takes its time.
+
+    Methods that follow another one are checked when it is their turn.
+
+    Raises:
+        UserError: if one does not.
+    """
+    model = original.load()
+    for method in methods:
+        if method.parent:
+            continue
+        if method.kind in QUANTIZED:
+            find_quantizable_layers(model, method.kind)
+        elif method.kind in CONVERTED:
+            check_convertible(model, [method.kind])
+        else:
+            make = _make_student if method.kind == "distill" else _make_pruned
+            make(method, original, data, {}, 0)
 
 
 def train_method(

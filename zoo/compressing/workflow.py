@@ -19,7 +19,12 @@ from zoo.compressing.notes import describe_drop, describe_method
 from zoo.compressing.pruning import measure_sparsity
 from zoo.compressing.quantization import quantize_model
 from zoo.compressing.scores import find_scores
-from zoo.compressing.trainings import Trained, open_trained, train_method
+from zoo.compressing.trainings import (
+    Trained,
+    check_methods,
+    open_trained,
+    train_method,
+)
 from zoo.data.splits import Data, take_inputs
 from zoo.evaluation.macs import count_multiply_adds
 from zoo.evaluation.mistakes import score_and_plot, score_predictions
@@ -80,6 +85,7 @@ def run_methods(work: Compression, methods: Sequence[Method]) -> Iterator[dict[s
         UserError: if a method does not suit the model.
         Interrupted: after SIGINT or SIGTERM, with a checkpoint.
     """
+    check_methods([m for m in methods if _load_row(work, m.slug) is None], work.original, work.data)
     models = {ORIGINAL: work.original}
     rows = {ORIGINAL: _load_row(work, ORIGINAL) or _measure_original(work)}
     yield rows[ORIGINAL]

@@ -67,7 +67,7 @@ def check_convertible(model: keras.Model, formats: Sequence[str]) -> None:
     half_dtypes = {layer.compute_dtype for layer in model.layers} & {"float16", "bfloat16"}
     if converted and half_dtypes:
         raise UserError(
-            f"export_formats={converted[0]!r}: {model.name} computes in {half_dtypes.pop()}, which "
+            f"{converted[0]}: {model.name} computes in {half_dtypes.pop()}, which "
             "cannot be converted: train with --precision=float32"
         )
     with disable_cudnn(model):
@@ -75,8 +75,8 @@ def check_convertible(model: keras.Model, formats: Sequence[str]) -> None:
     if loops:
         # the converter would crash the process
         raise UserError(
-            f"export_formats='litert_int8': {model.name} has recurrent layers, and LiteRT cannot "
-            "quantize their loops: use litert or onnx instead"
+            f"litert_int8: {model.name} has recurrent layers, and LiteRT cannot quantize their "
+            "loops: use litert, onnx or onnx_int8 instead"
         )
 
 
@@ -120,13 +120,13 @@ def convert_model(
             except Exception as error:
                 path.unlink(missing_ok=True)
                 reason = f"{model.name} cannot be converted: {one_line(error, 200)}"
-                raise UserError(f"export_formats={name!r}: {reason}") from error
+                raise UserError(f"{name}: {reason}") from error
             difference = np.abs(outputs - expected).max() / max(1, np.abs(expected).max())
             if name not in _ROUNDED and not difference <= _TOLERANCE:
                 path.unlink()
                 raise UserError(
                     f"{path}: deleted, because its logits differ from the model's by "
-                    f"{difference:.2g} of the largest: remove {name} from --export_formats"
+                    f"{difference:.2g} of the largest: omit {name}"
                 )
     return files
 
