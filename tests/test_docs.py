@@ -21,9 +21,11 @@ from support.paths import ROOT
 import zoo
 from benchmarks import contenders
 from benchmarks.explanations import PICTURES, write_inputs
+from zoo.commands import compress as compress_command
 from zoo.commands import pretrain as pretrain_command
 from zoo.commands import tune as tune_command
 from zoo.commands.runner import parse_flags, run_command
+from zoo.compressing import workflow
 from zoo.data import loading
 from zoo.data.sources import tfds
 from zoo.data.spec import Spec, Tokenizer
@@ -51,6 +53,7 @@ def find_commands(*names: str) -> list[str]:
 
 TRAIN, LAUNCH = find_commands("train"), find_commands("launch")
 TUNE, PRETRAIN = find_commands("tune"), find_commands("pretrain")
+COMPRESS = find_commands("compress")
 SERVING = find_commands("predict", "check", "label", "onnx")
 EVALUATE = find_commands("evaluate", "results")
 EXPLAIN = [*find_commands("explain"), *(line for line in EVALUATE if "--slices" in line)]
@@ -117,7 +120,7 @@ def user_folder(train):
 
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    tested = TRAIN + TUNE + PRETRAIN + SERVING + SERVERS + LAUNCH + EVALUATE + EXPLAIN
+    tested = TRAIN + TUNE + COMPRESS + PRETRAIN + SERVING + SERVERS + LAUNCH + EVALUATE + EXPLAIN
     rest = [line for line in CONSOLE if line not in tested]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
@@ -133,6 +136,7 @@ def test_every_command_is_run_by_a_test_or_by_make():
         and LAUNCH
         and TUNE
         and PRETRAIN
+        and COMPRESS
         and len(EVALUATE) >= 5
     )
 
@@ -212,6 +216,31 @@ def test_pretrain_command(command, user_folder, tfds_dir, monkeypatch):
             run_command(pretrain_command, argv)
     finally:
         flagsaver.restore_flag_values(saved, pretrain_command.FLAGS)
+
+
+@pytest.mark.parametrize("command", COMPRESS)
+def test_compress_command(command, tfds_dir, monkeypatch, tmp_path, capfd):
+    """Up to the first method, of shipped weights in place of the runs."""
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    for run, shipped in (("cnn-mnist_5k", "cnn_mnist"), ("lstm-imdb_reviews",) * 2):
+        weights = ROOT / "zoo/weights" / shipped.replace("-", "_")
+        Path("runs", run).symlink_to(weights)
+    monkeypatch.setattr(workflow, "run_methods", Mock(side_effect=Started))
+    extra = [f"--data_dir={tfds_dir}"]
+    if "lstm" in command:
+        extra.append("--dataset=synthetic_reviews")
+    elif "--dataset=mnist_5k" not in command:
+        extra.append("--dataset=mnist_5k")
+    argv = [*shlex.split(command)[2:], *extra]
+    monkeypatch.setattr(sys, "argv", ["zoo", "compress", *argv])
+    saved = flagsaver.save_flag_values(compress_command.FLAGS)
+    try:
+        with pytest.raises(Started):
+            run_command(compress_command, argv)
+    finally:
+        flagsaver.restore_flag_values(saved, compress_command.FLAGS)
+    assert "to test each model once" in capfd.readouterr().out
 
 
 def test_serving_commands(python, tmp_path):

@@ -1,7 +1,6 @@
 """Magnitude pruning: its schedule, its masks, and that it resumes bit for bit."""
 
 import contextlib
-import dataclasses
 
 import keras
 import numpy as np
@@ -24,7 +23,9 @@ from zoo.training.class_balance import steps_per_epoch
 from zoo.training.loop import fit_model
 from zoo.training.signals import Interrupted
 
-RECIPE = Recipe(epochs=4, batch_size=16, learning_rate=0.01, steps_per_execution=2)
+RECIPE = Recipe(
+    epochs=4, batch_size=16, learning_rate=0.01, optimizer="momentum", steps_per_execution=2
+)
 
 
 def test_the_schedule_of_the_paper():
@@ -39,7 +40,7 @@ def data(iris_csv):
     return load_data(DataConfig(f"csv:{iris_csv}", label="species"))
 
 
-def prune(data, folder, start=None, stop_at=None, recipe=RECIPE):
+def prune(data, folder, start=None, stop_at=None):
     """Trains a small model with pruning; it is interrupted in a step if there is one."""
 
     class Stop(keras.callbacks.Callback):
@@ -49,14 +50,14 @@ def prune(data, folder, start=None, stop_at=None, recipe=RECIPE):
 
     keras.utils.set_random_seed(1)
     model = zoo.get("mlp", input_shape=(4,), num_classes=3, hidden=(16,), dropout=0.1)
-    compile_model(model, data, recipe)
-    steps = steps_per_epoch(data, recipe) * recipe.epochs
+    compile_model(model, data, RECIPE)
+    steps = steps_per_epoch(data, RECIPE) * RECIPE.epochs
     callbacks = [PruningCallback(model, 0.75, steps), Stop()]
     folder.mkdir(exist_ok=True)
     fit_model(
         model,
         data,
-        recipe,
+        RECIPE,
         seed=0,
         run_dir=folder,
         start=start,
@@ -66,22 +67,20 @@ def prune(data, folder, start=None, stop_at=None, recipe=RECIPE):
     return model
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
-def test_masks_are_kept_and_resumed(optimizer, data, tmp_path):
+def test_masks_are_kept_and_resumed(data, tmp_path):
     """Momentum moves a weight on after its gradient is gone: the masks hold it at zero."""
-    recipe = dataclasses.replace(RECIPE, optimizer=optimizer, accumulate_steps=1)
-    whole = prune(data, tmp_path / "whole", recipe=recipe)
+    whole = prune(data, tmp_path / "whole")
     weights = find_prunable_weights(whole)
     assert [weight.shape for weight in weights] == [(4, 16), (16, 3)]
     for weight in weights:
         assert np.mean(np.asarray(weight) == 0) == 0.75
     assert measure_sparsity(whole) == 0.75
-    assert not np.asarray(whole.get_layer("dense_1").bias).all() == 0
+    assert np.asarray(whole.get_layer("dense_1").bias).all()
     with contextlib.suppress(Interrupted):
-        prune(data, tmp_path / "cut", stop_at=14, recipe=recipe)
+        prune(data, tmp_path / "cut", stop_at=14)
     start, _ = find_latest_checkpoint(tmp_path / "cut")
     assert start.state.epoch == 1 and start.state.step > 0
-    cut = prune(data, tmp_path / "cut", start, recipe=recipe)
+    cut = prune(data, tmp_path / "cut", start)
     for one, other in zip(whole.get_weights(), cut.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -16,8 +16,6 @@ from zoo.exporting.loading import load_model
         ("mlp", (5,), "int4"),
         ("lstm", (8,), "int8"),
         ("transformer", (8,), "int8"),
-        ("ft_transformer", (5,), "int8"),
-        ("nbsvm", (8,), "int8"),
     ],
 )
 def test_a_quantised_model_is_saved_and_predicts_nearly_the_same(name, shape, mode, tmp_path):

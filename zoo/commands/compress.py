@@ -74,13 +74,14 @@ flags.DEFINE_string("max_drop", None, "Refuses what loses more than this on the 
 flags.DEFINE_integer("epochs", None, "Epochs of each training. By default half of those of the "
                      "model, and for distill those of the smaller model's recipe.", 1,
                      **COMPRESSION)
-flags.DEFINE_float("learning_rate", None, "Peak learning rate of each training. By default 0.3 "
-                   "times that of the model, and for distill that of the smaller model's recipe.",
+flags.DEFINE_float("learning_rate", None, "Peak learning rate of each training. By default that "
+                   "of the model's training, and for distill that of the smaller model's recipe.",
                    **COMPRESSION)
 flags.DEFINE_integer("batch_size", None, "Examples per step of each training. By default as for "
-                     "--learning_rate, but unchanged.", 1, **COMPRESSION)
-flags.DEFINE_integer("seed", None, "Seed of the held-out rows and of the trainings. By default "
-                     "the seed of the run, or else 0.", 0, 2**31 - 1, **COMPRESSION)
+                     "--learning_rate.", 1, **COMPRESSION)
+flags.DEFINE_integer("seed", None, "Seed of the trainings. By default the seed of the run, or "
+                     "else 0. The held-out rows are always those of the run.", 0, 2**31 - 1,
+                     **COMPRESSION)
 flags.DEFINE_string("run_dir", None, "Folder of the results; an unfinished compression there is "
                     "resumed. By default compressing/<model>-<dataset>, with -2, -3, ... for "
                     "other flags.", **COMPRESSION)
@@ -174,7 +175,7 @@ def _load_model_and_data() -> "tuple[Source, Data, int]":
     from zoo.training.finetuning import check_source
 
     entry = find_entry(FLAGS.model) if FLAGS.model else None
-    config = read_data_config(FLAGS, entry, seed=FLAGS.seed or 0)
+    config = read_data_config(FLAGS, entry)
     source = open_source(_find_weights(config.name or config.default))
     trained = source.record.get("model", FLAGS.model)
     if FLAGS.model and trained != FLAGS.model:
@@ -185,9 +186,11 @@ def _load_model_and_data() -> "tuple[Source, Data, int]":
     check_tokenizer_flags(FLAGS, source.tokenizer, "")
     spec = source.spec
     config = adopt_data_settings(config, source.record, spec)
-    seed = source.record.get("seed") if FLAGS.seed is None else FLAGS.seed
+    seed = source.record.get("seed")
     seed = seed if isinstance(seed, int) else 0
+    # other held-out rows may be among those that the model was trained on
     config = dataclasses.replace(config, seed=seed, tokenizer=source.tokenizer or config.tokenizer)
+    seed = seed if FLAGS.seed is None else FLAGS.seed
     data = load_data(config)
     check_source(source, data)
     check_compatibility(str(source.path), spec, data, named="spec" in source.record)

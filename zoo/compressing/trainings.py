@@ -26,9 +26,7 @@ from zoo.training.class_balance import steps_per_epoch
 from zoo.training.finetuning import Source
 from zoo.training.loop import fit_model
 
-# validation scores of cnn on mnist_5k chose both: see docs/compression.md
 _EPOCHS_PART = 0.5  # of the epochs of the training
-_RATE_PART = 0.3  # of its peak learning rate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +66,9 @@ def make_finetuning_recipe(
 ) -> Recipe:
     """Returns the recipe that a pruned model is trained on with.
 
-    It is that of the model's own training, with half of its epochs and 0.3 times its learning rate
-    unless `settings` has others. The last weights are kept, since only they are pruned in full.
+    It is that of the model's own training with half of its epochs, unless `settings` has others. A
+    smaller learning rate had a higher validation loss (docs/compression.md). The last weights are
+    kept, since only they are pruned in full.
 
     Args:
         record: Record of the model; without a recipe, that of the entry is used.
@@ -81,10 +80,7 @@ def make_finetuning_recipe(
     stored = record.get("recipe")
     own = {k: v for k, v in stored.items() if k in names} if isinstance(stored, dict) else {}
     recipe = Recipe(**own) if own else adapt_recipe_to_size(entry.recipe, examples, set(settings))
-    defaults: dict[str, Any] = {
-        "epochs": math.ceil(_EPOCHS_PART * recipe.epochs),
-        "learning_rate": _RATE_PART * recipe.learning_rate,
-    }
+    defaults: dict[str, Any] = {"epochs": math.ceil(_EPOCHS_PART * recipe.epochs)}
     whole: dict[str, Any] = {
         "trainable": "all",
         "lora_rank": 0,
