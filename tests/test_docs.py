@@ -253,6 +253,7 @@ def test_serving_commands(python, tmp_path):
     add_onnx_file(tmp_path / "saved_models/sum/1")
     cnn = zoo.get("cnn", input_shape=(20, 20, 3), filters=(2,), dense=4)
     zoo.export(cnn, tmp_path / "saved_models/cnn")
+    shutil.copytree(tmp_path / "saved_models/cnn", tmp_path / "saved_models/cnn-int8")
     for path in re.findall(r"photos/\S+", " ".join(SERVING)):
         write_image(tmp_path / path, np.zeros((30, 40, 3), "uint8"))
     (tmp_path / "reviews.txt").write_text("a fine film\nno fun\n")
@@ -289,6 +290,7 @@ def test_evaluate_commands(python, user_folder, tfds_dir):
     code, _, err = user_folder(*flags, *small)
     assert code == 0, err
     shutil.copytree("runs/cnn-mnist_5k", "runs/cnn-mnist_5k-2")
+    shutil.copytree("runs/cnn-mnist_5k", "compressing/cnn-mnist_5k/prune-0.8")
     metrics = Path("runs/cnn-mnist_5k-2/metrics.json")
     metrics.write_text(metrics.read_text().replace('"seed": 0', '"seed": 1'))
     for line in EVALUATE:

@@ -13,8 +13,10 @@ from zoo.commands import compress as compress_command
 from zoo.commands.runner import run_command
 from zoo.compressing import results, workflow
 from zoo.compressing.pruning import measure_sparsity
+from zoo.errors import UserError
 from zoo.exporting.loading import load_model
 from zoo.exporting.verification import verify_export
+from zoo.pretrained.publishing import publish_run
 
 FOLDER = Path("compressing/mlp-iris")
 
@@ -87,6 +89,12 @@ def test_methods_one_after_the_other(train, without_export, compress, iris_csv, 
     # 4 x 32, 32 x 16 and 16 x 3, with biases
     assert int(smaller["parameters"]) == 160 + 528 + 51
     assert verify_export(Path(rows["int8"]["export"]))
+    assert (
+        "int8 by zoo compress, 100% of the parameters"
+        in Path(rows["int8"]["run"], "card.md").read_text()
+    )
+    with pytest.raises(UserError, match="its weights are quantised"):
+        publish_run(rows["int8"]["run"])
     for row in (rows["int8"], smaller):
         metrics = json.loads(Path(row["run"], "metrics.json").read_text())
         assert metrics["compression"]["method"] == row["method"]
@@ -147,20 +155,6 @@ def test_mistakes_end_in_one_line(flags, message, compress):
     assert code == 2 and err.startswith("zoo compress: ") and err.count("\n") == 1, err
     assert message in err and out == ""
     assert not list(Path().iterdir())
-
-
-def test_what_does_not_suit_the_model_is_told_first(compress, tfds_dir):
-    """Before the first training, and without a table."""
-    flags = ("--model=lenet5", "--weights=mnist", "--dataset=mnist_5k", f"--data_dir={tfds_dir}")
-    for method, message in (
-        ("structured:0.5", "structured: lenet5 cannot lose whole filters or units"),
-        ("distill:cnn", "distill:cnn: cnn has 93,322 parameters here, and lenet5 61,706"),
-        ("distill:lstm", "lstm reads text or text_pair data"),
-    ):
-        code, out, err = compress(*flags, f"--methods=prune:0.5,{method}")
-        warning, error = err.splitlines()
-        assert code == 2 and message in error and "original:" not in out
-        assert "was trained on mnist, not on mnist_5k" in warning
 
 
 def test_help_teaches(compress):

@@ -6,8 +6,10 @@ import pytest
 from support.small_models import build_small
 
 from zoo.compressing.quantization import quantize_model
+from zoo.compressing.trainings import Trained, check_methods
 from zoo.errors import UserError
 from zoo.exporting.loading import load_model
+from zoo.registry import find_entry
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,9 @@ def test_a_quantised_model_is_saved_and_predicts_nearly_the_same(name, shape, mo
     model.save(tmp_path / "model.keras")
     again = load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again(x)["logits"], after)
+    entry = find_entry(name)
+    with pytest.raises(UserError, match=f"{name} is quantised already"):
+        check_methods([], Trained(entry, {}, lambda: again, {}), None)
     head = again.get_layer("head")
     assert head.dtype_policy.name.startswith(mode)
 

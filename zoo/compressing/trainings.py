@@ -108,6 +108,12 @@ def check_methods(methods: Sequence[Method], original: Trained, data: Data) -> N
         UserError: if one does not.
     """
     model = original.load()
+    policies = [layer.dtype_policy for layer in flatten_layers(model)]
+    if any(isinstance(policy, keras.dtype_policies.QuantizedDTypePolicy) for policy in policies):
+        raise UserError(
+            f"{model.name} is quantised already, and cannot be trained or quantised any further: "
+            "compress the run that it was made from"
+        )
     for method in methods:
         if method.parent:
             continue
