@@ -23,6 +23,22 @@ def describe_drop(
     return {"drop": drop, "refused": refused}
 
 
+def summarize_method(method: Method, facts: dict[str, Any]) -> str:
+    """Returns what was done to a model, for its card.
+
+    Args:
+        method: The method.
+        facts: "quantized", the share of the parameters that are; or "sparsity", that of the zeros
+            among the kernels.
+    """
+    summary = f"{method.name} by zoo compress"
+    if "quantized" in facts:
+        return f"{summary}, {facts['quantized']:.0%} of the parameters are {method.kind}"
+    if facts["sparsity"] > 0.01:  # single weights may be zero in any model
+        return f"{summary}, {facts['sparsity']:.0%} of the kernels are zeros"
+    return summary
+
+
 def describe_method(method: Method, row: dict[str, Any], original: dict[str, Any]) -> str:
     """Describes what a method did, and whether it makes predictions faster here."""
     facts, notes = row["facts"], []

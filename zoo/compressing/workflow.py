@@ -15,7 +15,7 @@ from zoo.compressing.costs import (
     predict_with,
 )
 from zoo.compressing.methods import CONVERTED, ORIGINAL, QUANTIZED, Method
-from zoo.compressing.notes import describe_drop, describe_method
+from zoo.compressing.notes import describe_drop, describe_method, summarize_method
 from zoo.compressing.pruning import measure_sparsity
 from zoo.compressing.quantization import quantize_model
 from zoo.compressing.scores import find_scores
@@ -151,7 +151,7 @@ def _make_model(
         "parameters": counts["parameters"],
         "test": scores["test"],
         "command": work.command,
-        "compression": facts,
+        "compression": facts | {"summary": summarize_method(method, facts)},
         "formats": {},
         "export": None,
     }

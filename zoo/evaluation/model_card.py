@@ -118,24 +118,9 @@ def _render_model(name: str, facts: dict[str, Any]) -> list[str]:
         "parameters": _format_number(facts.get("parameters")),
         "multiply-adds": f"{_format_number(facts.get('multiply_adds'))} per example",
         "hyperparameters": ", ".join(f"{key}={value}" for key, value in hparams),
-        "compression": _describe_compression(_get_dict(facts, "compression")),
+        "compression": _get_dict(facts, "compression").get("summary"),
     }
     return ["## Model", _format_facts(rows)]
-
-
-def _describe_compression(facts: dict[str, Any]) -> str:
-    """Returns how a model was made smaller; "" for others."""
-    shares = {
-        "quantized": "of the parameters are quantised",
-        "sparsity": "of the kernels are zeros",
-    }
-    parts = [
-        f"{facts[name]:.0%} {meaning}"
-        for name, meaning in shares.items()
-        if isinstance(facts.get(name), float) and facts[name] > 0
-    ]
-    method = facts.get("method")
-    return f"{method} by zoo compress" + "".join(f", {x}" for x in parts) if method else ""
 
 
 def _render_data(record: dict[str, Any]) -> list[str]:
