@@ -56,5 +56,8 @@ def test_recipes():
     recipe = make_finetuning_recipe({}, entry, {"epochs": 7, "learning_rate": 0.5}, 100_000)
     assert (recipe.epochs, recipe.learning_rate) == (7, 0.5)
     assert recipe.batch_size == entry.recipe.batch_size
-    student = make_student_recipe(find_entry("lenet5"), {"epochs": 2}, 100_000)
+    record = {"model": "cnn", "recipe": stored}
+    student = make_student_recipe(record, find_entry("lenet5"), {"epochs": 2}, 100_000)
     assert student.epochs == 2 and student.optimizer == find_entry("lenet5").recipe.optimizer
+    student = make_student_recipe(record, entry, {}, 100_000)
+    assert (student.epochs, student.learning_rate, student.ema) == (5, 0.01, 0)

@@ -27,6 +27,16 @@ from zoo.training.finetuning import Source
 from zoo.training.loop import fit_model
 
 _EPOCHS_PART = 0.5  # of the epochs of the training
+# all layers are trained, and the last weights are kept
+_WHOLE: dict[str, Any] = {
+    "trainable": "all",
+    "lora_rank": 0,
+    "layer_decay": 1.0,
+    "head_learning_rate": None,
+    "early_stopping": 0,
+    "ema": 0.0,
+    "accumulate_steps": 1,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,27 +86,36 @@ def make_finetuning_recipe(
         settings: Settings that the user chose.
         examples: Number of training examples.
     """
+    recipe = _read_recipe(record) or adapt_recipe_to_size(entry.recipe, examples, set(settings))
+    defaults: dict[str, Any] = {"epochs": math.ceil(_EPOCHS_PART * recipe.epochs)}
+    return dataclasses.replace(recipe, **(defaults | _WHOLE | settings))
+
+
+def make_student_recipe(
+    record: dict[str, Any], entry: Entry, settings: dict[str, Any], examples: int
+) -> Recipe:
+    """Returns the recipe of a student, with the settings that the user chose.
+
+    It is the student's own. A smaller build of the teacher's model is trained as the teacher was.
+
+    Args:
+        record: Record of the teacher.
+        entry: The student's entry in the registry.
+        settings: Settings that the user chose.
+        examples: Number of training examples.
+    """
+    recipe = _read_recipe(record) if record.get("model") == entry.name else None
+    recipe = recipe or adapt_recipe_to_size(entry.recipe, examples, set(settings))
+    return dataclasses.replace(recipe, **(_WHOLE | settings))
+
+
+def _read_recipe(record: dict[str, Any]) -> Recipe | None:
+    """Returns the recipe in the record of a model, or None if it has none."""
     names = {field.name for field in dataclasses.fields(Recipe)}
     stored = record.get("recipe")
-    own = {k: v for k, v in stored.items() if k in names} if isinstance(stored, dict) else {}
-    recipe = Recipe(**own) if own else adapt_recipe_to_size(entry.recipe, examples, set(settings))
-    defaults: dict[str, Any] = {"epochs": math.ceil(_EPOCHS_PART * recipe.epochs)}
-    whole: dict[str, Any] = {
-        "trainable": "all",
-        "lora_rank": 0,
-        "layer_decay": 1.0,
-        "head_learning_rate": None,
-    }
-    last: dict[str, Any] = {"early_stopping": 0, "ema": 0.0, "accumulate_steps": 1}
-    return dataclasses.replace(recipe, **(defaults | whole | last | settings))
-
-
-def make_student_recipe(entry: Entry, settings: dict[str, Any], examples: int) -> Recipe:
-    """Returns the recipe of a student: its own, but for the settings that the user chose."""
-    recipe = adapt_recipe_to_size(
-        dataclasses.replace(entry.recipe, **settings), examples, set(settings)
-    )
-    return dataclasses.replace(recipe, early_stopping=0, ema=0.0, accumulate_steps=1)
+    if not isinstance(stored, dict):
+        return None
+    return Recipe(**{name: value for name, value in stored.items() if name in names})
 
 
 def check_methods(methods: Sequence[Method], original: Trained, data: Data) -> None:
@@ -179,7 +198,7 @@ def _make_student(
 ) -> _Training:
     """Builds the student of a distillation, within the model that distils."""
     entry, teacher = find_entry(method.student), parent.load()
-    recipe = make_student_recipe(entry, settings, len(data.train))
+    recipe = make_student_recipe(parent.record, entry, settings, len(data.train))
     student, _ = prepare_model(entry, method.hparams, recipe, data, seed)
     check_distillation(teacher, student, data, recipe)
     return make_distiller(teacher, student, data, recipe), entry, method.hparams, recipe, []

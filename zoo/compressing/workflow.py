@@ -101,6 +101,8 @@ def run_methods(work: Compression, methods: Sequence[Method]) -> Iterator[dict[s
         if method.kind not in CONVERTED:
             models[method.name] = open_trained(open_source(folder), "")
         row |= describe_drop(row, rows[ORIGINAL], work.max_drop)
+        if method.kind in CONVERTED and rows[parent]["refused"] and not row["refused"]:
+            row["refused"] = f"refused, not exported: {parent} is, in whose export it would lie"
         row["note"] = describe_method(method, row, rows[ORIGINAL])
         if not row["refused"] and not (row["export"] and Path(row["export"]).exists()):
             row["export"] = _publish(work, method, models, rows, folder)
