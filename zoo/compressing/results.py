@@ -87,17 +87,22 @@ def plot_results(rows: Sequence[dict[str, Any]], path: Path) -> None:
         for offset, name, label in zip((-0.19, 0.19), names, labels, strict=True):
             values = [row[name] * unit for row in rows]
             bars = axes[index].barh(places + offset, values, 0.36, label=label)
-            axes[index].bar_label(bars, fmt="%.3g", padding=2, fontsize=7)
+            axes[index].bar_label(bars, fmt=_format_bar, padding=2, fontsize=7)
         axes[index].set(xlabel=title)
-        axes[index].margins(x=0.15)
-        axes[index].legend(fontsize=8)
+        axes[index].margins(x=0.2)
+        axes[index].legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     axes[2].set_xscale("log")
     adds = [(row["multiply_adds"] or 0) / 1e6 for row in rows]
     axes[3].bar_label(
-        axes[3].barh(places, adds, 0.6, color="C2"), fmt="%.3g", padding=2, fontsize=7
+        axes[3].barh(places, adds, 0.6, color="C2"), fmt=_format_bar, padding=2, fontsize=7
     )
     axes[3].margins(x=0.2)
     axes[3].set(xlabel="millions of multiply-adds")
     for axis in axes:
         axis.grid(alpha=0.3, axis="x")
     save_figure(figure, path)
+
+
+def _format_bar(value: float) -> str:
+    """Formats the number at a bar with three digits, or as a whole number."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
