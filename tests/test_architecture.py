@@ -22,6 +22,7 @@ FLOORS = (
     {"attributions"},
     {"monitoring"},
     {"exporting"},
+    {"compressing"},
     {"pretrained"},
     {"serving"},
     {"explaining"},

@@ -21,9 +21,11 @@ from support.paths import ROOT
 import zoo
 from benchmarks import contenders
 from benchmarks.explanations import PICTURES, write_inputs
+from zoo.commands import compress as compress_command
 from zoo.commands import pretrain as pretrain_command
 from zoo.commands import tune as tune_command
 from zoo.commands.runner import parse_flags, run_command
+from zoo.compressing import workflow
 from zoo.data import loading
 from zoo.data.sources import tfds
 from zoo.data.spec import Spec, Tokenizer
@@ -51,6 +53,7 @@ def find_commands(*names: str) -> list[str]:
 
 TRAIN, LAUNCH = find_commands("train"), find_commands("launch")
 TUNE, PRETRAIN = find_commands("tune"), find_commands("pretrain")
+COMPRESS = find_commands("compress")
 SERVING = find_commands("predict", "check", "label", "onnx")
 # run in tests/commands/test_monitor.py
 MONITOR = find_commands("monitor")
@@ -123,7 +126,8 @@ def user_folder(train):
 
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    tested = TRAIN + TUNE + PRETRAIN + SERVING + SERVERS + LAUNCH + EVALUATE + EXPLAIN + MONITOR
+    tested = TRAIN + TUNE + COMPRESS + PRETRAIN + SERVING + SERVERS + LAUNCH + EVALUATE
+    tested += EXPLAIN + MONITOR
     rest = [line for line in CONSOLE if line not in tested]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
@@ -139,6 +143,7 @@ def test_every_command_is_run_by_a_test_or_by_make():
         and LAUNCH
         and TUNE
         and PRETRAIN
+        and COMPRESS
         and len(EVALUATE) >= 5
     )
 
@@ -220,6 +225,31 @@ def test_pretrain_command(command, user_folder, tfds_dir, monkeypatch):
         flagsaver.restore_flag_values(saved, pretrain_command.FLAGS)
 
 
+@pytest.mark.parametrize("command", COMPRESS)
+def test_compress_command(command, tfds_dir, monkeypatch, tmp_path, capfd):
+    """Up to the first method, of shipped weights in place of the runs."""
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    for run, shipped in (("cnn-mnist_5k", "cnn_mnist"), ("lstm-imdb_reviews",) * 2):
+        weights = ROOT / "zoo/weights" / shipped.replace("-", "_")
+        Path("runs", run).symlink_to(weights)
+    monkeypatch.setattr(workflow, "run_methods", Mock(side_effect=Started))
+    extra = [f"--data_dir={tfds_dir}"]
+    if "lstm" in command:
+        extra.append("--dataset=synthetic_reviews")
+    elif "--dataset=mnist_5k" not in command:
+        extra.append("--dataset=mnist_5k")
+    argv = [*shlex.split(command)[2:], *extra]
+    monkeypatch.setattr(sys, "argv", ["zoo", "compress", *argv])
+    saved = flagsaver.save_flag_values(compress_command.FLAGS)
+    try:
+        with pytest.raises(Started):
+            run_command(compress_command, argv)
+    finally:
+        flagsaver.restore_flag_values(saved, compress_command.FLAGS)
+    assert "to test each model once" in capfd.readouterr().out
+
+
 def test_serving_commands(python, tmp_path, image_preset):
     """Against exports of small models; commands that name a server find none there."""
     spec = Spec("text", (8,), ("neg", "pos"), tokenizer=Tokenizer("words", TOKENS, 8))
@@ -230,6 +260,7 @@ def test_serving_commands(python, tmp_path, image_preset):
     add_onnx_file(tmp_path / "saved_models/sum/1")
     cnn = zoo.get("cnn", input_shape=(20, 20, 3), filters=(2,), dense=4)
     zoo.export(cnn, tmp_path / "saved_models/cnn")
+    shutil.copytree(tmp_path / "saved_models/cnn", tmp_path / "saved_models/cnn-int8")
     for path in re.findall(r"photos/\S+", " ".join(SERVING)):
         write_image(tmp_path / path, np.zeros((30, 40, 3), "uint8"))
     (tmp_path / "reviews.txt").write_text("a fine film\nno fun\n")
@@ -266,6 +297,7 @@ def test_evaluate_commands(python, user_folder, tfds_dir):
     code, _, err = user_folder(*flags, *small)
     assert code == 0, err
     shutil.copytree("runs/cnn-mnist_5k", "runs/cnn-mnist_5k-2")
+    shutil.copytree("runs/cnn-mnist_5k", "compressing/cnn-mnist_5k/prune-0.8")
     metrics = Path("runs/cnn-mnist_5k-2/metrics.json")
     metrics.write_text(metrics.read_text().replace('"seed": 0', '"seed": 1'))
     for line in EVALUATE:

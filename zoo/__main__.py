@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "Trains a model on a dataset, scores it, and exports it for TF Serving.",
     "pretrain": "Pretrains a text model on texts without labels.",
     "tune": "Searches for settings and hyperparameters with the best validation score.",
+    "compress": "Makes a trained model smaller in several ways, and compares them.",
     "evaluate": "Scores a run, an export or a server on any dataset, or cross-validates a recipe.",
     "predict": "Predicts with an exported model, in this process or by asking TF Serving.",
     "explain": "Shows which pixels, words or columns speak for a prediction.",

@@ -95,7 +95,7 @@ flags.DEFINE_string("export_name", None, "Name of the exported model in --export
 flags.DEFINE_bool("change_contract", False, "Exports a version although its task, inputs or "
                   "classes differ from those of the version before.", **RUN)
 flags.DEFINE_string("export_formats", "saved_model", "Formats to export, separated by commas: "
-                    "saved_model, litert, litert_int8, onnx.", **RUN)
+                    "saved_model, litert, litert_float16, litert_int8, onnx, onnx_int8.", **RUN)
 # None, so that runs of versions without the flag have the same flags
 flags.DEFINE_bool("explain_signature", None, "Adds the signature `explain` to the SavedModel, "
                   "which returns the integrated gradients of each prediction.", **RUN)

@@ -14,9 +14,11 @@ from matplotlib.ticker import EngFormatter, LogLocator
 from zoo.errors import UserError
 from zoo.evaluation.plots import save_figure
 from zoo.storage.atomic import replace_file
-from zoo.storage.filenames import FORMATS, METRICS
+from zoo.storage.filenames import METRICS
 from zoo.storage.json_files import read_json
 
+# whose sizes are compared; those in fewer bits are compared by `zoo compress`
+FORMATS = ("saved_model", "litert", "litert_int8", "onnx")
 COLUMNS = (
     "model",
     "dataset",

@@ -118,6 +118,7 @@ def _render_model(name: str, facts: dict[str, Any]) -> list[str]:
         "parameters": _format_number(facts.get("parameters")),
         "multiply-adds": f"{_format_number(facts.get('multiply_adds'))} per example",
         "hyperparameters": ", ".join(f"{key}={value}" for key, value in hparams),
+        "compression": _get_dict(facts, "compression").get("summary", ""),
     }
     return ["## Model", _format_facts(rows)]
 

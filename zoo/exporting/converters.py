@@ -1,14 +1,19 @@
-"""Converts trained models to LiteRT, LiteRT in int8, and ONNX.
+"""Converts trained models to LiteRT and ONNX, also in fewer bits.
 
 | format | file | runtime | examples per call |
 |---|---|---|---|
 | `litert` | model.tflite | ai-edge-litert | 1 |
+| `litert_float16` | model_float16.tflite | ai-edge-litert | 1 |
 | `litert_int8` | model_int8.tflite | ai-edge-litert | 1 |
 | `onnx` | model.onnx | onnxruntime | any number |
+| `onnx_int8` | model_int8.onnx | onnxruntime | any number |
 
 The input is the model's: `image` (uint8), `features` (float32) or `tokens` (int32, padded with 0 to
 the length of the spec). The output is `logits` (float32, examples x classes); for a regression
 these are the predictions (examples x 1). The LiteRT files use no TensorFlow operations.
+
+With `litert_float16`, weights are stored in 16 bits, and computed with in float32 on a CPU.
+`onnx_int8` is described in `zoo.exporting.onnx_quantization`.
 
 With `litert_int8`, the weights and most operations are int8. Attention, layer normalisation, and
 what reads the codes of categories and the tokens of texts from the features of a table stay
@@ -29,6 +34,7 @@ from zoo.data.spec import Spec
 from zoo.distribution.keras_patches import disable_cudnn, freeze_signature
 from zoo.errors import UserError, one_line
 from zoo.evaluation.predictions import make_predictor
+from zoo.exporting.onnx_quantization import quantize_onnx
 from zoo.exporting.runtimes import load_runtime, make_interpreter
 from zoo.exporting.saved_model import write_saved_model
 from zoo.exporting.signatures import Signature
@@ -49,6 +55,8 @@ _FLOAT_OPERATIONS = [
 # those that read codes and token ids from the features of a table, which are no multiples of a step
 _FLOAT_TABLE_OPERATIONS = ["CAST", "GATHER", "STRIDED_SLICE"]
 _TOLERANCE = 1e-4  # relative to the largest logit
+# they round by design; their scores on the test split show the cost
+_ROUNDED = ("litert_float16", "litert_int8", "onnx_int8")
 _COMPARED_EXAMPLES = 32
 
 
@@ -63,7 +71,7 @@ def check_convertible(model: keras.Model, formats: Sequence[str]) -> None:
     half_dtypes = {layer.compute_dtype for layer in model.layers} & {"float16", "bfloat16"}
     if converted and half_dtypes:
         raise UserError(
-            f"export_formats={converted[0]!r}: {model.name} computes in {half_dtypes.pop()}, which "
+            f"{converted[0]}: {model.name} computes in {half_dtypes.pop()}, which "
             "cannot be converted: train with --precision=float32"
         )
     with disable_cudnn(model):
@@ -71,8 +79,8 @@ def check_convertible(model: keras.Model, formats: Sequence[str]) -> None:
     if loops:
         # the converter would crash the process
         raise UserError(
-            f"export_formats='litert_int8': {model.name} has recurrent layers, and LiteRT cannot "
-            "quantize their loops: use litert or onnx instead"
+            f"litert_int8: {model.name} has recurrent layers, and LiteRT cannot quantize their "
+            "loops: use litert, onnx or onnx_int8 instead"
         )
 
 
@@ -90,15 +98,15 @@ def convert_model(
         spec: Spec of the data.
         directory: Folder for the files.
         formats: Names from `FORMATS`; "saved_model" is ignored.
-        calibration: Training inputs (n, *spec.shape): the ranges of `litert_int8` are those of all,
-            and the first 32 are compared.
+        calibration: Training inputs (n, *spec.shape): the ranges of int8 are those of all, and the
+            first 32 are compared.
 
     Returns:
         The file of each format.
 
     Raises:
         UserError: if `check_convertible` fails, a format lacks an operation of the model, or its
-            logits (except those of `litert_int8`) differ by more than 1e-4. The file is deleted.
+            logits (except in float16 and int8) differ by more than 1e-4. The file is deleted.
     """
     check_convertible(model, formats)
     samples = calibration[:_COMPARED_EXAMPLES]
@@ -116,14 +124,13 @@ def convert_model(
             except Exception as error:
                 path.unlink(missing_ok=True)
                 reason = f"{model.name} cannot be converted: {one_line(error, 200)}"
-                raise UserError(f"export_formats={name!r}: {reason}") from error
+                raise UserError(f"{name}: {reason}") from error
             difference = np.abs(outputs - expected).max() / max(1, np.abs(expected).max())
-            # int8 rounds by design; its scores on the test split show the cost
-            if name != "litert_int8" and not difference <= _TOLERANCE:
+            if name not in _ROUNDED and not difference <= _TOLERANCE:
                 path.unlink()
                 raise UserError(
                     f"{path}: deleted, because its logits differ from the model's by "
-                    f"{difference:.2g} of the largest: remove {name} from --export_formats"
+                    f"{difference:.2g} of the largest: omit {name}"
                 )
     return files
 
@@ -153,7 +160,7 @@ def _make_plain_signature(
     def call(inputs):
         return {"logits": model(inputs, training=False)["logits"] if retrace else predict(inputs)}
 
-    batch_size = None if name == "onnx" else 1
+    batch_size = None if name.startswith("onnx") else 1
     input_spec = tf.TensorSpec((batch_size, *spec.shape), spec.dtype, spec.input_name)
     return call, {spec.input_name: input_spec}
 
@@ -167,20 +174,31 @@ def _convert(
     folder: Path,
 ) -> bytes:
     """Converts a signature, and returns the content of the format's file."""
-    if name == "onnx":
-        return _convert_to_onnx(signature, spec)
-    if not list(folder.iterdir()):  # LiteRT and its int8 are converted from the same SavedModel
+    if name.startswith("onnx"):
+        content = _convert_to_onnx(signature, spec)
+        if name == "onnx":
+            return content
+        with tempfile.TemporaryDirectory() as scratch:
+            plain, quantized = Path(scratch, "plain.onnx"), Path(scratch, "quantized.onnx")
+            plain.write_bytes(content)
+            quantize_onnx(plain, quantized, spec, calibration)
+            return quantized.read_bytes()
+    if not list(folder.iterdir()):  # all LiteRT files are converted from the same SavedModel
         write_saved_model(folder, model, {"serve": signature})
-    return _convert_to_litert(str(folder), spec, calibration if name == "litert_int8" else None)
+    return _convert_to_litert(name, str(folder), spec, calibration)
 
 
-def _convert_to_litert(folder: str, spec: Spec, calibration: np.ndarray | None) -> bytes:
-    """Converts a SavedModel to LiteRT, in int8 if there are calibration inputs.
+def _convert_to_litert(name: str, folder: str, spec: Spec, calibration: np.ndarray) -> bytes:
+    """Converts a SavedModel to one of the LiteRT formats.
 
     `keras.Model.export(format="litert")` would also allow TensorFlow operations in the file.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-    if calibration is None:
+    if name == "litert":
+        return converter.convert()
+    if name == "litert_float16":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
         return converter.convert()
     float_nodes = []
     if spec.class_names is None:

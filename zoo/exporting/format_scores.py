@@ -37,7 +37,7 @@ def export_formats(
 
     Args:
         model: The trained model.
-        data: The data. 256 training inputs calibrate `litert_int8`; the test split is scored.
+        data: The data. 256 training inputs calibrate int8; the test split is scored.
         version: Folder of the SavedModel; the files are written to its assets.extra.
         formats: Names from `FORMATS`.
         seed: Seed for the choice of the training inputs.
@@ -50,11 +50,16 @@ def export_formats(
     """
     if not set(formats) - {"saved_model"}:
         return {}
-    share = min(0.5, _CALIBRATION_EXAMPLES / len(data.train))
-    subset = data.train.select_rows(draw_holdout_rows(len(data.train), share, seed))
-    calibration = take_inputs(subset, _CALIBRATION_EXAMPLES)
+    calibration = choose_calibration(data, seed)
     files = convert_model(model, data.spec, version / EXTRA_FOLDER, formats, calibration)
     return measure_formats(version, files, data)
+
+
+def choose_calibration(data: Data, seed: int) -> np.ndarray:
+    """Returns up to 256 inputs of the training split, (n, *spec.shape), drawn by the seed."""
+    share = min(0.5, _CALIBRATION_EXAMPLES / len(data.train))
+    subset = data.train.select_rows(draw_holdout_rows(len(data.train), share, seed))
+    return take_inputs(subset, _CALIBRATION_EXAMPLES)
 
 
 def measure_formats(version: Path, files: dict[str, Path], data: Data) -> dict[str, dict[str, Any]]:

@@ -35,15 +35,11 @@ def load_runtime(name: str, path: Path, spec: Spec) -> Callable[[Any], np.ndarra
                 outputs = served(**{name: tf.constant(column) for name, column in inputs.items()})
             return outputs[output].numpy().reshape(1, -1)
 
-    elif name == "onnx":
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+    elif name.startswith("onnx"):
+        predict_batch = load_onnx(path, spec)
 
         def predict(x):
-            return session.run(["logits"], {spec.input_name: x[None]})[0]
+            return predict_batch(x[None])
 
     else:
         interpreter = make_interpreter(path.read_bytes())
@@ -56,6 +52,16 @@ def load_runtime(name: str, path: Path, spec: Spec) -> Callable[[Any], np.ndarra
             return interpreter.get_tensor(model_output["index"])
 
     return predict
+
+
+def load_onnx(path: Path, spec: Spec) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function from a batch to its logits (n, classes), in ONNX Runtime, one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+    return lambda x: session.run(["logits"], {spec.input_name: x})[0]
 
 
 def make_interpreter(content: bytes) -> Any:

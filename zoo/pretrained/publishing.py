@@ -131,6 +131,12 @@ def _read_finished_run(run_dir: Path) -> dict[str, Any]:
             f"{run_dir}: not a finished run with an export in its {METRICS}: train one with "
             "zoo train, or choose another run, such as runs/lenet5-mnist"
         )
+    compression = run.get("compression")
+    if isinstance(compression, dict) and "quantized" in compression:
+        raise UserError(
+            f"{run_dir}: its weights are quantised, and those of the package are float16: publish "
+            "the run that it was made from"
+        )
     if run["dataset"] not in SOURCES:
         raise UserError(
             f"{run_dir}: it was trained on {run['dataset']}, whose licence is not known: choose a "

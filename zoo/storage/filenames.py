@@ -14,7 +14,13 @@ KERAS_MODEL, EXPORT_RECORD = "model.keras", "zoo.json"
 STATISTICS = "statistics.json"  # of the test split, for zoo monitor
 CLASS_NAMES = "assets/labels.txt"
 WARMUP = "assets.extra/tf_serving_warmup_requests"
-FORMAT_FILES = {"litert": "model.tflite", "litert_int8": "model_int8.tflite", "onnx": "model.onnx"}
+FORMAT_FILES = {
+    "litert": "model.tflite",
+    "litert_float16": "model_float16.tflite",
+    "litert_int8": "model_int8.tflite",
+    "onnx": "model.onnx",
+    "onnx_int8": "model_int8.onnx",
+}
 FORMATS = ("saved_model", *FORMAT_FILES)
 
 CONTRACT = "contract.json"  # in the folder of a model's versions

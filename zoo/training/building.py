@@ -139,6 +139,13 @@ def compile_trainable(model: keras.Model, data: Data, recipe: Recipe) -> None:
         for weight in model.trainable_weights:
             if weight.name == "kernel":
                 weight.regularizer = keras.regularizers.L1L2(recipe.l1, recipe.l2)
+    model.compile(**make_compile_options(model, data, recipe))
+    # otherwise the first step creates the variables, and Keras traces it a second time
+    model.optimizer.build(model.trainable_variables)
+
+
+def make_compile_options(model: keras.Model, data: Data, recipe: Recipe) -> dict[str, Any]:
+    """Returns the arguments of `keras.Model.compile` for a recipe; see `compile_model`."""
     mean, variance = _measure_targets(model, data)
     loss, metrics = _choose_loss_and_metrics(data.spec, recipe, mean)
     loss_weights = {"logits": 1 / variance} if data.spec.class_names is None else None
@@ -147,22 +154,20 @@ def compile_trainable(model: keras.Model, data: Data, recipe: Recipe) -> None:
         with model.distribute_strategy.scope():
             metrics = _make_example_metrics(model, loss, loss_weights, metrics, data, recipe)
     steps = steps_per_epoch(data, recipe)
-    model.compile(
-        optimizer=make_optimizer(
+    return {
+        "optimizer": make_optimizer(
             recipe,
             steps * recipe.epochs,
             learning_rate_multipliers(model, recipe),
             model.distribute_strategy.num_replicas_in_sync,
         ),
-        loss={"logits": loss},
-        loss_weights=loss_weights,
-        metrics=None if in_microbatches else {"logits": metrics},
-        weighted_metrics={"logits": metrics} if in_microbatches else None,
-        jit_compile=recipe.jit_compile,
-        steps_per_execution=min(recipe.steps_per_execution, steps * recipe.accumulate_steps),
-    )
-    # otherwise the first step creates the variables, and Keras traces it a second time
-    model.optimizer.build(model.trainable_variables)
+        "loss": {"logits": loss},
+        "loss_weights": loss_weights,
+        "metrics": None if in_microbatches else {"logits": metrics},
+        "weighted_metrics": {"logits": metrics} if in_microbatches else None,
+        "jit_compile": recipe.jit_compile,
+        "steps_per_execution": min(recipe.steps_per_execution, steps * recipe.accumulate_steps),
+    }
 
 
 def _measure_targets(model: keras.Model, data: Data) -> tuple[float, float]:

@@ -45,7 +45,7 @@ def lacks_flag(directory: str | Path, name: str) -> bool:
 
 
 def choose_run_folder(
-    default: Path, flags: str, free: Container[str], raisable: str = "epochs"
+    default: Path, flags: str, free: Container[str], raisable: str | None = "epochs"
 ) -> Path:
     """Returns the default folder of a run: `default`, `default`-2, `default`-3, ...
 
@@ -75,7 +75,7 @@ def open_run(
     free: Container[str],
     overwrite: bool,
     check: Callable[[Path], None] = lambda directory: None,
-    raisable: str = "epochs",
+    raisable: str | None = "epochs",
 ) -> Iterator[Path]:
     """Context manager that locks the folder of a run for this process.
 
@@ -184,11 +184,11 @@ def _lock_folder(directory: Path) -> Iterator[None]:
 
 
 def _compare_flags(
-    old_flags: str, new_flags: str, free: Container[str], raisable: str
+    old_flags: str, new_flags: str, free: Container[str], raisable: str | None
 ) -> list[str]:
     """Returns the differences between two texts of flags, except for the `free` flags."""
     old, new = parse_flags(old_flags), parse_flags(new_flags)
-    if _parse_count(new[raisable]) > _parse_count(old.get(raisable, "0")):
+    if raisable and _parse_count(new[raisable]) > _parse_count(old.get(raisable, "0")):
         # more epochs, or trials, continue the run
         old[raisable] = new[raisable]
     return [
