@@ -131,7 +131,7 @@ def test_a_linear_model_of_images_has_its_weights_times_pixels():
     products = (kernel[:, 2] * x.ravel() / 255).reshape(spec.shape).sum(axis=-1)
     integral = IntegratedGradients(model, spec).attribute({"image": x}, 2)
     np.testing.assert_allclose(integral.attributions, products, atol=1e-5)
-    assert integral.steps == 27  # enough of a straight line
+    assert integral.points == 27  # enough of a straight line
 
 
 def test_a_linear_model_of_a_table_has_its_weights_times_what_is_not_typical():

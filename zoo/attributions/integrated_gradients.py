@@ -7,13 +7,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.attributions.adaptive_steps import integrate_adaptively
 from zoo.attributions.baselines import make_baseline_inputs
 from zoo.attributions.entries import Inputs, find_entries, read_entries, replace_entries
 from zoo.attributions.units import make_unit_sum
 from zoo.data.spec import Spec
 
 FIRST_STEPS = 27  # tripled while the attributions do not add up
-MAX_STEPS = 2187
+MAX_EQUAL_STEPS = 729
+MAX_POINTS = 4096
 TOLERANCE = 1e-3  # of the sum of the attributions
 
 _MAX_BATCH = 256
@@ -30,13 +32,13 @@ class Integral:
         attributions: float32 of the shape of the units; see `IntegratedGradients`.
         output: The model's output for the example.
         baseline_output: The model's output for the baseline.
-        steps: Number of points on the path at which the gradient was computed.
+        points: Number of points on the path at which the gradient was computed.
     """
 
     attributions: np.ndarray
     output: float
     baseline_output: float
-    steps: int
+    points: int
 
 
 def check_explainable(model: keras.Model, spec: Spec) -> None:
@@ -87,7 +89,8 @@ class IntegratedGradients:
 
         The integral is the mean of the gradients at the midpoints of equal steps. Their number is
         tripled, which keeps the midpoints, until the attributions add up to the difference of the
-        outputs within `TOLERANCE`, or there are `MAX_STEPS`.
+        outputs within `TOLERANCE`. If they do not by `MAX_EQUAL_STEPS`, the steps are short where
+        the gradient jumps, up to `MAX_POINTS`.
 
         Args:
             inputs: The model's inputs by name, of shape (1, *shape of an example).
@@ -95,19 +98,27 @@ class IntegratedGradients:
         """
         class_ids = np.array([class_id])
         integral = self.attribute_quickly(inputs, class_ids)[0]
-        total, steps = integral.attributions * np.float64(integral.steps), integral.steps
         difference = integral.output - integral.baseline_output
         unit = 1.0 if self._spec.class_names is not None else TOLERANCE * abs(integral.output)
         allowed = TOLERANCE * max(abs(difference), unit)
-        while abs(total.sum() / steps - difference) > allowed and 3 * steps <= MAX_STEPS:
+        total, steps = integral.attributions * np.float64(integral.points), integral.points
+        while abs(total.sum() / steps - difference) > allowed and steps < MAX_EQUAL_STEPS:
             steps *= 3
             thirds = np.arange(steps)
             midpoints = (thirds[thirds % 3 != 1] + 0.5) / steps
             for points in np.split(midpoints, range(_MAX_BATCH, len(midpoints), _MAX_BATCH)):
                 contributions = self._differentiate_along(inputs, class_ids, points)[1][0]
                 total += contributions.sum(axis=0, dtype="float64")
-        attributions = (total / steps).astype("float32")
-        return dataclasses.replace(integral, attributions=attributions, steps=steps)
+        if abs(total.sum() / steps - difference) <= allowed:
+            attributions = (total / steps).astype("float32")
+            return dataclasses.replace(integral, attributions=attributions, points=steps)
+
+        def differentiate(alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            outputs, contributions = self._differentiate_along(inputs, class_ids, alphas)
+            return outputs[0], contributions[0]
+
+        total, count = integrate_adaptively(differentiate, steps // 3, allowed, MAX_POINTS)
+        return dataclasses.replace(integral, attributions=total.astype("float32"), points=count)
 
     def attribute_quickly(self, inputs: Inputs, class_ids: np.ndarray) -> list[Integral]:
         """Attributes the outputs for a batch by `FIRST_STEPS` steps: they may not add up.
