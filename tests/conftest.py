@@ -118,11 +118,17 @@ def without_export(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def python(tmp_path_factory):
-    """Runs `python -m MODULE ...`, `python -c CODE ...` or `python FILE ...` to its end."""
+def python_server(tmp_path_factory):
+    """Starts programs in forks of a process that has TensorFlow imported."""
     server = PythonServer(tmp_path_factory.mktemp("python"))
-    yield server.run
+    yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def python(python_server):
+    """Runs `python -m MODULE ...`, `python -c CODE ...` or `python FILE ...` to its end."""
+    return python_server.run
 
 
 @pytest.fixture(scope="session")

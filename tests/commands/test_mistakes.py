@@ -1,6 +1,5 @@
 """Every mistake ends in one line that says what to do, exit code 2, and nothing lost or left."""
 
-import errno
 import json
 import os
 import shutil
@@ -15,7 +14,6 @@ from support.paths import ROOT
 
 import zoo
 from zoo.data.sources import tfds
-from zoo.storage import json_files
 
 GOOD_CSV = "a,b,kind\n" + "".join(f"{i},{i * 2},{'xy'[i % 2]}\n" for i in range(20))
 REVIEWS_CSV = "review,stars\n" + '"dull, it is",one\n"fine, it is",five\n' * 12
@@ -310,22 +308,3 @@ def test_in_a_process_of_its_own(flags, mistakes):
     )
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("train.py: ") and done.stderr.count("\n") == 1, done.stderr
-
-
-def test_a_full_disk_is_told_in_one_line(train, tfds_dir, monkeypatch):
-    write_json = json_files.write_json
-
-    def full(path, record):
-        # modules that are imported meanwhile keep this function
-        if path.name != "metrics.json" or not is_full:
-            return write_json(path, record)
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
-
-    is_full = True
-    monkeypatch.setattr(json_files, "write_json", full)
-    flags = ("--epochs=1", "--nojit_compile", f"--data_dir={tfds_dir}")
-    code, _, err = train("--model=perceptron", *MNIST, *flags)
-    assert code == 2
-    message = "runs/perceptron-mnist_5k/metrics.json: No space left on device: free some space"
-    is_full = False
-    assert err.startswith(f"train.py: {message}") and err.count("\n") == 1

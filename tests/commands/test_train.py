@@ -1,5 +1,6 @@
 """train.py from its flags to its last line."""
 
+import contextlib
 import csv
 import fcntl
 import json
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -240,27 +242,28 @@ def test_help_knows_every_flag_and_only_once(train):
         assert out.count(f"\n  --{name} ") + out.count(f"\n  --{name}\n") == 1
 
 
-def test_a_terminal_gets_a_bar(tfds_dir, tmp_path):
+def test_a_terminal_gets_a_bar(python_server, iris_csv, tmp_path):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
-    flags = ["--model=perceptron", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1"]
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *flags, "--steps_per_execution=1", "--nojit_compile"],
-        cwd=tmp_path,
-        stderr=theirs,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    flags = ["--model=perceptron", f"--dataset=csv:{iris_csv}", "--label=species", "--epochs=1"]
+    flags += ["--steps_per_execution=1", "--nojit_compile"]
+    shown = bytearray()
+
+    def read_terminal():
+        with contextlib.suppress(OSError):  # at its end
+            while True:
+                shown.extend(os.read(ours, 65536))
+
+    reader = threading.Thread(target=read_terminal)
+    reader.start()
+    terminal = os.ttyname(theirs)
+    python_server.start(ROOT / "train.py", *flags, cwd=tmp_path, stderr=terminal)
+    done = python_server.wait()
     os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(ours, 65536)
-        except OSError:
-            break
-    out = process.communicate()[0]
-    assert process.returncode == 0
+    reader.join()
+    assert done.returncode == 0, bytes(shown)
     assert b"epoch 1/1" in shown and b"examples/s" in shown and b"loss" in shown
+    out = done.stdout
     assert "\r" not in out and out.splitlines()[-1] == "saved_models/perceptron/1"
 
 

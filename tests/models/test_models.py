@@ -111,8 +111,11 @@ def test_published_parameter_counts():
         ("base", 109_482_240),
     ],
 )
-def test_published_parameter_counts_of_bert(size, parameters):
+def test_published_parameter_counts_of_bert(size, parameters, monkeypatch):
     """Those of Google's uncased checkpoints (Turc et al. 2019 give 4.4 M to 110 M)."""
+    # to draw the 110 M takes longer than all else
+    zeros = keras.initializers.Zeros.__call__
+    monkeypatch.setattr(keras.initializers.TruncatedNormal, "__call__", zeros)
     model = zoo.get("bert", size=size, pooling="first")
     assert model.get_layer("encoder").count_params() == parameters
 
@@ -125,10 +128,10 @@ def test_the_transformer_of_the_paper_builds_and_trains():
     encoders = [layer for layer in model.layers if layer.name.startswith("encoder_")]
     assert [layer.count_params() for layer in encoders] == [3_152_384] * 6
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # eagerly, since the graph of six layers takes longer than three steps
+    # eagerly, since the graph of six layers takes longer than two steps
     model.compile(keras.optimizers.SGD(1e-3), {"logits": loss}, run_eagerly=True)
     inputs, labels = {"tokens": texts([6, 9, 4, 7])}, {"logits": np.array([0, 1, 0, 1])}
-    losses = model.fit(inputs, labels, epochs=3, verbose=0).history["loss"]
+    losses = model.fit(inputs, labels, epochs=2, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
 
 
@@ -219,7 +222,7 @@ def test_one_example_does_not_depend_on_its_batch(name):
 def test_the_seed_makes_the_weights(name):
     def weights(seed):
         keras.utils.set_random_seed(seed)
-        return np.concatenate([w.ravel() for w in build(name).get_weights()])
+        return np.concatenate([w.ravel() for w in build_small(name).get_weights()])
 
     assert (weights(1) == weights(1)).all()
     assert (weights(1) != weights(2)).any()

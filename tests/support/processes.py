@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from support.paths import ROOT
@@ -22,11 +23,14 @@ for line in sys.stdin:
     arguments, folder, environment, files = json.loads(line)
     child = os.fork()
     if child:
+        print(child, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
         continue
     for number, file in enumerate(files):
         os.dup2(os.open(file, os.O_RDWR), number)
-    sys.stdin, code = open(0), 0
+    # the streams of before may be other sorts of files
+    sys.stdin, sys.stdout, code = open(0), open(1, "w"), 0
+    sys.stderr = open(2, "w", 1, errors="backslashreplace")
     os.environ.update(environment)
     os.chdir(folder)
     sys.path[0] = folder
@@ -69,15 +73,46 @@ class PythonServer:
             stdout=subprocess.PIPE,
         )
 
-    def run(self, *arguments, cwd=ROOT, input="", **environment) -> subprocess.CompletedProcess:
-        """Runs a program to its end."""
+    def run(self, *arguments, **options) -> subprocess.CompletedProcess:
+        """Runs a program to its end, with the options of `start`."""
+        self.start(*arguments, **options)
+        return self.wait()
+
+    def start(self, *arguments, cwd=ROOT, input="", stderr=None, **environment) -> int:
+        """Starts a program and returns its process id; call `wait` before the next one.
+
+        Args:
+            *arguments: As of `python`.
+            cwd: The folder it runs in.
+            input: Its standard input.
+            stderr: A path for its standard error, such as a terminal's, in place of a file.
+            **environment: Variables of its environment, besides those of the server.
+        """
         files = [self._folder / name for name in ("stdin", "stdout", "stderr")]
         for file, text in zip(files, (input, "", ""), strict=True):
             file.write_text(text)
-        request = [[*map(str, arguments)], str(cwd), environment, [*map(str, files)]]
+        opened = [*map(str, files[:2]), str(stderr or files[2])]
+        request = [[*map(str, arguments)], str(cwd), environment, opened]
         print(json.dumps(request), file=self._parent.stdin, flush=True)
+        self._started, self._process = arguments, int(self._parent.stdout.readline())
+        return self._process
+
+    def wait_for(self, text: str) -> str:
+        """Waits until the program has printed a text, and returns all that it has printed.
+
+        Raises:
+            ProcessLookupError: if it has ended without.
+        """
+        while text not in (out := (self._folder / "stdout").read_text()):
+            os.kill(self._process, 0)
+            time.sleep(0.01)
+        return out
+
+    def wait(self) -> subprocess.CompletedProcess:
+        """Waits for the end of the program."""
         code = int(self._parent.stdout.readline())
-        return subprocess.CompletedProcess(arguments, code, *(f.read_text() for f in files[1:]))
+        texts = ((self._folder / name).read_text() for name in ("stdout", "stderr"))
+        return subprocess.CompletedProcess(self._started, code, *texts)
 
     def stop(self) -> None:
         """Ends the server."""

@@ -201,7 +201,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path):
 
 
 SOAK = (
-    "--kills=4 -- --model=mlp --dataset=mnist_5k --train_split=train[:600] --hparam=hidden=8"
+    "--kills=3 -- --model=mlp --dataset=mnist_5k --train_split=train[:600] --hparam=hidden=8"
     " --augment=shift=0.1 --ema=0.9 --epochs=2 --nojit_compile"
 )
 

@@ -18,15 +18,18 @@ from zoo.errors import UserError
 from zoo.storage.atomic import replace_file
 from zoo.training.run_folder import open_run, parse_checkpoint_interval
 
-RUN = Path("runs/perceptron-mnist_5k")
+RUN = Path("runs/perceptron-iris")
 
 
 @pytest.fixture
-def perceptron(train, tfds_dir):
-    """Trains a perceptron on 500 digits with these flags besides: (exit code, stdout, stderr)."""
-    flags = ("--model=perceptron", "--dataset=mnist_5k", f"--data_dir={tfds_dir}")
-    flags += ("--train_split=train[:500]", "--nojit_compile")
-    return lambda *more: train(*flags, *more)
+def perceptron(train, iris_csv):
+    """Trains a perceptron on a table with these flags besides: (exit code, stdout, stderr)."""
+    return lambda *more: train(*flags_of(iris_csv), *more)
+
+
+def flags_of(iris_csv):
+    flags = ("--model=perceptron", f"--dataset=csv:{iris_csv}", "--label=species")
+    return *flags, "--nojit_compile"
 
 
 def snapshot(folder):
@@ -83,7 +86,7 @@ def test_a_run_from_its_end_on(perceptron):
     for flags, differences in (
         (["--epochs=1"], "epochs was 2, is 1"),
         (["--epochs=2", "--seed=1", "--warmup=0.1"], "warmup was 0.0, is 0.1; seed was 0, is 1"),
-        (["--epochs=3", "--train_split=train[:9]"], "train_split was train[:500], is train[:9]"),
+        (["--epochs=3", "--holdout=0.2"], "holdout was 0.1, is 0.2"),
     ):  # fmt: skip
         code, out, err = perceptron(*flags, f"--run_dir={RUN}")
         assert code == 2 and err.count("\n") == 1, err
@@ -236,27 +239,21 @@ def test_intervals_that_are_none(text):
         parse_checkpoint_interval(text)
 
 
-def test_signals_end_a_run_that_goes_on(tmp_path, tfds_dir):
-    command = [sys.executable, ROOT / "train.py", "--model=perceptron", "--dataset=mnist_5k"]
-    command += [f"--data_dir={tfds_dir}", "--epochs=100000", "--schedule=constant"]
-    command += ["--train_split=train[:500]", "--nojit_compile"]
+def test_signals_end_a_run_that_goes_on(tmp_path, iris_csv, python_server):
+    flags = (*flags_of(iris_csv), "--epochs=100000", "--schedule=constant")
     epoch = step = 0
     for signum, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        lines = []
-        while not lines or not lines[-1].startswith("epoch "):
-            lines.append(process.stdout.readline())
+        process = python_server.start(ROOT / "train.py", *flags, cwd=tmp_path)
+        out = python_server.wait_for("\nepoch ")
         if signum == signal.SIGINT:
-            assert f"resumes in epoch {epoch} after step {step}\n" in lines
+            assert f"resumes in epoch {epoch} after step {step}\n" in out
         sent = time.perf_counter()
-        os.kill(process.pid, signum)
-        _, err = process.communicate()
+        os.kill(process, signum)
+        done = python_server.wait()
         assert time.perf_counter() - sent < 10
-        assert process.returncode == code
+        assert done.returncode == code
         name = signal.Signals(signum).name
-        assert err == f"train.py: {name}: stopped; the same command resumes {RUN}\n"
+        assert done.stderr == f"train.py: {name}: stopped; the same command resumes {RUN}\n"
         states = [
             json.loads(p.read_text()) for p in tmp_path.glob(f"{RUN}/checkpoints/*/state.json")
         ]
