@@ -52,6 +52,11 @@ def files_of(version):
     return sorted(str(p.relative_to(version)) for p in version.rglob("*") if p.is_file())
 
 
+def perceptron():
+    """Of tables, whose export takes a third of the time of one of images."""
+    return zoo.get("perceptron", input_shape=(5,), num_classes=3)
+
+
 def copying(version):
     """Writes the graph of an earlier export, in place of tracing it again."""
 
@@ -95,7 +100,7 @@ def test_a_poller_finds_only_whole_versions(tmp_path, monkeypatch):
 
 def test_drafts_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path, monkeypatch):
     """What a process has locked, the system unlocks when it dies."""
-    folder, model = tmp_path / "p", zoo.get("perceptron")
+    folder, model = tmp_path / "p", perceptron()
     (folder / ".draft-of-the-dead").mkdir(parents=True)
 
     def export_meanwhile(draft, model):
@@ -111,7 +116,7 @@ def test_drafts_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path
 def test_two_at_once_get_two_versions(tmp_path, monkeypatch):
     both = threading.Barrier(2)
     monkeypatch.setattr(saved_model, "verify_export", lambda draft, model: both.wait(60))
-    models = [zoo.get("perceptron") for _ in range(2)]
+    models = [perceptron() for _ in range(2)]
     with ThreadPoolExecutor() as threads:
         made = list(threads.map(lambda model: zoo.export(model, tmp_path / "p").name, models))
     assert sorted(made) == ["1", "2"]
@@ -125,7 +130,7 @@ def test_a_terminated_export_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(saved_model, "verify_export", interrupted)
     with pytest.raises(Interrupted):
-        zoo.export(zoo.get("perceptron"), tmp_path / "p")
+        zoo.export(perceptron(), tmp_path / "p")
     assert list((tmp_path / "p").iterdir()) == []
 
 
@@ -136,7 +141,7 @@ def test_folders_without_locks_still_take_exports(tmp_path, monkeypatch):
     monkeypatch.setattr(saved_model.fcntl, "flock", no_locks)
     monkeypatch.setattr(saved_model, "verify_export", lambda draft, model: None)
     (tmp_path / "p" / ".draft-of-another").mkdir(parents=True)
-    assert zoo.export(zoo.get("perceptron"), tmp_path / "p").name == "1"
+    assert zoo.export(perceptron(), tmp_path / "p").name == "1"
     names = sorted(p.name for p in (tmp_path / "p").iterdir())
     assert names == [".draft-of-another", "1", "contract.json"]
 
@@ -146,7 +151,7 @@ def test_what_is_no_version_does_not_count(tmp_path, monkeypatch):
     for name in ("\u0663", "1" * 30, "-1", "1.5", "0x10", " 7"):
         (tmp_path / "p" / name).mkdir(parents=True)
     (tmp_path / "p" / "2").write_text("a file")
-    assert zoo.export(zoo.get("perceptron"), tmp_path / "p").name == "3"
+    assert zoo.export(perceptron(), tmp_path / "p").name == "3"
 
 
 def add_versions(folder, *names):

@@ -288,7 +288,7 @@ def test_patterns_name_layers():
 @pytest.mark.parametrize("name", [n for n in SMALL if n not in ("vgg11", "nbsvm")])
 def test_lora_leaves_the_weights_and_learns(name, tmp_path):
     keras.utils.set_random_seed(0)
-    model = zoo.get(name, num_classes=3, **SMALL[name])
+    model = build_small(name, num_classes=3)
     x = inputs_of(model)
     start = keras.ops.convert_to_numpy(model(x)["logits"])
     recipe = Recipe(lora_rank=2, learning_rate=0.02)
