@@ -48,7 +48,7 @@ _TIMES = {"seconds", "examples_per_second", "peak_memory_mib", "command", "expor
 def main(*command: str) -> None:
     """Runs the training undisturbed, then with the interruptions, and compares."""
     import_tensorflow()
-    random, points = np.random.default_rng(FLAGS.moments), _list_points()
+    random, points = np.random.default_rng(FLAGS.moments), list_points()
     count, left = collections.Counter[str](), FLAGS.kills
     with tempfile.TemporaryDirectory() as folder:
         undisturbed, number, started = Path(folder, "undisturbed"), 0, time.monotonic()
@@ -79,7 +79,7 @@ def main(*command: str) -> None:
     print(f"{count.total()} kills of {number} trainings ({kinds}): all the same to the last bit")
 
 
-def _list_points() -> dict[str, tuple[Any, str, int] | None]:
+def list_points() -> dict[str, tuple[Any, str, int] | None]:
     """Returns where a training is interrupted, in the order of a training.
 
     It is a function, by the module or class that it is looked up in, and how many of its calls may

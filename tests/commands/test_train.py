@@ -88,7 +88,7 @@ def test_cnn_from_the_default_command(train, tfds_dir, monkeypatch):
 
 @pytest.mark.usefixtures("without_export")
 def test_the_flagfile_repeats_the_run_to_the_last_bit(train, tfds_dir):
-    flags = ("--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=2")
+    flags = ("--model=mlp", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1")
     flags += ("--hparam=hidden=32,16", "--augment=shift=0.1,mixup=0.2", "--seed=3", "--ema=0.9")
     flags += ("--train_split=train[:10%]", "--nojit_compile")
     assert train(*flags, "--run_dir=first")[0] == 0

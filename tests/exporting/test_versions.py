@@ -73,7 +73,7 @@ def copying(version):
 
 def test_a_poller_finds_only_whole_versions(tmp_path, monkeypatch):
     """Every tenth export is made and checked in full, the others in part for the sake of time."""
-    model = zoo.get("perceptron", input_shape=(4, 4, 1), num_classes=2)
+    model = perceptron()
     first = zoo.export(model, tmp_path / "first")
     folder = tmp_path / "perceptron"
     folder.mkdir()

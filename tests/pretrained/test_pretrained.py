@@ -270,6 +270,7 @@ def test_what_does_not_suit_a_predictor(inputs, message):
 def test_a_run_starts_from_a_name_and_ships(train, tfds_dir, folder, monkeypatch, capfd):
     flags = ["--model=lenet5", "--dataset=mnist_5k", "--weights=mnist", "--trainable=head"]
     flags += ["--train_split=train[:5%]", "--epochs=1", f"--data_dir={tfds_dir}"]
+    flags += ["--batch_size=90", "--nojit_compile"]
     code, out, err = train(*flags, "--run_dir=run")
     assert code == 0, err
     assert "weights from mnist:" in out and out.count("copied") == 5

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support.blobs import blobs, dataset
 
+from benchmarks.soak import list_points
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
@@ -201,17 +202,24 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path):
 
 
 SOAK = (
-    "--kills=3 -- --model=mlp --dataset=mnist_5k --train_split=train[:600] --hparam=hidden=8"
+    "--kills=3 -- --model=mlp --image_size=8,8 --holdout=0.2 --hparam=hidden=8 --batch_size=4"
     " --augment=shift=0.1 --ema=0.9 --epochs=2 --nojit_compile"
 )
 
 
-def test_killed_over_and_over(python, tfds_dir, tmp_path):
+def test_killed_over_and_over(python, photo_folder, tmp_path):
     """SIGKILL in epochs, validation and checkpoints; see benchmarks/soak.py."""
-    flags = [*SOAK.split(), f"--data_dir={tfds_dir}"]
+    flags = [*SOAK.split(), f"--dataset=folder:{photo_folder}"]
     done = python("-m", "benchmarks.soak", *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     kills = int(flags[0].partition("=")[2])
     assert done.stdout.count("killed ") == kills
     ends = [line for line in done.stdout.splitlines() if "kills:" in line]
     assert sum(int(line.split()[0]) for line in ends) == kills
+
+
+def test_the_points_of_kills_are_calls_that_are_there():
+    points = [point for point in list_points().values() if point]
+    assert points
+    for owner, name, _ in points:
+        assert callable(getattr(owner, name))
