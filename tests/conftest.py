@@ -1,6 +1,7 @@
 """What the tests share: small datasets of each kind, and train.py called as a user would."""
 
 import gc
+import importlib
 import os
 import sys
 import tempfile
@@ -10,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from absl.testing import flagsaver
-from sklearn.datasets import load_iris
 from support.files import fill_once, share_folder, write_image
 from support.paths import MINILM, REAL_DATA
 from support.processes import PythonServer
@@ -18,13 +18,50 @@ from support.processes import PythonServer
 from zoo.commands import train as train_command
 from zoo.commands.runner import import_tensorflow, run_command
 
-# half a minute and more
-LONGEST = ("test_every_strategy_gives_what_one_process_does", "test_a_worker_is_killed")
+# of 20 s and more, the longest first
+LONGEST = (
+    "test_docs.py",
+    "test_strategy.py",
+    "test_faults.py",
+    "test_train.py",
+    "test_converters.py",
+    "test_saved_model.py",
+    "test_keras_habits.py",
+    "test_models.py",
+    "test_finetuning.py",
+    "test_local_server.py",
+    "test_checkpoints.py",
+    "test_tune.py",
+    "test_multi_worker.py",
+    "test_tokenizers.py",
+    "test_evaluate.py",
+    "test_mistakes.py",
+    "test_golden.py",
+    "test_check.py",
+    "test_predict.py",
+    "test_loading.py",
+    "test_run_folder.py",
+    "test_versions.py",
+    "test_client.py",
+    "test_launch.py",
+)
+# what programs in forks need, beside TensorFlow
+IMPORTED = ("keras", "tensorflow_datasets", "zoo.exporting.format_scores", "zoo.training.loop")
+server = pytest.StashKey[PythonServer]()
 
-import_tensorflow()
-# Keras' graphs are millions of objects: at Python's own threshold a third of the time went into
-# garbage collection (28.0 s and 18.6 s for the exports of test_saved_model.py)
-gc.set_threshold(200_000, 50, 1000)
+
+def pytest_configure(config):
+    """Imports TensorFlow, but not in the process that only hands out the tests to others."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        import_tensorflow()
+        for name in IMPORTED:
+            importlib.import_module(name)
+        config.stash[server] = PythonServer()
+
+
+def pytest_unconfigure(config):
+    if server in config.stash:
+        config.stash[server].stop()
 
 
 def pytest_collection_modifyitems(items):
@@ -36,8 +73,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         for marker in without.keys() & item.keywords.keys():
             item.add_marker(pytest.mark.skip(reason=without[marker]))
-    # so that no process waits for the other's last test
-    items.sort(key=lambda item: item.originalname not in LONGEST)
+    # so that no process waits for the other's last tests
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else 99)
     # what is imported stays: `memory` need not look through it 70 times, 0.2 s each
     gc.freeze()
 
@@ -120,11 +157,11 @@ def without_export(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def python_server(tmp_path_factory):
+def python_server(pytestconfig, tmp_path_factory):
     """Starts programs in forks of a process that has TensorFlow imported."""
-    server = PythonServer(tmp_path_factory.mktemp("python"))
-    yield server
-    server.stop()
+    started = pytestconfig.stash[server]
+    started.set_folder(tmp_path_factory.mktemp("python"))
+    return started
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +172,8 @@ def python(python_server):
 
 @pytest.fixture(scope="session")
 def iris_csv(tmp_path_factory):
+    from sklearn.datasets import load_iris
+
     iris = load_iris(as_frame=True)
     frame = iris.data.rename(columns=lambda c: c.removesuffix(" (cm)").replace(" ", "_"))
     path = tmp_path_factory.mktemp("csv") / "iris.csv"

@@ -1,77 +1,40 @@
 """Python programs in processes of their own, without 5 s of importing TensorFlow for each."""
+# ruff: noqa: SIM115, files that are open as long as their process
 
+import gc
 import json
 import os
+import runpy
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
+from typing import NoReturn, TextIO
 
 from support.paths import ROOT
-
-# has TensorFlow imported and not yet used, and calls Python in a fork of itself, time after time
-SERVER = """
-import json, os, runpy, sys, traceback
-from zoo.commands.runner import import_tensorflow
-import_tensorflow()
-import keras, tensorflow_datasets
-from zoo.exporting import format_scores, saved_model
-from zoo.training import loop
-import gc
-gc.freeze()  # what is imported: a fork need not look through it
-for line in sys.stdin:
-    arguments, folder, environment, files = json.loads(line)
-    child = os.fork()
-    if child:
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-        continue
-    for number, file in enumerate(files):
-        os.dup2(os.open(file, os.O_RDWR), number)
-    # the streams of before may be other sorts of files
-    sys.stdin, sys.stdout, code = open(0), open(1, "w"), 0
-    sys.stderr = open(2, "w", 1, errors="backslashreplace")
-    os.environ.update(environment)
-    os.chdir(folder)
-    sys.path[0] = folder
-    try:
-        option, what, *rest = arguments
-        sys.modules.pop(what, None)
-        sys.argv = [option, *rest] if option == "-c" else [what, *rest]
-        if option == "-m":
-            runpy.run_module(what, run_name="__main__", alter_sys=True)
-        elif option == "-c":
-            exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
-        else:
-            sys.argv = arguments
-            runpy.run_path(option, run_name="__main__")
-    except SystemExit as exit:
-        code = exit.code
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code or 0)
-"""
 
 
 class PythonServer:
     """Runs `python -m MODULE ...`, `python -c CODE ...` or `python FILE ...` in forks of itself.
 
-    Args:
-        folder: A folder for the programs' standard streams.
+    It is a fork of this process, which should have TensorFlow imported and not yet used.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self):
+        requests, answers = os.pipe(), os.pipe()
+        self._server = os.fork()
+        if not self._server:
+            os.close(requests[1])
+            os.close(answers[0])
+            _serve(open(requests[0]), answers[1])
+        os.close(requests[0])
+        os.close(answers[1])
+        self._requests, self._answers = open(requests[1], "w", 1), open(answers[0])
+
+    def set_folder(self, folder: Path) -> None:
+        """Sets the folder for the programs' standard streams."""
         self._folder = folder
-        self._parent = subprocess.Popen(
-            [sys.executable, "-c", SERVER],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
 
     def run(self, *arguments, **options) -> subprocess.CompletedProcess:
         """Runs a program to its end, with the options of `start`."""
@@ -93,8 +56,8 @@ class PythonServer:
             file.write_text(text)
         opened = [*map(str, files[:2]), str(stderr or files[2])]
         request = [[*map(str, arguments)], str(cwd), environment, opened]
-        print(json.dumps(request), file=self._parent.stdin, flush=True)
-        self._started, self._process = arguments, int(self._parent.stdout.readline())
+        print(json.dumps(request), file=self._requests)
+        self._started, self._process = arguments, int(self._answers.readline())
         return self._process
 
     def wait_for(self, text: str) -> str:
@@ -110,11 +73,69 @@ class PythonServer:
 
     def wait(self) -> subprocess.CompletedProcess:
         """Waits for the end of the program."""
-        code = int(self._parent.stdout.readline())
+        code = int(self._answers.readline())
         texts = ((self._folder / name).read_text() for name in ("stdout", "stderr"))
         return subprocess.CompletedProcess(self._started, code, *texts)
 
     def stop(self) -> None:
         """Ends the server."""
-        self._parent.stdin.close()
-        self._parent.wait()
+        self._requests.close()
+        os.waitpid(self._server, 0)
+
+
+def _serve(requests: TextIO, answers: int) -> NoReturn:
+    """Runs each program that is asked for, until the requests end."""
+    try:
+        gc.freeze()  # what is imported: a fork need not look through it
+        os.environ["PYTHONPATH"] = str(ROOT)
+        ours = ("", str(ROOT), str(ROOT / "tests"))
+        sys.path[:] = ["", str(ROOT), *(path for path in sys.path if path not in ours)]
+        for line in requests:
+            process = os.fork()
+            if not process:
+                _run_program(*json.loads(line))
+            os.write(answers, f"{process}\n".encode())
+            code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            os.write(answers, f"{code}\n".encode())
+    finally:  # never on into the tests
+        os._exit(0)
+
+
+def _run_program(
+    arguments: list[str], folder: str, environment: dict[str, str], files: list[str]
+) -> NoReturn:
+    """Does in this process what `python` with these arguments does, and ends it."""
+    code = 1
+    try:
+        for number, file in enumerate(files):
+            os.dup2(os.open(file, os.O_RDWR), number)
+        # the streams of before may be other sorts of files
+        sys.stdin, sys.stdout = open(0), open(1, "w")
+        sys.stderr = open(2, "w", 1, errors="backslashreplace")
+        os.environ.update(environment)
+        os.chdir(folder)
+        sys.path[0] = folder
+        _call_python(*arguments)
+        code = 0
+    except SystemExit as exit:
+        code = exit.code or 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _call_python(option: str, *words: str) -> None:
+    """Runs a module, code or a file in this process."""
+    if option == "-c":
+        sys.argv = [option, *words[1:]]
+        exec(compile(words[0], "<string>", "exec"), {"__name__": "__main__"})
+    elif option == "-m":
+        sys.argv = [*words]
+        sys.modules.pop(words[0], None)
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = [option, *words]
+        runpy.run_path(option, run_name="__main__")

@@ -73,8 +73,8 @@ class ProgressCallback(keras.callbacks.Callback):
         self._state.elapsed = time.perf_counter() - self._started
         if not self._bar.disable:
             done = (batch + 1) * self._recipe.batch_size // self._recipe.accumulate_steps
-            self._bar.update(min(done, self._examples) - self._bar.n)
             self._bar.set_postfix_str(_format_logs(logs), refresh=False)
+            self._bar.update(min(done, self._examples) - self._bar.n)
 
     def on_epoch_end(self, epoch, logs=None):
         """Prints the line of the epoch."""
