@@ -56,9 +56,9 @@ def dataset(*columns):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_lines_of_a_keras_tutorial(name, tmp_path):
-    """Eagerly; tests/models/test_models.py trains each of them in a graph, without a warning."""
-    model, key, x = build(name)
+def test_the_lines_of_a_keras_tutorial(name):
+    """Eagerly; tests/models/test_models.py trains and saves each of them, in a graph."""
+    model, _, x = build(name)
     assert type(model) is LogitsModel and list(model.output) == ["logits"]
     model.compile("adam", loss(), metrics=["accuracy"], run_eagerly=True)
     fitted = model.fit(x, LABELS, validation_data=(x, LABELS), verbose=0)
@@ -77,6 +77,11 @@ def test_the_lines_of_a_keras_tutorial(name, tmp_path):
     model.summary(print_fn=lines.append)
     assert f'"{name}"' in "".join(lines)
 
+
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
+def test_a_file_is_loaded_as_it_was(name, tmp_path):
+    model, key, x = build(name)
+    model.compile("adam", loss(), metrics=["accuracy"])
     model.save(tmp_path / "m.keras")
     for load in (keras.models.load_model, zoo.load):
         loaded = load(tmp_path / "m.keras")

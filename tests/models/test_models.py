@@ -1,5 +1,7 @@
 """One suite for every registered model."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -68,6 +70,12 @@ def build(name, **arguments):
         return build_small(name, **arguments)
     hparams = {"vocabulary_size": 50} if name in TEXT_MODELS else {}
     return zoo.get(name, **hparams, **({"buckets": 500} if name == "fasttext" else {}), **arguments)
+
+
+@functools.cache
+def untrained(name):
+    """The same for all tests that leave its weights as they are."""
+    return build(name)
 
 
 def examples(name, count):
@@ -213,7 +221,7 @@ def test_reads_plain_features(name, num_classes):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_one_example_does_not_depend_on_its_batch(name):
-    model, inputs = build(name), examples(name, 5)
+    model, inputs = untrained(name), examples(name, 5)
     alone = logits_of(model, {key: x[2:3] for key, x in inputs.items()})
     np.testing.assert_allclose(logits_of(model, inputs)[2:3], alone, atol=1e-5)
 
@@ -224,25 +232,30 @@ def test_the_seed_makes_the_weights(name):
         keras.utils.set_random_seed(seed)
         return np.concatenate([w.ravel() for w in build_small(name).get_weights()])
 
-    assert (weights(1) == weights(1)).all()
-    assert (weights(1) != weights(2)).any()
+    first = weights(1)
+    assert (first == weights(1)).all()
+    assert (first != weights(2)).any()
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_keras_file_round_trip(name, tmp_path):
-    model, inputs = build(name), examples(name, 4)
-    model.save(tmp_path / "m.keras")
-    loaded = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
-    np.testing.assert_array_equal(logits_of(model, inputs), logits_of(loaded, inputs))
-
-
-# warnings of Keras and TensorFlow about the graph; not those about objects of other tests
-@pytest.mark.filterwarnings(
+# warnings of Keras and TensorFlow about the model; not those about objects of other tests
+without_warnings = pytest.mark.filterwarnings(
     "error",
     "ignore::DeprecationWarning",
     "ignore::ResourceWarning",
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
+
+
+@without_warnings
+@pytest.mark.parametrize("name", MODELS)
+def test_keras_file_round_trip(name, tmp_path):
+    model, inputs = untrained(name), examples(name, 4)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
+    np.testing.assert_array_equal(logits_of(model, inputs), logits_of(loaded, inputs))
+
+
+@without_warnings
 @pytest.mark.parametrize("name", MODELS)
 def test_learns_eight_examples_by_heart(name):
     """In a graph."""

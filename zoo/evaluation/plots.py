@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
@@ -168,4 +169,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     with replace_file(path) as draft, warnings.catch_warnings():
         # the names of classes may be in any script; those that no font has are drawn as boxes
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        figure.savefig(draft, format="png", dpi=100)
+        # `savefig` would lay the figure out and draw it once more before
+        figure.set_dpi(100)
+        FigureCanvasAgg(figure).print_png(draft)
