@@ -110,8 +110,8 @@ def _run_program(
         for number, file in enumerate(files):
             os.dup2(os.open(file, os.O_RDWR), number)
         # the streams of before may be other sorts of files
-        sys.stdin, sys.stdout = open(0), open(1, "w")
-        sys.stderr = open(2, "w", 1, errors="backslashreplace")
+        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
+        sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)
         os.environ.update(environment)
         os.chdir(folder)
         sys.path[0] = folder
@@ -122,9 +122,11 @@ def _run_program(
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
 
 
 def _call_python(option: str, *words: str) -> None:
