@@ -32,14 +32,14 @@ def launch(*words, folder):
     return subprocess.Popen(run, cwd=folder, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_the_command_of_the_docs_trains_as_one_process_does(tfds_dir, tmp_path):
+def test_the_command_of_the_docs_trains_as_one_process_does(tfds_dir, tmp_path, python):
     """Two workers on a default recipe: one run folder, one export, each test example once."""
     words = shlex.split(DOCUMENTED[0])
     extra = ["--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--epochs=1", "--hparam=filters=4"]
     extra += ["--hparam=dense=8", "--train_split=train[:2%]"]
-    started = launch(*words, *extra, folder=tmp_path)
-    out, err = started.communicate()
-    assert started.returncode == 0, err
+    done = python(ROOT / "tests/support/forked_launch.py", *words, *extra, cwd=tmp_path)
+    out, err = done.stdout, done.stderr
+    assert done.returncode == 0, err
     # the 75 examples of the training split lack some classes
     assert re.fullmatch(r"(\[worker 0\] .*: warning: the .* split has no example of .*\n)*", err)
     lines = out.splitlines()

@@ -2,78 +2,20 @@
 
 python killed_worker.py TRAIN CSV leaves in the current folder cut/ and whole/, the two runs, and
 prints what the job said before it was started again, its exit code, the seconds that it took to
-end, and what it said afterwards, as JSON. `zoo launch` and its workers are forks of this process,
-without 3 s of importing TensorFlow for each.
+end, and what it said afterwards, as JSON.
 """
 
 import json
 import os
 import re
-import runpy
 import signal
-import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
 
-from zoo.commands import launch
-from zoo.commands.runner import run_command
+from support.forked_launch import start_launch
 
 WORKERS = 2
-
-
-def start_launch(words: list[str], output: Path) -> int:
-    """Starts `zoo launch` in a fork of this process, and returns its process id.
-
-    Args:
-        words: What follows `zoo launch`, with a Python file after the "--".
-        output: Gets what it prints.
-    """
-    process = os.fork()
-    if process:
-        return process
-    descriptor = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    launch.subprocess = ForkingSubprocess
-    sys.argv = ["zoo", "launch", *words]
-    run_to_the_end(lambda: run_command(launch, words))
-
-
-class ForkingSubprocess:
-    """What `zoo launch` uses of `subprocess`."""
-
-    PIPE, TimeoutExpired = subprocess.PIPE, subprocess.TimeoutExpired
-
-    @staticmethod
-    def Popen(command: list[str], env: dict[str, str], **options) -> subprocess.Popen:
-        """A process that runs a Python file instead of starting a Python for it."""
-
-        def run_instead():
-            os.closerange(3, 1024)  # among them the pipe that the parent waits at
-            os.environ.update(env)
-            sys.argv = command[1:]
-            run_to_the_end(lambda: runpy.run_path(command[1], run_name="__main__"))
-
-        return subprocess.Popen(command, env=env, preexec_fn=run_instead, **options)
-
-
-def run_to_the_end(call) -> None:
-    """Ends this process with the exit code of what is called."""
-    # the streams of before may be files, these may be pipes
-    sys.stdout, sys.stderr = (open(i, "w", 1, closefd=False) for i in (1, 2))  # noqa: SIM115
-    code = 0
-    try:
-        call()
-    except SystemExit as exit:
-        code = exit.code or 0
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def start_job(train: str, csv: str, run_dir: str, output: str) -> int:

@@ -115,7 +115,7 @@ def _run_program(
         os.environ.update(environment)
         os.chdir(folder)
         sys.path[0] = folder
-        _call_python(*arguments)
+        call_python(*arguments)
         code = 0
     except SystemExit as exit:
         code = exit.code or 0
@@ -129,8 +129,8 @@ def _run_program(
             os._exit(code)
 
 
-def _call_python(option: str, *words: str) -> None:
-    """Runs a module, code or a file in this process."""
+def call_python(option: str, *words: str) -> None:
+    """Runs `-m MODULE`, `-c CODE` or a file in this process, with the words that follow it."""
     if option == "-c":
         sys.argv = [option, *words[1:]]
         exec(compile(words[0], "<string>", "exec"), {"__name__": "__main__"})
