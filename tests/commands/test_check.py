@@ -98,7 +98,7 @@ def test_the_newest_version_with_a_model_is_checked(version, capfd, monkeypatch)
 @pytest.mark.parametrize("name", ["cnn", "pairs", "price"])
 def test_a_server_is_checked_over_both_ways(name, command):
     """Here the server is a stand-in."""
-    double, version = Double(small_models()), small_models() / name / "1"
+    double, version = Double(small_models("cnn", "pairs", "price")), small_models() / name / "1"
     try:
         done = command(version, f"--server={double.rest}", f"--grpc={double.grpc}")
     finally:

@@ -293,6 +293,7 @@ for more in ["--strategy=mirrored"], ["--strategy=mirrored", "--jit_compile"]:
 
 
 @pytest.mark.realdata
+@pytest.mark.usefixtures("without_export")
 def test_real_mnist(train):
     folder = os.environ["TFDS_DATA_DIR"]
     flags = ("--epochs=1", "--run_dir=run", f"--data_dir={folder}", "--train_split=train[:10%]")

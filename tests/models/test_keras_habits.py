@@ -81,7 +81,8 @@ def test_the_lines_of_a_keras_tutorial(name):
 @pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
 def test_a_file_is_loaded_as_it_was(name, tmp_path):
     model, key, x = build(name)
-    model.compile("adam", loss(), metrics=["accuracy"])
+    model.compile("adam", loss(), metrics=["accuracy"], run_eagerly=True)
+    model.fit(x, LABELS, verbose=0)
     model.save(tmp_path / "m.keras")
     for load in (keras.models.load_model, zoo.load):
         loaded = load(tmp_path / "m.keras")

@@ -409,11 +409,11 @@ def test_what_does_not_ship(tmp_path):
         assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_the_command_explains_itself():
-    command = [sys.executable, "-m", "zoo", "publish"]
-    done = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True)
+def test_the_command_explains_itself(python):
+    command = ("-m", "zoo", "publish")
+    done = python(*command, "--help")
     assert done.returncode == 0 and "zoo publish runs/" in done.stdout
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = python(*command)
     assert done.returncode == 2 and done.stderr.endswith("expected RUN, got nothing (see --help)\n")
 
 

@@ -20,7 +20,7 @@ FEATURES = {"features": [[1.0, 2.0]]}
 
 @pytest.fixture(scope="module")
 def shared_double():
-    double = Double(small_models())
+    double = Double(small_models("price"))
     yield double
     double.stop()
 

@@ -73,7 +73,7 @@ def installed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def double():
-    double = Double(small_models())
+    double = Double(small_models("pairs", "price"))
     yield double
     double.stop()
 

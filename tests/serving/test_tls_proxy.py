@@ -28,7 +28,7 @@ print(client.versions(), client.predict({"features": [[1.0, 2.0]]})["prediction"
 
 @pytest.fixture(scope="module")
 def double():
-    double = Double(small_models())
+    double = Double(small_models("price"))
     yield double
     double.stop()
 
