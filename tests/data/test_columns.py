@@ -82,6 +82,7 @@ def test_kinds(cells, kind):
         ("customer_id", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
         ("x", [f"u{i}" for i in range(ROWS)], "almost each row has a value of its own"),
         ("x", range(5000, 5000 + ROWS), "it numbers the rows"),
+        ("rownames", [f"Mr. John Q. Public {i}" for i in range(ROWS)], "as an id does"),
         ("PassengerId", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
         (
             "x",

@@ -32,6 +32,7 @@ from zoo.schema import suggest_closest
 
 _MIN_WORDS = 3  # words of a text, on average
 _MIN_DISTINCT = 0.5  # share of different values among texts
+_ID_DISTINCT = 0.9  # share of different values among ids
 _MANY_CELLS = 20  # that may tell texts and ids from categories
 _INVALID_SHARE = 0.05  # of cells that are no numbers, in a column of numbers
 _ID_NAME = re.compile(r"(?i:unnamed_\d+|unnamed: \d+|index|idx|id|row|rownames|.*_id)|.*[a-z]I[dD]")
@@ -153,9 +154,10 @@ def _infer_text(cells: ColumnCells, present: int) -> tuple[str, str]:
         hashes.append(pd.util.hash_array(values.to_numpy(object), categorize=False))
         words += float(_count_words(values) @ counts)
     distinct = len(np.unique(np.concatenate(hashes))) / present
-    if distinct > _MIN_DISTINCT and words / present > _MIN_WORDS:
+    names_rows = distinct > _ID_DISTINCT and _ID_NAME.fullmatch(cells.name)
+    if distinct > _MIN_DISTINCT and words / present > _MIN_WORDS and not names_rows:
         return "text", ""
-    if distinct > 0.9:
+    if distinct > _ID_DISTINCT:
         return DROP, "almost each row has a value of its own, as an id does"
     return "category", ""
 
