@@ -278,7 +278,8 @@ def test_serving_commands(python, tmp_path, image_preset):
         in_process = code.replace(', server="localhost:8501"', "")
         assert in_process != code
         done = python("-c", in_process, cwd=tmp_path)
-        assert done.returncode == 0 and "pos" in done.stdout, done.stderr
+        # the weights are random, and so is the label
+        assert done.returncode == 0 and re.search("'(neg|pos)'", done.stdout), done.stderr
 
 
 @pytest.mark.parametrize("line", SERVERS)

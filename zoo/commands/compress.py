@@ -241,7 +241,12 @@ def _open_folder(source: "Source", data: "Data", seed: int) -> Iterator[Path]:
             check_run_data(directory, data, is_finished=True)
 
     name = source.record.get("model", FLAGS.model)
-    resolved = {"dataset": data.name, "weights": str(source.path), "model": name, "seed": seed}
+    resolved = {
+        "dataset": data.name,
+        "weights": FLAGS.weights or str(source.path),
+        "model": name,
+        "seed": seed,
+    }
     flagfile = format_flagfile(FLAGS, resolved, command_line())
     if FLAGS.run_dir:
         directory = Path(os.path.expanduser(FLAGS.run_dir))
