@@ -641,11 +641,3 @@ def test_images_of_absurd_size(bomb, served):
 def test_images_cut_short(content):
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode_image(tf.constant(content), (28, 28, 1))
-
-
-def test_a_table_that_is_larger_than_memory(train, tmp_path):
-    with open(tmp_path / "large.csv", "wb") as file:
-        file.truncate(1 << 42)  # it takes no room
-    code, _, err = train("--model=mlp", "--dataset=csv:large.csv", "--label=a")
-    assert code == 2 and err.count("\n") == 1
-    assert "large.csv: 4,194,304 MiB of text need at least 5 times as much memory, but" in err

@@ -129,7 +129,7 @@ FLAGS = [
     "skip_broken", "monitor", "export_name", "change_contract", "checkpoint_every",
     "export_formats", "keep_versions", "strategy", "tpu",
     "find_learning_rate", "loss", "focal_gamma", "oversample", "plateau_patience", "threshold",
-    "weight", "merge_label_case",
+    "weight", "merge_label_case", "explain_signature", "head_epochs",
 ]
 # fmt: on
 
@@ -137,7 +137,17 @@ FLAGS = [
 def test_every_flag_is_fuzzed():
     known = set(train.FLAGS)
     # modules that a plugin names are imported, and folders are looked for
-    apart = {"preset", "weights", "plugin", "list", "data_dir", "run_dir", "export_dir"}
+    apart = {
+        "preset",
+        "preset_weights",
+        "vectors",
+        "weights",
+        "plugin",
+        "list",
+        "data_dir",
+        "run_dir",
+        "export_dir",
+    }
     assert known == set(FLAGS) | apart
 
 

@@ -246,7 +246,7 @@ def test_mixed_precision_is_refused():
     finally:
         keras.config.set_dtype_policy("float32")
     check_convertible(model, ["saved_model"])
-    with pytest.raises(UserError, match=r"'onnx': perceptron computes in bfloat16.*--precision"):
+    with pytest.raises(UserError, match=r"onnx: perceptron computes in bfloat16.*--precision"):
         check_convertible(model, ["saved_model", "onnx"])
 
 
@@ -269,7 +269,7 @@ def test_an_operation_that_a_format_lacks(tmp_path):
     x = keras.ops.erfinv(keras.layers.Flatten()(keras.layers.Rescaling(1 / 300)(image)))
     logits = keras.layers.Dense(3)(x)
     model = keras.Model({"image": image}, {"logits": logits}, name="mine")
-    with pytest.raises(UserError, match="'litert': mine cannot be converted: ") as caught:
+    with pytest.raises(UserError, match="litert: mine cannot be converted: ") as caught:
         convert_model(model, spec_of("image"), tmp_path, ["litert"], inputs("image"))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
     assert not list(tmp_path.iterdir())

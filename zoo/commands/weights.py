@@ -43,14 +43,15 @@ def open_weights(
     from zoo.training.finetuning import inherit_settings, replace_preset
     from zoo.training.word_vectors import fit_width
 
-    if values.vectors and weights:
+    vectors = values.vectors if "vectors" in values else None
+    if vectors and weights:
         raise UserError(
-            f"--vectors={values.vectors} and --weights={values.weights}: both have embeddings: "
+            f"--vectors={vectors} and --weights={values.weights}: both have embeddings: "
             "omit one of them"
         )
     if not weights:
-        if values.vectors:
-            hparams = fit_width(entry, hparams, values.vectors)
+        if vectors:
+            hparams = fit_width(entry, hparams, vectors)
         check_tokenizer_flags(values, None, hparams.get("preset", ""))
         return None, hparams, adopt_preset(config, entry, hparams)
     source = open_source(weights)

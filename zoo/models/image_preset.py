@@ -87,7 +87,7 @@ def load_preset(
             name = preset.removeprefix(_APPLICATION)
             settings = keras_applications.read_settings(name)
             size = resolution or settings.size
-            model, head = keras_applications.load_model(name, size, weights_file, pretrained)
+            model, head = keras_applications.load_application(name, size, weights_file, pretrained)
             own_names: tuple[str, ...] = ()
         else:
             settings = read_settings(preset)
@@ -128,7 +128,7 @@ def _load_saved_model(preset: str, resolution: tuple[int, int] | None) -> ImageP
             f"this run's backbone computes at {settings.size[0]}x{settings.size[1]}: omit "
             "--hparam=resolution"
         )
-    model = keras.models.load_model(preset, compile=False)
+    model = keras.models.load_model(preset, compile=False, safe_mode=True)
     return ImagePreset(settings, model.get_layer(BACKBONE))
 
 

@@ -43,7 +43,7 @@ def read_settings(name: str) -> ImageSettings:
     )
 
 
-def load_model(
+def load_application(
     name: str, size: tuple[int, int], weights_file: str, pretrained: bool
 ) -> "tuple[keras.Model, tuple[np.ndarray, np.ndarray] | None]":
     """Builds a model for scaled pixels, cut before its last layer.
