@@ -282,7 +282,7 @@ def _announce(
         f"({data.splits['train']}): {len(data.train):,} texts to train on, "
         f"{len(data.validation):,} to validate; devices: {devices}"
     )
-    print(format_tokenizer(data.spec.tokenizer), flush=True)
+    print(f"texts: {format_tokenizer(data.spec.tokenizer)}", flush=True)
     if start:
         raised = describe_raised_epochs(start, recipe, data)
         append_comments(run_dir, raised)
