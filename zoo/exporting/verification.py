@@ -86,18 +86,39 @@ def _call_signatures(
                 f"TensorFlow cannot load it: {str(error).strip()[:300]}"
             ) from error
         signatures = {k: v for k, v in loaded.signature_def.items() if not k.startswith("__")}
-        calls: dict[str, list[tuple[dict, dict]]] = {name: [] for name in signatures}
         for name, signature in signatures.items():
             _check_contract(name, signature)
+        recorded: dict[str, list[dict]] = {name: [] for name in signatures}
         for name, inputs in records:
             if name not in signatures:
                 raise VerificationError(
                     f"{name}: there is a warm-up record for it, but no such signature"
                 )
-            feed = {signatures[name].inputs[key].name: value for key, value in inputs.items()}
-            fetches = {key: tensor.name for key, tensor in signatures[name].outputs.items()}
-            calls[name].append((inputs, session.run(fetches, feed)))
+            recorded[name].append(inputs)
+        calls: dict[str, list[tuple[dict, dict]]] = {name: [] for name in signatures}
+        # the first records of all signatures at once, then the second ones: TensorFlow optimizes
+        # the graph anew for each set of outputs, which takes half of the time of an export
+        for number in range(max(map(len, recorded.values()), default=0)):
+            given = {name: each[number] for name, each in recorded.items() if number < len(each)}
+            for name, outputs in _run_signatures(session, signatures, given).items():
+                calls[name].append((given[name], outputs))
     return calls
+
+
+def _run_signatures(
+    session: tf.compat.v1.Session, signatures: dict[str, Any], inputs: dict[str, dict]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Returns the outputs of the signatures that there are inputs for, both by their names."""
+    feed = {
+        signatures[name].inputs[key].name: value
+        for name, values in inputs.items()
+        for key, value in values.items()
+    }
+    fetches = {
+        name: {key: tensor.name for key, tensor in signatures[name].outputs.items()}
+        for name in inputs
+    }
+    return session.run(fetches, feed)
 
 
 def compare_outputs(
