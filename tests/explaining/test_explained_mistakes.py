@@ -13,7 +13,9 @@ from zoo.data.splits import Arrays
 from zoo.data.table_encoding import make_random_records
 from zoo.evaluation.model_card import render_card
 from zoo.evaluation.predictions import Predictions
+from zoo.explaining import mistakes
 from zoo.explaining.mistakes import explain_mistakes
+from zoo.explaining.model_explainer import ModelExplainer
 from zoo.layers.logits_model import LogitsModel
 
 WORDS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
@@ -39,6 +41,18 @@ def explain(name, model, folder, are_right=False):
         target, output = np.full(12, int(are_right)), np.tile([[0.0, 1.0]], (12, 1))
     predictions = Predictions(target, output.astype("float32"), np.arange(12)[::-1])
     return explain_mistakes(model, predictions, Arrays(raw, target), spec, folder)
+
+
+def test_large_images_are_explained_by_grad_cam(tmp_path, monkeypatch):
+    monkeypatch.setattr(mistakes, "_LARGE", 14 * 14)
+    monkeypatch.setattr(ModelExplainer, "explain_predictions", None)
+    drawn = []
+    monkeypatch.setattr(mistakes, "draw_grid", lambda *arguments: drawn.append(arguments))
+    model = build_small("cnn", input_shape=(14, 14, 1), num_classes=2)
+    assert explain("cnn", model, tmp_path) == ""
+    ((images, explanations, titles, _),) = drawn
+    assert len(images) == len(explanations) == len(titles) == 9
+    assert {explanation.method for explanation in explanations} == {"grad_cam"}
 
 
 @pytest.mark.parametrize("name", SPECS)

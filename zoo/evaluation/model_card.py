@@ -33,8 +33,7 @@ _PLOTS = {
     "reliability.png": "Reliability diagram: accuracy at each confidence",
     "examples.png": "The most confident mistakes",
     "predictions.png": "Predicted against true numbers",
-    "attributions.png": "Integrated gradients of the worst mistakes: red speaks for the "
-    "prediction, blue against it",
+    "attributions.png": "What speaks for the worst mistakes (red), and what against them (blue)",
 }
 _PAGES = {
     "mistakes.txt": "The most confident mistakes",
