@@ -132,7 +132,7 @@ CASES = [
     (TRAIN, "--model=perceptron", "--dataset=mnist_5k", "--weights=deep.keras", "deep.keras: not a .keras file"),
     (LABEL, "expected MODEL VERSION LABEL, got nothing (see --help)"),
     (LABEL, "p", "1", "expected MODEL VERSION LABEL, got p 1 (see --help)"),
-    (LABEL, "p", "1", "stable", "--exportdir=e", "Unknown command line flag 'exportdir'. Did you mean: export_dir"),
+    (LABEL, "p", "1", "stable", "--exportdir=e", "there is no flag --exportdir. Did you mean '--export_dir'?"),
     (LABEL, "p", "1", "stable", "--export_dir=nowhere", "nowhere: there is no such folder"),
     (LABEL, "q", "1", "stable", "--export_dir=exports", "exports has no model 'q'. It has: p"),
     (LABEL, "../../etc", "1", "stable", "--export_dir=exports", "no model '../../etc'"),

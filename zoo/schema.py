@@ -46,7 +46,11 @@ class Range:
     def __str__(self) -> str:
         bounds = [("at least", self.low), ("above", self.above)]
         bounds += [("at most", self.high), ("below", self.below)]
-        return " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+        return " and ".join(
+            f"{word} {bound if isinstance(bound, int) else format(bound, 'g')}"
+            for word, bound in bounds
+            if bound is not None
+        )
 
 
 Count = Annotated[int, Range(low=1)]

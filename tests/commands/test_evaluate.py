@@ -343,7 +343,7 @@ MISTAKES = [
     (("--weights=exports/flower", *PRICES), "prices/test.csv, line 2: column 'price' holds '0.567' (33 such lines); expected a class of the model"),
     (("--weights=exports/flower", *FLOWERS, "--out=a_run"), "a_run: this is the folder of a run: choose another folder"),
     (("--weights=exports/flower", *FLOWERS, "--out=a_file/x"), "a_file/x: cannot write to this folder"),
-    (("--weights=exports/flower", *FLOWERS, "--split=dev"), "value should be one of <test|validation|train|all>"),
+    (("--weights=exports/flower", *FLOWERS, "--split=dev"), "--split=dev: expected one of test, validation, train, all"),
     (("--kfold=1", "--model=mlp", *FLOWERS), "--kfold=1"),
     (("--kfold=3", *FLOWERS), "no model: choose one with --model, such as --model=cnn"),
     (("--kfold=3", "--model=mlp", "--weights=exports/flower", *FLOWERS), "--weights and --kfold: --kfold trains the model from scratch: omit one of them"),

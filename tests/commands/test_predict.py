@@ -308,7 +308,7 @@ def test_whoever_types_is_told_and_answered_line_by_line(command, double):
 LOCAL, REST = "LOCAL", "REST"
 MISTAKES = [
     ([], "no model: choose one with --model, such as --model=cnn"),
-    (["--modle=cnn"], "Unknown command line flag 'modle'. Did you mean: model ? (see --help)"),
+    (["--modle=cnn"], "there is no flag --modle. Did you mean '--model'? (see --help)"),
     (["--model=cmn", LOCAL, "1.png"], "has no model 'cmn'. Did you mean 'cnn'? It has: cnn, flower, gru, pairs, price"),
     (["--model=cnn", "1.png"], "saved_models: there is no such folder"),
     (["--model=cnn", LOCAL, "9.png"], "9.png: there is no such file"),

@@ -48,3 +48,11 @@ def test_keras_runs_on_tensorflow(command, backend, monkeypatch, capsys):
     warning = "warning: KERAS_BACKEND=torch is not used: the zoo runs on TensorFlow\n"
     error = capsys.readouterr().err
     assert error.endswith(warning) if backend == "torch" else error == ""
+
+
+def test_a_switched_off_flag_with_a_value(command, capsys):
+    flags.DEFINE_bool("overwrite", None, "", flag_values=command.FLAGS)
+    with pytest.raises(SystemExit):
+        run_command(command, ["--nooverwrite=yes"])
+    expected = "--nooverwrite=yes: --nooverwrite takes no value: write --nooverwrite\n"
+    assert capsys.readouterr().err.endswith(expected)

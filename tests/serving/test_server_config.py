@@ -328,7 +328,7 @@ MISTAKES = [
     (["cnn", "1", "Stable!"], "label 'Stable!': expected a lowercase name, such as stable or"),
     (["cnn", "none", "canary"], "cnn has no label 'canary'. It has: none"),
     (["cnn", "1", "stable", "--keep_versions=0"], "--keep_versions=0: 0 is not a positive integer"),
-    (["cnn", "1", "stable", "--keep=1"], "Unknown command line flag 'keep'"),
+    (["cnn", "1", "stable", "--keep=1"], "there is no flag --keep"),
     (["cnn", "1", "stable", "--export_dir=nowhere"], "nowhere: there is no such folder; expected"),
 ]
 

@@ -16,6 +16,7 @@ from types import ModuleType
 import absl.logging
 from absl import flags
 
+from zoo.commands.flag_messages import explain_flag_error
 from zoo.commands.recipe_files import expand_recipe
 from zoo.console import silence_stderr
 from zoo.errors import UserError, WorkerLostError, attach_path, explain_fault, one_line
@@ -57,7 +58,8 @@ def run_command(
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except flags.Error as error:
-        exit_with_error(f"{_shorten_message(error)} (see --help)")
+        message = explain_flag_error(error, command.FLAGS)
+        exit_with_error(f"{_shorten_message(message)} (see --help)")
     except UserError as error:
         exit_with_error(_shorten_message(error))
     except WorkerLostError as error:
@@ -103,6 +105,9 @@ def parse_flags(command: ModuleType, argv: list[str]) -> list[str]:
     except ValueError as error:
         if isinstance(error, UserError):
             raise
+        if flag := re.match("(-.+) does not take an argument", str(error)):
+            name = flag[1].partition("=")[0]
+            raise UserError(f"{flag[1]}: {name} takes no value: write {name}") from error
         raise UserError(f"--flagfile: expected a file of flags, one per line: {error}") from error
     if circular := messages.getvalue():
         raise UserError(f"--flagfile: {circular.split()[-1]} includes itself")
