@@ -321,8 +321,18 @@ def test_numbers_that_are_too_long_count_as_missing():
     assert column is None or column.has_missing, notes
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.one_of(st.floats(), st.integers(), st.text(max_size=5)), min_size=1))
+NUMBER_LETTERS = "0123456789.,'+-eE%$\u20ac \u00a0\u2009\u2019\u2212"
+
+
+@settings(max_examples=200, deadline=None)
+@example(["0'"])
+@example(["12%", "$ 1 200", "\u2212 5", "1'234'567.5", "+ 3"])
+@given(
+    st.lists(
+        st.one_of(st.floats(), st.integers(), st.text(max_size=5), st.text(NUMBER_LETTERS)),
+        min_size=1,
+    )
+)
 def test_a_graph_parses_numbers_as_training_does(values):
     texts = [str(value).encode("utf-8", "ignore").decode() for value in values]
     cells = pd.Series(texts, dtype=STRING)

@@ -17,6 +17,14 @@ NUMBER_PATTERN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 # signs of currencies and percent, and what separates thousands and is no decimal mark
 _SIGNS, _SEPARATORS = "[$\u20ac\u00a3\u00a5\u20b9%]", "['\u2019\\s\u00a0\u202f\u2009]"
 DECORATION = f"{_SIGNS}|{_SEPARATORS}"
+# patterns of RE2, which Arrow and TensorFlow share, and what replaces them: a number is the same in
+# training and in a served tf.Example
+DECORATION_STEPS = (
+    ("\u2212", "-"),
+    (_SIGNS, ""),
+    *[(rf"(\d){_SEPARATORS}(\d{{3}})\b", r"\1\2")] * 2,  # a group is between two separators
+    (r"^\s*([+-])\s+", r"\1"),
+)
 
 # what cells look like in numbers with other decimal marks and thousands separators; no group of
 # thousands begins with 0, and in India groups beyond the first have two digits
@@ -110,11 +118,8 @@ def are_plain_numbers(cells: pd.Series) -> bool:
 
 def _remove_decoration(strings: pa.Array) -> pa.Array:
     """Removes what people write around the digits of a number, as in "$ 1 200" and "12%"."""
-    strings = pc.replace_substring(strings, "\u2212", "-")
-    strings = pc.replace_substring_regex(strings, _SIGNS, "")
-    for _ in range(2):  # a group of digits is between two separators
-        strings = pc.replace_substring_regex(strings, rf"(\d){_SEPARATORS}(\d{{3}})\b", r"\1\2")
-    strings = pc.replace_substring_regex(strings, r"^\s*([+-])\s+", r"\1")
+    for pattern, replacement in DECORATION_STEPS:
+        strings = pc.replace_substring_regex(strings, pattern, replacement)
     return pc.utf8_trim_whitespace(strings)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.cells import NUMBER_PATTERN
+from zoo.data.cells import DECORATION_STEPS, NUMBER_PATTERN
 from zoo.data.columns import MISSING, Column, count_features
 from zoo.data.dates import parse_dates
 from zoo.data.text_encoding import make_encoder, pad_tokens
@@ -46,8 +46,10 @@ class ColumnGroup:
 
 
 def parse_number_strings(texts: tf.Tensor) -> tf.Tensor:
-    """Parses strings as float64 numbers in a graph, NaN where they are no numbers."""
-    texts = tf.strings.strip(texts)
+    """Parses strings as float64 numbers in a graph, as `zoo.data.cells.parse_numbers` does."""
+    for pattern, replacement in DECORATION_STEPS:
+        texts = tf.strings.regex_replace(texts, pattern, replacement)
+    texts = tf.strings.regex_replace(texts, rf"^{_BLANKS}+|{_BLANKS}+$", "")
     is_number = tf.strings.regex_full_match(texts, NUMBER_PATTERN)
     numbers = tf.strings.to_number(tf.where(is_number, texts, "0"), tf.float64)
     return tf.where(is_number, numbers, tf.constant(math.nan, tf.float64))
