@@ -326,7 +326,7 @@ NUMBER_LETTERS = "0123456789.,'+-eE%$\u20ac \u00a0\u2009\u2019\u2212"
 
 @settings(max_examples=200, deadline=None)
 @example(["0'"])
-@example(["12%", "$ 1 200", "\u2212 5", "1'234'567.5", "+ 3"])
+@example(["12%", "$ 1 200", "\u2212 5", "1'234'567.5", "+ 3", "++0", "+5", "+\u00a00", "1E310"])
 @given(
     st.lists(
         st.one_of(st.floats(), st.integers(), st.text(max_size=5), st.text(NUMBER_LETTERS)),

@@ -87,10 +87,11 @@ def parse_numbers(cells: pd.Series, decimal: str = ".", thousands: str = "") -> 
     try:
         numbers = pc.cast(strings, pa.float64())
     except pa.ArrowInvalid:
-        strings = pc.replace_substring_regex(strings, r"^\+", "")  # as in the labels +1 and -1
         strings = _remove_decoration(strings)
         is_number = pc.match_substring_regex(strings, f"^{NUMBER_PATTERN}$")
-        numbers = pc.cast(pc.if_else(is_number, strings, None), pa.float64())
+        strings = pc.if_else(is_number, strings, None)
+        # Arrow reads no plus sign, as in the labels +1 and -1
+        numbers = pc.cast(pc.replace_substring_regex(strings, r"^\+", ""), pa.float64())
     values = numbers.to_numpy(zero_copy_only=False)
     return np.where(np.isfinite(values), values, np.nan)
 

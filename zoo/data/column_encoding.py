@@ -52,7 +52,8 @@ def parse_number_strings(texts: tf.Tensor) -> tf.Tensor:
     texts = tf.strings.regex_replace(texts, rf"^{_BLANKS}+|{_BLANKS}+$", "")
     is_number = tf.strings.regex_full_match(texts, NUMBER_PATTERN)
     numbers = tf.strings.to_number(tf.where(is_number, texts, "0"), tf.float64)
-    return tf.where(is_number, numbers, tf.constant(math.nan, tf.float64))
+    is_known = is_number & tf.math.is_finite(numbers)  # 1e310 is too large
+    return tf.where(is_known, numbers, tf.constant(math.nan, tf.float64))
 
 
 # cached, since a lookup table is made for each category and text
