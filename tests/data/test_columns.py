@@ -1,6 +1,7 @@
 """Columns of tables: their kinds, what is learned of them, and their encoding."""
 
 import json
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from zoo.data.column_inference import infer_columns
 from zoo.data.column_learning import measure_spread
 from zoo.data.column_notes import format_columns
 from zoo.data.columns import DATE_FORMATS, MISSING, Column, columns_from_record
+from zoo.data.config import format_column_kinds, parse_column_kinds
 from zoo.data.dates import parse_dates
 from zoo.data.frame_rows import FrameRows
 from zoo.data.spec import Spec, spec_from_record, spec_to_record
@@ -115,6 +117,11 @@ def test_numbers_that_happen_to_differ_stay():
         (["$1,200.50", "\u20ac 7", "12%"], ".", ",", [1200.5, 7, 12]),
         (["1\u00a0200,5", "3 400", "\u22125"], ",", "", [1200.5, 3400, -5]),
         (["1'200.5", "\u22127.25"], ".", "", [1200.5, -7.25]),
+        (["1,234", "0,125"], ",", "", [1.234, 0.125]),
+        (["1,10,000", "99,000"], ".", ",", [110_000, 99_000]),
+        (["900", "-1.200", "15.000"], ",", ".", [900, -1200, 15_000]),
+        (["900.5", "1.200"], ".", "", [900.5, 1.2]),
+        (["1 234 567", "$ 1 200"], ".", "", [1_234_567, 1200]),
     ],
 )
 def test_forms_of_numbers(cells, decimal, thousands, numbers):
@@ -124,6 +131,12 @@ def test_forms_of_numbers(cells, decimal, thousands, numbers):
     assert parse_numbers(series, decimal, thousands).tolist() == numbers
 
 
+def test_cells_of_another_form_are_no_numbers():
+    cells = pd.Series(["1.234,5", "1.5", "12", "5 7", "5\n7", "\u20ac"], dtype=STRING)
+    assert str(parse_numbers(cells, ",", ".").tolist()) == "[1234.5, nan, 12.0, nan, nan, nan]"
+    assert str(parse_numbers(cells).tolist()) == "[nan, 1.5, 12.0, nan, nan, nan]"
+
+
 def test_what_was_learned_is_told():
     _, notes = infer([*repeat("1", "2")[:-2], "?", "?"])
     assert notes == ("column 'x': '?' is no number and counts as missing (2 rows)",)
@@ -131,6 +144,9 @@ def test_what_was_learned_is_told():
     assert notes == ("column 'x': '12%' counts as 12",)
     _, notes = infer(repeat("TRUE", "true"))
     assert notes == ("column 'x': 'TRUE' and 'true' differ only in case",)
+    _, notes = infer(repeat("Bonn", "B\u043enn"))
+    alike = "'Bonn' and 'B\\u043enn' look the same and are different values"
+    assert notes == (f"column 'x': {alike}",)
     _, notes = infer(repeat("1,5", "2,5"))
     assert notes == ("column 'x': ',' is the decimal mark",)
     _, notes = infer(repeat("31/01/2020", "01/02/2020"))
@@ -370,3 +386,10 @@ def test_the_columns_are_shown():
         "  city  category  5 values: Bonn, Lima, Oslo, Paris, ...",
         "  day   date      median 2020-01-02, written as %Y-%m-%d",
     ]
+
+
+def test_the_flag_of_columns_can_be_typed_and_read_again():
+    flag = format_column_kinds(["size, in cm", "b"], "drop")
+    assert shlex.split(flag) == ['--columns="size, in cm":drop,b:drop']
+    pairs = parse_column_kinds(shlex.split(flag)[0].removeprefix("--columns="))
+    assert pairs == (("size, in cm", "drop"), ("b", "drop"))

@@ -1,5 +1,7 @@
 """Rows of tables for prediction."""
 
+import pandas as pd
+
 from zoo.data.columns import Column
 from zoo.data.spec import Spec
 from zoo.serving.row_log import RowLog
@@ -39,3 +41,24 @@ def test_values_that_the_model_does_not_know_are_told(tmp_path):
         f"{file}: column 'city': 2 of 3 rows have values that the model does not know, such as "
         "'Bonn'"
     ]
+
+
+def test_numbers_are_read_in_the_form_of_the_training_where_it_fits(tmp_path):
+    price = Column("price", "number", decimal=",", thousands=".")
+    spec = Spec("features", (1,), ("no", "yes"), columns=(price,))
+
+    def read(name, write):
+        write(tmp_path / name)
+        rows = read_table_rows(tmp_path / name, spec, (), None, RowLog(skip_bad_rows=True))
+        return [inputs["price"] for _, _, inputs, _ in rows]
+
+    def write(*cells):
+        return lambda path: path.write_text("price;a\n" + "".join(f"{x};1\n" for x in cells))
+
+    frame = pd.DataFrame({"price": [1.234, 12.5]})
+    assert read("a.csv", write("1.234", "900", "1.200,5")) == [1234, 900, 1200.5]
+    assert read("b.csv", write("1234.5", "12.5")) == [1234.5, 12.5]
+    assert read("c.csv", write("1.234,5", "1234.5")) == [1234.5]
+    lines = {"orient": "records", "lines": True}
+    assert read("d.jsonl", lambda path: frame.to_json(path, **lines)) == [1.234, 12.5]
+    assert read("e.parquet", frame.to_parquet) == [1.234, 12.5]

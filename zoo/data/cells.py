@@ -1,6 +1,7 @@
 """Cells of tables as strings and numbers, without TensorFlow."""
 
 import collections
+import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
@@ -13,15 +14,29 @@ from zoo.data.columns import MISSING
 STRING = pd.ArrowDtype(pa.string())
 NUMBER_PATTERN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 
-# signs of currencies, percent, and what separates thousands and is no decimal mark
-DECORATION = "[$\u20ac\u00a3\u00a5\u20b9%'\u2019\\s\u00a0\u202f\u2009]"
+# signs of currencies and percent, and what separates thousands and is no decimal mark
+_SIGNS, _SEPARATORS = "[$\u20ac\u00a3\u00a5\u20b9%]", "['\u2019\\s\u00a0\u202f\u2009]"
+DECORATION = f"{_SIGNS}|{_SEPARATORS}"
 
-# what cells look like in numbers with other decimal marks and thousands separators
+# what cells look like in numbers with other decimal marks and thousands separators; no group of
+# thousands begins with 0, and in India groups beyond the first have two digits
 OTHER_NUMBER_FORMS = {
-    (".", ","): r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?",
-    (",", ""): r"[+-]?\d*(,\d+)?([eE][+-]?\d+)?",
-    (",", "."): r"[+-]?\d{1,3}(\.\d{3})*(,\d+)?",
+    (".", ","): (r"[+-]?((\d+|[1-9]\d{0,2}(,\d{3})+|[1-9]\d?(,\d{2})+,\d{3})(\.\d*)?|\.\d+)"),
+    (",", ""): r"[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?",
+    (",", "."): r"[+-]?((\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d*)?|,\d+)",
 }
+# Whole numbers with points between thousands, such as 900 and 1.200. Numbers with three decimals
+# would have them in all cells, or would not end in 0.
+_GROUPED_PATTERN = r"^[+-]?(0|[1-9]\d{0,2}(\.\d{3})*)$"
+_FIRST_CELLS = 16
+_GROUP_OF_ZERO = r"\.\d{2}0$"
+
+
+# Cyrillic and Greek letters that look like Latin ones
+_LATIN_LETTERS = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0391\u0392\u0395\u0397\u039f\u03a1\u03a4\u03bf",
+    "aeopcyxiABEKMHOPCTXABEHOPTo",
+)
 
 
 def has_numbers(cells: pd.Series) -> bool:
@@ -51,13 +66,15 @@ def _to_text(value: object) -> str:
 
 
 def parse_numbers(cells: pd.Series, decimal: str = ".", thousands: str = "") -> np.ndarray:
-    """Parses stripped cells as float64 numbers, NaN where they are missing or no numbers."""
+    """Parses stripped cells as float64 numbers, NaN where they are missing or not of the form."""
     if has_numbers(cells):
         return cells.to_numpy("float64", na_value=np.nan)
     strings = pa.array(cells, pa.string())
-    if thousands:
-        strings = pc.replace_substring(strings, thousands, "")
-    if decimal != ".":
+    if (decimal, thousands) in OTHER_NUMBER_FORMS:
+        strings = _remove_decoration(strings)
+        fits = pc.match_substring_regex(strings, f"^{OTHER_NUMBER_FORMS[decimal, thousands]}$")
+        strings = pc.if_else(fits, strings, None)
+        strings = pc.replace_substring(strings, thousands, "") if thousands else strings
         strings = pc.replace_substring(strings, decimal, ".")
     try:
         numbers = pc.cast(strings, pa.float64())
@@ -68,6 +85,16 @@ def parse_numbers(cells: pd.Series, decimal: str = ".", thousands: str = "") -> 
         numbers = pc.cast(pc.if_else(is_number, strings, None), pa.float64())
     values = numbers.to_numpy(zero_copy_only=False)
     return np.where(np.isfinite(values), values, np.nan)
+
+
+def read_numbers(cells: pd.Series, decimal: str, thousands: str) -> np.ndarray:
+    """Returns raw cells as `parse_numbers` does; what is a number in JSON stays as it is."""
+    numbers = parse_numbers(clean_cells(cells), decimal, thousands)
+    if cells.dtype == object and (decimal, thousands) != (".", ""):
+        values = cells.tolist()
+        is_number = np.array([type(value) in (int, float) for value in values], bool)
+        numbers[is_number] = parse_numbers(strip_cells(cells[is_number]))
+    return numbers
 
 
 def are_plain_numbers(cells: pd.Series) -> bool:
@@ -84,7 +111,11 @@ def are_plain_numbers(cells: pd.Series) -> bool:
 def _remove_decoration(strings: pa.Array) -> pa.Array:
     """Removes what people write around the digits of a number, as in "$ 1 200" and "12%"."""
     strings = pc.replace_substring(strings, "\u2212", "-")
-    return pc.replace_substring_regex(strings, DECORATION, "")
+    strings = pc.replace_substring_regex(strings, _SIGNS, "")
+    for _ in range(2):  # a group of digits is between two separators
+        strings = pc.replace_substring_regex(strings, rf"(\d){_SEPARATORS}(\d{{3}})\b", r"\1\2")
+    strings = pc.replace_substring_regex(strings, r"^\s*([+-])\s+", r"\1")
+    return pc.utf8_trim_whitespace(strings)
 
 
 def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
@@ -102,11 +133,35 @@ def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
     codes, values = pd.factorize(present)
     values, counts = pd.Series(values), np.bincount(codes, minlength=len(values))
     decimal, thousands, fits = ".", "", fit_number_form(values, ".", "")[0]
+    if fits.all() and are_grouped(pa.array(values, pa.string())):
+        decimal, thousands = ",", "."
     for form in OTHER_NUMBER_FORMS if not fits.all() else ():
         other, has_marks = fit_number_form(values, *form)
         if has_marks and counts @ other > counts @ fits:
             (decimal, thousands), fits = form, other
     return decimal, thousands, pd.Series(fits.to_numpy(bool)[codes], present.index)
+
+
+def are_grouped(strings: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether numbers, such as 900 and 1.200, have points between thousands for decimal points.
+
+    Args:
+        strings: Stripped cells, null where they are missing.
+    """
+    sample = strings[:_FIRST_CELLS]  # most columns are told apart by it
+    for cells in (sample, strings):
+        if pc.all(pc.match_substring_regex(cells, _GROUPED_PATTERN)).as_py() is False:
+            return False
+    has_group = pc.any(pc.match_substring_regex(strings, _GROUP_OF_ZERO)).as_py()
+    return bool(has_group) and not pc.all(pc.match_substring(strings, ".")).as_py()
+
+
+def describe_number_form(decimal: str, thousands: str) -> str:
+    """Returns how numbers are written if it is another way than 1234.5, or ""."""
+    if (decimal, thousands) == (".", ""):
+        return ""
+    separates = f", {thousands!r} separates thousands" if thousands else ""
+    return f"{decimal!r} is the decimal mark{separates}"
 
 
 def fit_number_form(cells: pd.Series, decimal: str, thousands: str) -> tuple[pd.Series, bool]:
@@ -140,3 +195,16 @@ def find_case_variants(values: Iterable[str]) -> list[str]:
     for value in sorted(values):
         by_lowercase[value.lower()].append(value)
     return [" and ".join(map(repr, same)) for same in by_lowercase.values() if len(same) > 1]
+
+
+def find_look_alikes(values: Iterable[str]) -> list[str]:
+    """Returns texts such as "'pos' and 'p\\u043es'" for values that look the same when printed.
+
+    Those that differ only in case are left to `find_case_variants`.
+    """
+    by_look = collections.defaultdict(list)
+    for value in sorted(values):
+        plain = unicodedata.normalize("NFKC", value).translate(_LATIN_LETTERS)
+        shown = "".join(x for x in plain if unicodedata.category(x) not in ("Cf", "Cc"))
+        by_look[" ".join(shown.split())].append(value)
+    return [" and ".join(map(ascii, same)) for same in by_look.values() if len(same) > 1]

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from zoo.data.cells import (
     OTHER_NUMBER_FORMS,
+    are_grouped,
     clean_cells,
     count_values,
     fit_number_form,
@@ -70,6 +71,8 @@ def choose_number_form(cells: ColumnCells) -> tuple[str, str, int]:
     if cells.numbers is not None:
         return ".", "", int(np.isfinite(cells.numbers).sum())
     forms = [(".", ""), *OTHER_NUMBER_FORMS]
+    if all(are_grouped(pa.array(block, pa.string())) for block in cells.iterate_present()):
+        forms.remove((".", ""))
     best, most, present = forms[0], -1, 0
     for form in forms:
         fitting, has_marks, present = 0, False, 0

@@ -25,6 +25,7 @@ from zoo.data.column_cells import (
 )
 from zoo.data.column_learning import learn_column, read_numbers
 from zoo.data.columns import DROP, KINDS, MISSING_MARKS, Column
+from zoo.data.config import format_column_kinds
 from zoo.data.frame_rows import FrameRows
 from zoo.data.text_normalization import UNSPACED_LETTER
 from zoo.errors import UserError
@@ -116,7 +117,7 @@ def infer_kind(cells: ColumnCells) -> tuple[str, str]:
         return DROP, (
             f"{fitting / present:.0%} of its cells are numbers, but not "
             f"{next(iter(misfits))[:20]!r} (to count others as missing, pass "
-            f"--columns={cells.name}:number)"
+            f"{format_column_kinds([cells.name], 'number')})"
         )
     return _infer_text(cells, present)
 

@@ -7,7 +7,9 @@ from zoo.data.cells import (
     DECORATION,
     are_plain_numbers,
     count_values,
+    describe_number_form,
     find_case_variants,
+    find_look_alikes,
     parse_numbers,
     strip_cells,
 )
@@ -88,9 +90,8 @@ def _learn_number(cells: ColumnCells) -> tuple[Column, str]:
     )
     notes = _describe_misfits(column, invalid)
     notes += _describe_decoration(cells, column)
-    if (decimal, thousands) != (".", ""):
-        mark = f"{decimal!r} is the decimal mark"
-        notes.append(mark + (f", {thousands!r} separates thousands" if thousands else ""))
+    if form := describe_number_form(decimal, thousands):
+        notes.append(form)
     return column, "; ".join(notes)
 
 
@@ -165,9 +166,11 @@ def _learn_category(cells: ColumnCells) -> tuple[Column, str]:
     known = known[:_MAX_VALUES]
     has_rare = len(known) < len(ordered)
     column = Column(cells.name, "category", values=tuple(known), has_rare=has_rare)
+    alikes = find_look_alikes(column.values)
     notes = [
         f"{variants} differ only in case" for variants in find_case_variants(column.values)[:3]
     ]
+    notes += [f"{alike} look the same and are different values" for alike in alikes[:3]]
     if rare := len(ordered) - len(known):
         rows = len(cells) - sum(counts[value] for value in known)
         notes.append(f"{rare} rare values share one code ({rows} rows)")

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zoo.data.cells import are_grouped
 from zoo.data.columns import MISSING
 from zoo.data.mapped_files import MappedTable
 
@@ -153,14 +154,16 @@ def parse_plain_numbers(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     """Returns strings as integers or floats, null where missing, if all are plain numbers.
 
     Otherwise the strings are returned. Plain are "12", "-1.5" and "2e5"; but not " 12", unless
-    other cells are missing, and not "012", which may be a code.
+    other cells are missing, not "012", which may be a code, and not "900" and "1.200".
     """
-    numbers = _cast_numbers(cells)
+    present, numbers = cells, _cast_numbers(cells)
     if numbers is None:
         trimmed = pc.utf8_trim_whitespace(cells)
         present = pc.if_else(pc.is_in(trimmed, _MISSING_CELLS), None, trimmed)
         numbers = _cast_numbers(present)
-    return cells if numbers is None else numbers
+    if numbers is None or (numbers.type == _FLOAT and are_grouped(present)):
+        return cells
+    return numbers
 
 
 def _cast_numbers(strings: pa.ChunkedArray) -> pa.ChunkedArray | None:

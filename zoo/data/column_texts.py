@@ -6,7 +6,7 @@ import numpy as np
 
 from zoo.data.column_cells import ColumnCells
 from zoo.data.columns import Column
-from zoo.data.config import DataConfig
+from zoo.data.config import DataConfig, format_column_kinds
 from zoo.data.frame_rows import FrameRows
 from zoo.data.row_texts import RowTexts
 from zoo.data.splits import Arrays
@@ -38,7 +38,7 @@ def learn_column_tokenizers(
             if not len(texts):
                 raise UserError(
                     f"columns={column.name}:text: all its cells in the training split are empty: "
-                    f"leave the column out with --columns={column.name}:drop"
+                    f"leave the column out with {format_column_kinds([column.name], 'drop')}"
                 )
             try:
                 tokenizer, text_notes = make_tokenizer(texts, others, config)

@@ -2,7 +2,8 @@
 
 import csv
 import dataclasses
-from collections.abc import Container
+import shlex
+from collections.abc import Container, Iterable
 from typing import Any, Literal
 
 from zoo.data.columns import Column
@@ -219,3 +220,9 @@ def parse_separator(text: str | None) -> str | None:
     if separator is not None and len(separator) != 1:
         raise UserError(f"--separator={text}: expected one character, such as ';', or tab")
     return separator
+
+
+def format_column_kinds(names: Iterable[str], kind: str) -> str:
+    """Formats --columns for a shell, with quotes around names that need them."""
+    quoted = [f'"{name}"' if "," in name else name for name in names]
+    return shlex.quote(f"--columns={','.join(f'{name}:{kind}' for name in quoted)}")

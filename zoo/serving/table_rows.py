@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import find_number_form, parse_numbers, strip_cells
+from zoo.data.cells import (
+    are_plain_numbers,
+    find_number_form,
+    fit_number_form,
+    read_numbers,
+    strip_cells,
+)
 from zoo.data.columns import Column, make_date_pattern
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.spec import Spec
@@ -111,12 +117,19 @@ def _read_column(table: Table, column: Column, faults: dict[int, str]) -> np.nda
         )
     if column.kind != "number":
         return cells.fillna("").to_numpy(object)
-    decimal, thousands = column.decimal, column.thousands
-    if (decimal, thousands) == (".", ""):
-        decimal, thousands, _ = find_number_form(cells)
-    numbers = parse_numbers(cells, decimal, thousands)
+    decimal, thousands = _choose_number_form(table, column, cells)
+    numbers = read_numbers(raw, decimal, thousands)
     _add_faults(cells, np.isnan(numbers), column, "a number", faults)
     return numbers
+
+
+def _choose_number_form(table: Table, column: Column, cells: pd.Series) -> tuple[str, str]:
+    """Returns the decimal mark and thousands separator of a file: if they fit, the training's."""
+    form = column.decimal, column.thousands
+    if table.kind == "parquet" and are_plain_numbers(cells):
+        return ".", ""
+    fits, _ = fit_number_form(cells.dropna(), *form)
+    return form if form != (".", "") and fits.all() else find_number_form(cells)[:2]
 
 
 def _add_faults(

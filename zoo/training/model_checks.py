@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.data.config import format_column_kinds
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, has_known_labels, read_labels
 from zoo.data.targets import count_classes
@@ -109,7 +110,7 @@ def check_text_columns(entry: Entry, spec: Spec) -> None:
         names = [column.name for column in spec.columns if column.tokenizer]
         raise UserError(
             f"{entry.name} reads no columns of texts, such as {names[0]!r}: leave them out with "
-            f"--columns={','.join(f'{name}:drop' for name in names)}"
+            f"{format_column_kinds(names, 'drop')}"
         )
 
 
