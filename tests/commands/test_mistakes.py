@@ -134,7 +134,7 @@ CASES = [
     (["--model=mlp", "--dataset=csv:empty.csv", "--label=kind"], "the file is empty"),
     (["--model=mlp", "--dataset=csv:header.csv", "--label=kind"], "no rows; expected at least one below the column names"),
     (["--model=mlp", "--dataset=csv:short.csv", "--label=kind"], "2 rows; expected at least 4"),
-    (["--model=mlp", "--dataset=csv:long_row.csv", "--label=kind"], "long_row.csv, line 22: 4 fields, but the first line names 3 columns"),
+    (["--model=mlp", "--dataset=csv:long_row.csv", "--label=kind"], "long_row.csv, line 22: 4 fields, but line 1 names 3 columns"),
     (["--model=mlp", "--dataset=csv:all_long.csv", "--label=kind"], "all_long.csv, line 2: 4 fields"),
     (["--model=mlp", "--dataset=csv:one_class.csv", "--label=kind"], "holds only 'x'; expected at least 2 classes"),
     (["--model=mlp", "--dataset=csv:only_label.csv", "--label=kind"], "is the only column"),

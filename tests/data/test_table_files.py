@@ -63,7 +63,7 @@ def columns(table):
 )
 def test_csv(content, expected, read):
     if expected is None:
-        with pytest.raises(UserError, match="line 2: 2 fields, but the first line names 1 columns"):
+        with pytest.raises(UserError, match="line 2: 2 fields, but line 1 names 1 columns"):
             read(content)
         return
     assert columns(read(content)) == expected
@@ -94,7 +94,8 @@ def test_what_was_decided_is_told(content, note, read):
         ("cp1250", "imię,miasto\n1,Łódź\n2,Gdańsk\n3,żółć\n"),
         ("cp1250", "a,b\nBrno,1\nČeské Budějovice,2\nŠtěpánov,3\n"),
         ("cp1251", "\u0434\u0430,a\n\u041c\u043e\u0441\u043a\u0432\u0430,2\n"),
-        ("shift_jis", "年齢,都市,結果\n" + "1,東京,はい\n2,大阪,いいえ\n" * 9),
+        ("cp932", "年齢,都市,結果\n" + "1,東京,はい\n2,大阪,いいえ\n" * 9),
+        ("cp932", "感想,評価\nこの映画はとても面白かった。,良い\n全然だめでした㈱,悪い\n"),
         ("gb18030", "城市,值\n北京,1\n上海,2\n"),
         ("utf-16", "Größe,a\n1,2\n"),
         ("utf-32", "Größe,a\n1,2\n"),
@@ -113,7 +114,7 @@ def test_encodings_of_spreadsheets(encoding, text, read):
         (b"PAR1", "this is a Parquet file: pass it as parquet:PATH"),
         ("", "the file is empty; expected a line of column names"),
         ("a,b\n", "no rows; expected at least one below the column names"),
-        ("a,b\n1,2\n3\n", "line 3: 1 fields, but the first line names 2 columns"),
+        ("a,b\n1,2\n3\n", "line 3: 1 fields, but line 1 names 2 columns"),
         ('a,b\n"x\ny",2\n1,2,3\n', "line 4: 3 fields"),
         ('a,b\n1,2\n3,"x\n\n', "lines 3 to 4: a quote is not closed before the end of the file"),
         (b"a,b\n1,\0\n", "line 2: a NUL byte"),
@@ -144,6 +145,12 @@ def test_encodings(encoding, read):
     text = "a,b\n\u00e9,\u540d\n"
     content = gzip.compress(text.encode()) if encoding == "gzip" else text.encode(encoding)
     assert columns(read(content)) == {"a": ["\u00e9"], "b": ["\u540d"]}
+
+
+def test_a_column_name_with_a_line_break_is_told(read):
+    table = read('"size\n(cm)",b\n1,2\n')
+    assert columns(table) == {"size (cm)": ["1"], "b": ["2"]}
+    assert table.notes == (f"{table.path}: the column 'size\\n(cm)' is called 'size (cm)'",)
 
 
 def test_a_field_longer_than_a_block(read, monkeypatch):

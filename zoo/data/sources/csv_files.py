@@ -17,9 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
+from zoo.data.sources.column_names import clean_names
 from zoo.data.sources.text_files import TextFile
 from zoo.errors import UserError
-from zoo.schema import is_line
 
 BadRowHandler = Callable[[int, str], None]
 
@@ -140,25 +140,6 @@ def _read_sample(text: str, path: Path, separator: str) -> list[tuple[int, int, 
     return rows or [(1, 1, [text])]
 
 
-def clean_names(path: Path, names: list[str]) -> tuple[list[str], list[str]]:
-    """Returns names of columns that differ and are not empty, and notes on those that changed."""
-    cleaned: dict[str, None] = {}
-    notes = []
-    for number, name in enumerate(map(str.strip, names), 1):
-        if not is_line(name):
-            raise UserError(f"{path}, line 1: {name[:40]!r} is not a valid column name")
-        new = name or f"unnamed_{number}"
-        copies = itertools.count(1)
-        while new in cleaned:
-            new = f"{name}.{next(copies)}"
-        if not name:
-            notes.append(f"{path}: column {number} has no name and is called {new}")
-        elif new != name:
-            notes.append(f"{path}: there are several columns {name!r}; number {number} is {new!r}")
-        cleaned[new] = None
-    return list(cleaned), notes
-
-
 def may_differ(file: TextFile, layout: CsvLayout) -> bool:
     """Whether pyarrow may read a file in another way than Python's csv module."""
     if not layout.separator.isascii():
@@ -234,9 +215,10 @@ def parse_exactly(
         if len(row) != len(names):
             on_bad_row(
                 end,
-                f"{_format_lines(file.path, start, end)}: {len(row)} fields, but the first line "
-                f"names {len(names)} columns: fix that line (put fields with "
-                f"{separator!r} in quotes, and close every quote)",
+                f"{_format_lines(file.path, start, end)}: {len(row)} fields, but line "
+                f"{layout.header_end} names {len(names)} columns: fix one of them (put fields with "
+                f"{separator!r} in quotes, close every quote, and remove lines above the column "
+                "names)",
             )
             continue
         rows.append(row)

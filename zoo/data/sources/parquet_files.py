@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from zoo.data.column_store import Cells
-from zoo.data.sources.csv_files import clean_names
+from zoo.data.sources.column_names import clean_names
 
 _ROWS = 1 << 16  # that are read together
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import STRING, has_numbers
+from zoo.data.cells import STRING, find_number_form, has_numbers
 from zoo.data.columns import DROP
-from zoo.data.config import DataConfig, find_label_columns
+from zoo.data.config import DataConfig, find_label_columns, format_column_kinds
 from zoo.data.frame_rows import FrameRows
+from zoo.data.image_files import format_names
 from zoo.data.memory import choose_budget
 from zoo.data.row_texts import RowTexts
 from zoo.data.sources.image_table import find_path_column, load_image_paths
@@ -54,6 +55,8 @@ def _read_tables(kind: str, files: dict[str, Path], config: DataConfig) -> dict[
     named = (*labels, *config.text, *others)
     kinds = (*config.columns, *((column.name, column.kind) for column in config.known_columns))
     strings = {name for name in named if name} | {n for n, kind in kinds if kind != "number"}
+    if kind in ("csv", "tsv"):  # which would read 1.200 as 1.2
+        strings |= {column.name for column in config.known_columns if column.thousands == "."}
     budget = choose_budget(config.memory_budget) // len(files)
 
     def read(split: str, strings: set[str]) -> Table:
@@ -135,17 +138,22 @@ def _find_files(kind: str, path: str) -> tuple[dict[str, Path], tuple[str, ...]]
     files: dict[str, Path] = {}
     others = []
     for file in sorted(root.rglob(f"*.{kind}*") if kind == "parquet" else root.iterdir()):
-        stem, _, extension = file.name.lower().partition(".")
-        if extension not in (kind, f"{kind}.gz") or file.name.startswith("."):
+        name = file.name.lower().removesuffix(".gz")
+        if not name.endswith(f".{kind}") or name.startswith("."):
             continue
-        stem = stem.split("-0")[0]  # train-00000-of-00001.parquet of Hugging Face's datasets
+        # train-00000-of-00001.parquet of Hugging Face's datasets
+        stem = name.removesuffix(f".{kind}").split("-0")[0]
         split = match_split_name(stem)
         if split and split not in files:
             files[split] = file
         elif not (split and "-of-" in file.name):  # further parts are read with the first one
             others.append(file.name)
     if "train" not in files:
-        raise UserError(f"{kind}:{path}: there is no file {root / f'train.{kind}'}")
+        found = f"; it has {format_names(others)}" * bool(others)
+        raise UserError(
+            f"{kind}:{path}: there is no file {root / f'train.{kind}'}{found}: rename the file to "
+            "train on, or pass its path"
+        )
     if len(files) == 1 and "validation" in files:
         others.append(files["validation"].name)
     notes = (f"{root}: these files are not read: {', '.join(others)}",) if others else ()
@@ -203,6 +211,8 @@ def _explain_names(table: Table) -> str:
     encodings = [note for note in table.notes if " is not UTF-8 " in note]
     if encodings:
         return f" ({encodings[0]})"
+    if table.kind in ("csv", "tsv") and find_number_form(table.frame.columns.to_series())[2].any():
+        return " (its first line is taken for the names of columns: add a line of names above it)"
     if table.kind in ("csv", "tsv") and len(table.frame.columns) == 1:
         other = " or pass it as csv:PATH" * (table.kind == "tsv")
         return f" (there is one: pass what separates the fields with --separator{other})"
@@ -229,7 +239,7 @@ def _check_columns(table: Table, columns: list[str], reason: str, can_drop: bool
         raise UserError(
             f"{table.path}: there is no column {name!r}, which {reason}."
             f"{suggest_closest(name, table.frame.columns)}"
-            + f" To leave it out, pass --columns={name}:{DROP}"
+            + f" To leave it out, pass {format_column_kinds([name], DROP)}"
             * can_drop
         )
 

@@ -19,7 +19,7 @@ from zoo.errors import UserError, one_line
 _BLOCK_SIZE = 1 << 22  # bytes that are looked at together
 _ODD_SAMPLE = 1 << 18  # bytes around the first one that is not UTF-8
 # those that spreadsheets still write; among all of Python's, a short file may look like any
-_ENCODINGS = ["cp1252", "cp1250", "cp1251", "cp1253", "shift_jis", "gb18030", "big5", "cp949"]
+_ENCODINGS = ["cp1252", "cp1250", "cp1251", "cp1253", "gb18030", "big5", "cp949"]
 # of the letters in words with another one than those of ASCII, and of the bytes beyond ASCII that
 # have such a neighbour: at most so many in languages that are written in Latin letters
 _ODD_LETTERS, _NEIGHBOURS = 0.45, 0.3
@@ -29,6 +29,9 @@ _CENTRAL_LETTERS = re.compile(
     rb"[A-Za-z][\xb3\xb9\xbf\x9f\xbe\xba\x9d](?![0-9])|[\xa3\xa5\xaf\x8f\xaa\xbc][a-z]"
     rb"|[\x9a\x9e\x8a\x8e](?s:.*)[\xe8\xf8\xec\xf9]|[\xe8\xf8\xec\xf9](?s:.*)[\x9a\x9e\x8a\x8e]"
 )
+# of the characters of two bytes in Japanese, most are kana, signs and frequent kanji, whose first
+# byte is one of these; those of Chinese, Korean and Cyrillic texts are from 0xa1 on
+_JAPANESE_BYTES, _MIN_JAPANESE = range(0x81, 0x99), 0.7
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 # first bytes of files that are no text
@@ -251,5 +254,21 @@ def _choose_encoding(sample: bytes) -> str | None:
     if odd_letters <= _ODD_LETTERS * len(letters) or neighbours <= _NEIGHBOURS * others:
         is_central = _CENTRAL_LETTERS.search(sample) or "\ufffd" in latin
         return "cp1250" if is_central else "cp1252"
+    if _is_japanese(sample):
+        return "cp932"
     best = charset_normalizer.from_bytes(sample, cp_isolation=_ENCODINGS).best()
     return best.encoding if best else None
+
+
+def _is_japanese(sample: bytes) -> bool:
+    """Whether a text that is not in Latin letters is Shift JIS, in the form of Windows.
+
+    `charset_normalizer` takes sentences of it for Korean.
+    """
+    # the sample may begin or end within a character
+    text = sample.decode("cp932", "ignore")
+    encoded = [character.encode("cp932", "ignore") for character in text]
+    pairs = [pair for pair in encoded if len(pair) == 2]
+    lost = len(sample) - sum(map(len, encoded))
+    usual = sum(pair[0] in _JAPANESE_BYTES for pair in pairs)
+    return lost <= 2 and usual > _MIN_JAPANESE * len(pairs)
