@@ -79,6 +79,18 @@ def test_folders_that_are_neither_one_line_each(tmp_path, fillings, told):
         read(tmp_path)
 
 
+def test_folders_in_class_folders_and_classes_that_look_the_same_are_told(tmp_path):
+    fill(tmp_path, "cat/black", "cat/white", "caf\u00e9", "cafe\u0301")
+    splits = read(tmp_path)
+    assert splits.spec.class_names == ("cafe\u0301", "caf\u00e9", "cat")
+    alike, nested = splits.notes
+    assert "'cafe\\u0301' and 'caf\\xe9' look the same and are different classes" in alike
+    assert nested.endswith(
+        "the images in folders of class folders are of the outer class "
+        f"({tmp_path / 'cat/black'}, {tmp_path / 'cat/white'})"
+    )
+
+
 def test_what_is_skipped_is_counted_and_told(tmp_path):
     fill(tmp_path)
     for name in (

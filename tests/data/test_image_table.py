@@ -68,6 +68,14 @@ def test_files_by_their_name_alone_and_without_a_suffix(photos):
     assert numbers(read(f"folder:{photos}"))[0] == list(range(13))
 
 
+def test_paths_of_windows_and_a_table_in_capitals(photos):
+    write_image(photos / "more" / "12.png", np.full((6, 8), 12, "uint8"))
+    write(photos / "labels.csv", id=[*NAMES, "more\\12.png"], y=[0, 1] * 6 + [1])
+    assert numbers(read(f"csv:{photos / 'labels.csv'}", label="y"))[0] == list(range(13))
+    (photos / "labels.csv").rename(photos / "Labels.CSV")
+    assert numbers(read(f"folder:{photos}"))[0] == list(range(13))
+
+
 def test_what_is_left_out_is_told(photos):
     names = [*NAMES[:8], "0.png", "gone.png", *NAMES[8:10]]
     write(photos / "labels.csv", file=names, y=["a", "b"] * 4 + ["a", "b", "a", ""])

@@ -6,7 +6,8 @@ import pytest
 
 from zoo.data.cells import STRING
 from zoo.data.config import DataConfig
-from zoo.data.labels import clean_labels, encode_target, read_target
+from zoo.data.label_cells import clean_labels
+from zoo.data.labels import encode_target, read_target
 from zoo.data.loading import load_data
 from zoo.data.sources.table_files import Table
 from zoo.data.split_checks import describe_data
@@ -88,6 +89,24 @@ def test_labels_that_look_the_same_are_one_class():
     assert read([family, "\U0001f468"])[0].class_names == ("\U0001f468", family)
 
 
+def test_labels_of_other_letters_that_look_the_same_are_told(tmp_path):
+    labels = ["pos", "p\u043es", "neg", "\uff4eeg"] * 9
+    path = tmp_path / "t.csv"
+    pd.DataFrame({"a": range(36), "y": labels}).to_csv(path, index=False)
+    notes = load_data(DataConfig(f"csv:{path}", label="y", columns=(("a", "number"),))).notes
+    assert "'neg' and '\\uff4eeg', 'pos' and 'p\\u043es' look the same and are" in "".join(notes)
+
+
+def test_a_repeated_line_of_column_names_has_no_label(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n" + "1,y\n2,n\n3,y\n4,maybe\na,y\n5,n\n6,maybe\n" * 2)
+    data = load_data(DataConfig(f"csv:{path}", label="y"))
+    assert data.spec.class_names == ("maybe", "n", "y")
+    assert sum(map(len, (data.train, data.validation, data.test))) == 12
+    assert f"{path}: 2 lines repeat the names of columns, and are left out" in data.notes
+    assert data.spec.columns[0].kind == "number" and not data.spec.columns[0].has_missing
+
+
 def test_marks_of_missing_labels():
     target, y, notes = read(["0", "1", "?", "1"])
     assert target.class_names == ("0", "1") and y.tolist() == [0, 1, 1]
@@ -104,6 +123,10 @@ def test_marks_of_missing_labels():
     ("cells", "message"),
     [
         ([f"text {i}" for i in range(40)], "40 different values in 40 rows: these are no classes"),
+        (
+            ["n/k", *(i / 4 for i in range(30)), "n/k"],
+            "row 1: column 'y' holds 'n/k' (2 such rows); most of the others are different numb",
+        ),
         (["a"] * 5, "holds only 'a'; expected at least 2 classes"),
         (["a", "b\nc"], "row 2: column 'y' holds 'b\\nc' (1 such rows); expected a class name"),
     ],

@@ -2,21 +2,18 @@
 
 import collections
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from zoo.data.cells import (
     STRING,
     find_case_variants,
+    find_look_alikes,
     find_number_form,
     parse_numbers,
-    strip_cells,
 )
-from zoo.data.columns import MISSING, MISSING_MARKS
 from zoo.data.config import DataConfig
 from zoo.data.sources.table_files import Table
 from zoo.errors import UserError
@@ -27,9 +24,6 @@ _MAX_WHOLE, _MAX_DECIMAL = 20, 10
 _MANY_ROWS = 20  # with almost as many labels, these are no classes
 _MAX_COUNTED = 50  # of classes that are counted from 0 or 1, unless each has 5 rows
 _MAX_NOTES = 5  # labels in a note
-_MARKS = {*MISSING_MARKS} - {"x", "X", "*", "_"}  # which are classes of games and the like
-_SPACES = "[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
-_HIDDEN = "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff]"  # joiners belong to emoji
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +62,21 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
         if not is_number.all():
             _reject(cells, ~is_number, table, "a regression needs numbers")
         return Target(None, decimal=decimal, thousands=thousands)
+    if task is None and _are_mostly_numbers(cells, is_number):
+        _reject(cells, ~is_number, table, "most of the others are different numbers")
     is_invalid = cells.isin([value for value in cells.unique() if not is_line(value)])
     if is_invalid.any():
         _reject(cells, is_invalid, table, "expected a class name without line breaks")
     return Target(name_classes(cells, table, may_be_many=task is not None))
+
+
+def _are_mostly_numbers(cells: pd.Series, is_number: pd.Series) -> bool:
+    """Whether labels would be a regression but for some that are no numbers."""
+    return (
+        len(cells) >= _MANY_ROWS
+        and 0.5 <= is_number.mean() < 1
+        and cells[is_number].nunique() > 0.5 * len(cells)
+    )
 
 
 def name_classes(cells: pd.Series, table: Table, may_be_many: bool = False) -> tuple[str, ...]:
@@ -110,64 +115,6 @@ def _reject(cells: pd.Series, is_invalid: pd.Series, table: Table, expected: str
     )
 
 
-def clean_labels(cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
-    """Returns labels without blanks around them, null where they are missing, and notes on them."""
-    labels, notes, name = strip_cells(cells), [], cells.name
-    alike = _unify_characters(labels)
-    if changed := int((alike != labels).fillna(False).sum()):
-        notes.append(
-            f"column {name!r}: {changed:,} labels had invisible characters, other blanks than "
-            "single spaces, or accents apart from their letters, which do not tell classes apart"
-        )
-    labels, marks, mark_notes = _remove_marks(alike)
-    notes += mark_notes
-    raw = cells if cells.dtype == STRING else cells.map(str, na_action="ignore").astype(STRING)
-    trimmed = int((alike.notna() & (raw.str.strip() != raw)).sum())
-    if trimmed:
-        notes.append(f"column {name!r}: blanks around {trimmed:,} labels were removed")
-    missing = raw[labels.isna()].dropna().str.strip().unique()
-    if labels.isna().any():
-        written = ", ".join(repr(text) for text in missing if text in (*MISSING, *marks))
-        notes.append(
-            f"column {name!r}: {labels.isna().sum():,} rows without a label"
-            + (f" ({written})" if written else "")
-            + " are left out"
-        )
-    return labels, tuple(notes)
-
-
-def _unify_characters(labels: pd.Series) -> pd.Series:
-    """Returns labels that look the same as the same characters: NFC, plain spaces, none hidden."""
-    strings = pc.utf8_normalize(pa.array(labels, pa.string()), "NFC")
-    strings = pc.replace_substring_regex(strings, _SPACES, " ")
-    strings = pc.replace_substring_regex(strings, "  +", " ")
-    strings = pc.replace_substring_regex(strings, _HIDDEN, "")
-    return pd.Series(strings, labels.index, STRING, labels.name)
-
-
-def _remove_marks(labels: pd.Series) -> tuple[pd.Series, list[str], list[str]]:
-    """Returns labels of numbers without such as "?", which stand for a missing one.
-
-    Among other labels they may be a class, which is told.
-
-    Returns:
-        The labels, the marks that were removed, and notes.
-    """
-    values = labels.dropna().drop_duplicates()
-    is_mark = values.isin(_MARKS)
-    marks, others = values[is_mark].tolist(), values[~is_mark]
-    if not marks or len(others) < 2:
-        return labels, [], []
-    if find_number_form(others)[2].all():
-        return labels.mask(labels.isin(marks)), marks, []
-    counts = [f"{mark!r} ({(labels == mark).sum():,} rows)" for mark in marks[:_MAX_NOTES]]
-    note = (
-        f"column {labels.name!r}: {', '.join(counts)} counts as a class: remove these rows if it "
-        "stands for a missing label"
-    )
-    return labels, [], [note]
-
-
 def resolve_case(
     labels: Mapping[str, pd.Series], config: DataConfig, known: tuple[str, ...] = ()
 ) -> tuple[dict[str, pd.Series], tuple[str, ...], tuple[str, ...]]:
@@ -184,7 +131,13 @@ def resolve_case(
         The labels by split, the names of the classes that stay, and notes.
     """
     if not config.merge_label_case:
-        return dict(labels), known, _describe_case_variants(labels["train"])
+        return (
+            dict(labels),
+            known,
+            describe_variants(
+                labels["train"].dropna().unique(), f"column {labels['train'].name!r}"
+            ),
+        )
     counts = labels["train"].value_counts().to_dict()
     spellings = choose_spellings(counts, config, known)
     known = tuple(name for name in known if spellings.get(name.lower(), name) == name)
@@ -227,16 +180,24 @@ def choose_spellings(
     return {name.lower(): name for name in ascending}  # the last one stays
 
 
-def _describe_case_variants(labels: pd.Series) -> tuple[str, ...]:
-    """Returns notes on labels that differ only in case."""
-    variants = find_case_variants(labels.dropna().unique())
-    if not variants:
-        return ()
-    more = f" and {len(variants) - _MAX_NOTES} more" if variants[_MAX_NOTES:] else ""
-    return (
-        f"column {labels.name!r}: {', '.join(variants[:_MAX_NOTES])}{more} differ only in case and "
-        "are different classes (--merge_label_case makes them one)",
+def describe_variants(names: Iterable[str], source: str) -> tuple[str, ...]:
+    """Returns notes on names of classes that differ only in case, or look the same.
+
+    Args:
+        names: The names.
+        source: What has the classes, such as "column 'y'".
+    """
+    names, notes = list(names), []
+    ends = (
+        (find_case_variants, "differ only in case", " (--merge_label_case makes them one)"),
+        (find_look_alikes, "look the same", ": make them the same if they are one class"),
     )
+    for find_variants, relation, advice in ends:
+        if variants := find_variants(names):
+            more = f" and {len(variants) - _MAX_NOTES} more" if variants[_MAX_NOTES:] else ""
+            shown = ", ".join(variants[:_MAX_NOTES]) + more
+            notes.append(f"{source}: {shown} {relation} and are different classes{advice}")
+    return tuple(notes)
 
 
 def encode_target(labels: pd.Series, target: Target) -> np.ndarray:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.cells import find_case_variants
 from zoo.data.config import DataConfig
 from zoo.data.image_files import (
     format_names,
@@ -18,7 +17,7 @@ from zoo.data.image_files import (
     list_image_files,
     list_image_suffixes,
 )
-from zoo.data.labels import Target, choose_spellings
+from zoo.data.labels import Target, choose_spellings, describe_variants
 from zoo.data.sources.image_streams import make_image_splits
 from zoo.data.sources.labelled_folders import find_labelled_folders, load_labelled_folders
 from zoo.data.splits import Arrays, LabelledSplits, match_split_name
@@ -35,6 +34,7 @@ class _Skipped:
     others: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     empty_classes: list[str] = dataclasses.field(default_factory=list)
     unclassified: int = 0  # images outside of the class folders
+    nested: list[str] = dataclasses.field(default_factory=list)  # folders within class folders
 
     def add_entries(self, entries: Sequence[Path]) -> None:
         """Counts the entries of a folder which should have nothing but folders."""
@@ -45,8 +45,8 @@ class _Skipped:
         self.unclassified += len(images)
         self.others += collections.Counter(suffixes) - collections.Counter(images)
 
-    def format_note(self, root: str) -> list[str]:
-        """Returns a note, or none if nothing was skipped."""
+    def format_notes(self, root: str) -> list[str]:
+        """Returns notes on what was skipped, and on folders within class folders."""
         items = format_skipped(self.hidden, self.others)
         if count := len(self.empty_classes):
             folders = (
@@ -56,7 +56,13 @@ class _Skipped:
         if self.unclassified:
             images = "image" if self.unclassified == 1 else "images"
             items.append(f"{self.unclassified:,} {images} outside of the class folders")
-        return [f"{root}: skipped {', '.join(items)}"] if items else []
+        notes = [f"{root}: skipped {', '.join(items)}"] if items else []
+        if self.nested:
+            notes.append(
+                f"{root}: the images in folders of class folders are of the outer class "
+                f"({format_names(self.nested)})"
+            )
+        return notes
 
 
 def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
@@ -86,23 +92,20 @@ def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
     classes = {name: _list_classes(folder, skipped) for name, folder in folders.items()}
     if config.merge_label_case:
         notes += _merge_classes(classes, config)
-    elif variants := find_case_variants(classes["train"]):
-        notes.append(
-            f"folder:{path}: {format_names(variants)} differ only in case and are different "
-            "classes (--merge_label_case makes them one)"
-        )
+    else:
+        notes += describe_variants(classes["train"], f"folder:{path}")
     class_names = config.known_classes or tuple(classes["train"])
     source = "the model" if config.known_classes else "the training folder"
     for name, by_class in classes.items():
         _check_classes(folders[name], by_class, class_names, source)
     listings = {name: _join_classes(found, class_names) for name, found in classes.items()}
     if len(class_names) < 2:
-        (skips,) = skipped.format_note(f"; {folders['train']}") or ("",)
+        skips = "".join(skipped.format_notes(f"; {folders['train']}"))
         raise UserError(
             f"folder:{path}: {folders['train']} has {len(class_names)} class folders with images; "
             f"expected at least 2, each with the images of one class{skips}"
         )
-    notes += skipped.format_note(f"folder:{path}")
+    notes += skipped.format_notes(f"folder:{path}")
     origins = {name: str(folder) for name, folder in folders.items()}
     target = Target(class_names)
     return make_image_splits(f"folder:{path}", listings, target, config, origins, notes)
@@ -200,6 +203,8 @@ def _list_classes(folder: Path, skipped: _Skipped) -> dict[str, tuple[str, ...]]
             skipped.empty_classes.append(str(class_folder))
         else:
             paths_by_class[name] = files.paths
+            parents = {Path(file).parent for file in files.paths}
+            skipped.nested += sorted(map(str, parents - {class_folder}))
     return paths_by_class
 
 
@@ -211,7 +216,7 @@ def _check_classes(
     if class_names and unknown:
         raise UserError(
             f"{folder / unknown[0]}: this class is not in {source}, which has "
-            f"{', '.join(class_names)}"
+            f"{', '.join(class_names)}: rename or remove the folder"
         )
 
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath, PureWindowsPath
 
 import numpy as np
 import pandas as pd
 
 from zoo.data.cells import STRING, strip_cells
-from zoo.data.config import DataConfig, find_label_columns
+from zoo.data.config import DataConfig, find_label_columns, format_column_kinds
 from zoo.data.image_files import format_names, list_image_suffixes
 from zoo.data.sources.image_streams import make_image_splits
 from zoo.data.sources.table_files import Table, reject_values
@@ -38,7 +38,7 @@ def find_path_column(table: Table, config: DataConfig) -> str | None:
         suffixes = cells.map(lambda cell: PurePath(cell).suffix.lower())
         if suffixes.isin(list(list_image_suffixes())).mean() < _PATH_SHARE:
             continue
-        if any((table.path.parent / cell).is_file() for cell in cells):
+        if any(_find_file(table.path.parent, cell) for cell in cells):
             return str(name)
     return None
 
@@ -67,12 +67,12 @@ def load_image_paths(
         if column not in table.frame:
             raise UserError(f"{table.path}: there is no column {column!r} of paths of images")
         names = strip_cells(table.frame[column]).dropna().unique()
-        paths = {name: table.path.parent / name for name in names}
-        index = {name: str(path) for name, path in paths.items() if path.is_file()}
+        paths = {name: _find_file(table.path.parent, name) for name in names}
+        index = {name: str(path) for name, path in paths.items() if path}
         files[split] = look_up_files(table, column, index)
     note = (
         f"{tables['train'].path}: column {column!r} has the images to learn from "
-        f"(--columns={column}:drop learns from the other columns instead)"
+        f"({format_column_kinds([column], 'drop')} learns from the other columns instead)"
     )
     return make_listed_splits(dataset, tables, files, column, config, (*notes, note))
 
@@ -80,9 +80,20 @@ def load_image_paths(
 def look_up_files(table: Table, column: str, index: Mapping[str, str]) -> pd.Series:
     """Returns the path of each row's image, None where it is not there."""
     cells = strip_cells(table.frame[column])
-    paths = [None if pd.isna(cell) else index.get(cell.removeprefix("./")) or index.get(cell)
-             for cell in cells]  # fmt: skip
+    paths = [None if pd.isna(cell) else find_listed_file(cell, index) for cell in cells]
     return pd.Series(paths, dtype=object)
+
+
+def find_listed_file(cell: str, index: Mapping[str, str]) -> str | None:
+    """Returns the path of an image that a cell names, also as a/b.jpg is written on Windows."""
+    names = (cell.removeprefix("./"), cell, PureWindowsPath(cell).as_posix())
+    return next((index[name] for name in names if name in index), None)
+
+
+def _find_file(folder: Path, cell: str) -> Path | None:
+    """Returns a file that a cell names relative to a folder, or None; see `find_listed_file`."""
+    files = (folder / cell, folder / PureWindowsPath(cell).as_posix())
+    return next((file for file in files if file.is_file()), None)
 
 
 def make_listed_splits(

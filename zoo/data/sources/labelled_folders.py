@@ -8,7 +8,11 @@ import pandas as pd
 from zoo.data.cells import strip_cells
 from zoo.data.config import DataConfig
 from zoo.data.image_files import format_names, list_folder, list_image_files
-from zoo.data.sources.image_table import look_up_files, make_listed_splits
+from zoo.data.sources.image_table import (
+    find_listed_file,
+    look_up_files,
+    make_listed_splits,
+)
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.splits import LabelledSplits, match_split_name
 from zoo.errors import UserError
@@ -38,10 +42,11 @@ def find_labelled_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _find_label_file(folder: Path) -> Path | None:
+    files = {file.name.lower(): file for file in reversed(list_folder(folder)) if file.is_file()}
     for stem in (_LABELS, _METADATA):
         for kind in TABLE_KINDS:
-            file = folder / f"{stem}.{kind}"
-            if file.is_file() and (stem == _LABELS or _FILE_COLUMN in read_table(kind, file).frame):
+            file = files.get(f"{stem}.{kind}")
+            if file and (stem == _LABELS or _FILE_COLUMN in read_table(kind, file).frame):
                 return file
     return None
 
@@ -65,7 +70,7 @@ def load_labelled_folders(
     all_notes = list(notes)
     for split, path in label_files.items():
         folder = path.parent
-        table = read_table(path.suffix.removeprefix("."), path, config.separator)
+        table = read_table(path.suffix.lower().removeprefix("."), path, config.separator)
         found = list_image_files(folder).paths
         index = _index_files(folder, found)
         column = column or _find_file_column(table, index, folder)
@@ -104,8 +109,7 @@ def _find_file_column(table: Table, index: Mapping[str, str], folder: Path) -> s
     found = {}
     for name in table.frame:
         cells = strip_cells(table.frame[name].head(_SAMPLED_ROWS)).dropna()
-        images = [index[cell.removeprefix("./")] for cell in cells
-                  if cell.removeprefix("./") in index]  # fmt: skip
+        images = [path for cell in cells if (path := find_listed_file(cell, index))]
         found[str(name)] = len(set(images)) if 2 * len(set(images)) > len(images) else 0
     best, example = max(found, key=lambda name: found[name]), ["photo.jpg", *index][-1]
     if not found[best]:

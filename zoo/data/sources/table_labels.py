@@ -6,13 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import STRING, find_number_form, parse_numbers, strip_cells
+from zoo.data.cells import (
+    STRING,
+    describe_number_form,
+    find_number_form,
+    parse_numbers,
+    strip_cells,
+)
 from zoo.data.column_cells import choose_date_format, parse_cells
 from zoo.data.columns import Column
 from zoo.data.config import DataConfig, find_label_columns
+from zoo.data.label_cells import clean_labels
 from zoo.data.labels import (
     Target,
-    clean_labels,
     encode_target,
     read_target,
     resolve_case,
@@ -114,6 +120,8 @@ def _read_single_labels(
         if names
         else read_target(labels["train"].dropna(), tables["train"], config.task)
     )
+    if form := describe_number_form(target.decimal, target.thousands):  # not of classes
+        case_notes += (f"column {label!r}: {form}",)
     source = "the model" if config.known_classes else tables["train"].path.name
     rows = {
         name: (cells.notna().to_numpy(), _encode_labels(cells, target, tables[name], source))
@@ -140,6 +148,12 @@ def _clean_labels(
             is_invalid = table.frame[label].map(_is_no_label)
             reject_values(table, label, is_invalid, "expected a string or a number")
         labels[name], new_notes = clean_labels(table.frame[label])
+        is_header = _find_repeated_headers(table.frame, label)
+        if is_header.any():
+            labels[name] = labels[name].mask(is_header)
+            new_notes += (
+                f"{is_header.sum():,} lines repeat the names of columns, and are left out",
+            )
         if name != "train" and labels[name].isna().all():
             notes += (f"{table.path} is left out: its column {label!r} is empty",)
             del labels[name]
@@ -153,6 +167,15 @@ def _clean_labels(
     return labels, notes
 
 
+def _find_repeated_headers(frame: pd.DataFrame, label: str) -> np.ndarray:
+    """Returns which rows have the names of all columns, as where files were joined."""
+    found = np.zeros(len(frame), bool)
+    if frame[label].dtype == STRING:
+        named = np.flatnonzero((frame[label] == label).fillna(False))
+        found[named] = [[*row] == [*frame] for row in frame.iloc[named].to_numpy(object)]
+    return found
+
+
 def _encode_labels(labels: pd.Series, target: Target, table: Table, source: str) -> np.ndarray:
     """Returns the targets of the rows with a label; see `encode_target`."""
     present = labels.dropna()
@@ -161,6 +184,9 @@ def _encode_labels(labels: pd.Series, target: Target, table: Table, source: str)
         invalid, expected = np.isnan(y[:, 0]), "expected a number"
     else:
         invalid, expected = y < 0, f"expected a class of {source}: remove these lines"
+        in_lowercase = {name.lower() for name in target.class_names}
+        if invalid.any() and present[invalid].str.lower().isin(in_lowercase).all():
+            expected = f"{source} has it in another case: pass --merge_label_case"
     is_invalid = np.zeros(len(labels), bool)
     is_invalid[labels.notna()] = invalid
     reject_values(table, str(labels.name), is_invalid, expected)

@@ -1,0 +1,71 @@
+"""Cleans the cells of labels: what looks the same is the same, and what is missing is null."""
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zoo.data.cells import STRING, find_number_form, strip_cells
+from zoo.data.columns import MISSING, MISSING_MARKS
+
+_MAX_NOTES = 5  # labels in a note
+_MARKS = {*MISSING_MARKS} - {"x", "X", "*", "_"}  # which are classes of games and the like
+_SPACES = "[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
+_HIDDEN = "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff]"  # joiners belong to emoji
+
+
+def clean_labels(cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
+    """Returns labels without blanks around them, null where they are missing, and notes on them."""
+    labels, notes, name = strip_cells(cells), [], cells.name
+    alike = _unify_characters(labels)
+    if changed := int((alike != labels).fillna(False).sum()):
+        notes.append(
+            f"column {name!r}: {changed:,} labels had invisible characters, other blanks than "
+            "single spaces, or accents apart from their letters, which do not tell classes apart"
+        )
+    labels, marks, mark_notes = _remove_marks(alike)
+    notes += mark_notes
+    raw = cells if cells.dtype == STRING else cells.map(str, na_action="ignore").astype(STRING)
+    trimmed = int((alike.notna() & (raw.str.strip() != raw)).sum())
+    if trimmed:
+        notes.append(f"column {name!r}: blanks around {trimmed:,} labels were removed")
+    missing = raw[labels.isna()].dropna().str.strip().unique()
+    if labels.isna().any():
+        written = ", ".join(repr(text) for text in missing if text in (*MISSING, *marks))
+        notes.append(
+            f"column {name!r}: {labels.isna().sum():,} rows without a label"
+            + (f" ({written})" if written else "")
+            + " are left out"
+        )
+    return labels, tuple(notes)
+
+
+def _unify_characters(labels: pd.Series) -> pd.Series:
+    """Returns labels that look the same as the same characters: NFC, plain spaces, none hidden."""
+    strings = pc.utf8_normalize(pa.array(labels, pa.string()), "NFC")
+    strings = pc.replace_substring_regex(strings, _SPACES, " ")
+    strings = pc.replace_substring_regex(strings, "  +", " ")
+    strings = pc.replace_substring_regex(strings, _HIDDEN, "")
+    return pd.Series(strings, labels.index, STRING, labels.name)
+
+
+def _remove_marks(labels: pd.Series) -> tuple[pd.Series, list[str], list[str]]:
+    """Returns labels of numbers without such as "?", which stand for a missing one.
+
+    Among other labels they may be a class, which is told.
+
+    Returns:
+        The labels, the marks that were removed, and notes.
+    """
+    values = labels.dropna().drop_duplicates()
+    is_mark = values.isin(_MARKS)
+    marks, others = values[is_mark].tolist(), values[~is_mark]
+    if not marks or len(others) < 2:
+        return labels, [], []
+    if find_number_form(others)[2].all():
+        return labels.mask(labels.isin(marks)), marks, []
+    counts = [f"{mark!r} ({(labels == mark).sum():,} rows)" for mark in marks[:_MAX_NOTES]]
+    note = (
+        f"column {labels.name!r}: {', '.join(counts)} counts as a class: remove these rows if it "
+        "stands for a missing label"
+    )
+    return labels, [], [note]
