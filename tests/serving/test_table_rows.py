@@ -50,7 +50,7 @@ def test_numbers_are_read_in_the_form_of_the_training_where_it_fits(tmp_path):
     def read(name, write):
         write(tmp_path / name)
         rows = read_table_rows(tmp_path / name, spec, (), None, RowLog(skip_bad_rows=True))
-        return [inputs["price"] for _, _, inputs, _ in rows]
+        return [float(inputs["price"]) for _, _, inputs, _ in rows]
 
     def write(*cells):
         return lambda path: path.write_text("price;a\n" + "".join(f"{x};1\n" for x in cells))
@@ -60,5 +60,7 @@ def test_numbers_are_read_in_the_form_of_the_training_where_it_fits(tmp_path):
     assert read("b.csv", write("1234.5", "12.5")) == [1234.5, 12.5]
     assert read("c.csv", write("1.234,5", "1234.5")) == [1234.5]
     lines = {"orient": "records", "lines": True}
+    rows = '{"price": 1.234}\n{"price": "1.234"}\n{"price": null}\n{"price": "12,5"}\n'
+    assert str(read("f.jsonl", lambda path: path.write_text(rows))) == "[1.234, 1234.0, nan, 12.5]"
     assert read("d.jsonl", lambda path: frame.to_json(path, **lines)) == [1.234, 12.5]
     assert read("e.parquet", frame.to_parquet) == [1.234, 12.5]
