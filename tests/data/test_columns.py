@@ -16,9 +16,10 @@ from zoo.data.column_inference import infer_columns
 from zoo.data.column_learning import measure_spread
 from zoo.data.column_notes import format_columns
 from zoo.data.columns import DATE_FORMATS, MISSING, Column, columns_from_record
-from zoo.data.config import format_column_kinds, parse_column_kinds
+from zoo.data.config import DataConfig, format_column_kinds, parse_column_kinds
 from zoo.data.dates import parse_dates
 from zoo.data.frame_rows import FrameRows
+from zoo.data.loading import load_data
 from zoo.data.spec import Spec, spec_from_record, spec_to_record
 from zoo.data.table_encoding import encode_rows, make_random_records
 from zoo.errors import UserError
@@ -121,6 +122,7 @@ def test_numbers_that_happen_to_differ_stay():
         (["1,10,000", "99,000"], ".", ",", [110_000, 99_000]),
         (["900", "-1.200", "15.000"], ",", ".", [900, -1200, 15_000]),
         (["900.5", "1.200"], ".", "", [900.5, 1.2]),
+        (["1.234", "1.234.567"], ",", ".", [1234, 1_234_567]),
         (["1 234 567", "$ 1 200"], ".", "", [1_234_567, 1200]),
     ],
 )
@@ -129,6 +131,16 @@ def test_forms_of_numbers(cells, decimal, thousands, numbers):
     form = find_number_form(series)
     assert form[:2] == (decimal, thousands) and form[2].all()
     assert parse_numbers(series, decimal, thousands).tolist() == numbers
+
+
+def test_a_column_with_decimal_commas_tells_of_the_others(tmp_path):
+    lines = [f"{i},5;{i + 1}.{i + 125};{i % 9},{i + 125};{'ab'[i % 2]}" for i in range(40)]
+    path = tmp_path / "t.csv"
+    path.write_text("x;people;share;y\n" + "\n".join(lines))
+    columns = load_data(DataConfig(f"csv:{path}", label="y")).spec.columns
+    assert [column.kind for column in columns] == ["number"] * 3
+    assert [column.thousands for column in columns] == ["", ".", ""]
+    assert columns[1].center > 1125 and columns[2].center < 9
 
 
 def test_cells_of_another_form_are_no_numbers():

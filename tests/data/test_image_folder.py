@@ -91,6 +91,12 @@ def test_folders_in_class_folders_and_classes_that_look_the_same_are_told(tmp_pa
     )
 
 
+def test_a_link_to_a_folder_above_is_not_followed(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "cat" / "all").symlink_to(tmp_path, target_is_directory=True)
+    assert count(read(tmp_path)) == {"train": 8}
+
+
 def test_what_is_skipped_is_counted_and_told(tmp_path):
     fill(tmp_path)
     for name in (

@@ -174,6 +174,20 @@ def test_jsonl(read):
     assert frame["a"].tolist() == [1, None] and frame["b"].tolist() == [None, [1]]
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"a.b": 1, "a": {"b": 2}}, "'a.b' is a key, and one within an object too: rename one"),
+        ({"a": {"b": 2}, "a.b": 1}, "'a.b' is a key, and one within an object too: rename one"),
+        ({"a": {"b\n": 2}}, "'a.b\\n' is not a valid column name"),
+    ],
+)
+def test_keys_that_make_no_column(row, message, read):
+    bad = []
+    read('{"a": 1}\n' + json.dumps(row), "jsonl", report_bad_row=bad.append)
+    assert len(bad) == 1 and bad[0].endswith(f"t.jsonl, line 2: {message}")
+
+
 def test_parquet_and_its_nested_columns(tmp_path):
     frame = pd.DataFrame(
         {"n": [1.5, np.nan], "i": [1, 2], "s": ["x", None], "r": [{"t": "a"}, {"t": "b"}]}

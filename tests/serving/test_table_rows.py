@@ -5,6 +5,7 @@ import pandas as pd
 from zoo.data.columns import Column
 from zoo.data.spec import Spec
 from zoo.serving.row_log import RowLog
+from zoo.serving.rows import read_rows
 from zoo.serving.table_rows import read_table_rows
 
 COLUMNS = (
@@ -50,7 +51,7 @@ def test_numbers_are_read_in_the_form_of_the_training_where_it_fits(tmp_path):
     def read(name, write):
         write(tmp_path / name)
         rows = read_table_rows(tmp_path / name, spec, (), None, RowLog(skip_bad_rows=True))
-        return [inputs["price"] for _, _, inputs, _ in rows]
+        return [float(inputs["price"]) for _, _, inputs, _ in rows]
 
     def write(*cells):
         return lambda path: path.write_text("price;a\n" + "".join(f"{x};1\n" for x in cells))
@@ -60,5 +61,14 @@ def test_numbers_are_read_in_the_form_of_the_training_where_it_fits(tmp_path):
     assert read("b.csv", write("1234.5", "12.5")) == [1234.5, 12.5]
     assert read("c.csv", write("1.234,5", "1234.5")) == [1234.5]
     lines = {"orient": "records", "lines": True}
+    rows = '{"price": 1.234}\n{"price": "1.234"}\n{"price": null}\n{"price": "12,5"}\n'
+    assert str(read("f.jsonl", lambda path: path.write_text(rows))) == "[1.234, 1234.0, nan, 12.5]"
     assert read("d.jsonl", lambda path: frame.to_json(path, **lines)) == [1.234, 12.5]
     assert read("e.parquet", frame.to_parquet) == [1.234, 12.5]
+
+
+def test_an_image_that_is_not_there_is_a_bad_row(tmp_path):
+    (tmp_path / "gone.png").symlink_to("nowhere")
+    log = RowLog(skip_bad_rows=True)
+    rows = read_rows([f"{tmp_path}/gone.png"], Spec("image", (4, 4, 1), ("a", "b")), "cnn", log=log)
+    assert not [*rows] and log.bad_rows == [f"{tmp_path}/gone.png: No such file or directory"]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from zoo.data.columns import MISSING
 
-STRING = pd.ArrowDtype(pa.string())
+STRING, FLOAT = pd.ArrowDtype(pa.string()), pd.ArrowDtype(pa.float64())
 NUMBER_PATTERN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 
 # signs of currencies and percent, and what separates thousands and is no decimal mark
@@ -36,7 +36,7 @@ OTHER_NUMBER_FORMS = {
 # Whole numbers with points between thousands, such as 900 and 1.200. Numbers with three decimals
 # would have them in all cells, or would not end in 0.
 _GROUPED_PATTERN = r"^[+-]?(0|[1-9]\d{0,2}(\.\d{3})*)$"
-_FIRST_CELLS = 16
+_FIRST_CELLS, _SAMPLED_ROWS = 16, 1_000
 _GROUP_OF_ZERO = r"\.\d{2}0$"
 
 
@@ -148,16 +148,29 @@ def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
     return decimal, thousands, pd.Series(fits.to_numpy(bool)[codes], present.index)
 
 
-def are_grouped(strings: pa.Array | pa.ChunkedArray) -> bool:
+def have_decimal_commas(columns: Iterable[pd.Series]) -> bool:
+    """Whether a column of strings has numbers with decimal commas, by its first cells."""
+    for cells in columns:
+        present = strip_cells(cells.head(_SAMPLED_ROWS)).dropna()
+        decimal, _, fits = find_number_form(present)
+        if decimal == "," and fits.all():
+            return True
+    return False
+
+
+def are_grouped(strings: pa.Array | pa.ChunkedArray, has_commas: bool = False) -> bool:
     """Whether numbers, such as 900 and 1.200, have points between thousands for decimal points.
 
     Args:
         strings: Stripped cells, null where they are missing.
+        has_commas: Whether other columns of the table have decimal commas. 1.234 is enough then.
     """
     sample = strings[:_FIRST_CELLS]  # most columns are told apart by it
     for cells in (sample, strings):
         if pc.all(pc.match_substring_regex(cells, _GROUPED_PATTERN)).as_py() is False:
             return False
+    if has_commas:
+        return bool(pc.any(pc.match_substring(strings, ".")).as_py())
     has_group = pc.any(pc.match_substring_regex(strings, _GROUP_OF_ZERO)).as_py()
     return bool(has_group) and not pc.all(pc.match_substring(strings, ".")).as_py()
 
@@ -184,7 +197,7 @@ def fit_number_form(cells: pd.Series, decimal: str, thousands: str) -> tuple[pd.
     if has_numbers(cells):
         return pd.Series(np.zeros(len(cells), bool), cells.index), False
     plain = pd.Series(_remove_decoration(pa.array(cells, pa.string())), cells.index, STRING)
-    has_marks = plain.str.contains("," if "," in (decimal, thousands) else thousands).any()
+    has_marks = plain.str.contains("[.,]" if thousands == "." else ",").any()
     return plain.str.fullmatch(pattern).astype(bool), bool(has_marks)
 
 

@@ -32,10 +32,11 @@ class ColumnCells:
     Args:
         rows: The rows.
         name: Name of the column.
+        has_commas: Whether other columns have decimal commas.
     """
 
-    def __init__(self, rows: FrameRows, name: str):
-        self.name = name
+    def __init__(self, rows: FrameRows, name: str, has_commas: bool = False):
+        self.name, self.has_commas = name, has_commas
         self._rows = rows
         # they are not stripped again and again
         is_small = len(rows) <= _KEPT_ROWS and not rows.has_numbers(name)
@@ -71,8 +72,11 @@ def choose_number_form(cells: ColumnCells) -> tuple[str, str, int]:
     if cells.numbers is not None:
         return ".", "", int(np.isfinite(cells.numbers).sum())
     forms = [(".", ""), *OTHER_NUMBER_FORMS]
-    if all(are_grouped(pa.array(block, pa.string())) for block in cells.iterate_present()):
+    blocks = (pa.array(block, pa.string()) for block in cells.iterate_present())
+    if all(are_grouped(block, cells.has_commas) for block in blocks):
         forms.remove((".", ""))
+    if cells.has_commas:  # 1,234 is no more than 2
+        forms.remove((".", ","))
     best, most, present = forms[0], -1, 0
     for form in forms:
         fitting, has_marks, present = 0, False, 0

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import count_values
+from zoo.data.cells import count_values, have_decimal_commas
 from zoo.data.column_cells import (
     ColumnCells,
     choose_date_format,
@@ -68,9 +68,11 @@ def infer_columns(
                 f"columns={name}:{kind}: expected {', '.join(KINDS)} or {DROP} after the colon"
             )
     columns, notes = [], []
+    written = (name for name in names if not rows.has_numbers(name))
+    has_commas = have_decimal_commas(next(rows.iterate_cells(name)) for name in written)
     for name in names:
         kind, reason = kinds.get(name, ""), "as --columns asks"
-        cells = ColumnCells(rows, name)
+        cells = ColumnCells(rows, name, has_commas)
         if not kind:
             kind, reason = infer_kind(cells)
         if kind == DROP:

@@ -103,7 +103,8 @@ def list_image_files(folder: str | Path) -> ImageFiles:
     """
     paths: list[str] = []
     others: collections.Counter[str] = collections.Counter()
-    hidden, visited = 0, set()
+    top = Path(os.path.realpath(folder))
+    hidden, visited = 0, {str(path) for path in (top, *top.parents)}
     for parent, folders, files in os.walk(folder, onerror=_raise_unreadable, followlinks=True):
         shown_folders = [name for name in folders if not is_hidden(name)]
         shown_files = [name for name in files if not is_hidden(name)]

@@ -243,7 +243,14 @@ def _read_file(
     log: RowLog,
 ) -> Iterator[Row]:
     if spec.kind == "image":
-        yield Row(str(file), str(file), {"image_bytes": file.read_bytes()}, {"file": str(file)})
+        try:
+            content = file.read_bytes()
+        except OSError as error:  # a link to nowhere, or no permission
+            if not log.skip_bad_rows:
+                raise
+            log.report_bad_row(f"{file}: {error.strerror}")
+            return
+        yield Row(str(file), str(file), {"image_bytes": content}, {"file": str(file)})
     elif file.suffix.lower() == ".txt":
         with file.open("rb") as stream:
             yield from _read_texts(str(file), stream, inputs, log)

@@ -117,19 +117,22 @@ def _read_column(table: Table, column: Column, faults: dict[int, str]) -> np.nda
         )
     if column.kind != "number":
         return cells.fillna("").to_numpy(object)
-    decimal, thousands = _choose_number_form(table, column, cells)
+    decimal, thousands = _choose_number_form(table, column, raw)
     numbers = read_numbers(raw, decimal, thousands)
     _add_faults(cells, np.isnan(numbers), column, "a number", faults)
     return numbers
 
 
-def _choose_number_form(table: Table, column: Column, cells: pd.Series) -> tuple[str, str]:
+def _choose_number_form(table: Table, column: Column, raw: pd.Series) -> tuple[str, str]:
     """Returns the decimal mark and thousands separator of a file: if they fit, the training's."""
-    form = column.decimal, column.thousands
+    form, cells = (column.decimal, column.thousands), strip_cells(raw)
     if table.kind == "parquet" and are_plain_numbers(cells):
         return ".", ""
-    fits, _ = fit_number_form(cells.dropna(), *form)
-    return form if form != (".", "") and fits.all() else find_number_form(cells)[:2]
+    if raw.dtype == object:  # what is a number in JSON has no form
+        cells = cells[[isinstance(cell, str) for cell in raw]]
+    written = cells.dropna()
+    fits, _ = fit_number_form(written, *form)
+    return form if form != (".", "") and fits.all() else find_number_form(written)[:2]
 
 
 def _add_faults(

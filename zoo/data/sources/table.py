@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import STRING, find_number_form, has_numbers
+from zoo.data.cells import (
+    FLOAT,
+    STRING,
+    find_number_form,
+    has_numbers,
+    have_decimal_commas,
+)
 from zoo.data.columns import DROP
 from zoo.data.config import DataConfig, find_label_columns, format_column_kinds
 from zoo.data.frame_rows import FrameRows
@@ -69,6 +75,9 @@ def _read_tables(kind: str, files: dict[str, Path], config: DataConfig) -> dict[
         for split, table in tables.items()
     }
     in_any = set().union(*written.values())
+    train = tables["train"].frame
+    if tables["train"].separator != "," and have_decimal_commas(train[x] for x in written["train"]):
+        in_any |= {name for name, cells in train.items() if cells.dtype == FLOAT}  # such as 1.234
     for split, table in tables.items():
         if odd := (in_any & set(table.frame.columns)) - written[split]:
             tables[split] = read(split, strings | odd)

@@ -212,7 +212,7 @@ def _read_csv(
 
 def _iterate_json_blocks(text: TextFile, on_bad_row: BadRowHandler) -> Blocks:
     """Yields columns of the JSON objects of a file; those in objects get names with a dot."""
-    rows = (_flatten(row) for _, row in _iterate_objects(text, on_bad_row))
+    rows = (row for _, row in _iterate_objects(text, on_bad_row))
     while block := list(itertools.islice(rows, _JSON_ROWS)):
         names = dict.fromkeys(name for row in block for name in row)
         yield {name: [row.get(name) for row in block] for name in names}, len(block)
@@ -238,6 +238,11 @@ def _iterate_objects(
                     "without commas or brackets around it",
                 )
                 continue
+            try:
+                row = _flatten(row)
+            except UserError as error:
+                on_bad_row(number, f"{place}: {error}")
+                continue
             if invalid := [key for key in row if not is_line(key)]:
                 name = invalid[0][:40]
                 on_bad_row(number, f"{place}: {name!r} is not a valid column name")
@@ -246,14 +251,21 @@ def _iterate_objects(
 
 
 def _flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns {"a.b": 1} for {"a": {"b": 1}}, and None for NaN."""
+    """Returns {"a.b": 1} for {"a": {"b": 1}}, and None for NaN.
+
+    Raises:
+        UserError: if two values have the same name.
+    """
     flat: dict[str, Any] = {}
     for key, value in row.items():
         name = prefix + key
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{name}.")
-        else:
+        nested = _flatten(value, f"{name}.") if isinstance(value, dict) else None
+        if both := (nested or {name: 0}).keys() & flat.keys():
+            raise UserError(f"{min(both)!r} is a key, and one within an object too: rename one")
+        if nested is None:
             flat[name] = None if value != value else value
+        else:
+            flat |= nested
     return flat
 
 
