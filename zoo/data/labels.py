@@ -19,7 +19,7 @@ from zoo.data.cells import (
 from zoo.data.columns import MISSING, MISSING_MARKS
 from zoo.data.config import DataConfig
 from zoo.data.sources.table_files import Table
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.schema import is_line
 
 # whole numbers with at most so many different values are classes, without and with decimal points
@@ -116,22 +116,25 @@ def clean_labels(cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     alike = _unify_characters(labels)
     if changed := int((alike != labels).fillna(False).sum()):
         notes.append(
-            f"column {name!r}: {changed:,} labels had invisible characters, other blanks than "
-            "single spaces, or accents apart from their letters, which do not tell classes apart"
+            f"column {name!r}: {format_count(changed, 'label')} had invisible characters, "
+            "other blanks than single spaces, or accents apart from their letters, which do not "
+            "tell classes apart"
         )
     labels, marks, mark_notes = _remove_marks(alike)
     notes += mark_notes
     raw = cells if cells.dtype == STRING else cells.map(str, na_action="ignore").astype(STRING)
     trimmed = int((alike.notna() & (raw.str.strip() != raw)).sum())
     if trimmed:
-        notes.append(f"column {name!r}: blanks around {trimmed:,} labels were removed")
+        notes.append(
+            f"column {name!r}: blanks around {format_count(trimmed, 'label')} were removed"
+        )
     missing = raw[labels.isna()].dropna().str.strip().unique()
-    if labels.isna().any():
+    if count := int(labels.isna().sum()):
         written = ", ".join(repr(text) for text in missing if text in (*MISSING, *marks))
         notes.append(
-            f"column {name!r}: {labels.isna().sum():,} rows without a label"
+            f"column {name!r}: {format_count(count, 'row')} without a label"
             + (f" ({written})" if written else "")
-            + " are left out"
+            + (" is left out" if count == 1 else " are left out")
         )
     return labels, tuple(notes)
 
@@ -160,7 +163,10 @@ def _remove_marks(labels: pd.Series) -> tuple[pd.Series, list[str], list[str]]:
         return labels, [], []
     if find_number_form(others)[2].all():
         return labels.mask(labels.isin(marks)), marks, []
-    counts = [f"{mark!r} ({(labels == mark).sum():,} rows)" for mark in marks[:_MAX_NOTES]]
+    counts = [
+        f"{mark!r} ({format_count(int((labels == mark).sum()), 'row')})"
+        for mark in marks[:_MAX_NOTES]
+    ]
     note = (
         f"column {labels.name!r}: {', '.join(counts)} counts as a class: remove these rows if it "
         "stands for a missing label"
