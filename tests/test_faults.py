@@ -139,7 +139,7 @@ CASES = [
     (LABEL, "p", "1", "../x", "--export_dir=exports", "label '../x': expected a lowercase name"),
     (LABEL, "p", "1", "a\nb", "--export_dir=exports", "label 'a\\nb': expected a lowercase name"),
     (LABEL, "p", "none", "stable", "--export_dir=exports", "p has no label 'stable'. It has: none"),
-    (LABEL, "p", "1", "stable", "--export_dir=exports", "--keep_versions=0", "--keep_versions=0: 0 is not a positive integer"),
+    (LABEL, "p", "1", "stable", "--export_dir=exports", "--keep_versions=0", "--keep_versions=0: expected a whole number, at least 1"),
     (LABEL, "p", "1", "stable", "--export_dir=exports", "--keep_versions=99999999999", "expected a smaller number"),
     (LABEL, "p", "1", "stable", "--export_dir=broken", "broken/labels.json: expected {model: {label: version}}"),
     (LABEL, "p", "1", "stable", "--export_dir=deep", "deep/labels.json: expected {model: {label: version}}"),

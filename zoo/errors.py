@@ -46,6 +46,11 @@ def one_line(error: object, limit: int = 300) -> str:
     return message if len(message) <= limit else message[:limit] + "..."
 
 
+def format_count(count: int, noun: str, plural: str = "") -> str:
+    """Returns "1 row" or "2,000 rows"; a plural that is no mere s, as with a verb, is given."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 _DISK_ADVICE = {
     errno.ENOSPC: "free some space, or choose another folder",
     errno.EDQUOT: "free some space, or choose another folder",

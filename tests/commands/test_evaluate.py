@@ -1,6 +1,7 @@
 """The command `zoo evaluate`: on weights and servers, against scikit-learn, and its mistakes."""
 # ruff: noqa: E501, a table
 
+import copy
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from support.paths import ROOT
 from support.serving_double import Double
 
 import zoo
+from zoo.commands import evaluate
 from zoo.data.images import resize_image
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.text_encoding import make_encoder
@@ -347,8 +349,8 @@ MISTAKES = [
     (("--kfold=1", "--model=mlp", *FLOWERS), "--kfold=1"),
     (("--kfold=3", *FLOWERS), "no model: choose one with --model, such as --model=cnn"),
     (("--kfold=3", "--model=mlp", "--weights=exports/flower", *FLOWERS), "--weights and --kfold: --kfold trains the model from scratch: omit one of them"),
-    (("--kfold=5", "--model=mlp", *FLOWERS), "kfold=5: there are 4 examples of class 'lily': use at most 4 folds"),
-    (("--kfold=13", "--model=mlp", *PRICES), "kfold=13: there are 12 examples: use at most 12 folds"),
+    (("--kfold=5", "--model=mlp", *FLOWERS), "kfold=5: 4 examples of class 'lily': use at most 4 folds"),
+    (("--kfold=13", "--model=mlp", *PRICES), "kfold=13: 12 examples: use at most 12 folds"),
     (("--kfold=2", "--model=mlp", "--epochs=0", *PRICES), "epochs=0: expected a whole number, at least 1"),
 ]  # fmt: skip
 
@@ -403,6 +405,15 @@ def test_help_is_quick_and_without_tensorflow():
     assert done.returncode == 0 and done.stderr == "", done.stderr
     for word in ("--kfold", "--weights", "--split", "--hparam", "--epochs", "--dataset"):
         assert done.stdout.count(f"\n  {word} ") + done.stdout.count(f"\n  {word}\n") == 1
+
+
+def test_settings_of_a_training_are_not_used_in_silence():
+    values = copy.deepcopy(evaluate.FLAGS)
+    assert evaluate.describe_unused_flags(values) == ""
+    values(["zoo", "--weights=run", "--batch_size=9", "--threshold=0.4", "--l2=1", "--hparam=a=1"])
+    assert evaluate.describe_unused_flags(values).startswith("not used: --l2, --hparam: the model")
+    values(["zoo", "--l1=1", "--ema=0.9", "--epochs=2"])
+    assert "--ema, --epochs, --l1 and 2 more: " in evaluate.describe_unused_flags(values)
 
 
 def test_of_many_names_those_from_the_first_that_differs_are_shown():

@@ -89,6 +89,7 @@ def test_a_signal_ends_all(number, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--workers=2", "--", "nope.py"], "nope.py: there is no such program"),
         (["--workers=2"], "nothing to launch: pass the flags of zoo train after --"),
         (["--workers=0", "--", "train.py"], "--workers"),
     ],

@@ -356,7 +356,7 @@ MISTAKES = [
     (["--model=gru", LOCAL, "reviews.csv", "--out=no/a.csv"], "out=no/a.csv: there is no folder no: choose another file"),
     (["--model=gru", LOCAL, "reviews.csv", "--out=a.csv", "--json"], "choose a .jsonl file and omit --json"),
     (["--model=gru", LOCAL, "reviews.csv", "reviews.txt", "--out=a.csv"], "reviews.txt, line 1: the columns are other than those of the first file"),
-    (["--model=gru", LOCAL, "latin.txt", "--skip_bad_rows"], "nothing to predict: all 1 rows were left out: latin.txt, line 1: not UTF-8"),
+    (["--model=gru", LOCAL, "latin.txt", "--skip_bad_rows"], "nothing to predict: 1 row was left out: latin.txt, line 1: not UTF-8"),
     (["--model=cmn", REST, "1.png"], "does not serve cmn: Servable not found"),
 ]  # fmt: skip
 

@@ -97,7 +97,7 @@ def test_from_texts_to_a_fine_tuned_model(run_zoo, train):
         (["--model=fasttext"], "fasttext has no encoder to pretrain: expected token embeddings, "),
         (["--dataset=txt:none.txt"], "txt:none.txt: there is no such file: expected one file of "),
         (["--dataset=txt:."], "txt:.: there is no such file: expected one file of texts, such as "),
-        (["--dataset=txt:one.txt"], "txt:one.txt: 1 texts: expected two at least, to hold one out"),
+        (["--dataset=txt:one.txt"], "txt:one.txt: 1 text: expected two at least, to hold one out"),
         (["--dataset=txt:latin.txt"], "latin.txt: not UTF-8 at byte 3: save the file as UTF-8, fo"),
         (["--dataset=txt:one.txt", "--text=a"], "text=a: one.txt has no columns: omit --text"),
         (["--dataset=csv:reviews.csv"], "reviews.csv: choose the column of texts with --text. It "

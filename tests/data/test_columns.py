@@ -231,7 +231,7 @@ def test_many_values_share_a_code_when_they_are_rare():
     cells = [f"v{i % 3000}" for i in range(9000)]
     columns, notes = infer_columns(FrameRows(frame(x=cells, other=["p", "q"] * 4500)))
     assert len(columns[0].values) == 1000 and columns[0].has_rare
-    assert "2000 rare values share one code (6000 rows)" in notes[0]
+    assert "2,000 rare values share one code (6,000 rows)" in notes[0]
 
 
 @pytest.mark.parametrize("date_format", DATE_FORMATS)

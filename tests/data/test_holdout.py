@@ -80,7 +80,7 @@ def test_groups_of_a_test_file_that_were_trained_on_are_told(tmp_path):
     data = read_data(DataConfig(f"csv:{tmp_path}", label="y", group="patient"))
     told = f"{tmp_path / 'test.csv'}: 2 groups of 'patient' are in the training split too"
     assert told in data.notes
-    assert "column 'patient': 1 rows without a group are each one alone" in data.notes
+    assert "column 'patient': 1 row without a group: each is a group of its own" in data.notes
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,9 @@ def test_what_is_left_out_is_told(photos):
     assert numbers(source)[0] == list(range(9))
     told = " / ".join(source.notes)
     assert "2 images have no row in labels.csv and are left out" in told
-    assert "the files of 1 rows are not there; these rows are left out (gone.png)" in told
-    assert "1 rows repeat an image, and are left out" in told
-    assert "1 rows without a label are left out" in told
+    assert "1 file of its rows not there; the rows are left out (gone.png)" in told
+    assert "1 row left out, with the image of another row" in told
+    assert "1 row without a label is left out" in told
 
 
 def test_splits_of_a_column_of_folders_and_of_files(photos):

@@ -120,7 +120,7 @@ def test_splits_in_files(tmp_path):
     assert source.splits["validation"].y.tolist() == [[0, 1, 0], [0, 0, 1]]
     assert list(source.splits) == ["train", "validation"]
     told = " / ".join(source.notes)
-    assert "1 labels are none of the classes and are left out: 'fog'; their rows stay" in told
+    assert "1 label is none of the classes and is left out: 'fog'; their rows stay" in told
     assert "test.jsonl is left out: no row has a label in 'y'" in told
 
 

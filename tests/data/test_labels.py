@@ -76,7 +76,7 @@ def test_blanks_missing_labels_and_case_are_told():
     assert target.class_names == ("Neg", "neg", "pos")
     assert y.tolist() == [2, 2, 1, 0]
     assert notes == (
-        "column 'y': blanks around 1 labels were removed",
+        "column 'y': blanks around 1 label were removed",
         "column 'y': 2 rows without a label ('NaN') are left out",
     )
 
@@ -110,7 +110,7 @@ def test_a_repeated_line_of_column_names_has_no_label(tmp_path):
 def test_marks_of_missing_labels():
     target, y, notes = read(["0", "1", "?", "1"])
     assert target.class_names == ("0", "1") and y.tolist() == [0, 1, 1]
-    assert notes == ("column 'y': 1 rows without a label ('?') are left out",)
+    assert notes == ("column 'y': 1 row without a label ('?') is left out",)
     target, y, _ = read(["1.5", "-", "2.5"])
     assert target.class_names is None and y.ravel().tolist() == [1.5, 2.5]
     target, _, notes = read(["no", "yes", "?", "?"])

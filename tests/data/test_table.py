@@ -209,7 +209,7 @@ def test_weights_are_read_and_are_no_input(text, tmp_path):
     train = source.splits["train"]
     assert train.weights.dtype == "float32" and train.weights.tolist() == [0, 1, 2.5, 3, 4.5, 6]
     assert source.spec.feature_names == (text or ("text", "x"))
-    assert source.notes[-1] == "column 'w': 1 rows have weight 0: nothing is learned of them"
+    assert source.notes[-1] == "column 'w': 1 row has weight 0: nothing is learned of them"
     assert train.select_rows(np.arange(6) > 3).weights.tolist() == [4.5, 6]
 
 

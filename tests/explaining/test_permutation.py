@@ -31,6 +31,15 @@ def test_columns_that_are_not_read_do_not_matter():
     assert np.array_equal(importances.means, again.means)
 
 
+def test_falls_that_cancel_each_other_are_zero():
+    """The mean of five accuracies less the first one was 4e-17, and not 0."""
+    target = np.arange(9) % 2 == 0
+    for seed in range(40):
+        columns = {"a": np.random.default_rng(seed).normal(size=9) + 0.5 * target}
+        (mean,) = measure_importances(lambda raw: raw["a"] > 0, columns, target).means
+        assert mean == 0 or abs(mean) > 0.01
+
+
 def test_errors_of_a_regression_rise():
     def predict(raw):
         return 3 * raw["a"]

@@ -327,7 +327,10 @@ MISTAKES = [
     (["cnn", "latest", "stable"], "cnn has no version latest: choose one of 1, 2, 9, 10, or none"),
     (["cnn", "1", "Stable!"], "label 'Stable!': expected a lowercase name, such as stable or"),
     (["cnn", "none", "canary"], "cnn has no label 'canary'. It has: none"),
-    (["cnn", "1", "stable", "--keep_versions=0"], "--keep_versions=0: 0 is not a positive integer"),
+    (
+        ["cnn", "1", "stable", "--keep_versions=0"],
+        "--keep_versions=0: expected a whole number, at least 1",
+    ),
     (["cnn", "1", "stable", "--keep=1"], "there is no flag --keep"),
     (["cnn", "1", "stable", "--export_dir=nowhere"], "nowhere: there is no such folder; expected"),
 ]

@@ -54,5 +54,7 @@ def test_values():
     assert [o.format(v) for o, v in zip(objectives, values, strict=True)] == [
         "accuracy 0.5", "parameters 1,200", "latency 0.123 ms",
     ]  # fmt: skip
-    with pytest.raises(UserError, match="auc cannot be measured with this model and these data"):
+    with pytest.raises(
+        UserError, match="objective=auc: it has no value for this model and the validation"
+    ):
         read_objectives(choose("auc"), measures)

@@ -77,7 +77,7 @@ def test_flags_of_the_winner(kfold, tmp_path):
 
 
 def test_why_no_trial_is_complete():
-    message = "none of 1 trials could be trained: the last one: the loss is inf"
+    message = "none of 1 trial could be trained: the last one: the loss is inf"
     assert summarize_failures(TRIALS[2:]) == message
 
 

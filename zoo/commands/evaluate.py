@@ -21,8 +21,10 @@ from absl import flags
 
 from zoo.commands.cross_validation import cross_validate
 from zoo.commands.flags import (
+    PRESETS,
     define_model_flags,
     read_data_config,
+    read_settings,
     under_heading,
 )
 from zoo.commands.help import format_help
@@ -65,6 +67,7 @@ flags.DEFINE_integer("kfold", None, "Number of folds of the training split; each
                      "by a model that was trained on the others.", 2, **EVALUATION)
 # fmt: on
 
+_SHOWN_FLAGS = 3
 _BATCH_SIZE = 64  # where --batch_size is not given
 
 
@@ -96,6 +99,7 @@ def main() -> None:
         raise UserError(f"{sources[0]}: choose a model of the server with --model=NAME")
     if not FLAGS.weights and not FLAGS.dataset:
         raise UserError(NO_DATA)
+    print_warning(describe_unused_flags(FLAGS))
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
     import_tensorflow()
     if FLAGS.weights:
@@ -107,6 +111,17 @@ def main() -> None:
 def format_help_text() -> str:
     """Returns the text of --help."""
     return format_help(__doc__, FLAGS)
+
+
+def describe_unused_flags(values: flags.FlagValues) -> str:
+    """Returns a note on flags of a training, which a model that is trained already does without."""
+    settings = read_settings(values).keys() - {"batch_size", "threshold"}
+    names = [*sorted(settings), *(name for name in ("hparam", *PRESETS) if values[name].value)]
+    if not names:
+        return ""
+    shown = ", ".join(f"--{name}" for name in names[:_SHOWN_FLAGS])
+    more = f" and {len(names) - _SHOWN_FLAGS} more" if names[_SHOWN_FLAGS:] else ""
+    return f"not used: {shown}{more}: the model is scored as it is; only --kfold trains"
 
 
 def _evaluate_weights(config: "DataConfig") -> None:

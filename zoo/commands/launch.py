@@ -49,6 +49,8 @@ def main(*words: str) -> None:
             "nothing to launch: pass the flags of zoo train after --, as in "
             "zoo launch --workers=2 -- --model=cnn"
         )
+    if words[0].endswith(".py") and not os.path.isfile(words[0]):
+        raise UserError(f"{words[0]}: there is no such program")
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: signals.append(number))

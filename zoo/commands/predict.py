@@ -29,7 +29,7 @@ from zoo.commands.runner import import_tensorflow, print_notes, print_warning
 from zoo.data.config import parse_separator, parse_text_columns
 from zoo.data.sources.table_files import recall_separator
 from zoo.data.spec import Spec
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.exporting.versions import describe_unused_versions
 from zoo.serving.client import Client
 from zoo.serving.prediction_files import check_prediction_file, open_prediction_file
@@ -110,7 +110,11 @@ def main(*files: str) -> None:
     print_notes(log.take_notes())
     bad = len(log.bad_rows)
     if not count:
-        skipped = f"all {bad:,} rows were left out: {log.bad_rows[0]}" if bad else ""
+        skipped = (
+            f"{format_count(bad, 'row was', 'rows were')} left out: {log.bad_rows[0]}"
+            if bad
+            else ""
+        )
         raise UserError(f"nothing to predict: {skipped or 'the input is empty'}")
     if bad:
         print_notes(log.bad_rows[:_SHOWN_BAD_ROWS])
@@ -198,7 +202,7 @@ def _write_file(pairs: Iterator[tuple[Row, Any]]) -> int:
         for row, prediction in itertools.chain([first], pairs):
             write(row, prediction)
             count += 1
-    print(f"{count:,} predictions: {path}")
+    print(f"{format_count(count, 'prediction')}: {path}")
     return count
 
 

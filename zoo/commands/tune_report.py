@@ -4,7 +4,7 @@ from pathlib import Path
 
 from zoo.commands.runner import command_line, print_notes, print_warning
 from zoo.data.splits import Data
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.training.model_checks import describe_labels
 from zoo.tuning.plots import plot_front, plot_history, plot_importance, plot_parallel
 from zoo.tuning.results import (
@@ -35,11 +35,11 @@ def announce_tuning(tuning: Tuning, data: Data) -> None:
     )
     scored = f"{tuning.kfold} folds" if tuning.kfold else "the validation split"
     names = ", ".join(objective.name for objective in tuning.objectives)
-    print(f"{tuning.trials} trials, compared by {names} on {scored}, vary:")
+    print(f"{format_count(tuning.trials, 'trial')}, compared by {names} on {scored}, vary:")
     print(*describe_space(tuning.space), sep="\n")
     combinations = count_combinations(tuning.space)
     if combinations == tuning.trials:
-        print(f"the space has {combinations} combinations")
+        print(f"the space has {format_count(combinations, 'combination')}")
     _, outside = read_present_values(tuning.space, tuning.entry, tuning.hparams, tuning.recipe)
     if outside:
         print_warning(
@@ -49,7 +49,7 @@ def announce_tuning(tuning: Tuning, data: Data) -> None:
         print("trial 1 is the recipe as it stands")
     finished = len(load_trials(open_journal(tuning.directory, tuning.objectives)))
     if finished:
-        print(f"{finished} trials are finished")
+        print(format_count(finished, "trial is finished", "trials are finished"))
     print(end="", flush=True)
 
 

@@ -15,7 +15,7 @@ from zoo.compressing.quantization import find_quantizable_layers
 from zoo.compressing.structured import shrink_model
 from zoo.data.splits import Data
 from zoo.distribution.keras_patches import flatten_layers
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.evaluation.record import make_record
 from zoo.exporting.converters import check_convertible
 from zoo.recipe import Recipe
@@ -177,8 +177,9 @@ def train_method(
     trainee, entry, hparams, recipe, callbacks = make(method, parent, data, settings, seed)
     model = getattr(trainee, "student", trainee)
     announce(
-        f"{method.name}: {entry.name}, {model.count_params():,} parameters, {recipe.epochs} epochs "
-        f"at a learning rate of up to {recipe.learning_rate:.3g}"
+        f"{method.name}: {entry.name}, {model.count_params():,} parameters, "
+        f"{format_count(recipe.epochs, 'epoch')} at a learning rate of up to "
+        f"{recipe.learning_rate:.3g}"
     )
     start, _ = find_latest_checkpoint(folder)
     trained = fit_model(

@@ -22,7 +22,7 @@ from zoo.data.column_cells import (
     parse_cells,
 )
 from zoo.data.columns import Column
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 
 _NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations
 _MAX_VALUES = 1_000  # of a category; the rest shares a code
@@ -151,7 +151,9 @@ def _describe_offsets(cells: ColumnCells) -> list[str]:
 def _describe_misfits(column: Column, count: int) -> list[str]:
     """Returns a note on cells that are not of the kind of their column."""
     examples = ", ".join(repr(value[:20]) for value in column.missing_marks[:3])
-    return [f"{examples} is no {column.kind} and counts as missing ({count} rows)"] * (count > 0)
+    return [
+        f"{examples} is no {column.kind} and counts as missing ({format_count(count, 'row')})"
+    ] * (count > 0)
 
 
 def _learn_category(cells: ColumnCells) -> tuple[Column, str]:
@@ -173,7 +175,7 @@ def _learn_category(cells: ColumnCells) -> tuple[Column, str]:
     notes += [f"{alike} look the same and are different values" for alike in alikes[:3]]
     if rare := len(ordered) - len(known):
         rows = len(cells) - sum(counts[value] for value in known)
-        notes.append(f"{rare} rare values share one code ({rows} rows)")
+        notes.append(f"{rare:,} rare values share one code ({format_count(rows, 'row')})")
     return column, "; ".join(notes)
 
 

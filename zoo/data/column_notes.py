@@ -6,6 +6,7 @@ from zoo.data.column_cells import ColumnCells, parse_cells
 from zoo.data.columns import Column
 from zoo.data.frame_rows import FrameRows
 from zoo.data.tokenizer_settings import format_tokenizer
+from zoo.errors import format_count
 
 _SHOWN = 30  # characters of a value
 
@@ -57,12 +58,12 @@ def describe_unreadable_cells(
         if invalid:
             notes.append(
                 f"column {column.name!r}: {example!r} is no {column.kind} and counts "
-                f"as missing ({invalid} rows of the {split_name} split)"
+                f"as missing ({format_count(invalid, 'row')} of the {split_name} split)"
             )
         if missing and not column.has_missing:
             notes.append(
-                f"column {column.name!r}: {missing:,} rows of the {split_name} split have no "
-                "cell, and none of the training split: they count as the median"
+                f"column {column.name!r}: {format_count(missing, 'cell is', 'cells are')} missing "
+                f"in the {split_name} split, and none in the training split: the median is taken"
             )
     return tuple(notes)
 

@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 
 from zoo.data.cells import STRING, find_number_form, strip_cells
 from zoo.data.columns import MISSING, MISSING_MARKS
+from zoo.errors import format_count
 
 _MAX_NOTES = 5  # labels in a note
 _MARKS = {*MISSING_MARKS} - {"x", "X", "*", "_"}  # which are classes of games and the like
@@ -19,22 +20,25 @@ def clean_labels(cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     alike = _unify_characters(labels)
     if changed := int((alike != labels).fillna(False).sum()):
         notes.append(
-            f"column {name!r}: {changed:,} labels had invisible characters, other blanks than "
-            "single spaces, or accents apart from their letters, which do not tell classes apart"
+            f"column {name!r}: {format_count(changed, 'label')} had invisible characters, "
+            "other blanks than single spaces, or accents apart from their letters, which do not "
+            "tell classes apart"
         )
     labels, marks, mark_notes = _remove_marks(alike)
     notes += mark_notes
     raw = cells if cells.dtype == STRING else cells.map(str, na_action="ignore").astype(STRING)
     trimmed = int((alike.notna() & (raw.str.strip() != raw)).sum())
     if trimmed:
-        notes.append(f"column {name!r}: blanks around {trimmed:,} labels were removed")
+        notes.append(
+            f"column {name!r}: blanks around {format_count(trimmed, 'label')} were removed"
+        )
     missing = raw[labels.isna()].dropna().str.strip().unique()
-    if labels.isna().any():
+    if count := int(labels.isna().sum()):
         written = ", ".join(repr(text) for text in missing if text in (*MISSING, *marks))
         notes.append(
-            f"column {name!r}: {labels.isna().sum():,} rows without a label"
+            f"column {name!r}: {format_count(count, 'row')} without a label"
             + (f" ({written})" if written else "")
-            + " are left out"
+            + (" is left out" if count == 1 else " are left out")
         )
     return labels, tuple(notes)
 

@@ -20,7 +20,7 @@ from zoo.data.splits import Arrays, Data, LabelledSplits
 from zoo.data.table_splits import encode_table, is_table
 from zoo.data.text_encoding import tokenize_splits
 from zoo.data.tokenizer_choice import make_tokenizer
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 
 # Small datasets that replace a default dataset that cannot be downloaded.
 _OFFLINE_DEFAULTS = {"mnist": "mnist_5k", "imdb_reviews": "synthetic_reviews"}
@@ -103,8 +103,8 @@ def complete_splits(name: str, source: LabelledSplits, config: DataConfig) -> Da
         train = splits["train"]
         if len(train) < 2:
             raise UserError(
-                f"the training split has {len(train)} examples: too few to hold some out for "
-                f"{split_name}"
+                f"the training split has {format_count(len(train), 'example')}: too few to "
+                f"hold some out for {split_name}"
             )
         # those of TFDS datasets have always been any rows
         stratify = not source.version

@@ -20,7 +20,7 @@ from sklearn.model_selection import (
 from zoo.data.spec import Spec
 from zoo.data.splits import Data, read_labels
 from zoo.data.targets import find_strata
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.evaluation.decision_threshold import decide_threshold
 from zoo.evaluation.mistakes import score_predictions
 from zoo.evaluation.predictions import predict_split
@@ -116,7 +116,7 @@ def split_folds(
     Raises:
         UserError: if there are fewer examples, or fewer of a class, or groups, than folds.
     """
-    sizes, strata = {"examples": len(target)}, find_strata(target, spec)
+    sizes, strata = {("example", "examples"): len(target)}, find_strata(target, spec)
     if spec.multilabel:
         # strata that have fewer examples than there are folds share one
         rare = np.bincount(strata)[strata] < count
@@ -124,12 +124,13 @@ def split_folds(
     elif spec.class_names is not None:
         labels, counts = np.unique(target, return_counts=True)
         rarest = labels[counts.argmin()]
-        sizes = {f"examples of class {spec.class_names[rarest]!r:.50}": int(counts.min())}
+        of_class = f"of class {spec.class_names[rarest]!r:.50}"
+        sizes = {(f"example {of_class}", f"examples {of_class}"): int(counts.min())}
     if groups is not None:
-        sizes["groups"] = len(np.unique(groups))
+        sizes["group", "groups"] = len(np.unique(groups))
     for what, size in sizes.items():
         if size < count:
-            raise UserError(f"kfold={count}: there are {size} {what}: use at most {size} folds")
+            raise UserError(f"kfold={count}: {format_count(size, *what)}: {_advise_folds(size)}")
     if groups is not None:
         splitter = GroupKFold if spec.class_names is None else StratifiedGroupKFold
     else:
@@ -159,11 +160,18 @@ def split_time_folds(times: np.ndarray, count: int) -> list[tuple[np.ndarray, np
     values = np.unique(times)
     if len(values) <= count:
         raise UserError(
-            f"kfold={count}: there are {len(values)} different times: use at most "
-            f"{len(values) - 1} folds"
+            f"kfold={count}: {format_count(len(values), 'different time')}: "
+            f"{_advise_folds(len(values) - 1)}"
         )
     folds = TimeSeriesSplit(count).split(values)
     return [(np.isin(times, values[old]), np.isin(times, values[new])) for old, new in folds]
+
+
+def _advise_folds(most: int) -> str:
+    """Returns what to do where there may be at most this number of folds."""
+    if most < 2:
+        return "too few for folds: omit --kfold"
+    return f"use at most {most} folds"
 
 
 def describe_folds(data: Data) -> str:

@@ -14,6 +14,7 @@ import keras
 from zoo.data.spec import Spec, spec_to_record
 from zoo.data.splits import Data, Split, has_known_labels, read_labels
 from zoo.data.targets import count_labels
+from zoo.errors import format_count
 from zoo.evaluation.macs import count_multiply_adds
 from zoo.recipe import Recipe
 from zoo.registry import Entry
@@ -175,7 +176,8 @@ def format_scores(test: dict[str, Any], split_name: str = "test") -> str:
         interval = f"95% interval {low:.2%} to {high:.2%}"
         return (
             f"{split_name}: accuracy {test['accuracy']:.2%} ({interval}), "
-            f"F1 {test['f1']:.2%}, loss {test['loss']:.4f}, {test['examples']:,} examples"
+            f"F1 {test['f1']:.2%}, loss {test['loss']:.4f}, "
+            f"{format_count(test['examples'], 'example')}"
         )
     if "mean_average_precision" in test:
         return _format_label_scores(test, split_name)
@@ -183,7 +185,7 @@ def format_scores(test: dict[str, Any], split_name: str = "test") -> str:
     r2 = "" if test["r2"] is None else f"R2 {test['r2']:.4f}, "
     return (
         f"{split_name}: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
-        f"MSE {test['mse']:.4g}, {r2}{test['examples']:,} examples"
+        f"MSE {test['mse']:.4g}, {r2}{format_count(test['examples'], 'example')}"
     )
 
 
@@ -195,7 +197,7 @@ def _format_label_scores(test: dict[str, Any], split_name: str) -> str:
         f"{split_name}: micro F1 {test['f1']:.2%} (95% interval {low:.2%} to {high:.2%}), macro F1 "
         f"{test['macro']['f1']:.2%}, mean average precision "
         f"{'none' if precision is None else format(precision, '.2%')}, loss {test['loss']:.4f}, "
-        f"{test['examples']:,} examples"
+        f"{format_count(test['examples'], 'example')}"
     )
 
 

@@ -101,6 +101,7 @@ def measure_importances(
             _Estimator(), frame, target, scoring=compute_score, n_repeats=REPEATS, random_state=0
         )
     means, spreads = result.importances_mean, result.importances_std
+    means = np.where(np.abs(means) < 1e-12 * spreads, 0.0, means)  # falls that cancel each other
     return Importances(score, abs(value), tuple(columns), means, spreads)
 
 

@@ -108,7 +108,7 @@ def _read_features(table: Table, spec: Spec, faults: dict[int, str]) -> dict[str
 
 def _read_column(table: Table, column: Column, faults: dict[int, str]) -> np.ndarray:
     """Returns the cells of a column: float64, NaN where missing, or strings, "" where missing."""
-    raw = _find_column(table, column.name, "the columns are those of the training")
+    raw = _find_column(table, column.name, "expected those of the training")
     cells = strip_cells(raw)
     if column.date_format:
         is_date = cells.str.fullmatch(make_date_pattern(column.date_format)).fillna(False)

@@ -120,5 +120,9 @@ def read_objectives(objectives: Sequence[Objective], measures: dict[str, Any]) -
     values = [measures.get(objective.name) for objective in objectives]
     for objective, value in zip(objectives, values, strict=True):
         if value is None:
-            raise UserError(f"{objective.name} cannot be measured with this model and these data")
+            raise UserError(
+                f"objective={objective.name}: it has no value for this model and the validation "
+                "split, in which a class may be missing: choose another --objective, or raise "
+                "--holdout"
+            )
     return [float(value) for value in values if value is not None]

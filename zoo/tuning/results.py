@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoo.errors import format_count
 from zoo.storage.atomic import replace_file, write_text
 from zoo.storage.filenames import FLAGS_FILE
 from zoo.tuning.objectives import Objective
@@ -98,4 +99,4 @@ def summarize_failures(trials: Sequence[Trial]) -> str:
     """Returns why there is no winner: none of the trials is complete."""
     reasons = [trial.reason for trial in trials if trial.state == FAILED]
     last = f"the last one: {reasons[-1]}" if reasons else "raise --trials"
-    return f"none of {len(trials)} trials could be trained: {last}"
+    return f"none of {format_count(len(trials), 'trial')} could be trained: {last}"

@@ -14,7 +14,7 @@ from zoo.data.sources.image_streams import make_image_splits
 from zoo.data.sources.table_files import Table, reject_values
 from zoo.data.sources.table_labels import LabelledRows, read_labelled_rows
 from zoo.data.splits import Arrays, LabelledSplits, match_split_name
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.schema import suggest_closest
 
 _LABEL_NAMES = ("label", "labels", "class", "target")  # where there are several columns
@@ -236,15 +236,18 @@ def _list_images(
         )
     if missing := names[~is_there].tolist():
         notes.append(
-            f"{table.path}: the files of {len(missing):,} rows are not there; these rows are left "
-            f"out ({format_names(missing)})"
+            f"{table.path}: {format_count(len(missing), 'file')} of its rows not there; the rows "
+            f"are left out ({format_names(missing)})"
         )
     paths = files.to_numpy(object)[rows.rows]
     listed = Arrays(paths, rows.y, rows.groups, rows.times, slices=rows.slices)
     assigned, kept = splits[rows.rows], is_there[rows.rows]
     repeated = _find_repeated(table, np.flatnonzero(rows.rows), listed, assigned, seen) & kept
     if repeated.any():
-        notes.append(f"{table.path}: {repeated.sum():,} rows repeat an image, and are left out")
+        notes.append(
+            f"{table.path}: {format_count(int(repeated.sum()), 'row')} left out, with the image of "
+            "another row"
+        )
     kept &= ~repeated
     parts = {split: kept & (assigned == split) for split in dict.fromkeys(assigned[kept])}
     return {split: listed.select_rows(part) for split, part in parts.items()}, notes

@@ -27,7 +27,7 @@ from zoo.data.labels import (
     resolve_case,
 )
 from zoo.data.sources.table_files import Table, reject_values
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.schema import is_line
 
 SEPARATOR = "|"  # of the labels in one cell
@@ -142,7 +142,14 @@ def _collect_sets(
             notes += (f"{table.path} is left out: no row has a label in {shown}",)
             continue
         if missing := int(parsed.isna().sum()):
-            new_notes += (f"column {shown}: {missing:,} rows have no value and are left out",)
+            new_notes += (
+                f"column {shown}: "
+                + format_count(
+                    missing,
+                    "row has no value and is left out",
+                    "rows have no value and are left out",
+                ),
+            )
         sets[name] = parsed.rename(", ".join(columns))
         notes += tuple(f"{table.path}: {note}" for note in new_notes)
     return sets, notes
@@ -176,11 +183,15 @@ def _parse_column(table: Table, columns: Sequence[str]) -> tuple[pd.Series, tupl
     notes = []
     counts = [len(labels or ()) - (labels or []).count("") for labels in lists]
     if repeated := sum(len(labels) < n for labels, n in zip(sets, counts, strict=True)):
-        notes.append(f"column {name!r}: {repeated:,} rows name a label twice, which counts once")
+        notes.append(
+            f"column {name!r}: {format_count(repeated, 'row names', 'rows name')} a label "
+            "twice, which counts once"
+        )
     if blank := int((cells.str.strip() == "").sum()) if cells.dtype == STRING else 0:
         notes.append(
-            f"column {name!r}: {blank:,} rows have an empty cell and count as rows without any "
-            "label (write NA where the labels are not known)"
+            f"column {name!r}: {format_count(blank, 'row has', 'rows have')} an empty cell and "
+            f"{'counts as a row' if blank == 1 else 'count as rows'} without any label "
+            "(write NA where the labels are not known)"
         )
     return _make_series(sets, known), tuple(notes)
 
@@ -259,6 +270,10 @@ def _encode_labels(
     shown = ", ".join(f"{name!r}" for name, _ in unknown.most_common(_SHOWN))
     more = ", ..." if len(unknown) > _SHOWN else ""
     return y, (
-        f"{unknown.total():,} labels are none of the classes and are left out: {shown}{more}; "
-        "their rows stay"
+        format_count(
+            unknown.total(),
+            "label is none of the classes and is left out",
+            "labels are none of the classes and are left out",
+        )
+        + f": {shown}{more}; their rows stay"
     )

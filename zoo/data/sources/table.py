@@ -246,7 +246,8 @@ def _check_columns(table: Table, columns: list[str], reason: str, can_drop: bool
     if missing := set(columns) - set(table.frame.columns):
         name = min(missing)
         raise UserError(
-            f"{table.path}: there is no column {name!r}, which {reason}."
+            f"{table.path}: there is no column {name!r}, which {reason}. "
+            f"It has: {', '.join(table.frame.columns)}."
             f"{suggest_closest(name, table.frame.columns)}"
             + f" To leave it out, pass {format_column_kinds([name], DROP)}"
             * can_drop

@@ -26,7 +26,7 @@ from zoo.data.labels import (
 from zoo.data.row_groups import name_groups
 from zoo.data.sources.label_sets import has_label_sets, read_label_sets
 from zoo.data.sources.table_files import Table, reject_values
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.schema import is_text
 
 _MIN_ROWS = 4
@@ -79,8 +79,8 @@ def read_labelled_rows(
     train = tables["train"]
     if len(train.frame) < _MIN_ROWS and not config.known_classes:
         raise UserError(
-            f"{train.path}: {len(train.frame)} rows; expected at least {_MIN_ROWS} to train "
-            "and test on"
+            f"{train.path}: {format_count(len(train.frame), 'row')}; expected at least "
+            f"{_MIN_ROWS} to train and test on"
         )
     columns = find_label_columns(label, train.frame)
     if has_label_sets(train, columns, config.task):
@@ -205,14 +205,21 @@ def _read_groups(
     alone = codes < 0
     if alone.any():
         codes[alone] = codes.max() + 1 + np.arange(alone.sum())
-        notes = (f"column {column!r}: {alone.sum():,} rows without a group are each one alone",)
+        notes = (
+            f"column {column!r}: {format_count(int(alone.sum()), 'row')} without a group: "
+            "each is a group of its own",
+        )
     ends = np.cumsum([len(part) for part in cells])[:-1]
     groups = dict(zip(found, np.split(codes, ends), strict=True))
     for name in groups.keys() - {"train"}:
         if shared := len(np.intersect1d(groups[name], groups["train"])):
             notes += (
-                f"{tables[name].path}: {shared:,} groups of {column!r} are in the training split "
-                "too",
+                f"{tables[name].path}: "
+                + format_count(
+                    shared,
+                    f"group of {column!r} is in the training split too",
+                    f"groups of {column!r} are in the training split too",
+                ),
             )
     return groups, notes
 
@@ -270,7 +277,10 @@ def read_weights(table: Table, column: str, rows: np.ndarray) -> tuple[np.ndarra
         )
     notes = []
     if zeros := int((weights == 0).sum()):
-        notes.append(f"column {column!r}: {zeros:,} rows have weight 0: nothing is learned of them")
+        notes.append(
+            f"column {column!r}: {format_count(zeros, 'row has', 'rows have')} weight 0: "
+            "nothing is learned of them"
+        )
     mean = weights.mean(dtype="float64")
     if not _WEIGHT_MEANS[0] <= mean <= _WEIGHT_MEANS[1]:
         notes.append(

@@ -13,7 +13,7 @@ from zoo.data.sources.tfds import open_builder
 from zoo.data.sources.tfds_columns import find_column, list_columns
 from zoo.data.sources.tfds_columns import read_table as read_tfds_table
 from zoo.data.splits import match_split_name
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.schema import suggest_closest
 
 _PLAIN_KIND = "txt"
@@ -59,7 +59,9 @@ def read_unlabelled_texts(name: str, config: DataConfig) -> UnlabelledTexts:
     texts = np.array([text for text in found.texts if text and text.strip()], object)
     blank = len(found.texts) - len(texts)
     if len(texts) < 2:
-        raise UserError(f"{name}: {len(texts)} texts: expected two at least, to hold one out")
+        raise UserError(
+            f"{name}: {format_count(len(texts), 'text')}: expected two at least, to hold one out"
+        )
     notes = found.notes + ((f"{blank:,} blank texts are left out",) if blank else ())
     return dataclasses.replace(found, texts=texts, notes=notes)
 
