@@ -50,13 +50,14 @@ def test_numbers_are_read_in_the_form_of_the_training_where_it_fits(tmp_path):
 
     def read(name, write):
         write(tmp_path / name)
-        rows = read_table_rows(tmp_path / name, spec, (), None, RowLog(skip_bad_rows=True))
+        rows = read_table_rows(tmp_path / name, spec, (), None, log)
         return [float(inputs["price"]) for _, _, inputs, _ in rows]
 
     def write(*cells):
         return lambda path: path.write_text("price;a\n" + "".join(f"{x};1\n" for x in cells))
 
-    frame = pd.DataFrame({"price": [1.234, 12.5]})
+    log, frame = RowLog(skip_bad_rows=True), pd.DataFrame({"price": [1.234, 12.5]})
+    assert read("g.csv", write("1.234", "abc", "900")) == [1234, 900]
     assert read("a.csv", write("1.234", "900", "1.200,5")) == [1234, 900, 1200.5]
     assert read("b.csv", write("1234.5", "12.5")) == [1234.5, 12.5]
     assert read("c.csv", write("1.234,5", "1234.5")) == [1234.5]
@@ -65,6 +66,9 @@ def test_numbers_are_read_in_the_form_of_the_training_where_it_fits(tmp_path):
     assert str(read("f.jsonl", lambda path: path.write_text(rows))) == "[1.234, 1234.0, nan, 12.5]"
     assert read("d.jsonl", lambda path: frame.to_json(path, **lines)) == [1.234, 12.5]
     assert read("e.parquet", frame.to_parquet) == [1.234, 12.5]
+    assert [note for note in log.notes if "column" in note] == [
+        f"{tmp_path}/b.csv: column 'price': '.' is the decimal mark"
+    ]
 
 
 def test_an_image_that_is_not_there_is_a_bad_row(tmp_path):

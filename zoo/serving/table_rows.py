@@ -9,6 +9,7 @@ import pandas as pd
 
 from zoo.data.cells import (
     are_plain_numbers,
+    describe_number_form,
     find_number_form,
     fit_number_form,
     read_numbers,
@@ -49,11 +50,11 @@ def read_table_rows(
     if spec.is_text:
         columns = _read_text_columns(table, spec, text, faults)
     elif spec.columns:
-        columns = {c.name: _read_column(table, c, faults) for c in spec.columns}
+        columns = {c.name: _read_column(table, c, faults, log) for c in spec.columns}
         unseen = (_describe_unseen_values(columns[c.name], c) for c in spec.columns)
         log.notes += tuple(f"{file}: {note}" for note in unseen if note)
     else:
-        columns = _read_features(table, spec, faults)
+        columns = _read_features(table, spec, faults, log)
     if not columns:
         raise UserError(f"{file}: no column has numbers; expected the features of the model")
     if faults and not log.skip_bad_rows:  # before the first row is predicted
@@ -94,19 +95,21 @@ def _read_text_columns(
     return columns
 
 
-def _read_features(table: Table, spec: Spec, faults: dict[int, str]) -> dict[str, np.ndarray]:
+def _read_features(
+    table: Table, spec: Spec, faults: dict[int, str], log: RowLog
+) -> dict[str, np.ndarray]:
     """Returns the features of a model without columns; those of a server have no known names."""
     columns = {}
     for name in spec.feature_names or table.frame.columns:
         if not spec.feature_names and not find_number_form(strip_cells(table.frame[name]))[2].any():
             continue  # a server ignores it
-        columns[name] = _read_column(table, Column(name, "number"), faults)
+        columns[name] = _read_column(table, Column(name, "number"), faults, log)
         for row in np.flatnonzero(np.isnan(columns[name])):
             faults.setdefault(int(row), f"column {name!r} is empty; expected a finite number")
     return columns
 
 
-def _read_column(table: Table, column: Column, faults: dict[int, str]) -> np.ndarray:
+def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowLog) -> np.ndarray:
     """Returns the cells of a column: float64, NaN where missing, or strings, "" where missing."""
     raw = _find_column(table, column.name, "expected those of the training")
     cells = strip_cells(raw)
@@ -118,13 +121,16 @@ def _read_column(table: Table, column: Column, faults: dict[int, str]) -> np.nda
     if column.kind != "number":
         return cells.fillna("").to_numpy(object)
     decimal, thousands = _choose_number_form(table, column, raw)
+    if (decimal, thousands) != (column.decimal, column.thousands) and table.kind != "parquet":
+        written = describe_number_form(decimal, thousands) or "'.' is the decimal mark"
+        log.notes.append(f"{table.path}: column {column.name!r}: {written}")
     numbers = read_numbers(raw, decimal, thousands)
     _add_faults(cells, np.isnan(numbers), column, "a number", faults)
     return numbers
 
 
 def _choose_number_form(table: Table, column: Column, raw: pd.Series) -> tuple[str, str]:
-    """Returns the decimal mark and thousands separator of a file: if they fit, the training's."""
+    """Returns the decimal mark and thousands separator: those of the training, or a better fit."""
     form, cells = (column.decimal, column.thousands), strip_cells(raw)
     if table.kind == "parquet" and are_plain_numbers(cells):
         return ".", ""
@@ -132,7 +138,8 @@ def _choose_number_form(table: Table, column: Column, raw: pd.Series) -> tuple[s
         cells = cells[[isinstance(cell, str) for cell in raw]]
     written = cells.dropna()
     fits, _ = fit_number_form(written, *form)
-    return form if form != (".", "") and fits.all() else find_number_form(written)[:2]
+    decimal, thousands, others = find_number_form(written)
+    return (decimal, thousands) if others.sum() > fits.sum() else form
 
 
 def _add_faults(
