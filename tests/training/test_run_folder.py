@@ -16,7 +16,7 @@ from support.paths import ROOT
 import zoo
 from zoo.errors import UserError
 from zoo.storage.atomic import replace_file
-from zoo.training.run_folder import open_run, parse_checkpoint_interval
+from zoo.training.run_folder import describe_unfinished_run, open_run, parse_checkpoint_interval
 
 RUN = Path("runs/perceptron-iris")
 
@@ -25,6 +25,18 @@ RUN = Path("runs/perceptron-iris")
 def perceptron(train, iris_csv):
     """Trains a perceptron on a table with these flags besides: (exit code, stdout, stderr)."""
     return lambda *more: train(*flags_of(iris_csv), *more)
+
+
+def test_an_unfinished_run_names_the_command_that_resumes_it(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    assert describe_unfinished_run(run) == ""
+    (run / "flags.txt").write_text("# zoo train --model=cnn --overwrite --seed=2\n--model=cnn\n")
+    (run / "fingerprint.json").write_text("{}")
+    expected = f"{run}: the training of this run is not finished: resume it: zoo train --model=cnn"
+    assert describe_unfinished_run(run) == f"{expected} --seed=2"
+    with pytest.raises(UserError, match="resume it: zoo train --model=cnn --seed=2"):
+        zoo.load(run)
 
 
 def flags_of(iris_csv):

@@ -16,6 +16,7 @@ from zoo.evaluation.plots import save_figure
 from zoo.storage.atomic import replace_file
 from zoo.storage.filenames import METRICS
 from zoo.storage.json_files import read_json
+from zoo.training.run_folder import describe_unfinished_run
 
 # whose sizes are compared; those in fewer bits are compared by `zoo compress`
 FORMATS = ("saved_model", "litert", "litert_int8", "onnx")
@@ -128,7 +129,10 @@ def _read_run(run: Path) -> dict[str, Any]:
     """
     file = run / METRICS
     if not file.is_file():
-        raise UserError(f"{run}: not a finished run: expected a folder with {METRICS}")
+        raise UserError(
+            describe_unfinished_run(run)
+            or f"{run}: not a finished run: expected a folder with {METRICS}"
+        )
     record = read_json(file)
     for score, task in (("mae", "regression"), ("mean_average_precision", "multi-label task")):
         if isinstance(record.get("test"), dict) and score in record["test"]:

@@ -33,6 +33,7 @@ from zoo.storage.json_files import read_json
 from zoo.training.building import build_model
 from zoo.training.finetuning import Source
 from zoo.training.model_checks import explain_load_error, find_custom_objects
+from zoo.training.run_folder import describe_unfinished_run
 
 _MAX_EXPANSION = 100  # unpacked size of a .keras file by its own size; Keras does not compress
 
@@ -89,7 +90,8 @@ def _find_weights_file(path: Path) -> Path:
     file = next((x for x in candidates if x.is_file()), None)
     if file is None:
         raise UserError(
-            f"{path}: there is no model; expected a run folder with {LAST}, an export such as "
+            describe_unfinished_run(path)
+            or f"{path}: there is no model; expected a run folder with {LAST}, an export such as "
             "saved_models/cnn or saved_models/cnn/1, or a .keras file"
         )
     if file.name == WEIGHTS:

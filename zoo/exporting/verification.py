@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.distribution.keras_patches import flatten_layers
+from zoo.errors import one_line
 from zoo.exporting.explain_signature import EXPLAIN
 from zoo.exporting.loading import load_model, load_spec
 from zoo.exporting.reference import make_reference
@@ -83,7 +84,7 @@ def _call_signatures(
             loaded = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version))
         except Exception as error:  # of many types, for damaged files
             raise VerificationError(
-                f"TensorFlow cannot load it: {str(error).strip()[:300]}"
+                f"TensorFlow cannot load it: {one_line(error)}: copy or export it again"
             ) from error
         signatures = {k: v for k, v in loaded.signature_def.items() if not k.startswith("__")}
         for name, signature in signatures.items():

@@ -29,7 +29,7 @@ from zoo.storage.filenames import METRICS, RECORD, TOKENIZER, WEIGHTS
 from zoo.storage.json_files import read_json, write_json
 from zoo.training.building import build_model
 from zoo.training.finetuning import Source
-from zoo.training.run_folder import read_flags
+from zoo.training.run_folder import describe_unfinished_run, read_flags
 from zoo.training.transfer import load_matching_weights
 
 MAX_BYTES_EACH, MAX_BYTES_TOTAL = 3_500_000, 15_000_000  # including the plots
@@ -128,7 +128,8 @@ def _read_finished_run(run_dir: Path) -> dict[str, Any]:
         missing = {METRICS}
     if missing:
         raise UserError(
-            f"{run_dir}: not a finished run with an export in its {METRICS}: train one with "
+            (describe_unfinished_run(run_dir) if METRICS in missing else "")
+            or f"{run_dir}: not a finished run with an export in its {METRICS}: train one with "
             "zoo train, or choose another run, such as runs/lenet5-mnist"
         )
     compression = run.get("compression")

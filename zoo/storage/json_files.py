@@ -23,7 +23,9 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{file}: not valid JSON: {error}") from error
+        raise UserError(
+            f"{file}: not valid JSON: {error}: copy the folder again, or train or export again"
+        ) from error
     if not isinstance(content, dict):
         raise UserError(f"{file}: expected a JSON object, {{...}}")
     return content

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zoo.errors import UserError
 from zoo.storage.atomic import DRAFT_PREFIX, check_writable, write_text
-from zoo.storage.filenames import FLAGS_FILE, RATES_PLOT, RATES_TABLE
+from zoo.storage.filenames import FINGERPRINT, FLAGS_FILE, RATES_PLOT, RATES_TABLE
 
 _LOCK = "lock"
 
@@ -36,6 +36,16 @@ def check_run_folder(directory: str | Path | None) -> None:
             f"{directory}: the folder contains files that are not a run's: choose a new or an "
             "empty folder with --run_dir"
         )
+
+
+def describe_unfinished_run(directory: Path) -> str:
+    """Returns that a run is unfinished and the command that resumes it; "" for another folder."""
+    file = directory / FLAGS_FILE
+    if not (directory / FINGERPRINT).is_file() or not file.is_file():
+        return ""
+    command = file.read_text("utf-8", "replace").partition("\n")[0].removeprefix("# ")
+    words = [word for word in command.split(" ") if word not in ("--overwrite", "--overwrite=true")]
+    return f"{directory}: the training of this run is not finished: resume it: {' '.join(words)}"
 
 
 def lacks_flag(directory: str | Path, name: str) -> bool:
