@@ -127,8 +127,9 @@ def _read_finished_run(run_dir: Path) -> dict[str, Any]:
     except OSError:
         missing = {METRICS}
     if missing:
+        unfinished = "" if (run_dir / METRICS).is_file() else describe_unfinished_run(run_dir)
         raise UserError(
-            (describe_unfinished_run(run_dir) if METRICS in missing else "")
+            unfinished
             or f"{run_dir}: not a finished run with an export in its {METRICS}: train one with "
             "zoo train, or choose another run, such as runs/lenet5-mnist"
         )
