@@ -107,7 +107,7 @@ def test_logged_columns(tmp_path):
         {"age": None, "city": None, "name": {"hash": "cd"}, "day": ""},
     ]
     log = tmp_path / "log.jsonl"
-    time = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).isoformat()
+    time = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc).isoformat()
     log.write_text(
         "\n".join(
             json.dumps({"time": time, "model": "m", "inputs": x, "outputs": {"prediction": 1.0}})

@@ -155,8 +155,8 @@ def _find_hour(entry: dict[str, Any]) -> datetime.datetime:
     """Returns the hour of a logged request, in UTC."""
     time = datetime.datetime.fromisoformat(entry["time"])
     if time.tzinfo is None:
-        time = time.replace(tzinfo=datetime.UTC)
-    time = time.astimezone(datetime.UTC)
+        time = time.replace(tzinfo=datetime.timezone.utc)
+    time = time.astimezone(datetime.timezone.utc)
     return time.replace(minute=0, second=0, microsecond=0)
 
 

@@ -93,7 +93,7 @@ class RequestLog:
         """
         if self._random.random() >= self._share:
             return
-        now = datetime.datetime.now(datetime.UTC)
+        now = datetime.datetime.now(datetime.timezone.utc)
         try:
             self._queue.put_nowait((now, model, dict(inputs), dict(outputs), image_shape))
         except queue.Full:
