@@ -12,8 +12,9 @@ from zoo.data.columns import Column
 from zoo.data.sources.synthetic_reviews import reviews
 from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
+from zoo.monitoring.plain_traits import measure_answers, measure_images
 from zoo.monitoring.summaries import summarize_trait
-from zoo.monitoring.traits import measure_answers, measure_images, measure_inputs, measure_texts
+from zoo.monitoring.traits import measure_inputs, measure_texts
 from zoo.monitoring.windows import compare_window, measure_entries, read_log
 
 

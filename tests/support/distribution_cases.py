@@ -75,7 +75,7 @@ CASES = {
 }
 # the two ways through the data (arrays and a stream) and the two kinds of models of texts are
 # divided among the strategies that have several parts of a batch at once
-MIRRORED, WORKERS = ("cnn", "lstm", "float16"), ("stream", "bert", "settings")
+MIRRORED, WORKERS = ("cnn", "lstm", "float16"), ("stream", "transformer", "bert", "settings")
 ACCUMULATED = ("cnn", "transformer", "regression")
 EXPORTED = {"mirrored": "cnn", "multi_worker": "settings"}
 # no batch can be halved, and the last ones have one example for two parts

@@ -131,13 +131,12 @@ def _compare_logs(
             f"{', '.join(found) or 'no model'}"
         )
     own.sort(key=_find_hour)
-    by_hour = {hour: list(group) for hour, group in itertools.groupby(own, key=_find_hour)}
-    traits = measure_entries(own, spec)
-    whole = compare_window(statistics, traits)
-    windows = [
-        compare_window(statistics, measure_entries(group, spec), hour)
-        for hour, group in by_hour.items()
-    ]
+    traits, windows, start = measure_entries(own, spec), [], 0
+    for hour, group in itertools.groupby(own, key=_find_hour):
+        end = start + len([*group])
+        part = {name: values[start:end] for name, values in traits.items()}
+        windows.append(compare_window(statistics, part, hour))
+        start = end
     notes = []
     if others := len(entries) - len(own):
         notes.append(f"{others:,} examples of other models are left out")
@@ -148,7 +147,7 @@ def _compare_logs(
             f"{small} of {len(windows)} hours have fewer than {SMALLEST} examples and are only "
             "compared with the others together"
         )
-    return whole, windows, notes
+    return compare_window(statistics, traits), windows, notes
 
 
 def _find_hour(entry: dict[str, Any]) -> datetime.datetime:

@@ -25,6 +25,7 @@ from zoo.compressing.trainings import (
     open_trained,
     train_method,
 )
+from zoo.data.spec import spec_to_record
 from zoo.data.splits import Data, take_inputs
 from zoo.evaluation.macs import count_multiply_adds
 from zoo.evaluation.mistakes import score_and_plot, score_predictions
@@ -221,8 +222,7 @@ def _score_test(work: Compression, found: Predictions, folder: Path | None) -> d
 
 def _copy_record(work: Compression, parent: Trained) -> dict[str, Any]:
     """Returns the record of a model whose weights are the parent's, in fewer bits."""
-    spec = dataclasses.replace(work.data.spec, tokenizer=None)
-    known = {"dataset": work.data.name, "spec": dataclasses.asdict(spec)}
+    known = {"dataset": work.data.name, "spec": spec_to_record(work.data.spec)}
     own = {name: value for name, value in parent.record.items() if name not in _NOT_COPIED}
     return {"model": parent.entry.name, "hyperparameters": parent.hparams} | known | own
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from zoo.data.spec import spec_to_record
 from zoo.data.splits import Data
 from zoo.evaluation.record import describe_machine
 from zoo.recipe import Recipe
@@ -46,7 +47,7 @@ def make_pretraining_record(
         "data_settings": dict(data.settings),
         "fingerprint": dict(data.fingerprint),
         "splits": {k: {"from": data.splits[k], "examples": len(x)} for k, x in splits.items()},
-        "spec": dataclasses.asdict(dataclasses.replace(data.spec, tokenizer=None)),
+        "spec": spec_to_record(data.spec),
         "parameters": model.count_params(),
         "epochs": len(trained["history"]["loss"]),
         "seconds": trained["seconds"],

@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.spec import Spec
 from zoo.data.splits import Data, iterate_raw_batches
 from zoo.evaluation.predictions import predict_split
 from zoo.exporting.signatures import make_outputs
 from zoo.exporting.validation import decode_output
+from zoo.exporting.warmup import make_signature_inputs
+from zoo.monitoring.plain_traits import measure_answers
 from zoo.monitoring.summaries import summarize_trait
-from zoo.monitoring.traits import measure_answers, measure_inputs
+from zoo.monitoring.traits import measure_inputs
 
 _EXAMPLES = 5_000  # of the test split, drawn with a seed
 _BATCH_SIZE = 512
@@ -36,23 +37,10 @@ def compute_statistics(model: keras.Model, data: Data, batch_size: int) -> dict[
     answers = {k: decode_output(x.numpy(), x.dtype.name) for k, x in outputs.items()}
     raw = (data.raw_test or data.test).select_rows(rows)
     batches = [x for x, _ in iterate_raw_batches(raw, _BATCH_SIZE)]
-    inputs = name_raw_inputs(np.concatenate([batch[:] for batch in batches]), data.spec)
+    samples = np.concatenate([batch[:] for batch in batches])
+    inputs = make_signature_inputs(data.spec, samples, "serving_default")
     traits = measure_inputs(inputs, data.spec) | measure_answers(answers)
     return {
         "examples": int(rows.sum()),
         "traits": {name: summarize_trait(values) for name, values in traits.items()},
     }
-
-
-def name_raw_inputs(x: np.ndarray, spec: Spec) -> dict[str, np.ndarray]:
-    """Returns raw examples, in order, as the inputs of `serving_default` by name.
-
-    Args:
-        x: Pixels, features, strings (n,) or (n, 2), or records of a table.
-        spec: Spec of the data.
-    """
-    if spec.columns:
-        return {column.name: x[column.name] for column in spec.columns}
-    if spec.kind == "text_pair":
-        return {"text_a": x[:, 0], "text_b": x[:, 1]}
-    return {"text" if spec.kind == "text" else spec.input_name: x}

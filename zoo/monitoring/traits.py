@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.text_encoding import make_encoder
-from zoo.monitoring.image_traits import Traits, measure_images
+from zoo.monitoring.plain_traits import Traits, measure_images
 
 _TOKENS = 4_096  # of a text that are looked at
 
@@ -83,28 +83,4 @@ def measure_texts(texts: np.ndarray, tokenizer: Tokenizer) -> Traits:
         "tokens": counts.astype("float64"),
         "unknown tokens": is_unknown.sum(axis=1) / counts,
         "rarity of tokens": logarithms / np.maximum(is_known.sum(axis=1), 1),
-    }
-
-
-def measure_answers(outputs: Mapping[str, np.ndarray]) -> Traits:
-    """Measures what `serving_default` has answered.
-
-    Args:
-        outputs: Arrays by name: `label` and `probabilities`; or `scores` and `is_selected`, of
-            several labels; or `prediction`.
-
-    Returns:
-        The class and its probability; or the number of labels and the highest score; or the
-        predicted number.
-    """
-    if "prediction" in outputs:
-        return {"prediction": np.asarray(outputs["prediction"], "float64").reshape(-1)}
-    if "scores" in outputs:
-        selected = np.asarray(outputs["is_selected"], "float64")
-        best = np.asarray(outputs["scores"], "float64").max(axis=1)
-        return {"labels per example": selected.sum(axis=1), "highest score": best}
-    probabilities = np.asarray(outputs["probabilities"], "float64")
-    return {
-        "class": np.asarray(outputs["label"], object),
-        "confidence": probabilities.max(axis=1),
     }

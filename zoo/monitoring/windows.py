@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo.data.spec import Spec
 from zoo.errors import UserError
-from zoo.monitoring.image_traits import HASH, Traits
+from zoo.monitoring.plain_traits import HASH, Traits
 from zoo.monitoring.summaries import Departure, compare_trait
 from zoo.monitoring.traits import measure_inputs
 

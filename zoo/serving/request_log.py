@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import UserError
-from zoo.monitoring.image_traits import HASH, measure_images
+from zoo.monitoring.plain_traits import HASH, measure_answers, measure_images
 from zoo.storage.atomic import check_writable
 
 # whose answers have the class and its probability, or the number
@@ -138,7 +138,7 @@ class RequestLog:
         now, model, inputs, outputs, shape = item
         kept = {name: x for name, x in inputs.items() if name not in self._dropped}
         columns = {name: self._format_input(name, x, shape) for name, x in kept.items()}
-        answers = _format_answers(outputs)
+        answers = {name: x.tolist() for name, x in measure_answers(outputs).items()}
         count = len(next(iter(answers.values())))
         return [
             {
@@ -177,19 +177,6 @@ def _read_pixels(content: bytes, shape: tuple) -> np.ndarray:
 
 def _measure_image(pixels: np.ndarray) -> dict[str, float]:
     return {k: float(f"{x[0]:.5g}") for k, x in measure_images(pixels[None]).items()}
-
-
-def _format_answers(outputs: Mapping[str, Any]) -> dict[str, list]:
-    """Returns the class and its probability, the labels and the highest score, or the number."""
-    if "prediction" in outputs:
-        return {"prediction": [float(x) for x in np.asarray(outputs["prediction"]).reshape(-1)]}
-    if "scores" in outputs:
-        return {
-            "labels per example": [int(sum(row)) for row in outputs["is_selected"]],
-            "highest score": [float(max(row)) for row in outputs["scores"]],
-        }
-    confidences = np.asarray(outputs["probabilities"], "float64").max(axis=1)
-    return {"class": [str(x) for x in outputs["label"]], "confidence": confidences.tolist()}
 
 
 def _to_json(value: Any) -> Any:

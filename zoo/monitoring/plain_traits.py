@@ -1,4 +1,7 @@
-"""Traits of images, measured without TensorFlow: clients log them in place of pixels."""
+"""Traits of images and answers, measured without TensorFlow, as clients log them."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +35,30 @@ def measure_images(images: np.ndarray) -> Traits:
     if pixels.shape[3] == 3:
         traits["red less blue"] = _average(pixels[..., 0]) - _average(pixels[..., 2])
     return {name: values.astype("float64") for name, values in traits.items()}
+
+
+def measure_answers(outputs: Mapping[str, Any]) -> Traits:
+    """Measures what `serving_default` has answered.
+
+    Args:
+        outputs: Arrays or lists by name: `label` and `probabilities`; or `scores` and
+            `is_selected`, of several labels; or `prediction`.
+
+    Returns:
+        The class and its probability; or the number of labels and the highest score; or the
+        predicted number.
+    """
+    if "prediction" in outputs:
+        return {"prediction": np.asarray(outputs["prediction"], "float64").reshape(-1)}
+    if "scores" in outputs:
+        selected = np.asarray(outputs["is_selected"], "float64")
+        best = np.asarray(outputs["scores"], "float64").max(axis=1)
+        return {"labels per example": selected.sum(axis=1), "highest score": best}
+    probabilities = np.asarray(outputs["probabilities"], "float64")
+    return {
+        "class": np.asarray(outputs["label"], object),
+        "confidence": probabilities.max(axis=1),
+    }
 
 
 def _average(values: np.ndarray) -> np.ndarray:
