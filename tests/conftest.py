@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from absl.testing import flagsaver
+from support.commands import call_command
 from support.files import fill_once, share_folder, write_image
 from support.paths import EFFNET, MINILM, REAL_DATA
 from support.processes import PythonServer
 
 from zoo.commands import train as train_command
-from zoo.commands.runner import import_tensorflow, run_command
+from zoo.commands.runner import import_tensorflow
 
 # of 20 s and more, the longest first
 LONGEST = (
@@ -129,18 +129,11 @@ def train(tmp_path, monkeypatch, capfd):
     import keras
 
     monkeypatch.chdir(tmp_path)
-    # half a second for each training; tests/explaining/test_mistakes.py has its own
+    # half a second for each training; tests/explaining/test_explained_mistakes.py has its own
     monkeypatch.setattr("zoo.explaining.mistakes.explain_mistakes", lambda *_: "")
 
     def run(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["train.py", *map(str, args)])
-        code, saved = 0, flagsaver.save_flag_values(train_command.FLAGS)
-        try:
-            run_command(train_command, sys.argv[1:])
-        except SystemExit as exit:
-            code = exit.code
-        finally:
-            flagsaver.restore_flag_values(saved, train_command.FLAGS)
+        code = call_command(train_command, *args, program=("train.py",))
         keras.config.set_dtype_policy("float32")
         return code, *capfd.readouterr()
 
@@ -148,9 +141,17 @@ def train(tmp_path, monkeypatch, capfd):
 
 
 @pytest.fixture
+def run_zoo(tmp_path, monkeypatch, capfd):
+    """Runs a command with these arguments in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    return lambda command, *args: (call_command(command, *args), *capfd.readouterr())
+
+
+@pytest.fixture
 def without_export(monkeypatch):
     """Runs end without a drawing and without an export, which take longer than a small training."""
-    from zoo.evaluation import plots
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     from zoo.exporting import saved_model
     from zoo.exporting.versions import list_versions
 
@@ -159,7 +160,8 @@ def without_export(monkeypatch):
         version.mkdir(parents=True)
         return version
 
-    monkeypatch.setattr(plots, "save_figure", lambda figure, path: None)
+    # not `save_figure`, which modules that are imported now would keep
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda canvas, path: path.touch())
     monkeypatch.setattr(saved_model, "export_model", export_nothing)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from absl.testing import flagsaver
+from support.commands import call_command
 from support.files import read_few, write_image
 from support.onnx_files import add_onnx_file
 from support.paths import ROOT
@@ -24,7 +25,7 @@ from benchmarks.explanations import PICTURES, write_inputs
 from zoo.commands import compress as compress_command
 from zoo.commands import pretrain as pretrain_command
 from zoo.commands import tune as tune_command
-from zoo.commands.runner import parse_flags, run_command
+from zoo.commands.runner import parse_flags
 from zoo.compressing import workflow
 from zoo.data import loading
 from zoo.data.sources import tfds
@@ -192,13 +193,8 @@ def test_tune_command(command, user_folder, tfds_dir, monkeypatch):
     monkeypatch.setattr(trial_runs, "prepare_model", Mock(side_effect=Started))
     monkeypatch.setattr(loading, "read_data", read_few(loading.read_data))
     argv = [*shlex.split(command)[2:], f"--data_dir={tfds_dir}"]
-    monkeypatch.setattr(sys, "argv", ["zoo", "tune", *argv])
-    saved = flagsaver.save_flag_values(tune_command.FLAGS)
-    try:
-        with pytest.raises(Started):
-            run_command(tune_command, argv)
-    finally:
-        flagsaver.restore_flag_values(saved, tune_command.FLAGS)
+    with pytest.raises(Started):
+        call_command(tune_command, *argv)
     assert len(list(Path("tuning").glob("*/trial-0001"))) == 1
 
 
@@ -209,13 +205,8 @@ def test_pretrain_command(command, user_folder, tfds_dir, monkeypatch):
     Path("reviews.txt").write_text("a fine film\nno fun\n" * 9)
     argv = [*shlex.split(command.replace("imdb_reviews", "synthetic_reviews"))[2:],
             f"--data_dir={tfds_dir}"]  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["zoo", "pretrain", *argv])
-    saved = flagsaver.save_flag_values(pretrain_command.FLAGS)
-    try:
-        with pytest.raises(Started):
-            run_command(pretrain_command, argv)
-    finally:
-        flagsaver.restore_flag_values(saved, pretrain_command.FLAGS)
+    with pytest.raises(Started):
+        call_command(pretrain_command, *argv)
 
 
 @pytest.mark.parametrize("command", COMPRESS)
@@ -232,14 +223,8 @@ def test_compress_command(command, tfds_dir, monkeypatch, tmp_path, capfd):
         extra.append("--dataset=synthetic_reviews")
     elif "--dataset=mnist_5k" not in command:
         extra.append("--dataset=mnist_5k")
-    argv = [*shlex.split(command)[2:], *extra]
-    monkeypatch.setattr(sys, "argv", ["zoo", "compress", *argv])
-    saved = flagsaver.save_flag_values(compress_command.FLAGS)
-    try:
-        with pytest.raises(Started):
-            run_command(compress_command, argv)
-    finally:
-        flagsaver.restore_flag_values(saved, compress_command.FLAGS)
+    with pytest.raises(Started):
+        call_command(compress_command, *shlex.split(command)[2:], *extra)
     assert "to test each model once" in capfd.readouterr().out
 
 

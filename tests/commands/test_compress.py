@@ -1,16 +1,14 @@
 """`zoo compress` from the flags to the exports."""
 
 import csv
+import functools
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from absl.testing import flagsaver
 
 from zoo.commands import compress as compress_command
-from zoo.commands.runner import run_command
 from zoo.compressing import results, workflow
 from zoo.compressing.pruning import measure_sparsity
 from zoo.errors import UserError
@@ -22,23 +20,10 @@ FOLDER = Path("compressing/mlp-iris")
 
 
 @pytest.fixture
-def compress(tmp_path, monkeypatch, capfd):
+def compress(run_zoo, monkeypatch):
     """Runs `zoo compress` with these flags in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(results, "save_figure", lambda figure, path: path.touch())
-
-    def run(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["zoo", "compress", *map(str, args)])
-        saved, code = flagsaver.save_flag_values(compress_command.FLAGS), 0
-        try:
-            run_command(compress_command, sys.argv[2:])
-        except SystemExit as exit:
-            code = exit.code
-        finally:
-            flagsaver.restore_flag_values(saved, compress_command.FLAGS)
-        return code, *capfd.readouterr()
-
-    return run
+    return functools.partial(run_zoo, compress_command)
 
 
 def read_table():
@@ -78,7 +63,26 @@ def test_methods_one_after_the_other(train, without_export, compress, iris_csv, 
     ]
     trained = next(line for line in lines if line.startswith("structured:0.5: mlp, "))
     assert trained.endswith(" parameters, 5 epochs at a learning rate of up to 0.02")
-    rows = read_table()
+    check_rows(read_table())
+
+    made = []
+    measure = workflow._measure
+    monkeypatch.setattr(
+        workflow,
+        "_measure",
+        lambda work, name, *rest: made.append(name) or measure(work, name, *rest),
+    )
+    flags = ("--methods=int8,structured:0.9", "--epochs=1", "--learning_rate=1e-9")
+    code, out, err = compress(*data, *flags, f"--run_dir={FOLDER}")
+    assert code == 2 and "epochs was not set, is 1" in err and err.count("\n") == 1
+    code, out, err = compress(*data, "--methods=int8,prune:0.99", "--max_drop=0.5%")
+    assert code == 0 and made == ["prune:0.99"], err
+    check_refused(read_table()["prune:0.99"])
+    assert "on the validation split, and --max_drop=0.5% allows less" in out
+
+
+def check_rows(rows):
+    """The table of int8, structured:0.5 and its LiteRT file, against runs and exports."""
     assert len(rows) == 4 and rows["original"]["export"] == ""
     run = json.loads(Path("runs/mlp-iris/metrics.json").read_text())
     assert float(rows["original"]["test"]) == run["test"]["accuracy"]
@@ -105,24 +109,13 @@ def test_methods_one_after_the_other(train, without_export, compress, iris_csv, 
     assert file.stat().st_size == int(rows["structured:0.5+litert_float16"]["bytes"])
     assert "mlp-int8" in Path("saved_models/models.config").read_text()
 
-    made = []
-    measure = workflow._measure
-    monkeypatch.setattr(
-        workflow,
-        "_measure",
-        lambda work, name, *rest: made.append(name) or measure(work, name, *rest),
-    )
-    flags = ("--methods=int8,structured:0.9", "--epochs=1", "--learning_rate=1e-9")
-    code, out, err = compress(*data, *flags, f"--run_dir={FOLDER}")
-    assert code == 2 and "epochs was not set, is 1" in err and err.count("\n") == 1
-    code, out, err = compress(*data, "--methods=int8,prune:0.99", "--max_drop=0.5%")
-    assert code == 0 and made == ["prune:0.99"], err
-    refused = read_table()["prune:0.99"]
+
+def check_refused(refused):
+    """The row of a model that loses too much: a run, and no export."""
     assert refused["export"] == "" and float(refused["drop"]) > 0.005
     assert "refused, not exported: it loses" in refused["refused"]
     assert "99% of the kernels are zeros" in refused["note"]
     assert measure_sparsity(load_model(refused["run"])) == pytest.approx(0.99, abs=0.01)
-    assert "on the validation split, and --max_drop=0.5% allows less" in out
     assert not Path("saved_models/mlp-prune-0.99").exists()
 
 

@@ -1,15 +1,14 @@
 """The command `zoo explain`: on weights, exports, a server and datasets, and its mistakes."""
 # ruff: noqa: E501, a table
 
+import functools
 import json
 import shutil
-import sys
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from absl.testing import flagsaver
 from PIL import Image
 from support.files import write_image
 from support.paths import ROOT
@@ -17,7 +16,6 @@ from support.serving_double import Double
 
 import zoo
 from zoo.commands import explain as explain_command
-from zoo.commands.runner import run_command
 from zoo.data.columns import Column
 from zoo.data.spec import Spec
 
@@ -42,9 +40,8 @@ def exports(tmp_path_factory):
 
 
 @pytest.fixture
-def explain(exports, tmp_path, monkeypatch, capfd):
+def explain(exports, tmp_path, run_zoo):
     """Runs the command in a folder with inputs: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     write_image(tmp_path / "photos" / "1.png", random.integers(0, 256, (20, 30, 3), "uint8"))
     (tmp_path / "reviews.txt").write_text("a good film\nso dull\n")
@@ -53,20 +50,7 @@ def explain(exports, tmp_path, monkeypatch, capfd):
     flats.to_csv(tmp_path / "flats.csv", index=False)
     flats[:4].to_csv(tmp_path / "four.csv", index=False)
 
-    def run(*arguments):
-        arguments = (f"--export_dir={exports}", *arguments)
-        monkeypatch.setattr(sys, "argv", ["zoo", "explain", *map(str, arguments)])
-        saved = flagsaver.save_flag_values(explain_command.FLAGS)
-        code = 0
-        try:
-            run_command(explain_command, sys.argv[2:])
-        except SystemExit as exit:
-            code = exit.code
-        finally:
-            flagsaver.restore_flag_values(saved, explain_command.FLAGS)
-        return code, *capfd.readouterr()
-
-    return run
+    return functools.partial(run_zoo, explain_command, f"--export_dir={exports}")
 
 
 def test_photos_get_an_overlay(explain, exports, tmp_path):

@@ -1,38 +1,24 @@
 """Requests that a client logs, and `zoo monitor` that compares them with the export."""
 
+import functools
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from absl.testing import flagsaver
 from support.files import write_image
 
 import zoo
 from zoo.commands import monitor as monitor_command
-from zoo.commands.runner import run_command
 from zoo.serving import Client, RequestLog
 from zoo.storage.filenames import STATISTICS
 
 
 @pytest.fixture
-def monitor(monkeypatch, capfd):
+def monitor(run_zoo):
     """Runs `zoo monitor` with these arguments: (exit code, stdout, stderr)."""
-
-    def run(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["zoo", "monitor", *map(str, args)])
-        code, saved = 0, flagsaver.save_flag_values(monitor_command.FLAGS)
-        try:
-            run_command(monitor_command, sys.argv[2:])
-        except SystemExit as exit:
-            code = exit.code
-        finally:
-            flagsaver.restore_flag_values(saved, monitor_command.FLAGS)
-        return code, *capfd.readouterr()
-
-    return run
+    return functools.partial(run_zoo, monitor_command)
 
 
 def test_from_a_training_to_an_alarm(train, iris_csv, monitor):

@@ -1,41 +1,18 @@
 """`zoo pretrain` from the flags to the run that is fine-tuned."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from absl.testing import flagsaver
 
 import zoo
 from zoo.commands import evaluate as evaluate_command
 from zoo.commands import pretrain as pretrain_command
-from zoo.commands.runner import run_command
 
 SMALL = ("--hparam=width=8", "--hparam=heads=2", "--hparam=feed_forward=8")
 RUN = Path("runs/transformer-reviews-pretrained")
-
-
-@pytest.fixture
-def run_zoo(tmp_path, monkeypatch, capfd):
-    """Runs a command with these flags in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(command, *args: str) -> tuple[int, str, str]:
-        name = command.__name__.rpartition(".")[2]
-        monkeypatch.setattr(sys, "argv", ["zoo", name, *map(str, args)])
-        code, saved = 0, flagsaver.save_flag_values(command.FLAGS)
-        try:
-            run_command(command, sys.argv[2:])
-        except SystemExit as exit:
-            code = exit.code
-        finally:
-            flagsaver.restore_flag_values(saved, command.FLAGS)
-        return code, *capfd.readouterr()
-
-    return run
 
 
 def write_reviews(path="reviews.csv", rows=40):

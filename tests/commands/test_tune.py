@@ -1,17 +1,14 @@
 """`zoo tune` from the flags to the winner."""
 
 import csv
-import sys
+import functools
 from pathlib import Path
 
 import pytest
-from absl.testing import flagsaver
 
-from zoo.commands import train as train_command
 from zoo.commands import tune as tune_command
 from zoo.commands import tune_report
 from zoo.commands.recipe_files import find_config_name
-from zoo.commands.runner import run_command
 from zoo.training.run_folder import read_flags
 from zoo.tuning import plots
 
@@ -19,26 +16,10 @@ STUDY = Path("tuning/mlp-iris")
 
 
 @pytest.fixture
-def tune(tmp_path, monkeypatch, capfd):
+def tune(run_zoo, monkeypatch):
     """Runs `zoo tune` with these flags in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.touch())
-
-    def run(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["zoo", "tune", *map(str, args)])
-        commands = (tune_command, train_command)
-        saved = [flagsaver.save_flag_values(command.FLAGS) for command in commands]
-        code = 0
-        try:
-            run_command(tune_command, sys.argv[2:])
-        except SystemExit as exit:
-            code = exit.code
-        finally:
-            for command, values in zip(commands, saved, strict=True):
-                flagsaver.restore_flag_values(values, command.FLAGS)
-        return code, *capfd.readouterr()
-
-    return run
+    return functools.partial(run_zoo, tune_command)
 
 
 @pytest.mark.usefixtures("without_export")
