@@ -75,7 +75,10 @@ def test_from_texts_to_a_fine_tuned_model(run_zoo, train):
         (["--dataset=txt:none.txt"], "txt:none.txt: there is no such file: expected one file of "),
         (["--dataset=txt:."], "txt:.: there is no such file: expected one file of texts, such as "),
         (["--dataset=txt:one.txt"], "txt:one.txt: 1 text: expected two at least, to hold one out"),
-        (["--dataset=txt:latin.txt"], "latin.txt: not UTF-8 at byte 3: save the file as UTF-8, fo"),
+        (["--dataset=one.txt"], "dataset=one.txt: this is a path: write txt:one.txt"),
+        (["--dataset=./reviews.csv"], "dataset=./reviews.csv: this is a path: write csv:./reviews"),
+        (["--dataset=."], ".: this is a folder: texts are read from one file, such as txt:reviews"),
+        (["--dataset=folder:photos"], "folder:photos: this is a folder: texts are read from one f"),
         (["--dataset=txt:one.txt", "--text=a"], "text=a: one.txt has no columns: omit --text"),
         (["--dataset=csv:reviews.csv"], "reviews.csv: choose the column of texts with --text. It "
                                         "has: review, label"),
@@ -92,7 +95,6 @@ def test_from_texts_to_a_fine_tuned_model(run_zoo, train):
 def test_one_line_says_what_to_do(run_zoo, tfds_dir, flags, message):
     write_reviews()
     Path("one.txt").write_text("a text\n\n")
-    Path("latin.txt").write_bytes(b"caf\xe9\n")
     if "--model=fasttext" in flags:
         flags = [*flags, "--dataset=csv:reviews.csv", "--text=review"]
     code, out, err = run_zoo(pretrain_command, f"--data_dir={tfds_dir}", *flags)

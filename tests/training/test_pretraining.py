@@ -10,6 +10,7 @@ from support.small_models import SMALL
 
 from zoo.data.batching import make_evaluation_batches
 from zoo.data.config import DataConfig
+from zoo.data.sources.unlabelled_texts import read_unlabelled_texts
 from zoo.data.unlabelled import load_unlabelled
 from zoo.errors import UserError
 from zoo.models.masked_language_model import build_masked_language_model
@@ -34,6 +35,14 @@ def texts(tmp_path_factory):
     file = tmp_path_factory.mktemp("texts") / "texts.txt"
     file.write_text("\n".join([*lines, "", "  "]), "utf-8")
     return load_unlabelled(DataConfig(f"txt:{file}"))
+
+
+def test_lines_of_other_encodings(tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_bytes("ein Caf\u00e9\r\nnoch ein Caf\u00e9\r\n".encode("cp1252"))
+    found = read_unlabelled_texts(f"txt:{file}", DataConfig())
+    assert found.texts.tolist() == ["ein Caf\u00e9", "noch ein Caf\u00e9"]
+    assert len(found.notes) == 1 and "cp1252" in found.notes[0]
 
 
 def begin(texts, run_dir, recipe=RECIPE, start=None, **hparams):

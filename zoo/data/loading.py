@@ -1,7 +1,6 @@
 """Loads a dataset, given by name or path, as `Data`: train, validation and test splits."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from zoo.data.config import DataConfig
 from zoo.data.fingerprint import compute_fingerprint
 from zoo.data.holdout import choose_holdout_rows
 from zoo.data.memory import choose_budget, load_into_memory
+from zoo.data.sources.dataset_paths import reject_path
 from zoo.data.sources.image_folder import load_image_folder
 from zoo.data.sources.table import load_table
 from zoo.data.sources.table_files import TABLE_KINDS
@@ -226,7 +226,7 @@ def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
     """Reads the labelled splits of a TFDS dataset, an image folder or a table."""
     kind, colon, path = name.partition(":")
     if not colon or kind not in _FILE_KINDS:
-        _reject_path(name)
+        reject_path(name, (*TABLE_KINDS, "folder"))
         for setting in ("skip_broken", "separator"):
             if getattr(config, setting):
                 raise UserError(f"{setting}: {name} is read without files: omit --{setting}")
@@ -248,14 +248,3 @@ def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
                 raise UserError(f"{setting}={shown}: {name} has no columns: omit --{setting}")
         return load_image_folder(path, config)
     return load_table(kind, path, config)
-
-
-def _reject_path(name: str) -> None:
-    """Raises a UserError if the name of a dataset is a path."""
-    path = Path(os.path.expanduser(name))
-    suffixes = {suffix.lower().removeprefix(".") for suffix in path.suffixes}
-    kind = next((kind for kind in TABLE_KINDS if kind in suffixes), "")
-    if path.is_dir() and (name.startswith((".", "~", "/")) or name.endswith("/")):
-        kind = next((kind for kind in TABLE_KINDS if any(path.glob(f"*.{kind}*"))), "folder")
-    if kind:
-        raise UserError(f"dataset={name}: this is a path: write {kind}:{name}")

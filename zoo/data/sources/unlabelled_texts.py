@@ -8,7 +8,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from zoo.data.config import DataConfig
+from zoo.data.sources.dataset_paths import reject_path
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
+from zoo.data.sources.text_files import survey_text_file
 from zoo.data.sources.tfds import open_builder
 from zoo.data.sources.tfds_columns import find_column, list_columns
 from zoo.data.sources.tfds_columns import read_table as read_tfds_table
@@ -55,6 +57,12 @@ def read_unlabelled_texts(name: str, config: DataConfig) -> UnlabelledTexts:
             raise UserError(f"train_split={config.train_split}: {name} is a file: omit it")
         found = _read_file(kind, Path(os.path.expanduser(path)), config)
     else:
+        if kind == "folder" or Path(os.path.expanduser(name)).is_dir():
+            raise UserError(
+                f"{name}: this is a folder: texts are read from one file, such as "
+                f"{_PLAIN_KIND}:reviews.txt"
+            )
+        reject_path(name, (_PLAIN_KIND, *TABLE_KINDS))
         found = _read_tfds(name, config)
     texts = np.array([text for text in found.texts if text and text.strip()], object)
     blank = len(found.texts) - len(texts)
@@ -86,15 +94,11 @@ def _read_file(kind: str, file: Path, config: DataConfig) -> UnlabelledTexts:
     )  # fmt: skip
 
 
-def _read_lines(file: Path) -> UnlabelledTexts:
-    try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{file}: not UTF-8 at byte {error.start:,}: save the file as UTF-8, for example with "
-            "iconv"
-        ) from error
-    return UnlabelledTexts(np.array(lines, object), str(file))
+def _read_lines(path: Path) -> UnlabelledTexts:
+    text = survey_text_file(path)
+    with text.open_text() as file:
+        lines = [line.rstrip("\r\n") for line in file]
+    return UnlabelledTexts(np.array(lines, object), str(path), notes=text.notes)
 
 
 def _read_tfds(name: str, config: DataConfig) -> UnlabelledTexts:

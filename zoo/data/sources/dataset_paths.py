@@ -1,0 +1,25 @@
+"""Paths that are given in place of the name of a dataset."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoo.data.sources.table_files import TABLE_KINDS
+from zoo.errors import UserError
+
+
+def reject_path(name: str, kinds: Sequence[str]) -> None:
+    """Raises a UserError if the name of a dataset is a path, which needs its kind in front.
+
+    Args:
+        name: The name that was given, without a kind.
+        kinds: The kinds of files that are read; "folder" stands for folders of images.
+    """
+    path = Path(os.path.expanduser(name))
+    suffixes = {suffix.lower().removeprefix(".") for suffix in path.suffixes}
+    kind = next((kind for kind in kinds if kind in suffixes), "")
+    if path.is_dir() and (name.startswith((".", "~", "/")) or name.endswith("/")):
+        found = (kind for kind in TABLE_KINDS if any(path.glob(f"*.{kind}*")))
+        kind = next(found, "folder" if "folder" in kinds else "")
+    if kind:
+        raise UserError(f"dataset={name}: this is a path: write {kind}:{name}")
