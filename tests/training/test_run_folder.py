@@ -39,6 +39,19 @@ def test_an_unfinished_run_names_the_command_that_resumes_it(tmp_path):
         zoo.load(run)
 
 
+def test_of_many_flags_that_differ_the_first_are_named(tmp_path):
+    def flags(value):
+        return "".join(f"--{name}={value}\n" for name in "abcdefghijkl")
+
+    with open_run(tmp_path / "run", flags(1), free=(), overwrite=False, raisable=None):
+        pass
+    with (
+        pytest.raises(UserError, match=r"flags \(a was 1, is 2; .*h was 1, is 2; and 4 more\)"),
+        open_run(tmp_path / "run", flags(2), free=(), overwrite=False, raisable=None),
+    ):
+        pass
+
+
 def flags_of(iris_csv):
     flags = ("--model=perceptron", f"--dataset=csv:{iris_csv}", "--label=species")
     return *flags, "--nojit_compile"

@@ -268,7 +268,8 @@ def _write_evaluation(
     print(f"{model} on {data.name}, {split_name} split ({evaluation['from']})")
     if data.spec.threshold is not None:
         print(format_threshold(data.spec.threshold, data.spec.class_names or ()))
-    print(*format_score_table(evaluation["scores"]), sep="\n")
+    for line in format_score_table(evaluation["scores"]):  # none of a regression
+        print(line)
     if "slices" in evaluation:
         print(*format_slices(evaluation["slices"]), sep="\n")
     print(format_scores(evaluation["scores"], split_name))

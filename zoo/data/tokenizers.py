@@ -145,4 +145,5 @@ def read_tokenizer(file: Path) -> Tokenizer:
     try:
         return tokenizer_from_record(read_json(file))
     except UserError as error:
-        raise UserError(f"{file}: {_INVALID_FILE}: {error}") from error
+        reason = str(error).removeprefix(f"{file}: ")
+        raise UserError(f"{file}: {_INVALID_FILE}: {reason}") from error

@@ -13,6 +13,7 @@ from zoo.storage.atomic import DRAFT_PREFIX, check_writable, write_text
 from zoo.storage.filenames import FINGERPRINT, FLAGS_FILE, RATES_PLOT, RATES_TABLE
 
 _LOCK = "lock"
+_SHOWN_DIFFERENCES = 8
 
 
 def check_run_folder(directory: str | Path | None) -> None:
@@ -117,7 +118,7 @@ def open_run(
         before = file.read_text("utf-8", "replace") if is_run else flags
         if differences := _compare_flags(before, flags, free, raisable):
             raise UserError(
-                f"{directory}: its run was started with other flags ({'; '.join(differences)}): "
+                f"{directory}: its run was started with other flags ({_join(differences)}): "
                 "use the same flags, choose another folder with --run_dir, or start over with "
                 "--overwrite"
             )
@@ -128,6 +129,13 @@ def open_run(
             draft.unlink(missing_ok=True)
         write_text(file, flags)
         yield directory
+
+
+def _join(differences: list[str]) -> str:
+    """Returns the first differences, and how many there are besides."""
+    more = len(differences) - _SHOWN_DIFFERENCES
+    shown = "; ".join(differences[:_SHOWN_DIFFERENCES])
+    return f"{shown}; and {more} more" if more > 0 else shown
 
 
 def _empty_folder(directory: Path) -> None:
