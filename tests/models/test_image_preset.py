@@ -161,7 +161,9 @@ def test_other_folders_are_refused_in_one_line(timm_folder, tmp_path):
     (folder / "pytorch_model.bin").write_bytes(b"\x80")
     assert "only pytorch_model.bin, which may run code" in refusal(folder)
     (folder / "model.safetensors").write_bytes(b"\x00" * 20)
-    assert "KerasHub cannot load this folder (SafetensorError" in refusal(folder)
+    assert "KerasHub cannot load an image model from this folder (SafetensorError" in refusal(
+        folder
+    )
     assert "it has weights of its own: omit preset_weights" in refusal(folder, weights_file="x.h5")
     arrays = load_file(timm_folder / "model.safetensors")
     arrays["bn2.weight"][0] = np.nan

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from etils import epy
 
-from zoo.errors import UserError, one_line
+from zoo.errors import UserError
+from zoo.models.preset_errors import explain_preset_errors
 from zoo.schema import check_value
 from zoo.storage.json_files import read_json
 
@@ -29,6 +30,10 @@ _EMBEDDINGS = "embeddings.word_embeddings.weight"
 _POOLER = "pooler.dense.weight"
 _ACTIVATIONS = ("gelu", "gelu_python")  # the exact GELU, as KerasHub computes it
 _OTHER_TOKENIZERS = ("Japanese", "Roberta", "MPNet")  # in the names of their classes
+_EXPECTED = (
+    "a BERT preset of KerasHub such as bert_tiny_en_uncased, which is downloaded, or a folder that "
+    "KerasHub saved or that contains config.json, vocab.txt and model.safetensors"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +67,7 @@ def load_backbone(preset: str, needs_pooler: bool) -> "keras.Model":
         UserError: if the preset cannot be loaded or is not a BERT.
     """
     folder = Path(os.path.expanduser(preset))
-    with _explain_errors(preset), contextlib.ExitStack() as stack:
+    with explain_preset_errors(preset, "a BERT", _EXPECTED), contextlib.ExitStack() as stack:
         if not (folder.is_dir() and _is_hugging_face(_check_folder(folder))):
             return keras_hub.models.BertBackbone.from_preset(_expand(preset))
         files = _list_weights(folder)
@@ -88,7 +93,7 @@ def read_vocabulary(preset: str) -> PresetVocabulary:
             token, has a token twice, or another token than [PAD] at id 0.
     """
     folder = Path(os.path.expanduser(preset))
-    with _explain_errors(preset):
+    with explain_preset_errors(preset, "a BERT", _EXPECTED):
         if folder.is_dir() and _is_hugging_face(_check_folder(folder)):
             vocabulary = _read_hugging_face_vocabulary(folder)
         else:
@@ -245,25 +250,3 @@ def _add_empty_pooler(folder: Path, files: dict[str, Path]) -> Iterator[Path]:
         weight_map |= dict.fromkeys(pooler, "pooler.safetensors")
         (linked / _WEIGHTS_INDEX).write_text(json.dumps({"weight_map": weight_map}))
         yield linked
-
-
-@contextlib.contextmanager
-def _explain_errors(preset: str) -> Iterator[None]:
-    """Context manager that turns errors of loading a preset into a UserError with advice."""
-    try:
-        yield
-    except Exception as error:
-        reason = type(error).__name__
-        if isinstance(error, UserError):
-            problem = str(error)
-        elif Path(os.path.expanduser(preset)).is_dir():
-            problem = f"KerasHub cannot load a BERT from this folder ({reason}: {one_line(error)})"
-        elif isinstance(error, OSError):  # the base class of requests' errors
-            problem = f"not an existing folder, and it cannot be downloaded ({reason})"
-        else:
-            problem = f"neither an existing folder nor a known preset ({reason})"
-        raise UserError(
-            f"preset={preset!r}: {problem}. Expected a BERT preset of KerasHub such as "
-            "bert_tiny_en_uncased, which is downloaded, or a folder that KerasHub saved or that "
-            "contains config.json, vocab.txt and model.safetensors"
-        ) from error

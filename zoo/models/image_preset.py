@@ -1,10 +1,8 @@
 """Reads pretrained image models of KerasHub, timm, Hugging Face and keras.applications."""
 
-import contextlib
 import dataclasses
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from zoo.models.image_settings import (
     read_config,
     read_settings,
 )
+from zoo.models.preset_errors import explain_preset_errors
 from zoo.storage.json_files import read_json
 
 with epy.lazy_imports():
@@ -34,6 +33,10 @@ with epy.lazy_imports():
 BACKBONE, RESIZE = "backbone", "resize"  # names of layers in a saved model
 _APPLICATION = "keras:"  # prefix of names in keras.applications
 _PREPARED = (".keras",)
+_EXPECTED = (
+    "an image preset of KerasHub such as efficientnet_lite0_ra_imagenet, which is downloaded, a "
+    "folder of KerasHub, timm or Hugging Face, or keras:MobileNetV2"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +81,7 @@ def load_preset(
         UserError: if it cannot be loaded, is not an image model, or cannot compute at the
             resolution.
     """
-    with _explain_errors(preset):
+    with explain_preset_errors(preset, "an image model", _EXPECTED):
         if weights_file and not preset.startswith(_APPLICATION):
             raise UserError(f"it has weights of its own: omit preset_weights={weights_file}")
         if _is_saved_model(preset):
@@ -108,7 +111,7 @@ def read_preset_size(preset: str) -> tuple[int, int]:
     Raises:
         UserError: if it cannot be read or is not an image model.
     """
-    with _explain_errors(preset):
+    with explain_preset_errors(preset, "an image model", _EXPECTED):
         if _is_saved_model(preset):
             return _read_saved_settings(Path(preset)).size
         if preset.startswith(_APPLICATION):
@@ -243,31 +246,3 @@ def _build_features(
         ) from error
     kind = inference_model.InferenceModel if pretrained else keras.Model
     return kind(pixels, x, name=BACKBONE)
-
-
-@contextlib.contextmanager
-def _explain_errors(preset: str) -> Iterator[None]:
-    """Context manager that turns errors of loading a preset into a UserError with advice."""
-    try:
-        yield
-    except Exception as error:
-        reason = type(error).__name__
-        if isinstance(error, UserError):
-            problem = str(error)
-        elif isinstance(error, MemoryError) or reason == "ResourceExhaustedError":
-            problem = "there is not enough memory for its weights: choose a smaller model"
-        elif find_folder(preset):
-            problem = f"KerasHub cannot load this folder ({reason}: {one_line(error)})"
-        elif Path(preset).exists():
-            problem = f"this file cannot be read ({reason}: {one_line(error)})"
-        elif isinstance(error, OSError):  # the base class of requests' errors
-            problem = f"not an existing folder, and it cannot be downloaded ({reason})"
-        elif "://" in preset:
-            problem = f"it cannot be downloaded or read ({reason}: {one_line(error, 150)})"
-        else:
-            problem = f"neither an existing folder nor a known preset ({reason})"
-        raise UserError(
-            f"preset={preset!r}: {problem}. Expected an image preset of KerasHub such as "
-            "efficientnet_lite0_ra_imagenet, which is downloaded, a folder of KerasHub, timm or "
-            "Hugging Face, or keras:MobileNetV2"
-        ) from error
