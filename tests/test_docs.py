@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import io
 import re
 import shlex
 import shutil
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 from absl.testing import flagsaver
 from support.commands import call_command
-from support.files import read_few, write_image
+from support.files import fill_once, read_few, write_image
 from support.onnx_files import add_onnx_file
 from support.paths import ROOT
 
@@ -82,17 +83,22 @@ run_command(compare, sys.argv[1:])
 
 
 @pytest.fixture
-def user_folder(train):
+def user_folder(train, temporary_files):
     """The files that the commands name, in the current folder."""
+    shutil.copytree(fill_once("user", write_user_files), ".", symlinks=True, dirs_exist_ok=True)
+    return train
+
+
+def write_user_files(folder: Path) -> None:
     random = np.random.default_rng(0)
     for i in range(40):
         pixels = random.integers(0, 256, (70, 80, 3), "uint8")
-        write_image(Path("photos", "cat" if i % 2 else "dog", f"{i}.jpg"), pixels)
+        write_image(folder / "photos" / ("cat" if i % 2 else "dog") / f"{i}.jpg", pixels)
     numbers = random.normal(size=(80, 3))
     frame = pd.DataFrame(numbers, columns=["weight", "power", "price"])
-    frame.to_csv("cars.csv", index=False)
+    frame.to_csv(folder / "cars.csv", index=False)
     frame.assign(species=np.where(frame.price > 0, "rose", "lily")).to_csv(
-        "flowers.csv", index=False
+        folder / "flowers.csv", index=False
     )
     credit = {"Status": ["bad", "good"] * 40, "Time": [12, 24, 36, 48] * 20}
     credit |= {
@@ -100,29 +106,30 @@ def user_folder(train):
         "Home": ["rent", "owner", "parents", ""] * 20,
         "Income": numbers[:, 0].round(2),
     }
-    pd.DataFrame(credit).to_csv("credit.csv", index=False)
+    pd.DataFrame(credit).to_csv(folder / "credit.csv", index=False)
     reviews = [("a good film", 5), ("a dull play", 1), ("not so good", 2), ("great fun", 4)] * 15
-    pd.DataFrame(reviews, columns=["review", "stars"]).to_csv("reviews.csv", index=False)
-    Path("glove.txt").write_text("good 1 2 3\nfun 4 5 6\n")
+    pd.DataFrame(reviews, columns=["review", "stars"]).to_csv(folder / "reviews.csv", index=False)
+    (folder / "glove.txt").write_text("good 1 2 3\nfun 4 5 6\n")
     films = [(f"Film {i}", f"a film that is seen {i} times", i % 90, i % 2) for i in range(60)]
-    pd.DataFrame(films, columns=["title", "review", "minutes", "stars"]).to_csv("films.csv")
+    pd.DataFrame(films, columns=["title", "review", "minutes", "stars"]).to_csv(
+        folder / "films.csv"
+    )
     pairs = [("it rains", "rain falls", 1), ("it rains", "it is dry", 0)] * 30
-    pd.DataFrame(pairs, columns=["a", "b", "same"]).to_csv("pairs.csv", index=False)
+    pd.DataFrame(pairs, columns=["a", "b", "same"]).to_csv(folder / "pairs.csv", index=False)
     questions = pd.DataFrame(pairs, columns=["first", "second", "same"])
-    questions.to_json("questions.jsonl", orient="records", lines=True)
+    questions.to_json(folder / "questions.jsonl", orient="records", lines=True)
     topics = [["sports"], [], ["sports", "money"], ["money"]]
     articles = pd.DataFrame({"body": ["a goal", "rain", "a sale", "a bank"], "topics": topics})
-    pd.concat([articles] * 15).to_json("articles.jsonl", orient="records", lines=True)
+    pd.concat([articles] * 15).to_json(folder / "articles.jsonl", orient="records", lines=True)
     for i in range(40):
-        write_image(Path("pictures", f"{i}.jpg"), random.integers(0, 256, (30, 40, 3), "uint8"))
+        write_image(folder / f"pictures/{i}.jpg", random.integers(0, 256, (30, 40, 3), "uint8"))
     tags = {"file": [f"{i}.jpg" for i in range(40)], "tags": ["sun", "sun|sea", "sea", ""] * 10}
-    pd.DataFrame(tags).to_csv("pictures/labels.csv", index=False)
-    write_inputs(Path.cwd(), rows=60)
-    Path("configs").symlink_to(ROOT / "configs")
-    Path("tuning/cnn-mnist_5k").mkdir(parents=True)
-    Path("tuning/cnn-mnist_5k/best.flags").write_text("--model=cnn\n--dataset=mnist_5k\n")
-    Path("my_models.py").write_text(PLUGIN)
-    return train
+    pd.DataFrame(tags).to_csv(folder / "pictures/labels.csv", index=False)
+    write_inputs(folder, rows=60)
+    (folder / "configs").symlink_to(ROOT / "configs")
+    (folder / "tuning/cnn-mnist_5k").mkdir(parents=True)
+    (folder / "tuning/cnn-mnist_5k/best.flags").write_text("--model=cnn\n--dataset=mnist_5k\n")
+    (folder / "my_models.py").write_text(PLUGIN)
 
 
 def test_every_command_is_run_by_a_test_or_by_make():
@@ -228,7 +235,21 @@ def test_compress_command(command, tfds_dir, monkeypatch, tmp_path, capfd):
     assert "to test each model once" in capfd.readouterr().out
 
 
-def test_serving_commands(python, tmp_path, image_preset):
+@pytest.fixture
+def run_line(run_zoo, monkeypatch):
+    """Runs a line such as `echo "a film" | zoo predict ...`: (exit code, stdout, stderr)."""
+
+    def run(line, *more):
+        typed, _, command = line.rpartition(" | ")
+        text = typed.removeprefix("echo ").strip('"')
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        name, *arguments = shlex.split(command)[1:]
+        return run_zoo(importlib.import_module(f"zoo.commands.{name}"), *arguments, *more)
+
+    return run
+
+
+def test_serving_commands(run_line, python, tmp_path, image_preset):
     """Against exports of small models; commands that name a server find none there."""
     spec = Spec("text", (8,), ("neg", "pos"), tokenizer=Tokenizer("words", TOKENS, 8))
     # any model of texts under the name: that of an LSTM takes three times as long to export
@@ -244,14 +265,12 @@ def test_serving_commands(python, tmp_path, image_preset):
     (tmp_path / "reviews.txt").write_text("a fine film\nno fun\n")
     (tmp_path / "reviews.csv").write_text("text,stars\na fine film,5\nno fun,1\n")
     for line in SERVING:
-        typed, _, command = line.rpartition(" | ")
-        arguments = ["-m", *shlex.split(command.replace(IMAGE_PRESET, image_preset))]
-        done = python(*arguments, cwd=tmp_path, input=typed.removeprefix("echo ").strip('"'))
+        code, out, err = run_line(line.replace(IMAGE_PRESET, image_preset))
         if "--server" in line:
-            assert done.returncode == 2 and "localhost:8501" in done.stderr, done.stderr
-            assert done.stderr.count("\n") == 1
+            assert code == 2 and "localhost:8501" in err, err
+            assert err.count("\n") == 1
         else:
-            assert done.returncode == 0 and done.stdout, done.stderr
+            assert code == 0 and out, err
     for code in CLIENTS:
         in_process = code.replace(', server="localhost:8501"', "")
         assert in_process != code
@@ -269,7 +288,7 @@ def test_flags_of_servers(line):
     flagsaver.restore_flag_values(saved, module.FLAGS)
 
 
-def test_evaluate_commands(python, user_folder, tfds_dir):
+def test_evaluate_commands(run_line, user_folder, tfds_dir, monkeypatch):
     """After a short training and a copy of it; commands that name a server find none there."""
     flags = ("--model=cnn", "--dataset=mnist_5k", f"--data_dir={tfds_dir}", "--nojit_compile")
     small = ("--hparam=filters=4", "--hparam=dense=8", "--epochs=1", "--train_split=train[:2%]")
@@ -279,27 +298,29 @@ def test_evaluate_commands(python, user_folder, tfds_dir):
     shutil.copytree("runs/cnn-mnist_5k", "compressing/cnn-mnist_5k/prune-0.8")
     metrics = Path("runs/cnn-mnist_5k-2/metrics.json")
     metrics.write_text(metrics.read_text().replace('"seed": 0', '"seed": 1'))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_dir))
     for line in EVALUATE:
         more = ["--epochs=1", "--nojit_compile"] if "--kfold" in line else []
-        arguments = ["-m", *shlex.split(line.replace("--kfold=5", "--kfold=2")), *more]
-        done = python(*arguments, cwd=Path.cwd(), TFDS_DATA_DIR=str(tfds_dir))
+        code, out, err = run_line(line.replace("--kfold=5", "--kfold=2"), *more)
         if "--server" in line:
-            assert done.returncode == 2 and "localhost:8501" in done.stderr, done.stderr
-            assert done.stderr.count("\n") == 1
+            assert code == 2 and "localhost:8501" in err, err
+            assert err.count("\n") == 1
         else:
-            assert done.returncode == 0 and done.stdout, done.stderr
+            assert code == 0 and out, err
     assert Path("results/results.csv").read_text().count("\n") == 2
 
 
-def test_explain_commands(python, user_folder, without_export):
+def test_explain_commands(run_line, user_folder, without_export, monkeypatch, tmp_path):
     """After a short training, with the pictures of the page."""
     (command,) = (line for line in TRAIN if "diabetes.csv" in line)
     code, _, err = user_folder(*shlex.split(command)[2:], "--epochs=1", "--nojit_compile")
     assert code == 0, err
     assert len(EXPLAIN) == 8
+    monkeypatch.undo()  # the commands draw, other than that training
+    monkeypatch.chdir(tmp_path)
     for line in EXPLAIN:
-        done = python("-m", *shlex.split(line), cwd=Path.cwd())
-        assert done.returncode == 0 and done.stdout, done.stderr
+        code, out, err = run_line(line)
+        assert code == 0 and out, err
     for file, picture in PICTURES.items():
         assert Path(file).stat().st_size > 5_000, file
         assert f"(images/{picture})" in PAGES["explaining.md"]
