@@ -15,7 +15,7 @@ from zoo.data.column_encoding import make_column_encoder, parse_number_strings
 from zoo.data.column_inference import infer_columns
 from zoo.data.column_learning import measure_spread
 from zoo.data.column_notes import format_columns
-from zoo.data.columns import DATE_FORMATS, MISSING, Column, columns_from_record
+from zoo.data.columns import MISSING, Column, columns_from_record
 from zoo.data.config import DataConfig, format_column_kinds, parse_column_kinds
 from zoo.data.dates import parse_dates
 from zoo.data.frame_rows import FrameRows
@@ -65,6 +65,12 @@ def infer(cells, name="x", kinds=None):
         (repeat("31.01.2020 07:30", "1.2.2021 12:00:59"), "date"),
         (repeat("2020-01-31T07:30:00Z", "2021-02-01T00:00:00.123+02:00"), "date"),
         (repeat("31/01/2020", "01/02/2020"), "date"),
+        (repeat("31.01.20", "01.02.99"), "date"),
+        (repeat("12 Jan 2024", "3 FEB 2024"), "date"),
+        (repeat("Jan 12, 2024", "September 3, 2024"), "date"),
+        (repeat("12-Jan-24", "03-sep-25"), "date"),
+        (repeat("3:05 PM", "03:05:10 am", "12 p.m."), "date"),
+        (repeat("20240112", "20250431"), "number"),
         (repeat("a", "b", ""), "category"),
         (repeat("$1,200.50", "$7.00"), "number"),
         (repeat("12%", "7%"), "number"),
@@ -147,6 +153,48 @@ def test_cells_of_another_form_are_no_numbers():
     cells = pd.Series(["1.234,5", "1.5", "12", "5 7", "5\n7", "\u20ac"], dtype=STRING)
     assert str(parse_numbers(cells, ",", ".").tolist()) == "[1234.5, nan, 12.0, nan, nan, nan]"
     assert str(parse_numbers(cells).tolist()) == "[nan, 1.5, 12.0, nan, nan, nan]"
+
+
+def test_compact_dates_are_no_ids_and_ids_are_no_dates():
+    days = pd.date_range("2024-01-12", periods=ROWS).strftime("%Y%m%d")
+    for cells, name, kind in [
+        (days, "x", "date"),
+        ([*days[:-1], ""], "x", "date"),
+        (repeat("20240112", "20240301"), "order_date", "date"),
+        (repeat("20240112", "20240301"), "x", "number"),
+        (repeat("20240112", "20240431"), "order_date", "number"),
+        (range(20240101, 20240101 + ROWS), "x", None),
+        (np.random.default_rng(0).integers(10**7, 10**8, ROWS), "date", "number"),
+    ]:
+        column, _ = infer(cells, name)
+        assert (column and column.kind) == kind, (cells[:3], name)
+        # as the readers of files pass whole numbers
+        numbers = pd.Series(pd.to_numeric(list(cells))).astype("Int64").astype("int64[pyarrow]")
+        table = pd.DataFrame({name: numbers, "y": pd.Series(["p", "q"] * 100, dtype=STRING)})
+        columns, _ = infer_columns(FrameRows(table))
+        parsed = next((c for c in columns if c.name == name), None)
+        assert parsed == column
+        if kind == "date":
+            strings = frame(**{name: cells})
+            np.testing.assert_array_equal(encode(table, (parsed,)), encode(strings, (parsed,)))
+
+
+def test_dates_that_can_be_misread_are_told():
+    read = "column 'x': dates are read as "
+    _, notes = infer(repeat("3/4/2024", "5/6/2024"))
+    assert notes == (
+        f"{read}%d/%m/%Y; %m/%d/%Y would fit as well: write them as 2026-01-31 if that is it",
+    )
+    _, notes = infer(repeat("3/14/22", "5/6/22"))
+    assert notes == (f"{read}%m/%d/%y; years from 69 to 99 are those of 1969 to 1999",)
+    column, notes = infer(repeat("3/14/2022", "14/3/2022", "4/15/2022", "15/4/2022"))
+    look = "its cells, such as '3/14/2022', look like dates, but are not of one form that is read"
+    assert column.kind == "category" and look in notes[0]
+    weeks = [f"{2020 + i // 52}-W{i % 52}" for i in range(ROWS)]
+    column, notes = infer(weeks)
+    assert column is None and "'2020-W0', look like dates" in notes[0]
+    column, notes = infer([f"10.0.{i}.{i}" for i in range(ROWS)])
+    assert column is None and "as an id does" in notes[0]
 
 
 def test_what_was_learned_is_told():
@@ -232,36 +280,6 @@ def test_many_values_share_a_code_when_they_are_rare():
     columns, notes = infer_columns(FrameRows(frame(x=cells, other=["p", "q"] * 4500)))
     assert len(columns[0].values) == 1000 and columns[0].has_rare
     assert "2,000 rare values share one code (6,000 rows)" in notes[0]
-
-
-@pytest.mark.parametrize("date_format", DATE_FORMATS)
-@pytest.mark.parametrize("time", ["", " %H:%M", "T%H:%M:%S"])
-def test_dates_are_parsed_as_pandas_does_it(date_format, time):
-    random = np.random.default_rng(0)
-    stamps = pd.to_datetime(random.integers(-5e9, 5e9, 300), unit="s")
-    texts = stamps.strftime(date_format + time)
-    expected = pd.to_datetime(texts, format=date_format + time)
-    days, month = parse_dates(tf.constant(texts.to_numpy(object)), date_format)
-    seconds = (expected - pd.Timestamp(0)).total_seconds()
-    np.testing.assert_allclose(days, seconds / 86_400, atol=1e-8)
-    np.testing.assert_array_equal(month, expected.month - 1)
-    days_of_years = pd.date_range("1899-12-01", "1904-04-01").strftime(date_format)
-    assert not np.isnan(parse_dates(tf.constant(days_of_years), date_format)[0]).any()
-    ends = [
-        (30, 2, 2024),
-        (29, 2, 1900),
-        (29, 2, 2023),
-        (31, 4, 2024),
-        (31, 11, 2024),
-        (0, 1, 2024),
-    ]
-    texts = [
-        date_format.replace("%d", f"{d:02}").replace("%m", f"{m:02}").replace("%Y", str(y))
-        for d, m, y in ends
-    ]
-    assert np.isnan(parse_dates(tf.constant(texts), date_format)[0]).all()
-    wrong = tf.constant(["", "x", "2020-13-41", "20200101"])
-    assert np.isnan(parse_dates(wrong, date_format)[0]).all()
 
 
 def test_times_with_an_offset_are_converted_to_utc():

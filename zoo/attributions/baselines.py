@@ -7,10 +7,10 @@ training split: medians, the most frequent categories, and texts without words.
 
 import keras
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
 from zoo.data.columns import Column
+from zoo.data.date_forms import format_days
 from zoo.data.spec import Spec
 from zoo.data.table_encoding import encode_records
 
@@ -37,8 +37,7 @@ def make_typical_record(columns: tuple[Column, ...]) -> np.ndarray:
         if column.kind == "number":
             record[column.name] = column.center
         elif column.kind == "date":
-            date = pd.to_datetime(round(column.center), unit="D")
-            record[column.name] = date.strftime(column.date_format)
+            record[column.name] = format_days(np.array([column.center]), column.date_format)
         else:
             record[column.name] = column.values[0] if column.values else ""
     return record

@@ -14,9 +14,12 @@ from zoo.data.cells import (
     clean_cells,
     count_values,
     fit_number_form,
+    has_numbers,
     parse_numbers,
+    strip_cells,
 )
-from zoo.data.columns import DATE_FORMATS, Column
+from zoo.data.columns import Column
+from zoo.data.date_forms import DATE_FORMATS, match_date_pattern
 from zoo.data.dates import parse_dates
 from zoo.data.frame_rows import FrameRows
 
@@ -63,6 +66,10 @@ class ColumnCells:
         """Yields blocks of the cells that are not missing."""
         return (cells.dropna() for cells in self)
 
+    def iterate_strings(self) -> Iterator[pd.Series]:
+        """Yields blocks of the cells as strings, numbers too."""
+        return (strip_cells(cells) if has_numbers(cells) else cells for cells in self)
+
     def _read(self) -> Iterator[pd.Series]:
         return (clean_cells(cells) for cells in self._rows.iterate_cells(self.name))
 
@@ -102,28 +109,39 @@ def iterate_misfits(cells: ColumnCells, decimal: str, thousands: str) -> Iterato
         yield block[~fits.to_numpy(bool)]
 
 
-def choose_date_format(blocks: Iterable[pd.Series]) -> tuple[str, int]:
-    """Returns the form of dates that most cells of all blocks have, and how many have it.
+def choose_date_format(blocks: Iterable[pd.Series]) -> tuple[str, int, tuple[str, ...]]:
+    """Returns the form of dates that most cells have, how many, and the forms that fit as many.
 
-    The form is "" unless one of the first values of each block has it.
+    Args:
+        blocks: Blocks of strings, none missing.
+
+    Returns:
+        The form, which is "" unless one of the first values of each block has it; the number of
+        cells that have it; and other forms that as many cells have.
     """
     fitting = dict.fromkeys(DATE_FORMATS, 0)
     for block in blocks:
         values, counts = count_values(block)
         first = values[:_DATE_SAMPLE]
         for form in list(fitting):
-            if len(first) and not _are_dates(first, form).any():
+            if len(first) and not (
+                match_date_pattern(first, form) and _are_dates(first, form).any()
+            ):
                 del fitting[form]
             else:
                 fitting[form] += int(counts @ _are_dates(values, form))
     best = max(fitting, key=lambda form: fitting[form], default="")
-    return (best, fitting[best]) if fitting.get(best) else ("", 0)
+    if not fitting.get(best):
+        return "", 0, ()
+    rivals = (form for form in fitting if form != best and fitting[form] == fitting[best])
+    return best, fitting[best], tuple(rivals)
 
 
 def iterate_invalid_dates(cells: ColumnCells, date_format: str) -> Iterator[pd.Series]:
     """Yields blocks of the cells that are no dates of a form, and not missing."""
-    for block in cells.iterate_present():
-        yield block[~_are_dates(block, date_format)]
+    for block in cells.iterate_strings():
+        present = block.dropna()
+        yield present[~_are_dates(present, date_format)]
 
 
 def _are_dates(values: pd.Series, date_format: str) -> np.ndarray:

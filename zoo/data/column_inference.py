@@ -26,6 +26,7 @@ from zoo.data.column_cells import (
 from zoo.data.column_learning import learn_column, read_numbers
 from zoo.data.columns import DROP, KINDS, MISSING_MARKS, Column
 from zoo.data.config import format_column_kinds
+from zoo.data.date_forms import COMPACT_FORMAT, are_dates, look_like_dates
 from zoo.data.frame_rows import FrameRows
 from zoo.data.text_normalization import UNSPACED_LETTER
 from zoo.errors import UserError
@@ -35,6 +36,8 @@ _MIN_WORDS = 3  # words of a text, on average
 _MIN_DISTINCT = 0.5  # share of different values among texts
 _ID_DISTINCT = 0.9  # share of different values among ids
 _MANY_CELLS = 20  # that may tell texts and ids from categories
+_MANY_DATES = 1_000  # that are looked at
+_DATE_NAME = re.compile(r"(?i)date|datum|fecha|ymd|dob|\u65e5\u671f|\u65e5\u4ed8|(?:^|_)da[ty]$")
 _INVALID_SHARE = 0.05  # of cells that are no numbers, in a column of numbers
 _ID_NAME = re.compile(r"(?i:unnamed_\d+|unnamed: \d+|index|idx|id|row|rownames|.*_id)|.*[a-z]I[dD]")
 
@@ -71,17 +74,17 @@ def infer_columns(
     written = (name for name in names if not rows.has_numbers(name))
     has_commas = have_decimal_commas(next(rows.iterate_cells(name)) for name in written)
     for name in names:
-        kind, reason = kinds.get(name, ""), "as --columns asks"
         cells = ColumnCells(rows, name, has_commas)
-        if not kind:
-            kind, reason = infer_kind(cells)
+        kind, reason = (kinds[name], "") if name in kinds else infer_kind(cells)
         if kind == DROP:
+            reason = reason or "as --columns asks"
             notes.append(f"column {name!r} is left out: {reason}")
             continue
         column, note = learn_column(cells, kind)
         columns.append(column)
         if kind == "category" and rows.has_lists(name):
-            note = "; ".join(["each different list is a value of its own", *filter(None, [note])])
+            reason = "each different list is a value of its own"
+        note = "; ".join(filter(None, [reason, note]))
         notes += [f"column {name!r}: {note}"] if note else []
     if not columns:
         raise UserError("no column is left to learn from: " + "; ".join(notes))
@@ -89,7 +92,7 @@ def infer_columns(
 
 
 def infer_kind(cells: ColumnCells) -> tuple[str, str]:
-    """Returns the kind of a column and, for one to drop, the reason."""
+    """Returns the kind of a column, and the reason for one to drop or a note on another."""
     if cells.numbers is not None:
         return _infer_kind_of_numbers(cells, cells.numbers)
     first, is_constant, present = None, True, 0
@@ -109,8 +112,8 @@ def infer_kind(cells: ColumnCells) -> tuple[str, str]:
             misfits |= dict.fromkeys(block.unique())
     is_number = bool(fitting) and _are_few(present - fitting, present, misfits)
     if is_number and not _have_leading_zeros(cells):
-        return (DROP, "it numbers the rows") if _numbers_rows(cells, present) else ("number", "")
-    date_format, dates = choose_date_format(cells.iterate_present())
+        return _infer_kind_of_strings(cells, present)
+    date_format, dates, _ = choose_date_format(cells.iterate_present())
     if date_format:
         others = pd.concat(iterate_invalid_dates(cells, date_format)).unique()
         if _are_few(present - dates, present, others):
@@ -138,9 +141,39 @@ def _infer_kind_of_numbers(cells: ColumnCells, numbers: np.ndarray) -> tuple[str
     if len(present) == len(cells) and (present == present[0]).all():
         digits = " in the first 15 digits" * bool(abs(present[0]) > 2**53)
         return DROP, f"all its cells are '{present[0]:.15g}'{digits}"
-    if cells.are_integers and _count_rows(cells.name, present):
+    if not cells.are_integers:
+        return "number", ""
+    if _are_compact_dates(cells.name, present):
+        return "date", ""
+    return (DROP, "it numbers the rows") if _count_rows(cells.name, present) else ("number", "")
+
+
+def _infer_kind_of_strings(cells: ColumnCells, present: int) -> tuple[str, str]:
+    """Returns the kind of a column of strings, of which all but a few are numbers."""
+    if not all(block.str.fullmatch(r"\d+|\D*").all() for block in cells.iterate_present()):
+        return "number", ""
+    numbers = read_numbers(cells, ".", "")
+    numbers = numbers[~np.isnan(numbers)]
+    if _are_compact_dates(cells.name, numbers):
+        return "date", ""
+    is_whole = len(numbers) == present >= _MANY_CELLS
+    if is_whole and _count_rows(cells.name, numbers):
         return DROP, "it numbers the rows"
     return "number", ""
+
+
+def _are_compact_dates(name: str, numbers: np.ndarray) -> bool:
+    """Whether whole numbers are dates such as 20260131: all of them, by name or by their months.
+
+    Of numbers that count something, such as invoices of a year, some would be no date.
+    """
+    if not len(numbers) or numbers.min() < 19_000_101 or numbers.max() > 21_001_231:
+        return False
+    values = np.unique(numbers.astype("int64"))
+    if not are_dates(pd.Series(values.astype(str)), COMPACT_FORMAT).all():
+        return False
+    has_months = len(values) >= _MANY_CELLS and len(np.unique(values // 100)) > 1
+    return has_months or bool(_DATE_NAME.search(name))
 
 
 def _have_leading_zeros(cells: ColumnCells) -> bool:
@@ -158,27 +191,29 @@ def _infer_text(cells: ColumnCells, present: int) -> tuple[str, str]:
         words += float(_count_words(values) @ counts)
     distinct = len(np.unique(np.concatenate(hashes))) / present
     names_rows = distinct > _ID_DISTINCT and _ID_NAME.fullmatch(cells.name)
+    odd_dates = _describe_odd_dates(cells)
     if distinct > _MIN_DISTINCT and words / present > _MIN_WORDS and not names_rows:
-        return "text", ""
+        return "text", odd_dates
     if distinct > _ID_DISTINCT:
-        return DROP, "almost each row has a value of its own, as an id does"
-    return "category", ""
+        return DROP, odd_dates or "almost each row has a value of its own, as an id does"
+    return "category", odd_dates
+
+
+def _describe_odd_dates(cells: ColumnCells) -> str:
+    """Returns a note on cells that look like dates, and are none of a form that is read, or ""."""
+    block = next(block for block in cells.iterate_present() if len(block))
+    if not look_like_dates(block[:_MANY_DATES]):
+        return ""
+    return (
+        f"its cells, such as {block.iloc[0][:40]!r}, look like dates, but are not of one form that "
+        "is read: write them as 2026-01-31 or 2026-01-31 23:59"
+    )
 
 
 def _count_words(values: pd.Series) -> np.ndarray:
     """Returns the number of words; in scripts without spaces, a word has two letters."""
     words = 1 + values.str.count(r"\s+") + values.str.count(UNSPACED_LETTER) / 2
     return words.to_numpy("float64")
-
-
-def _numbers_rows(cells: ColumnCells, present: int) -> bool:
-    """Whether strings count the rows or, by the name of the column, identify them."""
-    if present < _MANY_CELLS:
-        return False
-    if not all(block.str.fullmatch(r"\d+").all() for block in cells.iterate_present()):
-        return False
-    numbers = read_numbers(cells, ".", "")
-    return _count_rows(cells.name, numbers[~np.isnan(numbers)])
 
 
 def _count_rows(name: str, numbers: np.ndarray) -> bool:

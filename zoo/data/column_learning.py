@@ -22,11 +22,14 @@ from zoo.data.column_cells import (
     parse_cells,
 )
 from zoo.data.columns import Column
+from zoo.data.date_forms import describe_date_format
 from zoo.errors import UserError, format_count
 
 _NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations
 _MAX_VALUES = 1_000  # of a category; the rest shares a code
-_OFFSET = r":\d\d(?:\.\d+)? ?[+-]\d\d"  # of a time zone, after the time of the day
+_OFFSET = (
+    r"(?::\d\d(?:[.,]\d+)?|[AaPp]\.?[Mm]\.?) ?[+-]\d\d"  # of a time zone, after the time of the day
+)
 _MIN_COUNT = 3  # of a category's value in a training split of a hundred rows or more
 
 
@@ -108,7 +111,8 @@ def _describe_decoration(cells: ColumnCells, column: Column) -> list[str]:
 
 
 def _learn_date(cells: ColumnCells) -> tuple[Column, str]:
-    date_format, _ = choose_date_format(cells.iterate_present())
+    present = (block.dropna() for block in cells.iterate_strings())
+    date_format, _, rivals = choose_date_format(present)
     if not date_format:
         first = next((block.iloc[0] for block in cells.iterate_present() if len(block)), "")
         raise UserError(
@@ -116,7 +120,7 @@ def _learn_date(cells: ColumnCells) -> tuple[Column, str]:
             f"{str(first)[:40]!r}: write them as 2026-01-31"
         )
     draft = Column(cells.name, "date", date_format=date_format)
-    days = np.concatenate([parse_cells(block, draft) for block in cells])
+    days = np.concatenate([parse_cells(block, draft) for block in cells.iterate_strings()])
     center, scale = measure_spread(days)
     is_missing = np.isnan(days)
     invalid = pd.concat(iterate_invalid_dates(cells, date_format))
@@ -131,16 +135,16 @@ def _learn_date(cells: ColumnCells) -> tuple[Column, str]:
         missing_marks=tuple(sorted(invalid.unique())),
     )
     notes = _describe_misfits(column, len(invalid))
-    notes += [f"dates are read as {date_format}"] * (date_format in ("%d/%m/%Y", "%m/%d/%Y"))
-    return column, "; ".join(notes + _describe_offsets(cells))
+    notes += [describe_date_format(date_format, rivals), *_describe_offsets(cells)]
+    return column, "; ".join(filter(None, notes))
 
 
 def _describe_offsets(cells: ColumnCells) -> list[str]:
     """Returns a note on times with the offset of a time zone."""
     offsets, zones, times = 0, 0, 0
-    for block in cells.iterate_present():
+    for block in cells.iterate_strings():
         offsets += int(block.str.contains(_OFFSET).sum())
-        zones += int(block.str.contains(r"(?:Z|UTC)$").sum())
+        zones += int(block.str.contains(r"(?:Z|UTC|GMT)$").sum())
         times += int(block.str.contains(":").sum())
     if not offsets:
         return []

@@ -4,6 +4,7 @@ import numpy as np
 
 from zoo.data.column_cells import ColumnCells, parse_cells
 from zoo.data.columns import Column
+from zoo.data.date_forms import format_days
 from zoo.data.frame_rows import FrameRows
 from zoo.data.tokenizer_settings import format_tokenizer
 from zoo.errors import format_count
@@ -23,7 +24,8 @@ def format_columns(columns: tuple[Column, ...]) -> str:
         elif column.tokenizer:
             detail = format_tokenizer(column.tokenizer)
         elif column.kind == "date":
-            median = np.datetime64(0, "D") + np.timedelta64(round(column.center), "D")
+            shown = column.date_format if column.date_format == "%H:%M" else "%Y-%m-%d"
+            median = format_days(np.array([column.center]), shown)[0]
             detail = f"median {median}, written as {column.date_format}"
         else:
             detail = f"median {column.center:.6g}, spread {column.scale:.4g}"
@@ -70,12 +72,12 @@ def describe_unreadable_cells(
 
 def _count_unreadable_cells(rows: FrameRows, column: Column) -> tuple[int, int, str]:
     """Returns the number of missing cells, and of those of another kind with the first of them."""
-    if rows.has_numbers(column.name):
+    if column.kind == "number" and rows.has_numbers(column.name):
         if not any(part.numbers[column.name].null_count for part in rows.parts):
             return 0, 0, ""
         return int(np.isnan(rows.read_numbers(column.name)).sum()), 0, ""
     missing, invalid, example = 0, 0, ""
-    for cells in ColumnCells(rows, column.name):
+    for cells in ColumnCells(rows, column.name).iterate_strings():
         is_missing = cells.isna()
         if column.missing_marks:
             is_missing |= cells.isin(column.missing_marks)

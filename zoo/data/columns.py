@@ -28,15 +28,6 @@ MISSING_MARKS = (
 )
 # fmt: on
 
-# forms of dates that are recognised, as strptime writes them; a time of the day may follow
-DATE_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")
-
-
-# hour, minute and second; hour and minute of the offset from UTC
-_ZONE = r" ?(?:Z|UTC|[+-](\d{2})(?::?(\d{2}))?)"
-_TIME = rf"(?:[ T](\d{{1,2}}):(\d{{2}})(?::(\d{{2}})(?:\.\d+)?)?(?:{_ZONE})?)?"
-_DATE_PARTS = {".": r"\.", "%Y": r"(\d{4})", "%m": r"(\d{1,2})", "%d": r"(\d{1,2})"}
-
 
 @dataclasses.dataclass(frozen=True)
 class Column:
@@ -54,7 +45,7 @@ class Column:
         decimal: Decimal mark of a number in files, "." or ",".
         thousands: Thousands separator of a number in files, or "".
         missing_marks: What else stood for a missing number in the training split, such as "?".
-        date_format: Form of a date: one of `DATE_FORMATS`.
+        date_format: Form of a date: one of `zoo.data.date_forms.DATE_FORMATS`.
         has_time: Whether a date has a time of the day.
         tokenizer: Tokenizer of a text, whose features are the token ids, padded with 0.
     """
@@ -118,16 +109,6 @@ _FIELDS: dict[str, Any] = {
     "date_format": str,
     "has_time": bool,
 }
-
-
-def make_date_pattern(date_format: str) -> str:
-    """Returns the regular expression of dates of a form, of Python and TensorFlow alike.
-
-    Its groups are the parts of the date in their order, and those of the time and its offset.
-    """
-    for part, group in _DATE_PARTS.items():
-        date_format = date_format.replace(part, group)
-    return date_format + _TIME
 
 
 def count_features(columns: tuple[Column, ...]) -> int:

@@ -8,6 +8,7 @@ from zoo.console import progress_bar
 from zoo.data.cells import read_numbers, strip_cells
 from zoo.data.column_encoding import ColumnGroup, make_column_encoder, make_column_groups
 from zoo.data.columns import Column, count_features
+from zoo.data.date_forms import format_days
 from zoo.data.frame_rows import FrameRows, RowRange
 from zoo.data.mapped_files import allocate_array
 from zoo.data.text_encoding import BATCH_SIZE
@@ -82,8 +83,7 @@ def make_random_records(
             numbers = column.center + column.scale * random.normal(size=count)
             records[column.name] = numbers
             if column.kind == "date":
-                times = pd.to_datetime(np.round(numbers), unit="D").strftime(column.date_format)
-                records[column.name] = times.to_numpy(object)
+                records[column.name] = format_days(numbers, column.date_format)
     return records
 
 

@@ -15,7 +15,8 @@ from zoo.data.cells import (
     read_numbers,
     strip_cells,
 )
-from zoo.data.columns import Column, make_date_pattern
+from zoo.data.columns import Column
+from zoo.data.date_forms import are_dates
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.spec import Spec
 from zoo.errors import UserError
@@ -114,10 +115,8 @@ def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowL
     raw = _find_column(table, column.name, "expected those of the training")
     cells = strip_cells(raw)
     if column.date_format:
-        is_date = cells.str.fullmatch(make_date_pattern(column.date_format)).fillna(False)
-        _add_faults(
-            cells, ~is_date.to_numpy(bool), column, f"a date as {column.date_format}", faults
-        )
+        invalid = ~are_dates(cells, column.date_format)
+        _add_faults(cells, invalid, column, f"a date as {column.date_format}", faults)
     if column.kind != "number":
         return cells.fillna("").to_numpy(object)
     decimal, thousands = _choose_number_form(table, column, raw)

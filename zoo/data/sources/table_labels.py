@@ -16,6 +16,7 @@ from zoo.data.cells import (
 from zoo.data.column_cells import choose_date_format, parse_cells
 from zoo.data.columns import Column
 from zoo.data.config import DataConfig, find_label_columns
+from zoo.data.date_forms import describe_date_format
 from zoo.data.label_cells import clean_labels
 from zoo.data.labels import (
     Target,
@@ -93,7 +94,8 @@ def read_labelled_rows(
         rows = {n: dataclasses.replace(r, groups=groups.get(n)) for n, r in rows.items()}
         notes += group_notes
     elif config.time:
-        times = _read_times(train, config.time, rows["train"].rows)
+        times, time_notes = _read_times(train, config.time, rows["train"].rows)
+        notes += time_notes
         rows["train"] = dataclasses.replace(rows["train"], times=times)
     if config.weight:
         weights, weight_notes = read_weights(train, config.weight, rows["train"].rows)
@@ -237,8 +239,8 @@ def _read_slices(
     return dict(zip(rows, np.split(groups, ends), strict=True))
 
 
-def _read_times(table: Table, column: str, rows: np.ndarray) -> np.ndarray:
-    """Returns the times of the rows: numbers as they are, and dates as days since 1970-01-01."""
+def _read_times(table: Table, column: str, rows: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Returns the times of the rows, numbers or days since 1970-01-01, and notes on them."""
     cells = strip_cells(table.frame[column])
     reject_values(
         table, column, cells.isna().to_numpy(bool) & rows, "expected a time: fill it in, or remove "
@@ -247,14 +249,16 @@ def _read_times(table: Table, column: str, rows: np.ndarray) -> np.ndarray:
     present = cells[rows]
     decimal, thousands, is_number = find_number_form(present)
     if is_number.all():
-        return parse_numbers(present, decimal, thousands)
-    date_format, dates = choose_date_format([present])
+        return parse_numbers(present, decimal, thousands), ()
+    date_format, dates, rivals = choose_date_format([present])
     if dates < len(present):
         raise UserError(
             f"time={column}: {table.path} has {str(present.iloc[0])[:40]!r} and others there; "
             "expected numbers, or dates of one form, such as 2026-01-31 or 2026-01-31 23:59"
         )
-    return parse_cells(present, Column(column, "date", date_format=date_format))
+    note = describe_date_format(date_format, rivals)
+    times = parse_cells(present, Column(column, "date", date_format=date_format))
+    return times, (f"column {column!r}: {note}",) * bool(note)
 
 
 def read_weights(table: Table, column: str, rows: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
