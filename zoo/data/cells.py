@@ -10,18 +10,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoo.data.columns import MISSING
+from zoo.data.units import SIGNS, remove_unit
 
 STRING, FLOAT = pd.ArrowDtype(pa.string()), pd.ArrowDtype(pa.float64())
 NUMBER_PATTERN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 
-# signs of currencies and percent, and what separates thousands and is no decimal mark
-_SIGNS, _SEPARATORS = "[$\u20ac\u00a3\u00a5\u20b9%]", "['\u2019\\s\u00a0\u202f\u2009]"
-DECORATION = f"{_SIGNS}|{_SEPARATORS}"
+# what separates thousands and is no decimal mark
+_SEPARATORS = "['\u2019\\s\u00a0\u202f\u2009]"
+DECORATION = f"{SIGNS}|{_SEPARATORS}"
 # patterns of RE2, which Arrow and TensorFlow share, and what replaces them: a number is the same in
 # training and in a served tf.Example
 DECORATION_STEPS = (
     ("\u2212", "-"),
-    (_SIGNS, ""),
+    (SIGNS, ""),
     *[(rf"(\d){_SEPARATORS}(\d{{3}})\b", r"\1\2")] * 2,  # a group is between two separators
     (r"^\s*([+-])\s+", r"\1"),
 )
@@ -73,11 +74,13 @@ def _to_text(value: object) -> str:
     return str(value).encode("utf-8", "replace").decode()
 
 
-def parse_numbers(cells: pd.Series, decimal: str = ".", thousands: str = "") -> np.ndarray:
+def parse_numbers(
+    cells: pd.Series, decimal: str = ".", thousands: str = "", unit: str = ""
+) -> np.ndarray:
     """Parses stripped cells as float64 numbers, NaN where they are missing or not of the form."""
     if has_numbers(cells):
         return cells.to_numpy("float64", na_value=np.nan)
-    strings = pa.array(cells, pa.string())
+    strings = remove_unit(pa.array(cells, pa.string()), unit)
     if (decimal, thousands) in OTHER_NUMBER_FORMS:
         strings = _remove_decoration(strings)
         fits = pc.match_substring_regex(strings, f"^{OTHER_NUMBER_FORMS[decimal, thousands]}$")
@@ -96,9 +99,17 @@ def parse_numbers(cells: pd.Series, decimal: str = ".", thousands: str = "") -> 
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def read_numbers(cells: pd.Series, decimal: str, thousands: str) -> np.ndarray:
+def strip_units(cells: pd.Series, unit: str) -> pd.Series:
+    """Returns stripped cells without a unit before or after their numbers."""
+    if not unit or has_numbers(cells):
+        return cells
+    strings = remove_unit(pa.array(cells, pa.string()), unit)
+    return pd.Series(strings, cells.index, STRING, cells.name)
+
+
+def read_numbers(cells: pd.Series, decimal: str, thousands: str, unit: str = "") -> np.ndarray:
     """Returns raw cells as `parse_numbers` does; what is a number in JSON stays as it is."""
-    numbers = parse_numbers(clean_cells(cells), decimal, thousands)
+    numbers = parse_numbers(clean_cells(cells), decimal, thousands, unit)
     if cells.dtype == object and (decimal, thousands) != (".", ""):
         values = cells.tolist()
         is_number = np.array([type(value) in (int, float) for value in values], bool)

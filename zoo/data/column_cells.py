@@ -11,17 +11,20 @@ import tensorflow as tf
 from zoo.data.cells import (
     OTHER_NUMBER_FORMS,
     are_grouped,
+    are_plain_numbers,
     clean_cells,
     count_values,
     fit_number_form,
     has_numbers,
     parse_numbers,
     strip_cells,
+    strip_units,
 )
 from zoo.data.columns import Column
 from zoo.data.date_forms import DATE_FORMATS, match_date_pattern
 from zoo.data.dates import parse_dates
 from zoo.data.frame_rows import FrameRows
+from zoo.data.units import SIGNS, count_units, find_common_unit
 
 _KEPT_ROWS = 1 << 20
 _DATE_SAMPLE = 20  # cells, by which most columns of texts are refused
@@ -36,10 +39,11 @@ class ColumnCells:
         rows: The rows.
         name: Name of the column.
         has_commas: Whether other columns have decimal commas.
+        unit: Unit of numbers that is removed.
     """
 
-    def __init__(self, rows: FrameRows, name: str, has_commas: bool = False):
-        self.name, self.has_commas = name, has_commas
+    def __init__(self, rows: FrameRows, name: str, has_commas: bool = False, unit: str = ""):
+        self.name, self.has_commas, self.unit = name, has_commas, unit
         self._rows = rows
         # they are not stripped again and again
         is_small = len(rows) <= _KEPT_ROWS and not rows.has_numbers(name)
@@ -49,6 +53,25 @@ class ColumnCells:
     def numbers(self) -> np.ndarray | None:
         """The numbers of a column that has nothing else, float64 (n,), NaN where missing."""
         return self._rows.read_numbers(self.name) if self._rows.has_numbers(self.name) else None
+
+    @functools.cached_property
+    def units(self) -> dict[str, int] | None:
+        """How many numbers have each unit; see `zoo.data.units.count_units`."""
+        is_plain = self.numbers is not None or all(map(are_plain_numbers, self.iterate_present()))
+        if is_plain or self.unit:
+            return None
+        blocks = (count_values(block) for block in self.iterate_present())
+        return count_units((pa.array(values, pa.string()), counts) for values, counts in blocks)
+
+    @property
+    def have_signs(self) -> bool:
+        """Whether a cell has the sign of a currency, or percent."""
+        return any(block.str.contains(SIGNS).any() for block in self.iterate_present())
+
+    def without_unit(self) -> "ColumnCells":
+        """Returns the cells without the unit that most numbers have, if one of letters has."""
+        unit = find_common_unit(self.units)
+        return ColumnCells(self._rows, self.name, self.has_commas, unit) if unit else self
 
     @property
     def are_integers(self) -> bool:
@@ -71,7 +94,8 @@ class ColumnCells:
         return (strip_cells(cells) if has_numbers(cells) else cells for cells in self)
 
     def _read(self) -> Iterator[pd.Series]:
-        return (clean_cells(cells) for cells in self._rows.iterate_cells(self.name))
+        blocks = (clean_cells(cells) for cells in self._rows.iterate_cells(self.name))
+        return (strip_units(cells, self.unit) for cells in blocks)
 
 
 def choose_number_form(cells: ColumnCells) -> tuple[str, str, int]:
@@ -152,7 +176,7 @@ def _are_dates(values: pd.Series, date_format: str) -> np.ndarray:
 def parse_cells(cells: pd.Series, column: Column) -> np.ndarray:
     """Returns stripped cells of numbers or dates as float64, NaN where they are neither."""
     if column.kind == "number":
-        return parse_numbers(cells, column.decimal, column.thousands)
+        return parse_numbers(cells, column.decimal, column.thousands, column.unit)
     codes, values = pd.factorize(cells.fillna(""))
     days, _ = parse_dates(tf.constant(np.asarray(values, object), tf.string), column.date_format)
     return days.numpy()[codes]

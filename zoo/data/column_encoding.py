@@ -20,6 +20,7 @@ from zoo.data.cells import DECORATION_STEPS, NUMBER_PATTERN
 from zoo.data.columns import MISSING, Column, count_features
 from zoo.data.dates import parse_dates
 from zoo.data.text_encoding import make_encoder, pad_tokens
+from zoo.data.units import make_unit_steps
 
 _LINEAR_RANGE = 4.0  # spreads around the median; farther values are compressed by a logarithm
 _BLANKS = r"[\s\v\x1c-\x1f\x{85}\p{Z}]"
@@ -45,9 +46,9 @@ class ColumnGroup:
     table: Any = None
 
 
-def parse_number_strings(texts: tf.Tensor) -> tf.Tensor:
+def parse_number_strings(texts: tf.Tensor, unit: str = "") -> tf.Tensor:
     """Parses strings as float64 numbers in a graph, as `zoo.data.cells.parse_numbers` does."""
-    for pattern, replacement in DECORATION_STEPS:
+    for pattern, replacement in (*make_unit_steps(unit), *DECORATION_STEPS):
         texts = tf.strings.regex_replace(texts, pattern, replacement)
     texts = tf.strings.regex_replace(texts, rf"^{_BLANKS}+|{_BLANKS}+$", "")
     is_number = tf.strings.regex_full_match(texts, NUMBER_PATTERN)

@@ -29,6 +29,7 @@ from zoo.data.config import format_column_kinds
 from zoo.data.date_forms import COMPACT_FORMAT, are_dates, look_like_dates
 from zoo.data.frame_rows import FrameRows
 from zoo.data.text_normalization import UNSPACED_LETTER
+from zoo.data.units import find_mixed_units
 from zoo.errors import UserError
 from zoo.schema import suggest_closest
 
@@ -105,26 +106,49 @@ def infer_kind(cells: ColumnCells) -> tuple[str, str]:
         return DROP, "all its cells are empty"
     if is_constant and present == len(cells):
         return DROP, f"all its cells are {str(first)[:40]!r}"
+    return _infer_kind_of_strings(cells, present)
+
+
+def _infer_kind_of_strings(cells: ColumnCells, present: int) -> tuple[str, str]:
+    """Returns the kind of a column of strings, not all of them equal; see `infer_kind`."""
+    is_number, misfits, fitting = _find_misfits(cells, present)
+    if is_number:
+        mixed = find_mixed_units(cells.units) if cells.have_signs else []
+        return _infer_mixed(cells, present, mixed) if mixed else _infer_digits(cells, present)
+    date_format, dates, _ = choose_date_format(cells.iterate_present())
+    if date_format:
+        others = pd.concat(iterate_invalid_dates(cells, date_format)).unique()
+        if _are_few(present - dates, present, others):
+            return "date", ""
+    if mixed := find_mixed_units(cells.units):
+        return _infer_mixed(cells, present, mixed)
+    if (bare := cells.without_unit()) is not cells and _find_misfits(bare, present)[0]:
+        return _infer_digits(bare, present)
+    if 0.5 * present <= fitting < present:
+        return DROP, (
+            f"{fitting / present:.0%} of its cells are numbers, but not {misfits[0][:20]!r} (to "
+            f"count others as missing, pass {format_column_kinds([cells.name], 'number')})"
+        )
+    return _infer_text(cells, present)
+
+
+def _find_misfits(cells: ColumnCells, present: int) -> tuple[bool, list[str], int]:
+    """Returns whether a column has numbers, the other values in it, and how many numbers."""
     decimal, thousands, fitting = choose_number_form(cells)
     misfits: dict[str, None] = {}
     if 0 < fitting < present:
         for block in iterate_misfits(cells, decimal, thousands):
             misfits |= dict.fromkeys(block.unique())
     is_number = bool(fitting) and _are_few(present - fitting, present, misfits)
-    if is_number and not _have_leading_zeros(cells):
-        return _infer_kind_of_strings(cells, present)
-    date_format, dates, _ = choose_date_format(cells.iterate_present())
-    if date_format:
-        others = pd.concat(iterate_invalid_dates(cells, date_format)).unique()
-        if _are_few(present - dates, present, others):
-            return "date", ""
-    if 0.5 * present <= fitting < present:
-        return DROP, (
-            f"{fitting / present:.0%} of its cells are numbers, but not "
-            f"{next(iter(misfits))[:20]!r} (to count others as missing, pass "
-            f"{format_column_kinds([cells.name], 'number')})"
-        )
-    return _infer_text(cells, present)
+    return is_number and not _have_leading_zeros(cells), list(misfits), fitting
+
+
+def _infer_mixed(cells: ColumnCells, present: int, units: list[str]) -> tuple[str, str]:
+    """Returns the kind of a column of numbers with several units, and a note on them."""
+    return _infer_text(cells, present)[0], (
+        f"its numbers have different units, {' and '.join(map(repr, units))}: convert them to one "
+        "unit to have them read as numbers"
+    )
 
 
 def _are_few(invalid: int, present: int, values: Collection[str]) -> bool:
@@ -148,7 +172,7 @@ def _infer_kind_of_numbers(cells: ColumnCells, numbers: np.ndarray) -> tuple[str
     return (DROP, "it numbers the rows") if _count_rows(cells.name, present) else ("number", "")
 
 
-def _infer_kind_of_strings(cells: ColumnCells, present: int) -> tuple[str, str]:
+def _infer_digits(cells: ColumnCells, present: int) -> tuple[str, str]:
     """Returns the kind of a column of strings, of which all but a few are numbers."""
     if not all(block.str.fullmatch(r"\d+|\D*").all() for block in cells.iterate_present()):
         return "number", ""

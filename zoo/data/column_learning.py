@@ -12,6 +12,7 @@ from zoo.data.cells import (
     find_look_alikes,
     parse_numbers,
     strip_cells,
+    strip_units,
 )
 from zoo.data.column_cells import (
     ColumnCells,
@@ -23,6 +24,7 @@ from zoo.data.column_cells import (
 )
 from zoo.data.columns import Column
 from zoo.data.date_forms import describe_date_format
+from zoo.data.units import find_mixed_units
 from zoo.errors import UserError, format_count
 
 _NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations
@@ -70,6 +72,7 @@ def read_numbers(cells: ColumnCells, decimal: str, thousands: str) -> np.ndarray
 
 
 def _learn_number(cells: ColumnCells) -> tuple[Column, str]:
+    written, cells = cells, cells.without_unit()
     decimal, thousands, fitting = choose_number_form(cells)
     if not fitting:
         raise UserError(
@@ -90,24 +93,34 @@ def _learn_number(cells: ColumnCells) -> tuple[Column, str]:
         decimal=decimal,
         thousands=thousands,
         missing_marks=tuple(sorted(marks)),
+        unit=cells.unit,
     )
     notes = _describe_misfits(column, invalid)
-    notes += _describe_decoration(cells, column)
+    notes += _describe_decoration(written, column)
     if form := describe_number_form(decimal, thousands):
         notes.append(form)
     return column, "; ".join(notes)
 
 
 def _describe_decoration(cells: ColumnCells, column: Column) -> list[str]:
-    """Returns a note on the first number with other marks, such as that of a currency."""
+    """Returns notes on the first number with other marks, such as a unit, and on those without."""
+    notes: list[str] = []
     for block in cells.iterate_present() if cells.numbers is None else ():
         if are_plain_numbers(block):
             continue
         numbers = parse_cells(block, column)
-        decorated = block.str.contains(DECORATION).to_numpy(bool) & ~np.isnan(numbers)
-        for row in np.flatnonzero(decorated)[:1]:
-            return [f"{block.iloc[row][:20]!r} counts as {numbers[row]:g}"]
-    return []
+        decorated = (strip_units(block, column.unit) != block) | block.str.contains(DECORATION)
+        for row in np.flatnonzero(decorated.to_numpy(bool) & ~np.isnan(numbers))[:1]:
+            notes.append(f"{block.iloc[row][:20]!r} counts as {numbers[row]:g}")
+            break
+        if notes:
+            break
+    units = cells.units if notes else None
+    if units and (bare := units.get("")) and len(units) > 1:
+        notes.append(f"{format_count(bare, 'number')} without a unit are read as they are")
+    if not column.unit and (mixed := find_mixed_units(units)):
+        notes.append(f"the units {' and '.join(map(repr, mixed))} count alike")
+    return notes
 
 
 def _learn_date(cells: ColumnCells) -> tuple[Column, str]:

@@ -47,6 +47,7 @@ class Column:
         missing_marks: What else stood for a missing number in the training split, such as "?".
         date_format: Form of a date: one of `zoo.data.date_forms.DATE_FORMATS`.
         has_time: Whether a date has a time of the day.
+        unit: Unit of a number in files, such as "kg", which is removed.
         tokenizer: Tokenizer of a text, whose features are the token ids, padded with 0.
     """
 
@@ -62,7 +63,8 @@ class Column:
     missing_marks: tuple[str, ...] = ()
     date_format: str = ""
     has_time: bool = False
-    # without, since fingerprints of data have hashed the others
+    # without these two, since fingerprints of data have hashed the others
+    unit: str = dataclasses.field(default="", repr=False)
     tokenizer: Tokenizer | None = dataclasses.field(default=None, repr=False)
 
     @property
@@ -121,6 +123,8 @@ def column_to_record(column: Column) -> dict[str, Any]:
     """Returns a column as an object for a JSON file; the vocabulary of a text is one string."""
     record = dataclasses.asdict(column)
     tokenizer = record.pop("tokenizer")
+    if not column.unit:
+        del record["unit"]
     if tokenizer:
         # no token has a line break
         record["tokenizer"] = tokenizer | {"vocabulary": "\n".join(tokenizer["vocabulary"])}
@@ -137,14 +141,15 @@ def columns_from_record(records: Any) -> tuple[Column, ...]:
         raise UserError(f"columns: expected a list, got {str(records)[:40]}")
     columns = []
     for record in records:
-        if not isinstance(record, dict) or record.keys() - {"tokenizer"} != _FIELDS.keys():
+        if not isinstance(record, dict) or record.keys() - {"tokenizer", "unit"} != _FIELDS.keys():
             raise UserError(f"columns: {str(record)[:40]} does not describe a column")
         tokenizer = _read_tokenizer(record)
         # a tuple has at least one item for `check_value`
         empty = {name: () for name in ("values", "missing_marks") if not record[name]}
         record = record | dict.fromkeys(empty)
         checked = {name: check_value(name, record[name], kind) for name, kind in _FIELDS.items()}
-        columns.append(Column(**checked | empty, tokenizer=tokenizer))
+        unit = check_value("unit", record.get("unit", ""), str)
+        columns.append(Column(**checked | empty, unit=unit, tokenizer=tokenizer))
     return tuple(columns)
 
 

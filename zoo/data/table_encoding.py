@@ -141,4 +141,4 @@ def _encode_group(rows: RowRange, group: ColumnGroup) -> np.ndarray:
 
 def _read_numbers(cells: pd.Series, column: Column) -> np.ndarray:
     """Returns numbers as float64, NaN where they are missing or none."""
-    return read_numbers(cells, column.decimal, column.thousands)
+    return read_numbers(cells, column.decimal, column.thousands, column.unit)

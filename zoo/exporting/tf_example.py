@@ -57,7 +57,7 @@ def _parse_cells(keys: tf.Tensor, values: tf.Tensor, column: Column) -> tf.Tenso
         message = f"each example needs a number or a string as the feature '{column.name}'"
         _require(has_number | has_string, message)
     if column.kind == "number":
-        return tf.where(has_number, numbers, parse_number_strings(strings))
+        return tf.where(has_number, numbers, parse_number_strings(strings, column.unit))
     is_whole = numbers == tf.round(numbers)
     whole = tf.strings.as_string(tf.cast(numbers, tf.int64))
     shortest = tf.strings.as_string(tf.cast(numbers, tf.float32), shortest=True)

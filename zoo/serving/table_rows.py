@@ -14,6 +14,7 @@ from zoo.data.cells import (
     fit_number_form,
     read_numbers,
     strip_cells,
+    strip_units,
 )
 from zoo.data.columns import Column
 from zoo.data.date_forms import are_dates
@@ -123,14 +124,14 @@ def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowL
     if (decimal, thousands) != (column.decimal, column.thousands) and table.kind != "parquet":
         written = describe_number_form(decimal, thousands) or "'.' is the decimal mark"
         log.notes.append(f"{table.path}: column {column.name!r}: {written}")
-    numbers = read_numbers(raw, decimal, thousands)
+    numbers = read_numbers(raw, decimal, thousands, column.unit)
     _add_faults(cells, np.isnan(numbers), column, "a number", faults)
     return numbers
 
 
 def _choose_number_form(table: Table, column: Column, raw: pd.Series) -> tuple[str, str]:
     """Returns the decimal mark and thousands separator: those of the training, or a better fit."""
-    form, cells = (column.decimal, column.thousands), strip_cells(raw)
+    form, cells = (column.decimal, column.thousands), strip_units(strip_cells(raw), column.unit)
     if table.kind == "parquet" and are_plain_numbers(cells):
         return ".", ""
     if raw.dtype == object:  # what is a number in JSON has no form
