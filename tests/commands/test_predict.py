@@ -479,6 +479,7 @@ def test_help_names_every_flag(command):
         "timeout",
         "text",
         "separator",
+        "encoding",
         "skip_bad_rows",
         "batch_size",
         "top",

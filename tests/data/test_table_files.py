@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zoo.data.config import DataConfig, parse_encoding
 from zoo.data.sources import table_files
 from zoo.data.sources.table_files import read_table, recall_separator
+from zoo.data.sources.text_files import recall_encoding
 from zoo.errors import UserError
 
 
@@ -76,7 +78,10 @@ def test_csv(content, expected, read):
         (",a\n0,x\n", "column 1 has no name and is called unnamed_1"),
         ("# by hand\na,b\n1,2\n", "the first 1 lines are comments"),
         ("a,a\n1,2\n", "there are several columns 'a'; number 2 is 'a.1'"),
-        ("a,b\n1,caf\u00e9\n2,na\u00efve\n".encode("cp1252"), "(line 2): it was read as cp1252"),
+        (
+            "a,b\n1,caf\u00e9\n2,na\u00efve\n".encode("cp1252"),
+            "was read as cp1252; if letters",
+        ),
     ],
 )
 def test_what_was_decided_is_told(content, note, read):
@@ -97,6 +102,15 @@ def test_what_was_decided_is_told(content, note, read):
         ("cp932", "年齢,都市,結果\n" + "1,東京,はい\n2,大阪,いいえ\n" * 9),
         ("cp932", "感想,評価\nこの映画はとても面白かった。,良い\n全然だめでした㈱,悪い\n"),
         ("gb18030", "城市,值\n北京,1\n上海,2\n"),
+        ("euc_jp", "感想,評価\nこの映画はとても面白かった。,良い\n全然だめでした,悪い\n"),
+        ("euc_kr", "도시,값\n서울,좋음\n부산 영화는 정말 재미있었어요,나쁨\n"),
+        ("big5", "城市,值\n台北 今天天氣很好,好\n高雄 產品品質太差了,壞\n"),
+        (
+            "koi8_r",
+            "\u0434\u0430,a\n\u041c\u043e\u0441\u043a\u0432\u0430,\u0445\u043e\u0440\u043e\u0448\u043e\n",
+        ),
+        ("cp1254", "şehir,iyi\nİstanbul,çok güzel\nMuğla,kötü\n"),
+        ("cp1252", "borg,a\nReykjavík,það\nÞórshöfn,ýmis\n"),
         ("utf-16", "Größe,a\n1,2\n"),
         ("utf-32", "Größe,a\n1,2\n"),
     ],
@@ -104,6 +118,34 @@ def test_what_was_decided_is_told(content, note, read):
 def test_encodings_of_spreadsheets(encoding, text, read):
     expected = pd.read_csv(io.StringIO(text), dtype=str).to_dict("list")
     assert columns(read(text.encode(encoding))) == expected
+
+
+def test_an_encoding_that_the_guess_misses_can_be_named(tmp_path):
+    file = tmp_path / "t.csv"
+    text = "\u0434\u0430,n\n\u041c\u043e\u0441\u043a\u0432\u0430,1\n\u0434\u0430,2\n"
+    file.write_bytes(text.encode("cp866"))
+    with pytest.raises(UserError, match="such as --encoding=cp866"):
+        read_table("csv", file)
+    table = read_table("csv", file, encoding=parse_encoding("CP866"))
+    assert (
+        columns(table)["\u0433\u043e\u0440\u043e\u0434"]
+        == ["\u041c\u043e\u0441\u043a\u0432\u0430", "\u041a\u0430\u0437\u0430\u043d\u044c"]
+        and not table.notes
+    )
+    assert table.find_line(1) == f"{file}, line 3"
+    with pytest.raises(UserError, match="not valid EUC_JP"):
+        read_table("csv", file, encoding="euc_jp")
+    settings = DataConfig("csv:t.csv", encoding="cp866").to_settings()
+    assert settings == {"encoding": "cp866"}
+    assert recall_encoding(settings, [file]) == "cp866" and recall_encoding({}, [file]) is None
+    file.write_text(text)
+    assert recall_encoding(settings, [file]) is None
+    (note,) = read_table("csv", file, encoding="cp1251").notes
+    assert note == f"{file} is UTF-8, and is read as cp1251, as --encoding asks"
+    for name in ("latin9000", "utf-16", "base64"):
+        with pytest.raises(UserError, match=f"--encoding={name}: expected the name"):
+            parse_encoding(name)
+    assert parse_encoding("UTF8") == "utf-8-sig" and parse_encoding(None) is None
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import complete_config, open_scored_weights
 from zoo.console import show_progress
-from zoo.data.config import DataConfig, parse_separator, parse_text_columns
+from zoo.data.config import DataConfig, parse_encoding, parse_separator, parse_text_columns
 from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.exporting.validation import InputRefusedError
@@ -77,6 +77,8 @@ flags.DEFINE_string("text", None, "Column of texts in tables, or two columns A,B
                     "default those of the training.", **EXPLANATION)
 flags.DEFINE_string("separator", None, "What separates the fields of CSV files. By default commas, "
                     "semicolons, tabs or bars, whichever the file has.", **EXPLANATION)
+flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
+                    "default that which is found in the file.", **EXPLANATION)
 flags.DEFINE_string("dataset", None, "Dataset for --method=permutation, as in `zoo train`. By "
                     "default that of the training.", **EXPLANATION)
 flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets. By default "
@@ -162,7 +164,9 @@ def _read_rows(files: tuple[str, ...], spec: Spec, log: RowLog) -> tuple[Iterabl
     paths, notes = expand_folders(files, spec, _find_name())
     print_notes(notes)
     separator, text = parse_separator(FLAGS.separator), parse_text_columns(FLAGS.text)
-    rows = read_rows(paths, spec, _find_name(), text, separator, log)
+    rows = read_rows(
+        paths, spec, _find_name(), text, separator, log, parse_encoding(FLAGS.encoding)
+    )
     if spec.kind == "image":
         return rows, len(paths)
     listed = list(rows)
@@ -223,6 +227,7 @@ def _explain_dataset() -> None:
         label=FLAGS.label,
         text=parse_text_columns(FLAGS.text),
         separator=parse_separator(FLAGS.separator),
+        encoding=parse_encoding(FLAGS.encoding),
     )
     import_tensorflow()
     from zoo.commands.explanations import write_importances

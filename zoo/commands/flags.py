@@ -13,6 +13,7 @@ from zoo.data.config import (
     TASKS,
     DataConfig,
     parse_column_kinds,
+    parse_encoding,
     parse_image_size,
     parse_separator,
     parse_text_columns,
@@ -82,6 +83,8 @@ def define_data_flags(values: flags.FlagValues) -> None:
                         **data)
     flags.DEFINE_string("separator", None, "What separates the fields of a CSV file. By default "
                         "commas, semicolons, tabs or bars, whichever the file has.", **data)
+    flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
+                        "default that which is found in the file.", **data)
     flags.DEFINE_enum("tokenizer", None, ("auto", "words", "bigrams", "characters", "wordpiece"),
                       "How texts are split into tokens. By default auto: words, or characters "
                       "where words do not carry the training texts; bigrams (words, and pairs of "
@@ -202,6 +205,7 @@ def read_data_config(
         merge_label_case=bool(values.merge_label_case),
         columns=parse_column_kinds(values.columns),
         separator=parse_separator(values.separator),
+        encoding=parse_encoding(values.encoding),
         image_size=parse_image_size(values.image_size),
         resize=values.resize,
         color=values.color,

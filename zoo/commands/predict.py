@@ -26,8 +26,9 @@ from absl import flags
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
-from zoo.data.config import parse_separator, parse_text_columns
+from zoo.data.config import parse_encoding, parse_separator, parse_text_columns
 from zoo.data.sources.table_files import recall_separator
+from zoo.data.sources.text_files import recall_encoding
 from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count
 from zoo.exporting.versions import describe_unused_versions
@@ -64,6 +65,8 @@ flags.DEFINE_string("text", None, "Column of texts in tables, or two columns A,B
                     "default those of the training.", **MODEL)
 flags.DEFINE_string("separator", None, "What separates the fields of CSV files. By default commas, "
                     "semicolons, tabs or bars, whichever the file has.", **MODEL)
+flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
+                    "default that which is found in the file.", **MODEL)
 flags.DEFINE_bool("skip_bad_rows", False, "Leaves out rows that cannot be read or predicted, and "
                   "counts them, instead of stopping at the first one.", **MODEL)
 flags.DEFINE_integer("batch_size", 32, "Examples per request.", 1, **MODEL)
@@ -97,8 +100,11 @@ def main(*files: str) -> None:
     paths, notes = expand_folders(files, spec, client.model)
     print_notes(notes)
     log = RowLog(FLAGS.skip_bad_rows)
-    separator = parse_separator(FLAGS.separator) or _recall_separator(client, paths, spec)
-    rows = read_rows(paths, spec, client.model, parse_text_columns(FLAGS.text), separator, log)
+    settings = _read_data_settings(client)
+    separator = parse_separator(FLAGS.separator) or _recall_separator(settings, paths, spec)
+    encoding = parse_encoding(FLAGS.encoding) or _recall_encoding(settings, paths)
+    text = parse_text_columns(FLAGS.text)
+    rows = read_rows(paths, spec, client.model, text, separator, log, encoding)
     # typed lines are answered immediately
     size = 1 if not files and sys.stdin.isatty() else FLAGS.batch_size
     pairs = iterate_predictions(rows, client, spec, size, log)
@@ -152,15 +158,25 @@ def _open_client() -> Client:
     return client
 
 
-def _recall_separator(client: Client, paths: list[str], spec: Spec) -> str | None:
-    """Returns the separator of the CSV file of the training, if the files have it too, or None."""
-    files = [path for path in map(Path, paths) if find_table_kind(path) == "csv"]
-    if FLAGS.server or FLAGS.grpc or FLAGS.preset or not files:
+def _read_data_settings(client: Client) -> Any:
+    """Returns how the data of the training was read; None if it is not known, as of a server."""
+    if FLAGS.server or FLAGS.grpc or FLAGS.preset:
         return None
     version = Path(os.path.expanduser(FLAGS.export_dir), FLAGS.model, str(client.served_version()))
     record = version / EXTRA_FOLDER / EXPORT_RECORD
-    settings = read_json(record).get("data_settings") if record.is_file() else None
-    return recall_separator(settings, files, spec.feature_names)
+    return read_json(record).get("data_settings") if record.is_file() else None
+
+
+def _recall_separator(settings: Any, paths: list[str], spec: Spec) -> str | None:
+    """Returns the separator of the CSV file of the training, if the files have it too, or None."""
+    files = [path for path in map(Path, paths) if find_table_kind(path) == "csv"]
+    return recall_separator(settings, files, spec.feature_names) if files else None
+
+
+def _recall_encoding(settings: Any, paths: list[str]) -> str | None:
+    """Returns the encoding of the training, if all files of text have it too, or None."""
+    files = [Path(path) for path in paths if find_table_kind(Path(path)) != "parquet"]
+    return recall_encoding(settings, [file for file in files if file.is_file()])
 
 
 def iterate_predictions(

@@ -33,7 +33,7 @@ from zoo.commands.flags import (
 from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
 from zoo.commands.weights import open_weights
-from zoo.data.config import DataConfig, parse_separator, parse_text_columns
+from zoo.data.config import DataConfig, parse_encoding, parse_separator, parse_text_columns
 from zoo.errors import UserError
 from zoo.pretrained.store import resolve_weights
 from zoo.recipe import Recipe
@@ -156,6 +156,7 @@ def _read_settings() -> tuple[Entry, dict[str, Any], Recipe, DataConfig]:
         train_split=FLAGS.train_split,
         text=parse_text_columns(FLAGS.text),
         separator=parse_separator(FLAGS.separator),
+        encoding=parse_encoding(FLAGS.encoding),
         holdout=FLAGS.holdout,
         stratify=False,
         seed=FLAGS.seed,

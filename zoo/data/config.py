@@ -1,5 +1,7 @@
 """`DataConfig`: the settings that select, split and tokenize a dataset."""
 
+import codecs
+import contextlib
 import csv
 import dataclasses
 import shlex
@@ -35,6 +37,7 @@ class DataConfig:
         columns: Kinds of columns of a table by name: "number", "category", "date", "text" or
             "drop". The others are inferred from the training split.
         separator: What separates the fields of CSV files; None to find out.
+        encoding: Encoding of files of text; None to find out.
         known_columns: Columns of a trained model, whose encoding is used instead of one that is
             learned from the training split.
         known_classes: Class names of a trained model, used instead of those of the training split.
@@ -79,6 +82,7 @@ class DataConfig:
     merge_label_case: bool = False
     columns: tuple[tuple[str, str], ...] = ()
     separator: str | None = None
+    encoding: str | None = None
     known_columns: tuple[Column, ...] = ()
     known_classes: tuple[str, ...] | None = None
     image_size: tuple[int, int] | None = None
@@ -140,6 +144,7 @@ _RECORDED = (  # what metrics.json records
     "merge_label_case",
     "columns",
     "separator",
+    "encoding",
     "group",
     "time",
     "weight",
@@ -220,6 +225,24 @@ def parse_separator(text: str | None) -> str | None:
     if separator is not None and len(separator) != 1:
         raise UserError(f"--separator={text}: expected one character, such as ';', or tab")
     return separator
+
+
+def parse_encoding(text: str | None) -> str | None:
+    """Reads the name of an encoding, and returns it as Python spells it.
+
+    Raises:
+        UserError: if there is none of the name, or its line breaks are not those of ASCII.
+    """
+    if text is None:
+        return None
+    with contextlib.suppress(LookupError, UnicodeError, ValueError):
+        name = codecs.lookup(text).name
+        if "a,\n".encode(name) == b"a,\n":
+            return {"utf-8": "utf-8-sig"}.get(name, name)
+    raise UserError(
+        f"--encoding={text}: expected the name of an encoding, such as euc_jp, koi8_r or cp1254; "
+        "files in UTF-16 and UTF-32 need a byte order mark, and no --encoding"
+    )
 
 
 def format_column_kinds(names: Iterable[str], kind: str) -> str:

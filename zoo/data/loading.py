@@ -227,7 +227,7 @@ def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
     kind, colon, path = name.partition(":")
     if not colon or kind not in _FILE_KINDS:
         reject_path(name, (*TABLE_KINDS, "folder"))
-        for setting in ("skip_broken", "separator"):
+        for setting in ("skip_broken", "separator", "encoding"):
             if getattr(config, setting):
                 raise UserError(f"{setting}: {name} is read without files: omit --{setting}")
         if config.weight:

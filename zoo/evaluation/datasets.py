@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from zoo.data.config import DataConfig, adopt_image_settings
 from zoo.data.loading import complete_splits, merge_splits, read_source
 from zoo.data.memory import choose_budget, load_into_memory
 from zoo.data.sources.table_files import recall_separator
+from zoo.data.sources.text_files import recall_encoding
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Data, Split
 from zoo.data.table_splits import encode_table, is_table, parse_plain_numbers
@@ -35,6 +37,8 @@ def adopt_data_settings(config: DataConfig, record: dict[str, Any], spec: Spec) 
     config = config.adopt_settings(record.get("data_settings"), same_data=is_same)
     if config.separator is None:
         config = dataclasses.replace(config, separator=_recall_separator(config, record, spec))
+    if config.encoding is None:
+        config = dataclasses.replace(config, encoding=_recall_encoding(config, record))
     if spec.kind == "image":
         # a model without a record does not know the names of its classes
         classes = spec.class_names if "spec" in record else None
@@ -54,12 +58,24 @@ def adopt_data_settings(config: DataConfig, record: dict[str, Any], spec: Spec) 
 
 def _recall_separator(config: DataConfig, record: dict[str, Any], spec: Spec) -> str | None:
     """Returns the separator of the model's own CSV file, if another one has it too, or None."""
+    files = _list_files(config, ("csv",))
+    return recall_separator(record.get("data_settings"), files, spec.feature_names)
+
+
+def _recall_encoding(config: DataConfig, record: dict[str, Any]) -> str | None:
+    """Returns the encoding of the model's own files of text, if others have it too, or None."""
+    return recall_encoding(
+        record.get("data_settings"), _list_files(config, ("csv", "tsv", "jsonl"))
+    )
+
+
+def _list_files(config: DataConfig, kinds: Collection[str]) -> list[Path]:
+    """Returns the files of a dataset if it has one of some kinds."""
     kind, _, name = (config.name or "").partition(":")
     path = Path(os.path.expanduser(name))
-    if kind != "csv" or not path.exists():
-        return None
-    files = [path] if path.is_file() else sorted(path.glob("*.csv*"))
-    return recall_separator(record.get("data_settings"), files, spec.feature_names)
+    if kind not in kinds or not path.exists():
+        return []
+    return [path] if path.is_file() else sorted(path.glob(f"*.{kind}*"))
 
 
 def read_scored_split(config: DataConfig, split: str | None, own: bool) -> tuple[Data, str]:

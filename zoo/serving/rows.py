@@ -65,6 +65,7 @@ def read_rows(
     text: Sequence[str] = (),
     separator: str | None = None,
     log: RowLog | None = None,
+    encoding: str | None = None,
 ) -> Iterator[Row]:
     """Returns an iterator over the examples in files, or in standard input without files.
 
@@ -75,6 +76,7 @@ def read_rows(
         text: Names of the columns of texts in tables; empty for those of the training.
         separator: What separates the fields of CSV files; None to find out.
         log: Takes notes on the files, and rows that cannot be read; None to raise an error.
+        encoding: Encoding of files of text; None for that of each table, and UTF-8 of others.
 
     Raises:
         UserError: immediately if the model cannot read a type of file, and during the iteration if
@@ -92,7 +94,7 @@ def read_rows(
             raise UserError(f"{file}: {model} reads {reads}")
     if files:
         return itertools.chain.from_iterable(
-            _read_file(Path(file), spec, inputs, text, separator, log) for file in files
+            _read_file(Path(file), spec, inputs, text, separator, log, encoding) for file in files
         )
     if ".txt" not in suffixes:
         raise UserError(f"no files: {model} reads {reads}")
@@ -102,7 +104,7 @@ def read_rows(
             f"reading {kind} from standard input, one per line; press Ctrl-D to end",
             file=sys.stderr,
         )
-    return _read_texts("standard input", sys.stdin.buffer, inputs, log)
+    return _read_texts("standard input", sys.stdin.buffer, inputs, log, encoding)
 
 
 def expand_folders(
@@ -241,6 +243,7 @@ def _read_file(
     text: Sequence[str],
     separator: str | None,
     log: RowLog,
+    encoding: str | None,
 ) -> Iterator[Row]:
     if spec.kind == "image":
         try:
@@ -253,20 +256,26 @@ def _read_file(
         yield Row(str(file), str(file), {"image_bytes": content}, {"file": str(file)})
     elif file.suffix.lower() == ".txt":
         with file.open("rb") as stream:
-            yield from _read_texts(str(file), stream, inputs, log)
+            yield from _read_texts(str(file), stream, inputs, log, encoding)
     else:
-        yield from map(Row._make, read_table_rows(file, spec, text, separator, log))
+        yield from map(Row._make, read_table_rows(file, spec, text, separator, log, encoding))
 
 
 def _read_texts(
-    file: str, stream: Iterable[bytes], inputs: list[str], log: RowLog
+    file: str,
+    stream: Iterable[bytes],
+    inputs: list[str],
+    log: RowLog,
+    encoding: str | None,
 ) -> Iterator[Row]:
     for number, line in enumerate(stream, 1):
         place = f"{file}, line {number}"
         try:
-            decoded = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            first = "utf-8-sig" if number == 1 else "utf-8"
+            decoded = line.decode(encoding or first).rstrip("\r\n")
         except UnicodeDecodeError:
-            log.report_bad_row(f"{place}: not UTF-8: save the file as UTF-8")
+            advice = "save the file as UTF-8, or pass its encoding, such as --encoding=cp1252"
+            log.report_bad_row(f"{place}: not {encoding or 'UTF-8'}: {advice}")
             continue
         texts = decoded.split("\t") if len(inputs) == 2 else [decoded]
         if len(texts) != len(inputs):

@@ -32,7 +32,12 @@ def find_table_kind(file: Path) -> str:
 
 
 def read_table_rows(
-    file: Path, spec: Spec, text: Sequence[str], separator: str | None, log: RowLog
+    file: Path,
+    spec: Spec,
+    text: Sequence[str],
+    separator: str | None,
+    log: RowLog,
+    encoding: str | None = None,
 ) -> Iterator[tuple[str, Any, dict[str, Any], dict[str, Any]]]:
     """Yields the place, what to show, the inputs and all columns of each row of a file.
 
@@ -42,11 +47,13 @@ def read_table_rows(
         text: Names of the columns of texts; empty for those of the training.
         separator: What separates the fields of a CSV file; None to find out.
         log: Takes notes on the file, and rows with an invalid cell.
+        encoding: Encoding of the file; None to find out.
 
     Raises:
         UserError: if the file cannot be read, lacks a column or has an invalid cell.
     """
-    table = read_table(find_table_kind(file), file, separator, log.report_bad_row)
+    report = log.report_bad_row
+    table = read_table(find_table_kind(file), file, separator, report, encoding=encoding)
     log.notes += table.notes
     faults: dict[int, str] = {}
     if spec.is_text:
@@ -60,9 +67,8 @@ def read_table_rows(
     if not columns:
         raise UserError(f"{file}: no column has numbers; expected the features of the model")
     if faults and not log.skip_bad_rows:  # before the first row is predicted
-        row = min(faults)
-        raise UserError(f"{table.find_line(row)}: {faults[row]}")
-    names, all_names = list(columns), list(table.frame.columns)
+        raise UserError(f"{table.find_line(min(faults))}: {faults[min(faults)]}")
+    all_names = list(table.frame.columns)
     rows = zip(
         table.iterate_places(),
         table.frame.itertuples(index=False, name=None),
@@ -73,8 +79,8 @@ def read_table_rows(
         if row in faults:
             log.report_bad_row(f"{place}: {faults[row]}")
             continue
-        inputs = dict(zip(names, values, strict=True))
-        shown = inputs["text"] if names == ["text"] else _format_cells(inputs)
+        inputs = dict(zip(columns, values, strict=True))
+        shown = inputs["text"] if [*inputs] == ["text"] else _format_cells(inputs)
         yield place, shown, inputs, dict(zip(all_names, cells, strict=True))
 
 

@@ -123,7 +123,7 @@ def _check_settings(name: str, config: DataConfig) -> list[str]:
             "the labels, labels.csv, beside the images"
         )
     notes = []
-    for setting in ("label", "group", "time", "slices", "columns", "separator"):
+    for setting in ("label", "group", "time", "slices", "columns", "separator", "encoding"):
         if not getattr(config, setting):
             continue
         if setting == "slices" or not config.known_classes:

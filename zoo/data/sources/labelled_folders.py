@@ -70,7 +70,12 @@ def load_labelled_folders(
     all_notes = list(notes)
     for split, path in label_files.items():
         folder = path.parent
-        table = read_table(path.suffix.lower().removeprefix("."), path, config.separator)
+        table = read_table(
+            path.suffix.lower().removeprefix("."),
+            path,
+            config.separator,
+            encoding=config.encoding,
+        )
         found = list_image_files(folder).paths
         index = _index_files(folder, found)
         column = column or _find_file_column(table, index, folder)

@@ -67,7 +67,9 @@ def _read_tables(kind: str, files: dict[str, Path], config: DataConfig) -> dict[
 
     def read(split: str, strings: set[str]) -> Table:
         storage = StorageOptions(strings, budget, config.cache_dir)
-        return read_table(kind, files[split], config.separator, storage=storage)
+        return read_table(
+            kind, files[split], config.separator, storage=storage, encoding=config.encoding
+        )
 
     tables = {split: read(split, strings) for split in files}
     written = {

@@ -24,7 +24,7 @@ from zoo.data.sources.csv_files import (
     parse_quickly,
 )
 from zoo.data.sources.parquet_files import ParquetParts
-from zoo.data.sources.text_files import TextFile, survey_text_file
+from zoo.data.sources.text_files import TextFile, recall_encoding, survey_text_file
 from zoo.errors import UserError, one_line
 from zoo.schema import is_line
 
@@ -64,6 +64,7 @@ class Table:
         separator: What separates the fields of a CSV file.
         notes: Sentences for the user on what was decided.
         bad_lines: Last line numbers of the rows that are left out.
+        encoding: Encoding of the file that was asked for; None if it was found out.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class Table:
     separator: str = ","
     notes: tuple[str, ...] = ()
     bad_lines: frozenset[int] = frozenset()
+    encoding: str | None = None
 
     def find_line(self, row: int) -> str:
         """Returns "FILE, line N" for a row of the frame, or "FILE, row N" without lines."""
@@ -85,7 +87,7 @@ class Table:
         if self.kind in ("parquet", "tfds"):
             yield from (f"{self.path}, row {row}" for row in range(1, len(self.frame) + 1))
             return
-        text = survey_text_file(self.path)
+        text = survey_text_file(self.path, self.encoding)
         if self.kind == "jsonl":
             numbers = (number for number, _ in _iterate_objects(text, lambda *_: None))
         else:
@@ -100,6 +102,7 @@ def read_table(
     separator: str | None = None,
     report_bad_row: Callable[[str], None] | None = None,
     storage: StorageOptions = StorageOptions(),
+    encoding: str | None = None,
 ) -> Table:
     """Reads a file.
 
@@ -110,6 +113,7 @@ def read_table(
         report_bad_row: Called with a message for each row that cannot be read, which is left out;
             None to raise an error.
         storage: How the columns are kept.
+        encoding: Encoding of the file; None to find out.
 
     Raises:
         UserError: if the content is invalid. The message contains the line number.
@@ -117,7 +121,7 @@ def read_table(
     if kind == "parquet":
         frame, notes = _read_parquet(file, storage)
         return Table(file, kind, _require_rows(frame, file), notes=notes)
-    text = survey_text_file(file)
+    text = survey_text_file(file, encoding)
     bad_lines = set()
 
     def on_bad_row(line: int, message: str) -> None:
@@ -132,10 +136,12 @@ def read_table(
         if not len(frame.columns):
             raise UserError(f"{file}: the file is empty; expected a JSON object on each line")
         frame = _require_rows(frame, file)
-        return Table(file, kind, frame, notes=text.notes, bad_lines=frozenset(bad_lines))
+        bad = frozenset(bad_lines)
+        return Table(file, kind, frame, notes=text.notes, bad_lines=bad, encoding=encoding)
     separator = separator or ("\t" if kind == "tsv" else None)
     frame, separator, notes = _read_csv(text, separator, on_bad_row, storage)
-    return Table(file, kind, _require_rows(frame, file), separator, notes, frozenset(bad_lines))
+    frame, bad = _require_rows(frame, file), frozenset(bad_lines)
+    return Table(file, kind, frame, separator, notes, bad, encoding)
 
 
 def recall_separator(settings: Any, files: Sequence[Path], names: Sequence[str]) -> str | None:
@@ -152,7 +158,8 @@ def recall_separator(settings: Any, files: Sequence[Path], names: Sequence[str])
     separator = settings.get("separator") if isinstance(settings, dict) else None
     if not (isinstance(separator, str) and files and names):
         return None
-    layouts = (find_csv_layout(survey_text_file(file), separator) for file in files)
+    encoding = recall_encoding(settings, files)
+    layouts = (find_csv_layout(survey_text_file(file, encoding), separator) for file in files)
     return separator if all({*names} <= {*layout.names} for layout in layouts) else None
 
 

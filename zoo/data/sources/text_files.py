@@ -6,32 +6,17 @@ import dataclasses
 import gzip
 import io
 import itertools
-import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
-import charset_normalizer
-
+from zoo.data.config import parse_encoding
+from zoo.data.sources.encodings import choose_encoding, suggest_encoding
 from zoo.errors import UserError, one_line
 
 _BLOCK_SIZE = 1 << 22  # bytes that are looked at together
 _ODD_SAMPLE = 1 << 18  # bytes around the first one that is not UTF-8
-# those that spreadsheets still write; among all of Python's, a short file may look like any
-_ENCODINGS = ["cp1252", "cp1250", "cp1251", "cp1253", "gb18030", "big5", "cp949"]
-# of the letters in words with another one than those of ASCII, and of the bytes beyond ASCII that
-# have such a neighbour: at most so many in languages that are written in Latin letters
-_ODD_LETTERS, _NEIGHBOURS = 0.45, 0.3
-# What are letters of Polish, Slovak and Romanian in cp1250, and signs in cp1252; and s or z with a
-# caron, the same in both, beside c, r or e with one, or u with a ring, which are others in cp1252
-_CENTRAL_LETTERS = re.compile(
-    rb"[A-Za-z][\xb3\xb9\xbf\x9f\xbe\xba\x9d](?![0-9])|[\xa3\xa5\xaf\x8f\xaa\xbc][a-z]"
-    rb"|[\x9a\x9e\x8a\x8e](?s:.*)[\xe8\xf8\xec\xf9]|[\xe8\xf8\xec\xf9](?s:.*)[\x9a\x9e\x8a\x8e]"
-)
-# of the characters of two bytes in Japanese, most are kana, signs and frequent kanji, whose first
-# byte is one of these; those of Chinese, Korean and Cyrillic texts are from 0xa1 on
-_JAPANESE_BYTES, _MIN_JAPANESE = range(0x81, 0x99), 0.7
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 # first bytes of files that are no text
@@ -122,8 +107,12 @@ class _Recoder(io.RawIOBase):
         super().close()
 
 
-def survey_text_file(path: Path) -> TextFile:
+def survey_text_file(path: Path, encoding: str | None = None) -> TextFile:
     """Finds out the encoding of a file, and reads it once to make sure of it.
+
+    Args:
+        path: The file.
+        encoding: Its encoding; None to find out.
 
     Raises:
         UserError: if the file cannot be read, or is no text. The message contains the line number.
@@ -136,6 +125,8 @@ def survey_text_file(path: Path) -> TextFile:
         for first_bytes, meaning in _OTHER_FORMATS.items():
             if start.startswith(first_bytes):
                 raise UserError(f"{path}: this is {meaning}")
+        if encoding:
+            return _survey_known_encoding(path, is_compressed, encoding)
         if start.startswith((*_UTF32_MARKS, *_UTF16_MARKS)):
             encoding = "utf-32" if start.startswith(_UTF32_MARKS) else "utf-16"
             quotes = _count_quotes(path, is_compressed, encoding)
@@ -148,6 +139,36 @@ def survey_text_file(path: Path) -> TextFile:
     if position is None:
         return TextFile(path, "utf-8-sig", is_compressed, quotes)
     return _guess_encoding(path, is_compressed, quotes, position)
+
+
+def recall_encoding(settings: Any, files: Sequence[Path]) -> str | None:
+    """Returns the encoding that a model's data was read with, if files have it too, or None.
+
+    Args:
+        settings: Settings of the data in the record of the model (`DataConfig.to_settings`).
+        files: Files of text.
+    """
+    encoding = settings.get("encoding") if isinstance(settings, dict) else None
+    if not isinstance(encoding, str) or not files:
+        return None
+    try:
+        for file in files:
+            with contextlib.suppress(UserError):
+                if survey_text_file(file).encoding.startswith("utf"):
+                    return None
+            survey_text_file(file, parse_encoding(encoding))
+    except (UserError, OSError):
+        return None
+    return encoding
+
+
+def _survey_known_encoding(path: Path, is_compressed: bool, encoding: str) -> TextFile:
+    quotes = _count_quotes(path, is_compressed, encoding)
+    notes = []
+    if encoding != "utf-8-sig" and _check_utf8(path, is_compressed)[1] is None:
+        is_ascii = all(block.isascii() for block in _iterate_blocks(path, is_compressed))
+        notes = [f"{path} is UTF-8, and is read as {encoding}, as --encoding asks"] * (not is_ascii)
+    return TextFile(path, encoding, is_compressed, quotes, tuple(notes))
 
 
 def open_bytes(path: Path, is_compressed: bool) -> IO[bytes]:
@@ -226,7 +247,7 @@ def _guess_encoding(path: Path, is_compressed: bool, quotes: int, position: int)
         start = max(0, position - _ODD_SAMPLE)
         file.seek(start)
         sample = file.read(position - start + _ODD_SAMPLE)
-    if encoding := _choose_encoding(sample):
+    if encoding := choose_encoding(sample):
         with contextlib.suppress(UnicodeDecodeError):
             decoder = codecs.getincrementaldecoder(encoding)()
             for block in _iterate_blocks(path, is_compressed):
@@ -234,41 +255,10 @@ def _guess_encoding(path: Path, is_compressed: bool, quotes: int, position: int)
             decoder.decode(b"", final=True)
             note = (
                 f"{path} is not UTF-8 (line {line}): it was read as {encoding}; if letters are "
-                "wrong, save it as UTF-8"
+                f"wrong, pass its encoding, such as --encoding={suggest_encoding(encoding)}"
             )
             return TextFile(path, encoding, is_compressed, quotes, (note,))
-    raise UserError(f"{path}, line {line}: byte {position} is not UTF-8: save the file as UTF-8")
-
-
-def _choose_encoding(sample: bytes) -> str | None:
-    """Returns the encoding of a text that is not UTF-8, or None if no usual one fits.
-
-    `charset_normalizer` tells scripts from each other, but in tables, which have few sentences, not
-    the languages of Western Europe from those of Central Europe.
-    """
-    latin = sample.decode("cp1252", "replace")
-    letters = "".join(word for word in re.findall(r"\w+", latin) if not word.isascii())
-    odd_letters = sum(not letter.isascii() for letter in letters)
-    neighbours = sum(map(len, re.findall(rb"[\x80-\xff]{2,}", sample)))
-    others = len(re.findall(rb"[\x80-\xff]", sample))
-    if odd_letters <= _ODD_LETTERS * len(letters) or neighbours <= _NEIGHBOURS * others:
-        is_central = _CENTRAL_LETTERS.search(sample) or "\ufffd" in latin
-        return "cp1250" if is_central else "cp1252"
-    if _is_japanese(sample):
-        return "cp932"
-    best = charset_normalizer.from_bytes(sample, cp_isolation=_ENCODINGS).best()
-    return best.encoding if best else None
-
-
-def _is_japanese(sample: bytes) -> bool:
-    """Whether a text that is not in Latin letters is Shift JIS, in the form of Windows.
-
-    `charset_normalizer` takes sentences of it for Korean.
-    """
-    # the sample may begin or end within a character
-    text = sample.decode("cp932", "ignore")
-    encoded = [character.encode("cp932", "ignore") for character in text]
-    pairs = [pair for pair in encoded if len(pair) == 2]
-    lost = len(sample) - sum(map(len, encoded))
-    usual = sum(pair[0] in _JAPANESE_BYTES for pair in pairs)
-    return lost <= 2 and usual > _MIN_JAPANESE * len(pairs)
+    raise UserError(
+        f"{path}, line {line}: byte {position} is not UTF-8: pass the encoding of the file, such "
+        "as --encoding=cp866, or save it as UTF-8"
+    )

@@ -45,8 +45,8 @@ def read_unlabelled_texts(name: str, config: DataConfig) -> UnlabelledTexts:
     Args:
         name: A TFDS name, `txt:PATH` with one text per line, or `csv:`, `tsv:`, `jsonl:` or
             `parquet:PATH`.
-        config: `text`, `train_split`, `data_dir` and `separator` are used. Without a split all of a
-            TFDS dataset are read but those that are to be scored.
+        config: `text`, `train_split`, `data_dir`, `separator` and `encoding` are used. Without a
+            split all of a TFDS dataset are read but those that are to be scored.
 
     Raises:
         UserError: if there is no such dataset, file or column, or no text in it.
@@ -83,8 +83,8 @@ def _read_file(kind: str, file: Path, config: DataConfig) -> UnlabelledTexts:
     if kind == _PLAIN_KIND:
         if config.text:
             raise UserError(f"text={config.text[0]}: {file} has no columns: omit --text")
-        return _read_lines(file)
-    table = read_table(kind, file, config.separator)
+        return _read_lines(file, config.encoding)
+    table = read_table(kind, file, config.separator, encoding=config.encoding)
     column = _choose_column(str(file), list(table.frame.columns), config)
     cells = table.frame[column]
     return UnlabelledTexts(
@@ -94,8 +94,8 @@ def _read_file(kind: str, file: Path, config: DataConfig) -> UnlabelledTexts:
     )  # fmt: skip
 
 
-def _read_lines(path: Path) -> UnlabelledTexts:
-    text = survey_text_file(path)
+def _read_lines(path: Path, encoding: str | None) -> UnlabelledTexts:
+    text = survey_text_file(path, encoding)
     with text.open_text() as file:
         lines = [line.rstrip("\r\n") for line in file]
     return UnlabelledTexts(np.array(lines, object), str(path), notes=text.notes)
