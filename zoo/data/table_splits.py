@@ -14,6 +14,7 @@ from zoo.data.config import DataConfig
 from zoo.data.frame_rows import FrameRows
 from zoo.data.memory import choose_budget
 from zoo.data.spec import Spec
+from zoo.data.split_forms import adapt_columns
 from zoo.data.splits import Arrays, Split
 from zoo.data.table_encoding import TableRecords, encode_rows
 from zoo.errors import UserError
@@ -85,9 +86,12 @@ def encode_table(
             columns, train, tables["validation"].x, config
         )
         notes += text_notes
+    written = dict.fromkeys(tables, columns)
     for name, table in tables.items():
         if config.known_columns or name != "train":
-            notes = (*notes, *describe_unreadable_cells(table.x, columns, name))
+            written[name], form_notes = adapt_columns(table.x, columns, name)
+            unreadable = describe_unreadable_cells(table.x, written[name], name)
+            notes = (*notes, *form_notes, *unreadable)
     width = count_features(columns)
     # one limit for all splits: either all of them are in memory, or none is
     size = 4 * width * sum(map(len, tables.values()))
@@ -95,8 +99,8 @@ def encode_table(
     records: Splits = {}
     encoded: Splits = {}
     for name, table in tables.items():
-        records[name] = Arrays(TableRecords(table.x, columns), table.y)
-        features = encode_rows(table.x, columns, budget, config.cache_dir)
+        records[name] = Arrays(TableRecords(table.x, written[name]), table.y)
+        features = encode_rows(table.x, written[name], budget, config.cache_dir)
         encoded[name] = Arrays(features, table.y, weights=table.weights)
     names = tuple(column.name for column in columns)
     spec = dataclasses.replace(spec, shape=(width,), feature_names=names, columns=columns)
