@@ -76,3 +76,33 @@ def test_an_image_that_is_not_there_is_a_bad_row(tmp_path):
     log = RowLog(skip_bad_rows=True)
     rows = read_rows([f"{tmp_path}/gone.png"], Spec("image", (4, 4, 1), ("a", "b")), "cnn", log=log)
     assert not [*rows] and log.bad_rows == [f"{tmp_path}/gone.png: No such file or directory"]
+
+
+def test_blank_lines_are_told(tmp_path):
+    spec = Spec("features", (3,), ("no", "yes"), columns=COLUMNS)
+    contents = {
+        "csv": 'city,open,n\n"Os\nlo",,1\n\n\nRome,,2\nRome,,3\n',
+        "jsonl": '{"city":"Oslo","open":null,"n":1}\n\n \n{"city":"Rome","open":null,"n":2}\n',
+    }
+    for kind, line in (("csv", 4), ("jsonl", 2)):
+        file, log = tmp_path / f"t.{kind}", RowLog()
+        file.write_text(contents[kind])
+        rows = [*read_table_rows(file, spec, (), None, log)]
+        assert len(rows) == 3 - (kind == "jsonl")
+        assert f"{file}: 2 blank lines have no prediction (the first is line {line})" in log.notes
+    file, log = tmp_path / "t.txt", RowLog()
+    file.write_text("good\n\n bad\n\t\n")
+    assert len([*read_rows([str(file)], Spec("text", (), ("n", "p")), "m", log=log)]) == 4
+    assert log.notes == [
+        f"{file}: 2 lines are blank and predicted as a text without words (the first is line 2)"
+    ]
+
+
+def test_a_key_that_is_there_twice_is_named(tmp_path):
+    file, log = tmp_path / "t.jsonl", RowLog(skip_bad_rows=True)
+    good = '{"city":"Oslo","open":null,"n":1}'
+    file.write_text(f'{good}\n{{"city":"Oslo","open":null,"n":1,"n":2}}\n{good}\n')
+    spec = Spec("features", (3,), ("no", "yes"), columns=COLUMNS)
+    assert len([*read_table_rows(file, spec, (), None, log)]) == 2
+    assert log.bad_rows == [f"{file}, line 2: the key 'n' is there twice"]
+    assert not log.notes

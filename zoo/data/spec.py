@@ -59,7 +59,9 @@ class Spec:
         # labels.txt has one name per line, and TensorFlow's strings are UTF-8
         for name in self.class_names or ():
             if not is_line(name):
-                raise UserError(f"class {name[:100]!r}: expected a UTF-8 name without line breaks")
+                raise UserError(
+                    f"class {name[:100]!r}: expected a UTF-8 name without line breaks: rename it"
+                )
 
     @property
     def num_classes(self) -> int | None:

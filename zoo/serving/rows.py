@@ -11,7 +11,7 @@ import numpy as np
 from zoo.data.image_files import format_skipped, list_image_files, list_image_suffixes
 from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.spec import Spec
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.exporting.validation import InputRefusedError, name_probabilities
 from zoo.serving.client import Client
 from zoo.serving.row_log import RowLog
@@ -268,6 +268,7 @@ def _read_texts(
     log: RowLog,
     encoding: str | None,
 ) -> Iterator[Row]:
+    blank: list[int] = []
     for number, line in enumerate(stream, 1):
         place = f"{file}, line {number}"
         try:
@@ -281,5 +282,13 @@ def _read_texts(
         if len(texts) != len(inputs):
             log.report_bad_row(f"{place}: expected two texts separated by one tab")
             continue
+        if not decoded.strip():
+            blank.append(number)
         example = dict(zip(inputs, texts, strict=True))
         yield Row(place, texts[0] if len(inputs) == 1 else example, example, example)
+    if blank:
+        lines = format_count(len(blank), "line is", "lines are")
+        log.notes.append(
+            f"{file}: {lines} blank and predicted as a text without words (the first is line "
+            f"{blank[0]})"
+        )

@@ -1,6 +1,6 @@
 """Reads the rows of tables for prediction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from zoo.data.columns import Column
 from zoo.data.date_forms import are_dates
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.spec import Spec
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.schema import is_text, suggest_closest
 from zoo.serving.row_log import RowLog
 
@@ -69,19 +69,33 @@ def read_table_rows(
     if faults and not log.skip_bad_rows:  # before the first row is predicted
         raise UserError(f"{table.find_line(min(faults))}: {faults[min(faults)]}")
     all_names = list(table.frame.columns)
-    rows = zip(
-        table.iterate_places(),
-        table.frame.itertuples(index=False, name=None),
-        zip(*columns.values(), strict=True),
-        strict=True,
-    )
-    for row, (place, cells, values) in enumerate(rows):
+    all_cells = table.frame.itertuples(index=False, name=None)
+    inputs_by_row = zip(*columns.values(), strict=True)
+    rows = zip(table.iterate_places(), all_cells, inputs_by_row, strict=True)
+    for row, (place, cells, values) in enumerate(_watch_blank_lines(rows, table, log)):
         if row in faults:
             log.report_bad_row(f"{place}: {faults[row]}")
             continue
         inputs = dict(zip(columns, values, strict=True))
         shown = inputs["text"] if [*inputs] == ["text"] else _format_cells(inputs)
         yield place, shown, inputs, dict(zip(all_names, cells, strict=True))
+
+
+def _watch_blank_lines(rows: Iterable[Any], table: Table, log: RowLog) -> Iterator[Any]:
+    """Yields the rows of a table, and notes how many blank lines between them there are."""
+    previous, blank, first = 0, 0, 0
+    for place, cells, values in rows:
+        number = int(place.rpartition(" ")[2])
+        has_breaks = any(isinstance(cell, str) and "\n" in cell for cell in cells)
+        if previous and not has_breaks and table.kind != "parquet":
+            between = [n for n in range(previous + 1, number) if n not in table.bad_lines]
+            first = first or (between[0] if between else 0)
+            blank += len(between)
+        previous = number
+        yield place, cells, values
+    if blank:
+        lines = format_count(blank, "blank line has", "blank lines have")
+        log.notes.append(f"{table.path}: {lines} no prediction (the first is line {first})")
 
 
 def _read_text_columns(

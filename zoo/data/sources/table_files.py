@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import itertools
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,16 @@ from zoo.data.sources.csv_files import (
     parse_exactly,
     parse_quickly,
 )
+from zoo.data.sources.json_lines import iterate_json_blocks, iterate_objects
 from zoo.data.sources.parquet_files import ParquetParts
 from zoo.data.sources.text_files import TextFile, recall_encoding, survey_text_file
 from zoo.errors import UserError, one_line
-from zoo.schema import is_line
 
 TABLE_KINDS = ("csv", "tsv", "jsonl", "parquet")
 
 Blocks = Iterable[tuple[Mapping[str, Cells], int]]  # cells by the name of the column, and rows
 
 _BLOCK_SIZES = (1 << 20, 1 << 24)  # bytes of CSV; the second for longer rows
-_JSON_ROWS = 1 << 14  # rows that are read together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +87,7 @@ class Table:
             return
         text = survey_text_file(self.path, self.encoding)
         if self.kind == "jsonl":
-            numbers = (number for number, _ in _iterate_objects(text, lambda *_: None))
+            numbers = (number for number, _ in iterate_objects(text, lambda *_: None))
         else:
             layout = find_csv_layout(text, self.separator)
             numbers = (end for _, end, _ in iterate_file_rows(text, layout))
@@ -132,7 +130,7 @@ def read_table(
             bad_lines.add(line)
 
     if kind == "jsonl":
-        frame = _collect_columns(lambda: _iterate_json_blocks(text, on_bad_row), storage)
+        frame = _collect_columns(lambda: iterate_json_blocks(text, on_bad_row), storage)
         if not len(frame.columns):
             raise UserError(f"{file}: the file is empty; expected a JSON object on each line")
         frame = _require_rows(frame, file)
@@ -215,65 +213,6 @@ def _read_csv(
     empty = [name for name in unnamed if (frame[name].isna() | (frame[name] == "")).all()]
     notes = tuple(note for note in layout.notes if note.split()[-1] not in empty)
     return frame.drop(columns=empty), layout.separator, text.notes + notes
-
-
-def _iterate_json_blocks(text: TextFile, on_bad_row: BadRowHandler) -> Blocks:
-    """Yields columns of the JSON objects of a file; those in objects get names with a dot."""
-    rows = (row for _, row in _iterate_objects(text, on_bad_row))
-    while block := list(itertools.islice(rows, _JSON_ROWS)):
-        names = dict.fromkeys(name for row in block for name in row)
-        yield {name: [row.get(name) for row in block] for name in names}, len(block)
-
-
-def _iterate_objects(
-    text: TextFile, on_bad_row: BadRowHandler
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields the line number and the object of each line that is not blank."""
-    with text.open_text(newline="\n") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            place = f"{text.path}, line {number}"
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict):
-                on_bad_row(
-                    number,
-                    f"{place}: expected a JSON object, {{...}}, on each line, "
-                    "without commas or brackets around it",
-                )
-                continue
-            try:
-                row = _flatten(row)
-            except UserError as error:
-                on_bad_row(number, f"{place}: {error}")
-                continue
-            if invalid := [key for key in row if not is_line(key)]:
-                name = invalid[0][:40]
-                on_bad_row(number, f"{place}: {name!r} is not a valid column name")
-                continue
-            yield number, row
-
-
-def _flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns {"a.b": 1} for {"a": {"b": 1}}, and None for NaN.
-
-    Raises:
-        UserError: if two values have the same name.
-    """
-    flat: dict[str, Any] = {}
-    for key, value in row.items():
-        name = prefix + key
-        nested = _flatten(value, f"{name}.") if isinstance(value, dict) else None
-        if both := (nested or {name: 0}).keys() & flat.keys():
-            raise UserError(f"{min(both)!r} is a key, and one within an object too: rename one")
-        if nested is None:
-            flat[name] = None if value != value else value
-        else:
-            flat |= nested
-    return flat
 
 
 def _read_parquet(file: Path, storage: StorageOptions) -> tuple[pd.DataFrame, tuple[str, ...]]:
