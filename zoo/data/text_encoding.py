@@ -68,9 +68,8 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], Any]:
 def _make_lookup(tokenizer: Tokenizer) -> tuple[Any, Callable[[tf.Tensor], tf.RaggedTensor]]:
     """Returns the object that holds the tables, and a function from texts to ragged ids."""
     if tokenizer.kind in ("byte_pair", "sentencepiece"):
-        module = {"byte_pair": BytePairs, "sentencepiece": SentencePieces}[tokenizer.kind](
-            tokenizer
-        )
+        is_bytes = tokenizer.kind == "byte_pair"
+        module = BytePairs(tokenizer) if is_bytes else SentencePieces(tokenizer)
         return module, module.look_up_ids
     if tokenizer.kind != "wordpiece":
         layer = keras.layers.StringLookup(

@@ -166,7 +166,7 @@ def open_readable_folder(
         linked = Path(name)
         (linked / CONFIG).symlink_to((folder / CONFIG).resolve())
         prefix = family.prefix if renames else found
-        weight_map = {}
+        weight_map: dict[str, str] = {}
         for path in {*files.values()}:
             names = [x for x, file in files.items() if file == path]
             new_names = {x: prefix + x.removeprefix(found) for x in names} if renames else {}
