@@ -13,6 +13,7 @@ from zoo.data.tokenizer_settings import RESERVED_TOKENS, SUBWORD_KINDS, UNKNOWN
 SEPARATOR = "[SEP]"
 _STARTS = ("[CLS]", "<s>")
 _FRAME = (*_STARTS, SEPARATOR, "</s>")
+_BLANK = "\u2581"  # a token that is the space before a word alone
 _WORD_STARTS = {"byte_pair": "\u0120", "sentencepiece": "\u2581"}  # in place of a space
 
 
@@ -59,7 +60,7 @@ def _show_subwords(tokenizer: Tokenizer) -> list[str]:
         if tokenizer.kind == "byte_pair" and {*text} <= numbers.keys():
             text = bytes(numbers[symbol] for symbol in text).decode("utf-8", "replace")
         is_start = token.startswith(marker) or token in (*_FRAME, *UNKNOWN)
-        shown.append(text if is_start else f"##{text}")
+        shown.append((text or _BLANK) if is_start else f"##{text}")
     return shown
 
 
@@ -95,7 +96,7 @@ def join_tokens(
             sums[-1] += attribution / 2
             carried = attribution / 2
         else:
-            words.append(token)
+            words.append("" if is_pieces and token == _BLANK else token)
             sums.append(attribution + carried)
             carried = 0.0
     if carried:  # the text was cut within the pair
