@@ -23,6 +23,7 @@ from zoo.data.text_encoding import make_encoder
 from zoo.data.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.models.text_preset import load_preset, read_vocabulary
+from zoo.pretrained.predictor import load_preset_classifier
 
 ANSWERS = Path(__file__).parent.parent / "golden" / "text_presets.json"
 TEXTS = (
@@ -42,6 +43,7 @@ TEXTS = (
     "\u0967 aaaaa ..... a\x85b",
     "İ ΣΑΣ",
 )
+LABELS = ("no", "maybe", "yes")
 FIRST, SECOND = ("the film was good", "it's bad"), ("a good film", "!")
 # what Hugging Face's fast tokenizer of ALBERT alone makes of a text; see docs/finetuning.md
 DIFFERENT = {"albert": ("a\x00b", "한국어")}
@@ -60,7 +62,11 @@ def compute_answers(folder, kind):
     pairs = tokenizer(list(FIRST), list(SECOND), padding=True, return_tensors="pt", **types)
     with torch.no_grad():
         vectors = model(**pairs).last_hidden_state.numpy()
+    classifier = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.no_grad():
+        logits = classifier(**pairs).logits.numpy()
     return {
+        "logits": logits.round(5).tolist(),
         "ids": [tokenizer(text)["input_ids"] for text in TEXTS],
         "pairs": pairs["input_ids"].tolist(),
         "vectors": vectors.round(5).tolist(),
@@ -70,7 +76,7 @@ def compute_answers(folder, kind):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("encoders")
-    return {kind: write_text_folder(root / kind, kind) for kind in KINDS}
+    return {kind: write_text_folder(root / kind, kind, labels=LABELS) for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +127,33 @@ def test_vectors_are_those_of_hugging_face(folders, answers, kind):
     kernel, bias = model.get_layer("head").get_weights()
     logits = np.asarray(model({"tokens": ids})["logits"])
     np.testing.assert_allclose(logits, mean @ kernel + bias, atol=2e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_classifier_with_its_own_head(folders, answers, kind):
+    predictor = load_preset_classifier(str(folders[kind]), reads_pairs=True)
+    assert predictor.spec.class_names == LABELS
+    (note,) = predictor.record["notes"]
+    assert note.startswith("texts of more than ") and note.endswith("lose their end")
+    outputs = predictor(list(zip(FIRST, SECOND, strict=True)))
+    np.testing.assert_allclose(outputs["logits"], answers[kind]["logits"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"architectures": ["RobertaForMaskedLM"]}, "no classifier (RobertaForMaskedLM)"),
+        ({"problem_type": "multi_label_classification"}, "one of 'multi_label_classification'"),
+        ({"id2label": {"0": "no"}}, "id2label has 1 names, but the head has 3 classes"),
+    ],
+)
+def test_other_heads_are_refused(folders, tmp_path, changes, problem):
+    folder = shutil.copytree(folders["roberta"], tmp_path / "a")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(UserError) as caught:
+        load_preset_classifier(str(folder))
+    assert problem in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -223,6 +256,6 @@ def test_byte_pairs_in_tokenizer_json(folders, tmp_path):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as root:
-        made = {kind: write_text_folder(Path(root, kind), kind) for kind in KINDS}
+        made = {x: write_text_folder(Path(root, x), x, labels=LABELS) for x in KINDS}
         stored = {kind: compute_answers(folder, kind) for kind, folder in made.items()}
     ANSWERS.write_text(json.dumps(stored, separators=(",", ":")) + "\n")

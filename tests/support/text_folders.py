@@ -18,23 +18,35 @@ _WORDS = ("the", "film", "was", "good", "bad", "stra", "gro")
 _LETTERS = "abcdefghijklmnopqrstuvwxyzßæéあ中文日本語국어한😀.,!?'\"-1234567890"
 
 
-def write_text_folder(folder: Path, kind: str, *, prefix: bool = True) -> Path:
+def write_text_folder(
+    folder: Path, kind: str, *, prefix: bool = True, labels: tuple[str, ...] = ()
+) -> Path:
     """Writes the folder of an encoder.
 
     Args:
         folder: The folder, which is made.
         kind: The model_type in config.json, one of `KINDS`.
         prefix: Whether the names of the weights begin as those of a model with a head do.
+        labels: Names of the classes of a head; none for no head.
     """
     folder.mkdir(parents=True)
     tokens = {"albert": _write_albert, "distilbert": _write_wordpieces}
     tokens |= {"roberta": _write_byte_pairs, "xlm-roberta": _write_xlm_roberta}
     config = _make_config(kind, tokens[kind](folder))
+    if labels:
+        name = {"albert": "Albert", "distilbert": "DistilBert", "roberta": "Roberta"}.get(
+            kind, "XLMRoberta"
+        )
+        config["architectures"] = [f"{name}ForSequenceClassification"]
+        config["id2label"] = {str(i): label for i, label in enumerate(labels)}
+        config["label2id"] = {label: i for i, label in enumerate(labels)}
     (folder / "config.json").write_text(json.dumps(config))
     shapes = _list_shapes(kind, config["vocab_size"])
     draw = np.random.default_rng(0)
     start = {"xlm-roberta": "roberta."}.get(kind, f"{kind}.") if prefix else ""
     weights = {start + name: draw.normal(0, 0.4, shape) for name, shape in shapes.items()}
+    for name, shape in _list_head_shapes(kind, len(labels)).items():
+        weights[name] = draw.normal(0, 0.4, shape)
     weights = {name: array.astype("float32") for name, array in weights.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
@@ -70,6 +82,18 @@ def _make_config(kind: str, tokens: int) -> dict:
     if kind == "albert":
         return config | {"embedding_size": 4, "num_hidden_groups": 2, "inner_group_num": 1}
     return config | {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+
+
+def _list_head_shapes(kind: str, classes: int) -> dict[str, tuple[int, ...]]:
+    if not classes:
+        return {}
+    dense = {"albert": "", "distilbert": "pre_classifier"}.get(kind, "classifier.dense")
+    last = "classifier" if kind in ("albert", "distilbert") else "classifier.out_proj"
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, rows in ((dense, WIDTH), (last, classes)):
+        if name:
+            shapes |= {f"{name}.weight": (rows, WIDTH), f"{name}.bias": (rows,)}
+    return shapes
 
 
 def _write_wordpieces(folder: Path) -> int:

@@ -76,6 +76,28 @@ def text_encoder(
     return outputs.classifier_head(_NAME, tokens, x, num_classes)
 
 
+def load_classifier(preset: str) -> "tuple[keras.Model, tuple[str, ...], int]":
+    """Loads a text classifier of Hugging Face with its own head.
+
+    Args:
+        preset: Folder of Hugging Face.
+
+    Returns:
+        The model from {"tokens": int32 (batch, length)} to {"logits": ...}, the names of its
+        classes, and the number of its positions.
+
+    Raises:
+        UserError: if the classifier cannot be loaded.
+    """
+    loaded, head = text_preset.load_text_classifier(preset)
+    positions = loaded.positions or _POSITIONS
+    tokens, mask = inputs.text_input(_NAME, (positions,))
+    x = _pool_first(_encode(tokens, mask, loaded), loaded)
+    model = outputs.classifier_head(_NAME, tokens, x, len(head.class_names))
+    model.get_layer(outputs.HEAD).set_weights(head.last)
+    return model, head.class_names, positions
+
+
 def _encode(
     tokens: "keras.KerasTensor", mask: "keras.KerasTensor", loaded: "text_preset.TextPreset"
 ) -> "keras.KerasTensor":
@@ -92,7 +114,7 @@ def _encode(
 
 def _pool_first(x: "keras.KerasTensor", loaded: "text_preset.TextPreset") -> "keras.KerasTensor":
     """Returns the vector of the first token after a dense layer."""
-    pooler = layers.Dense(x.shape[-1], activation="tanh", name=_POOLER)
+    pooler = layers.Dense(x.shape[-1], activation=loaded.activation, name=_POOLER)
     pooled = pooler(x[:, 0])
     if loaded.pooler:
         pooler.set_weights(loaded.pooler)

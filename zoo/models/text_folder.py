@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -60,6 +61,15 @@ ACTIVATIONS = {
 def is_hugging_face(config: Mapping[str, Any]) -> bool:
     """Returns whether config.json is of Hugging Face, and not of KerasHub."""
     return bool(config.get("model_type"))
+
+
+def is_text_folder(preset: str) -> bool:
+    """Returns whether a preset is a folder of a text encoder of Hugging Face."""
+    file = Path(os.path.expanduser(preset), CONFIG)
+    if not file.is_file():
+        return False
+    config = read_json(file)
+    return isinstance(config, dict) and config.get("model_type") in FAMILIES
 
 
 def read_folder_config(folder: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ with epy.lazy_imports():
     import keras_hub
     import numpy as np
 
-    from zoo.models import tokenizer_files
+    from zoo.models import text_head, tokenizer_files
 
 ENCODER = "encoder"  # name of the layer in a saved model
 _EXPECTED = (
@@ -55,12 +55,14 @@ class TextPreset:
         positions: Most tokens of a text; None for any number.
         pooler: Kernel, float32 (width, width), and bias, float32 (width,), of the dense layer of
             its first token; None if it has none.
+        activation: The activation of that layer, as Keras names it.
     """
 
     encoder: "keras.Model"
     separator_id: int
     positions: int | None
     pooler: "tuple[np.ndarray, np.ndarray] | None" = None
+    activation: str = "tanh"
 
 
 def read_vocabulary(preset: str) -> PresetVocabulary:
@@ -119,6 +121,24 @@ def load_preset(preset: str) -> TextPreset:
             backbone.max_sequence_length,
             pooler and tuple(pooler),
         )
+
+
+def load_text_classifier(preset: str) -> "tuple[TextPreset, text_head.TextHead]":
+    """Loads a classifier of Hugging Face: its encoder, with the pooler of the head, and the head.
+
+    Args:
+        preset: Folder of Hugging Face.
+
+    Raises:
+        UserError: if it cannot be loaded, or has no head that chooses a class.
+    """
+    with explain_preset_errors(preset, "a text classifier", _EXPECTED):
+        folder = find_hugging_face(preset)
+        if folder is None:
+            raise UserError("only classifiers in folders of Hugging Face can be used as they are")
+        head = text_head.read_head(folder)
+    loaded = load_preset(preset)
+    return dataclasses.replace(loaded, pooler=head.pooler, activation=head.activation), head
 
 
 def find_hugging_face(preset: str) -> Path | None:
