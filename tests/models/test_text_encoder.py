@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import shutil
-from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -14,13 +13,15 @@ from support.text_folders import write_text_folder
 
 import zoo
 from zoo.attributions.tokens import join_tokens, read_tokens
+from zoo.data.config import DataConfig
 from zoo.data.spec import Spec
+from zoo.data.splits import Arrays
 from zoo.data.text_encoding import make_encoder
-from zoo.data.tokenizers import make_preset_tokenizer, read_tokenizer
+from zoo.data.tokenizer_choice import make_tokenizer
+from zoo.data.tokenizers import make_preset_tokenizer, read_tokenizer, save_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.saved_model import export_model
 from zoo.models.text_preset import load_preset, read_vocabulary
-from zoo.training import loop
 
 SIZES = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "good", "bad", "##s"]
@@ -119,9 +120,8 @@ def test_a_preset_of_images_is_refused(image_preset):
         zoo.get("text_encoder", preset=image_preset)
 
 
-@pytest.mark.parametrize("kind", ["roberta", "albert"])
-def test_served_answers_are_those_of_the_model(kind, tmp_path):
-    folder = str(write_text_folder(tmp_path / "preset", kind))
+def test_served_answers_are_those_of_the_model(tmp_path):
+    folder = str(write_text_folder(tmp_path / "preset", "albert"))
     model = zoo.get("text_encoder", preset=folder, input_shape=(16,))
     tokenizer = make_preset_tokenizer(read_vocabulary(folder))
     tokenizer = dataclasses.replace(tokenizer, length=16)
@@ -138,26 +138,52 @@ def test_served_answers_are_those_of_the_model(kind, tmp_path):
     # an explanation has whole words
     shown = [x.decode() for x in read_tokens(ids, [first, second], tokenizer)[0].numpy() if x]
     words, sums = join_tokens(shown, np.ones(len(shown), "float32"))
-    start, end = {"roberta": ("<s>", "</s>"), "albert": ("[CLS]", "[SEP]")}[kind]
-    assert words[:3] == (start, "the", "film") and words[4] == words[-1] == end
+    assert words[:3] == ("[CLS]", "the", "film") and words[4] == words[-1] == "[SEP]"
     assert sums.sum() == len(shown)
 
 
-@pytest.mark.usefixtures("without_export")
-def test_a_training_needs_its_preset_no_more(train, tmp_path, monkeypatch):
-    rows = "".join(f"the film,{('bad', 'good')[i % 2]},{i % 2}\n" for i in range(40))
-    (tmp_path / "pairs.csv").write_text("a,b,same\n" + rows)
-    write_text_folder(tmp_path / "preset", "roberta")
-    flags = ["--model=text_encoder", "--dataset=csv:pairs.csv", "--text=a,b", "--label=same"]
-    flags += ["--epochs=1"]
-    code, _, err = train(*flags, "--preset=preset", "--run_dir=one", "--tokenizer=wordpiece")
-    assert code == 2 and "has byte_pair tokens" in err
-    code, out, err = train(*flags, "--preset=preset", "--run_dir=one")
-    assert code == 0, err
-    assert "texts: byte pairs, a vocabulary of 276" in out + err
-    shutil.rmtree(tmp_path / "preset")
-    # up to its first step
-    monkeypatch.setattr(loop, "fit_model", Mock(side_effect=UserError("begins")))
-    code, out, err = train(*flags, "--weights=one", "--run_dir=two")
-    assert code == 2 and err.endswith("train.py: begins\n")
-    assert "weights from one:" in out and "copied" in out and "new:" not in out
+def test_the_file_of_a_run_takes_the_place_of_its_preset(tmp_path):
+    folder = str(write_text_folder(tmp_path / "preset", "roberta"))
+    model = zoo.get("text_encoder", preset=folder, input_shape=(16,))
+    model.save(tmp_path / "last.keras")
+    tokenizer = make_preset_tokenizer(read_vocabulary(folder))
+    save_tokenizer(Spec("text", (16,), None, tokenizer=tokenizer), tmp_path)
+    shutil.rmtree(folder)
+    other = zoo.get("text_encoder", preset=str(tmp_path / "last.keras"), input_shape=(16,))
+    assert [w.path for w in other.weights] == [w.path for w in model.weights]
+    assert load_preset(str(tmp_path / "last.keras")).positions == 38
+    with pytest.raises(UserError, match="positions for 38 tokens"):
+        zoo.get("text_encoder", preset=str(tmp_path / "last.keras"), input_shape=(39,))
+
+
+def test_another_tokenizer_than_that_of_the_preset_is_refused(tmp_path):
+    config = DataConfig(
+        name="x",
+        tokenizer="wordpiece",
+        preset=str(write_text_folder(tmp_path / "preset", "roberta")),
+    )
+    texts = Arrays(np.array(["the film"], object), np.array([0]))
+    with pytest.raises(UserError, match="has byte_pair tokens, which its embeddings belong to"):
+        make_tokenizer(texts, texts, config)
+    tokenizer, _ = make_tokenizer(texts, texts, dataclasses.replace(config, tokenizer="subword"))
+    assert (tokenizer.kind, tokenizer.length) == ("byte_pair", 8)
+
+
+def test_byte_pairs_within_a_graph(tmp_path):
+    folder = str(write_text_folder(tmp_path / "preset", "roberta"))
+    tokenizer = make_preset_tokenizer(read_vocabulary(folder))
+    encode, tables = make_encoder(dataclasses.replace(tokenizer, length=16))
+    module = tf.Module()
+    module.tables = tables
+    signature = [tf.TensorSpec((None,), tf.string)]
+    module.encode = tf.function(encode, input_signature=signature, autograph=False)
+    tf.saved_model.save(module, str(tmp_path / "saved"))
+    texts = tf.constant(["the film 한국", "Ä\x00"])
+    saved = tf.saved_model.load(str(tmp_path / "saved"))
+    np.testing.assert_array_equal(saved.encode(texts), encode(texts))
+    # an explanation has whole words
+    ids = encode(texts)
+    shown = [x.decode() for x in read_tokens(ids, [texts], tokenizer)[0].numpy() if x]
+    words, sums = join_tokens(shown, np.ones(len(shown), "float32"))
+    assert words[:3] == ("<s>", "the", "film") and words[4:] == ("</s>",)
+    assert sums.sum() == len(shown)

@@ -129,7 +129,7 @@ def test_vectors_are_those_of_hugging_face(folders, answers, kind):
     np.testing.assert_allclose(logits, mean @ kernel + bias, atol=2e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["albert", "distilbert", "roberta"])
 def test_a_classifier_with_its_own_head(folders, answers, kind):
     predictor = load_preset_classifier(str(folders[kind]), reads_pairs=True)
     assert predictor.spec.class_names == LABELS
@@ -229,6 +229,10 @@ def test_a_vocabulary_that_does_not_fit_is_refused(folders, tmp_path):
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     (folder / "merges.txt").write_text("x y\n")
     assert "lacks a token of the merge 'x y'" in refusal(folder)
+
+
+def test_a_download_from_hugging_face_is_refused():
+    assert "download config.json, model.safetensors and" in refusal("hf://roberta-base")
 
 
 def test_bert_reads_no_other_encoder(folders):

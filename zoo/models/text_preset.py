@@ -38,6 +38,7 @@ _EXPECTED = (
     "saved or that contains config.json, model.safetensors and the files of a tokenizer"
 )
 _KIND = "a text encoder"
+_HUB = "hf://"  # of presets that KerasHub downloads from Hugging Face
 _CLASSES = ("Bert", "DistilBert", "Roberta", "XLMRoberta", "Albert", "DebertaV3", "Electra")
 _TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 _SEPARATORS = ("[SEP]", "</s>")
@@ -99,6 +100,11 @@ def load_preset(preset: str) -> TextPreset:
         file = Path(preset)
         if file.suffix == ".keras" and file.is_file():
             return _load_saved_model(file)
+        if preset.startswith(_HUB):
+            raise UserError(
+                "KerasHub leaves out some settings of such an encoder: download config.json, "
+                "model.safetensors and the files of its tokenizer into a folder, and pass that"
+            )
     # first, since it tells what a folder lacks before the weights are loaded
     vocabulary = read_vocabulary(preset)
     with explain_preset_errors(preset, _KIND, _EXPECTED):
