@@ -167,7 +167,7 @@ def test_train_command(
         monkeypatch.setattr(loop, "fit_model", Mock(side_effect=Started))
     monkeypatch.setattr(tfds, "_is_reachable", lambda urls: False)
     monkeypatch.setattr(loading, "read_data", read_few(loading.read_data))
-    command = command.replace("all_minilm_l6_v2_en", bert_preset)
+    command = re.sub("all_minilm_l6_v2_en|roberta_base_en", bert_preset, command)
     flags = shlex.split(command.replace(IMAGE_PRESET, image_preset))[2:]
     Path("runs").mkdir()
     Path("runs/lstm-imdb_reviews").symlink_to(ROOT / "zoo/weights/lstm_imdb_reviews")

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 
 _ENTRIES: dict[str, "Entry"] = {}
+# kinds of tokens that pretrained models read, by their default tokenizer
+_SUBWORDS = {
+    "wordpiece": ("wordpiece",),
+    "subword": ("wordpiece", "byte_pair", "sentencepiece"),
+}
 _PACKAGE = "zoo.models"  # of the models that are not plug-ins
 
 
@@ -61,6 +66,23 @@ class Entry:
     def is_builtin(self) -> bool:
         """Whether the builder is part of the package, not of a plug-in."""
         return self.builder.__module__.startswith(f"{_PACKAGE}.")
+
+    def check_tokens(self, subject: str, kind: str, advice: str) -> None:
+        """Checks that the model reads tokens of a kind.
+
+        Args:
+            subject: What has the tokens, for the message.
+            kind: Kind of the tokenizer.
+            advice: What to do otherwise.
+
+        Raises:
+            UserError: if it does not.
+        """
+        readable = _SUBWORDS.get(self.tokenizer)
+        if readable and kind not in readable:
+            raise UserError(
+                f"{subject}: {self.name} only reads {' or '.join(readable)} tokens: {advice}"
+            )
 
     @property
     def summary(self) -> str:
@@ -139,8 +161,9 @@ def register(
         dataset: Default dataset.
         source: The paper or page that the model follows.
         recipe: Default training settings; None for those of `zoo.Recipe()`.
-        tokenizer: Default tokenizer of texts: "words", "bigrams", "characters", "wordpiece", or
-            "auto" for words or characters, by what the training texts look like.
+        tokenizer: Default tokenizer of texts: "words", "bigrams", "characters", "wordpiece",
+            "subword" for that of a preset or else wordpieces, or "auto" for words or characters,
+            by what the training texts look like.
 
     Raises:
         ValueError: if the name is taken, the first two arguments are not input_shape and

@@ -16,6 +16,7 @@ from support.files import write_image
 from support.images import read_by_pillow, with_orientation
 from support.paths import ROOT
 from support.serving_double import Double, small_models
+from support.text_folders import write_text_folder
 
 from zoo.data.images import resize_image
 from zoo.serving.client import Client
@@ -253,6 +254,20 @@ def test_features_by_their_names(ask):
     assert [row["label"] for row in again] == expected["label"].tolist()
 
 
+def test_a_classifier_of_texts_is_used_as_it_is(command, tmp_path):
+    folder = write_text_folder(tmp_path / "encoder", "distilbert", labels=("no", "yes"))
+    file = tmp_path / "texts.txt"
+    file.write_text("a good film\tthe film\nbad\twas\n")
+    code, out, err = command(f"--preset={folder}", str(file), "--text=a,b", "--top=2", "--json")
+    assert code == 0 and "lose their end" in err
+    answers = objects(out)
+    assert len(answers) == 2 and {x["label"] for x in answers[0]["top"]} == {"no", "yes"}
+    code, best, _ = command(f"--preset={folder}", str(file), "--text=a,b", "--json")
+    assert objects(best)[1]["label"] == answers[1]["top"][0]["label"]
+    code, _, err = command(f"--preset={folder}", "--model=bert", str(file))
+    assert code == 2 and "--model=text_encoder predict" in err
+
+
 def test_a_preset_names_its_classes(command, image_preset):
     code, out, err = command(f"--preset={image_preset}", "1.png", "photos", "--top=2", "--json")
     assert (code, err.count("\n")) == (0, 2)
@@ -271,7 +286,7 @@ def test_a_preset_names_its_classes(command, image_preset):
     code, _, err = command(f"--preset={image_preset}", "--server=a:1", "1.png")
     assert code == 2 and "and --server: omit one of them" in err
     code, _, err = command(f"--preset={image_preset}", "--model=cnn", "1.png")
-    assert code == 2 and "only --model=image_backbone predicts with a preset" in err
+    assert code == 2 and "only --model=image_backbone and --model=text_encoder predict" in err
     code, out, err = command(f"--preset={image_preset}", "1.png", "broken.png", "--skip_bad_rows")
     assert code == 0 and "1 of 2 rows were left out" in err and "broken.png" in err
 

@@ -11,7 +11,7 @@ from zoo.data.splits import Arrays
 from zoo.data.tokenizer_choice import make_tokenizer, survey_words
 from zoo.data.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
-from zoo.models.bert_preset import PresetVocabulary
+from zoo.models.preset_vocabulary import PresetVocabulary
 
 
 def arrays(texts):

@@ -13,7 +13,8 @@ import zoo
 from zoo.data.text_encoding import make_encoder
 from zoo.data.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
-from zoo.models.bert_preset import load_backbone, read_vocabulary
+from zoo.models.bert_preset import load_bert
+from zoo.models.text_preset import read_vocabulary
 
 IDS = np.array([[2, 6, 7, 3, 0]])
 INPUTS = {"token_ids": IDS, "segment_ids": IDS * 0, "padding_mask": np.minimum(IDS, 1)}
@@ -70,11 +71,10 @@ def test_tokenizer_json_takes_the_place_of_vocab_txt(tmp_path):
     (folder / "tokenizer.json").write_text(json.dumps(content))
     assert read_vocabulary(str(folder)).tokens == TOKENS
     assert describe(folder) == (False, None, True)
-    content["model"] = {"type": "BPE", "vocab": {}}
+    content["model"] = {"type": "Unigram"}
     (folder / "tokenizer.json").write_text(json.dumps(content))
-    assert "no vocab.txt, and tokenizer.json has no wordpieces" in refusal(
-        read_vocabulary, str(folder)
-    )
+    message = refusal(read_vocabulary, str(folder))
+    assert "no vocab.txt, the tokenizer of a bert, and tokenizer.json has none" in message
     (folder / "tokenizer.json").unlink()
     assert "the folder has no vocab.txt" in refusal(read_vocabulary, str(folder))
 
@@ -86,16 +86,16 @@ def test_a_pooler_is_needed_for_the_first_token_alone(tmp_path, prefix):
     weights = load_file(whole / "model.safetensors")
     kept = {name: array for name, array in weights.items() if "pooler" not in name}
     save_file(kept, lacks / "model.safetensors", metadata={"format": "pt"})
-    outputs = [load_backbone(str(path), needs_pooler=False)(INPUTS) for path in (whole, lacks)]
+    outputs = [load_bert(str(path), needs_pooler=False)[0](INPUTS) for path in (whole, lacks)]
     np.testing.assert_array_equal(outputs[0]["sequence_output"], outputs[1]["sequence_output"])
     assert np.abs(outputs[0]["pooled_output"]).max() > 0
-    message = refusal(load_backbone, str(lacks), needs_pooler=True)
+    message = refusal(load_bert, str(lacks), needs_pooler=True)
     assert "no pooler" in message and "--hparam=pooling=mean" in message
 
 
 def test_weights_in_several_files(tmp_path):
     folder = write_bert_folder(tmp_path / "a", pooler=False)
-    expected = load_backbone(str(folder), needs_pooler=False)(INPUTS)["sequence_output"]
+    expected = load_bert(str(folder), needs_pooler=False)[0](INPUTS)["sequence_output"]
     weights = load_file(folder / "model.safetensors")
     names = sorted(weights)
     for part, chosen in enumerate((names[:5], names[5:])):
@@ -104,22 +104,22 @@ def test_weights_in_several_files(tmp_path):
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": weight_map}))
     (folder / "model.safetensors").unlink()
-    output = load_backbone(str(folder), needs_pooler=False)(INPUTS)["sequence_output"]
+    output = load_bert(str(folder), needs_pooler=False)[0](INPUTS)["sequence_output"]
     np.testing.assert_array_equal(output, expected)
 
 
 def test_a_vocabulary_shorter_than_the_embeddings_is_padded_and_a_longer_one_refused(tmp_path):
     padded = write_bert_folder(tmp_path / "padded", embeddings=64)
-    load_backbone(str(padded), needs_pooler=True)
+    load_bert(str(padded), needs_pooler=True)
     short = write_bert_folder(tmp_path / "short", embeddings=30)
-    message = refusal(load_backbone, str(short), needs_pooler=True)
+    message = refusal(load_bert, str(short), needs_pooler=True)
     assert f"{len(TOKENS)} tokens, but its weights have embeddings for 30" in message
 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"config": {"model_type": "distilbert"}}, "describes a 'distilbert' model, but only BERT"),
+        ({"config": {"model_type": "distilbert"}}, "--model=text_encoder"),
         ({"config": {"model_type": None} | BACKBONE}, "describes a 'RobertaBackbone' model"),
         ({"config": {"hidden_act": "relu"}}, "hidden_act='relu'"),
         ({"config": {"position_embedding_type": "relative_key"}}, "'relative_key'"),

@@ -25,6 +25,7 @@ PARAMETERS = {
     "perceptron": 7_850,
     "resnet20": 270_810,
     "rnn": 2_626_306,
+    "text_encoder": 4_369_410,
     "textcnn": 2_714_502,
     "transformer": 1_352_130,
     "vgg11": 9_232_714,
@@ -46,6 +47,7 @@ VARIANTS = [
     ("transformer", {"positions": "sinusoidal", "norm": "post", "pooling": "max", "depth": 2}),
     ("textcnn", {"windows": (1, 2, 7)}),
     ("bert", {"pooling": "first"}),
+    ("text_encoder", {"pooling": "first"}),
 ]
 MODELS = zoo.list_models()
 

@@ -20,6 +20,7 @@ SMALL = {
     "nbsvm": {"vocabulary_size": 30},
     "resnet20": {"width": 2, "blocks": 1},
     "rnn": {"vocabulary_size": 30, "width": 6, "embedding": 5},
+    "text_encoder": {"vocabulary_size": 30},
     "textcnn": {"vocabulary_size": 30, "embedding": 5, "filters": 3},
     "transformer": {"vocabulary_size": 30, "width": 8, "heads": 2, "feed_forward": 16},
     "vgg11": {},

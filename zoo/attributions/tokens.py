@@ -5,16 +5,23 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from zoo.data.byte_pairs import BYTE_SYMBOLS
 from zoo.data.spec import Tokenizer
-from zoo.data.text_encoding import RESERVED_TOKENS, keep_first_tokens, split_texts
+from zoo.data.text_encoding import keep_first_tokens, split_texts
+from zoo.data.tokenizer_settings import RESERVED_TOKENS, SUBWORD_KINDS, UNKNOWN
 
 SEPARATOR = "[SEP]"
+_STARTS = ("[CLS]", "<s>")
+_FRAME = (*_STARTS, SEPARATOR, "</s>")
+_BLANK = "\u2581"  # a token that is the space before a word alone
+_WORD_STARTS = {"byte_pair": "\u0120", "sentencepiece": "\u2581"}  # in place of a space
 
 
 def read_tokens(ids: tf.Tensor, texts: list[tf.Tensor], tokenizer: Tokenizer) -> tf.Tensor:
     """Returns the tokens that ids stand for, in a graph too.
 
-    Words and characters that the vocabulary lacks are themselves, and not "[UNK]".
+    Words and characters that the vocabulary lacks are themselves, and not "[UNK]". Subwords that
+    continue a word begin with "##".
 
     Args:
         ids: int32 (batch, length), padded with 0, from `zoo.data.text_encoding.make_encoder`.
@@ -24,8 +31,8 @@ def read_tokens(ids: tf.Tensor, texts: list[tf.Tensor], tokenizer: Tokenizer) ->
     Returns:
         Strings of shape (batch, length), "" for the padding.
     """
-    if tokenizer.kind == "wordpiece":
-        vocabulary = tf.constant(tokenizer.vocabulary)
+    if tokenizer.kind in SUBWORD_KINDS:
+        vocabulary = tf.constant(_show_subwords(tokenizer))
         return tf.where(ids == 0, "", tf.gather(vocabulary, ids))
     lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32)
     parts = [split_texts(text, tokenizer) for text in texts]
@@ -42,6 +49,21 @@ def read_tokens(ids: tf.Tensor, texts: list[tf.Tensor], tokenizer: Tokenizer) ->
     return tf.where((ids != 0) & (tokens == ""), "[UNK]", tokens)  # of an empty text
 
 
+def _show_subwords(tokenizer: Tokenizer) -> list[str]:
+    """Returns the tokens of a vocabulary as wordpieces are written: "##" continues a word."""
+    if tokenizer.kind == "wordpiece":
+        return list(tokenizer.vocabulary)
+    marker, numbers = _WORD_STARTS[tokenizer.kind], {x: i for i, x in enumerate(BYTE_SYMBOLS)}
+    shown = []
+    for token in tokenizer.vocabulary:
+        text = token.removeprefix(marker)
+        if tokenizer.kind == "byte_pair" and {*text} <= numbers.keys():
+            text = bytes(numbers[symbol] for symbol in text).decode("utf-8", "replace")
+        is_start = token.startswith(marker) or token in (*_FRAME, *UNKNOWN)
+        shown.append((text or _BLANK) if is_start else f"##{text}")
+    return shown
+
+
 def join_tokens(
     tokens: Sequence[str], attributions: np.ndarray
 ) -> tuple[tuple[str, ...], np.ndarray]:
@@ -51,13 +73,13 @@ def join_tokens(
     two.
 
     Args:
-        tokens: The tokens; pieces of wordpieces, which begin with [CLS], with their "##".
+        tokens: The tokens; subwords, which begin with [CLS] or <s>, with their "##".
         attributions: Their attributions, float32 (tokens,).
 
     Returns:
         The words, and their attributions, float32 (words,).
     """
-    is_pieces = bool(tokens) and tokens[0] == "[CLS]"
+    is_pieces = bool(tokens) and tokens[0] in _STARTS
     words: list[str] = []
     sums: list[float] = []
     carried = 0.0  # of a pair, to its second word
@@ -65,13 +87,16 @@ def join_tokens(
         if not token:
             continue
         if is_pieces and token.startswith("##") and words:
+            if words[-1] in _FRAME:  # the first word of byte pairs has no space before it
+                words.append("")
+                sums.append(0.0)
             words[-1] += token.removeprefix("##")
             sums[-1] += attribution
         elif len(token.split()) == 2 and words:
             sums[-1] += attribution / 2
             carried = attribution / 2
         else:
-            words.append(token)
+            words.append("" if is_pieces and token == _BLANK else token)
             sums.append(attribution + carried)
             carried = 0.0
     if carried:  # the text was cut within the pair

@@ -46,9 +46,9 @@ def define_model_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("model", None, "Name of the model, such as cnn; --list shows all.", **model)
     flags.DEFINE_multi_string("hparam", [], "NAME=VALUE of one of the model's hyperparameters, "
                               "such as dropout=0.3.", **model)
-    flags.DEFINE_string("preset", None, "Pretrained weights for --model=bert or image_backbone: "
-                        "the name of a KerasHub preset, which is downloaded, or a folder; for "
-                        "images also keras:NAME of keras.applications.", **model)
+    flags.DEFINE_string("preset", None, "Pretrained weights for --model=bert, text_encoder or "
+                        "image_backbone: the name of a KerasHub preset, which is downloaded, or a "
+                        "folder; for images also keras:NAME of keras.applications.", **model)
     flags.DEFINE_string("preset_weights", None, "File with the weights of --preset=keras:NAME. By "
                         "default those of ImageNet are downloaded.", **model)
     flags.DEFINE_string("plugin", None, "Python module, or .py file, that registers more models.",
@@ -88,7 +88,8 @@ def define_data_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum("tokenizer", None, ("auto", "words", "bigrams", "characters", "wordpiece"),
                       "How texts are split into tokens. By default auto: words, or characters "
                       "where words do not carry the training texts; bigrams (words, and pairs of "
-                      "words that follow each other) for nbsvm; wordpiece for bert.", **data)
+                      "words that follow each other) for nbsvm; wordpiece for bert; the "
+                      "tokenizer of the preset for text_encoder.", **data)
     flags.DEFINE_bool("lowercase", None, "Whether texts are lowercased. By default true; a preset "
                       "and --weights have their own setting.", **data)
     flags.DEFINE_integer("vocabulary_size", 20_000, "Largest vocabulary, counted in the training "

@@ -47,9 +47,10 @@ MODEL, OUTPUT = under_heading(FLAGS, "Model"), under_heading(FLAGS, "Output")
 # fmt: off
 flags.DEFINE_string("model", None, "Name of the exported model, such as cnn.", **MODEL)
 flags.DEFINE_string("export_dir", "saved_models", "Folder of exported models.", **MODEL)
-flags.DEFINE_string("preset", None, "Pretrained image model with a head, which is used as it is "
-                    "instead of an export: a KerasHub preset, a folder of KerasHub, timm or "
-                    "Hugging Face, or keras:NAME of keras.applications.", **MODEL)
+flags.DEFINE_string("preset", None, "Pretrained model with a head, which is used as it is instead "
+                    "of an export: of images a KerasHub preset, a folder of KerasHub, timm or "
+                    "Hugging Face, or keras:NAME of keras.applications; of texts a folder of a "
+                    "classifier of Hugging Face, of pairs with --text=A,B.", **MODEL)
 flags.DEFINE_string("preset_weights", None, "File with the weights of --preset=keras:NAME. By "
                     "default those of ImageNet are downloaded.", **MODEL)
 flags.DEFINE_string("server", None, "HOST:PORT or URL of TF Serving's REST API: asks it instead "
@@ -133,14 +134,17 @@ def _open_client() -> Client:
         for name in ("server", "grpc", "version", "label"):
             if FLAGS[name].value is not None:
                 raise UserError(f"--preset={FLAGS.preset} and --{name}: omit one of them")
-        if FLAGS.model not in (None, "image_backbone"):
+        if FLAGS.model not in (None, "image_backbone", "text_encoder"):
             raise UserError(
-                f"--preset={FLAGS.preset}: only --model=image_backbone predicts with a preset"
+                f"--preset={FLAGS.preset}: only --model=image_backbone and --model=text_encoder "
+                "predict with a preset"
             )
         import_tensorflow()
         from zoo.serving.preset_client import PresetClient
 
-        preset_client = PresetClient(FLAGS.preset, FLAGS.preset_weights or "")
+        pairs = len(parse_text_columns(FLAGS.text) or ()) == 2
+        weights = FLAGS.preset_weights or ""
+        preset_client = PresetClient(FLAGS.preset, weights, reads_pairs=pairs)
         print_notes(preset_client.notes)
         return preset_client
     client = Client(

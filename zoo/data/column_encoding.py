@@ -142,14 +142,13 @@ def _make_category_group(column: Column, positions: np.ndarray) -> ColumnGroup:
 def _make_text_group(column: Column, positions: np.ndarray) -> ColumnGroup:
     tokenizer = column.tokenizer
     assert tokenizer is not None
-    encode_texts, layer = make_encoder(tokenizer)
-    layer.build(None)
+    encode_texts, tables = make_encoder(tokenizer)
 
     def encode(cells: tf.Tensor) -> tf.Tensor:
         ids = encode_texts(_remove_missing(cells))
         return tf.cast(pad_tokens(ids, tokenizer), tf.float32)
 
-    return ColumnGroup((column,), encode, positions, layer)
+    return ColumnGroup((column,), encode, positions, tables)
 
 
 def _encode_dates(cells: tf.Tensor, column: Column) -> tf.Tensor:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
-from zoo.data.tokenizer_settings import Tokenizer, tokenizer_from_record
+from zoo.data.tokenizer_settings import Tokenizer, tokenizer_from_record, tokenizer_to_record
 from zoo.errors import UserError
 from zoo.schema import check_value
 
@@ -121,13 +121,14 @@ def count_features(columns: tuple[Column, ...]) -> int:
 
 def column_to_record(column: Column) -> dict[str, Any]:
     """Returns a column as an object for a JSON file; the vocabulary of a text is one string."""
-    record = dataclasses.asdict(column)
-    tokenizer = record.pop("tokenizer")
+    record = dataclasses.asdict(dataclasses.replace(column, tokenizer=None))
+    del record["tokenizer"]
     if not column.unit:
         del record["unit"]
-    if tokenizer:
+    if column.tokenizer:
         # no token has a line break
-        record["tokenizer"] = tokenizer | {"vocabulary": "\n".join(tokenizer["vocabulary"])}
+        vocabulary = "\n".join(column.tokenizer.vocabulary)
+        record["tokenizer"] = tokenizer_to_record(column.tokenizer) | {"vocabulary": vocabulary}
     return record
 
 

@@ -59,9 +59,9 @@ class DataConfig:
         stratify: Whether the held-out rows of the user's own data are a share of each class.
         seed: Seed for choosing the held-out rows.
         tokenizer: A tokenizer, or the kind of tokenizer to learn from the training texts: "words",
-            "bigrams", "characters", "wordpiece", or "auto" for words or, where these do not carry
-            the texts, characters.
-        preset: Pretrained BERT preset whose tokenizer is used instead.
+            "bigrams", "characters", "wordpiece" (or "subword"), or "auto" for words or, where these
+            do not carry the texts, characters.
+        preset: Preset of a pretrained text encoder whose tokenizer is used instead.
         vocabulary_size: Maximum number of tokens of a learned tokenizer.
         lowercase: Whether a learned tokenizer lowercases texts; None for True.
         length: Maximum number of tokens per text; None for the length of the given tokenizer or,

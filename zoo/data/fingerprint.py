@@ -18,6 +18,7 @@ from zoo.data.row_hashes import hash_rows
 from zoo.data.row_texts import RowTexts
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, Stream, has_known_labels, read_labels
+from zoo.data.tokenizer_settings import tokenizer_to_record
 
 _SAMPLED_ROWS = 1_000_000  # rows of a split in memory whose contents are hashed
 _SAMPLED_FILES = 1_000  # files of a split whose contents are hashed
@@ -47,7 +48,7 @@ def compute_fingerprint(data: Data, spec: Spec) -> dict[str, Any]:
         "encoding": _hash_texts([_format_column(column) for column in spec.columns]),
     }
     if spec.tokenizer:
-        content = json.dumps(dataclasses.asdict(spec.tokenizer), sort_keys=True)
+        content = json.dumps(tokenizer_to_record(spec.tokenizer), sort_keys=True)
         fingerprint["vocabulary"] = len(spec.tokenizer.vocabulary)
         fingerprint["tokenizer"] = _hash_texts([content])
     splits = {name: getattr(data, name) for name in _SPLITS}

@@ -3,17 +3,20 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from zoo.console import progress_bar
+from zoo.data.byte_pairs import BytePairs
 from zoo.data.mapped_files import allocate_array
+from zoo.data.sentence_pieces import SentencePieces
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split
 from zoo.data.text_normalization import UNSPACED_LETTER, normalize_for_bert, normalize_text
-from zoo.data.tokenizer_settings import RESERVED_TOKENS, Tokenizer
+from zoo.data.tokenizer_settings import Tokenizer
 
 BATCH_SIZE = 512
 
@@ -27,21 +30,19 @@ _PARALLEL_CALLS = 2
 
 # cached, since tracing BERT's tokenizer takes a second
 @functools.lru_cache(maxsize=32)
-def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.layers.Layer]:
-    """Returns the function that encodes texts, and the layer that holds its vocabulary.
+def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], Any]:
+    """Returns the function that encodes texts, and the object that holds its lookup tables.
 
     The function takes one string tensor of shape (batch,), or two for pairs, and returns int32 ids
-    of shape (batch, longest), padded with 0. Words and characters of a pair are joined by [SEP];
-    wordpieces are packed as [CLS] a [SEP] or [CLS] a [SEP] b [SEP] (Devlin et al. 2018, figure 2).
-    The longer text of a pair is truncated first. Empty examples become one unknown token.
+    of shape (batch, longest), padded with 0, in the frame of the tokenizer. The longer text of a
+    pair is truncated first. Empty examples without a frame become one unknown token.
     """
-    layer, look_up_ids = _make_lookup(tokenizer)
-    start, end, separator = [], [], RESERVED_TOKENS.index("[SEP]")
-    if tokenizer.kind == "wordpiece":
-        start, end, separator = [layer.cls_token_id], [layer.sep_token_id], layer.sep_token_id
+    tables, look_up_ids = _make_lookup(tokenizer)
+    frame = tokenizer.framing
 
     def encode(*texts: tf.Tensor) -> tf.Tensor:
-        max_tokens = tokenizer.length - len(start) - len(end) - (len(texts) - 1)
+        framing = len(frame.start) + len(frame.end) + (len(texts) - 1) * len(frame.separator)
+        max_tokens = tokenizer.length - framing
         rows = tf.shape(texts[0])[0]
         all_ids = look_up_ids(tf.concat(texts, axis=0))
         split_ids = [all_ids[i * rows : (i + 1) * rows] for i in range(len(texts))]
@@ -50,10 +51,10 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.
         def repeat_token(token):
             return tf.fill([rows, 1], token)
 
-        joined = [*map(repeat_token, start), columns[0]]
+        joined = [*map(repeat_token, frame.start), columns[0]]
         for column in columns[1:]:
-            joined += [repeat_token(separator), column]
-        packed = tf.concat([*joined, *map(repeat_token, end)], axis=1)
+            joined += [*map(repeat_token, frame.separator), column]
+        packed = tf.concat([*joined, *map(repeat_token, frame.end)], axis=1)
         dense = packed.to_tensor() if isinstance(packed, tf.RaggedTensor) else packed
         dense = tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]])
         return tf.concat([tf.maximum(dense[:, :1], _UNKNOWN_ID), dense[:, 1:]], axis=1)
@@ -61,17 +62,20 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], keras.
     # tf.functions, since KerasHub's tokenizer returns lists in eager mode
     string = tf.TensorSpec((None,), tf.string)
     graphs = {n: tf.function(encode, input_signature=[string] * n, autograph=False) for n in (1, 2)}
-    return lambda *texts: graphs[len(texts)](*texts), layer
+    return lambda *texts: graphs[len(texts)](*texts), tables
 
 
-def _make_lookup(
-    tokenizer: Tokenizer,
-) -> tuple[keras.layers.Layer, Callable[[tf.Tensor], tf.RaggedTensor]]:
-    """Returns the layer that holds the vocabulary, and a function from texts to ragged ids."""
+def _make_lookup(tokenizer: Tokenizer) -> tuple[Any, Callable[[tf.Tensor], tf.RaggedTensor]]:
+    """Returns the object that holds the tables, and a function from texts to ragged ids."""
+    if tokenizer.kind in ("byte_pair", "sentencepiece"):
+        is_bytes = tokenizer.kind == "byte_pair"
+        module = BytePairs(tokenizer) if is_bytes else SentencePieces(tokenizer)
+        return module, module.look_up_ids
     if tokenizer.kind != "wordpiece":
         layer = keras.layers.StringLookup(
             vocabulary=list(tokenizer.vocabulary[2:]), mask_token="", oov_token="[UNK]"
         )
+        layer.build(None)
 
         def look_up_tokens(texts):
             tokens = split_texts(texts, tokenizer)
@@ -90,6 +94,7 @@ def _make_lookup(
         strip_accents=strip_accents and not is_normalized,
         split_on_cjk=tokenizer.split_chinese,
     )
+    layer.build(None)
 
     def look_up_pieces(texts):
         if is_normalized:

@@ -106,6 +106,25 @@ def normalize_for_bert(texts: tf.Tensor, lowercase: bool, strip_accents: bool) -
     return texts
 
 
+def normalize_for_albert(texts: tf.Tensor, lowercase: bool, strip_accents: bool) -> tf.Tensor:
+    """Normalises texts as ALBERT's tokenizer of Hugging Face does before its sentencepieces.
+
+    Args:
+        texts: UTF-8 strings of any shape.
+        lowercase: Whether to lowercase the texts.
+        strip_accents: Whether to decompose the texts (NFKD) and remove the accents.
+
+    Returns:
+        Strings of the same shape.
+    """
+    texts = tf.strings.regex_replace(texts, "``|''", '"')
+    # TensorFlow truncates texts at a NUL; the pieces have none
+    texts = tf.strings.regex_replace(texts, r"\x00", "")
+    if strip_accents:
+        texts = tf.strings.regex_replace(_normalize_unicode(texts, "NFKD"), r"\p{M}", "")
+    return tf.strings.lower(texts, "utf-8") if lowercase else texts
+
+
 def _normalize_unicode(texts: tf.Tensor, form: str) -> tf.Tensor:
     """Returns the texts in a Unicode normal form, such as "NFKC"."""
     import tensorflow_text

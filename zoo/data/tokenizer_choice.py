@@ -12,8 +12,10 @@ from zoo.data.spec import Tokenizer
 from zoo.data.splits import Split
 from zoo.data.text_encoding import iterate_texts, make_encoder, split_columns, split_texts
 from zoo.data.text_normalization import UNSPACED_LETTER
+from zoo.data.tokenizer_settings import SUBWORD_KINDS
 from zoo.data.tokenizers import learn_tokenizer, make_preset_tokenizer
-from zoo.models.bert_preset import read_vocabulary
+from zoo.errors import UserError
+from zoo.models.text_preset import read_vocabulary
 
 _BERT_POSITIONS = 512  # maximum length of the published models
 _SAMPLE = 5_120  # texts that are looked at
@@ -59,6 +61,11 @@ def make_tokenizer(
     notes = []
     if config.preset:
         preset = read_vocabulary(config.preset)
+        if config.tokenizer == "wordpiece" != preset.kind:
+            raise UserError(
+                f"tokenizer='wordpiece': preset={config.preset!r} has {preset.kind} tokens, which "
+                "its embeddings belong to: omit --tokenizer, or choose a preset of a BERT"
+            )
         tokenizer, note = make_preset_tokenizer(preset), preset.note
     elif isinstance(config.tokenizer, Tokenizer):
         tokenizer, note = config.tokenizer, ""
@@ -75,6 +82,7 @@ def make_tokenizer(
 def _learn(train: Split, kind: str, config: DataConfig) -> tuple[Tokenizer, str]:
     """Learns a tokenizer of a kind, or of the one that fits the texts for "auto"."""
     note, punctuation = "", kind == "bigrams"
+    kind = "wordpiece" if kind == "subword" else kind
     if kind in ("auto", "words"):
         survey = survey_words(train)
         if kind == "auto":
@@ -155,8 +163,8 @@ def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split) -> str:
     kind = "words" if tokenizer.kind == "bigrams" else tokenizer.kind  # most pairs are rare
     encode, _ = make_encoder(dataclasses.replace(tokenizer, kind=kind, length=2**30))
     known = unknown = 0
-    unknown_id = tokenizer.vocabulary.index("[UNK]")
-    framing = [i for i, token in enumerate(tokenizer.vocabulary) if token in ("[CLS]", "[SEP]")]
+    unknown_id = tokenizer.unknown_id
+    framing = [*tokenizer.framing.start, *tokenizer.framing.separator]
     for batch in iterate_texts(_take_sample(texts), "counting tokens"):
         ids = encode(*split_columns(batch)).numpy()
         ids = ids[(ids > 0) & ~np.isin(ids, framing)]
@@ -168,7 +176,7 @@ def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split) -> str:
         "words": "--tokenizer=characters may fit these texts",
         "characters": "train on texts in the same script",
         "wordpiece": "choose a vocabulary of the same language",
-    }[kind]
+    }.get(kind, "choose a preset of the same language")
     return (
         f"{unknown / (known + unknown):.0%} of the tokens of the validation texts are not in the "
         f"vocabulary, and look the same to the model: {advice}"
@@ -194,7 +202,7 @@ def _count_tokens(tokenizer: Tokenizer, texts: Split) -> np.ndarray:
 def _choose_length(lengths: np.ndarray, kind: str) -> int:
     """Returns the 95th percentile of the lengths, rounded up to a multiple of 8.
 
-    For wordpieces it is at most 512.
+    For subwords it is at most 512.
     """
     length = 8 * math.ceil(np.percentile(lengths, 95) / 8)
-    return min(length, _BERT_POSITIONS) if kind == "wordpiece" else length
+    return min(length, _BERT_POSITIONS) if kind in SUBWORD_KINDS else length

@@ -1,5 +1,6 @@
 """Learns tokenizers from texts, reads them from presets, and saves and loads them."""
 
+import base64
 import collections
 import dataclasses
 import itertools
@@ -18,9 +19,10 @@ from zoo.data.tokenizer_settings import (
     RESERVED_TOKENS,
     Tokenizer,
     tokenizer_from_record,
+    tokenizer_to_record,
 )
 from zoo.errors import UserError
-from zoo.models.bert_preset import PresetVocabulary
+from zoo.models.preset_vocabulary import PresetVocabulary
 from zoo.storage.atomic import write_text
 from zoo.storage.filenames import TOKENIZER
 from zoo.storage.json_files import read_json
@@ -64,15 +66,24 @@ def learn_tokenizer(
 
 
 def make_preset_tokenizer(preset: PresetVocabulary) -> Tokenizer:
-    """Returns the tokenizer of a pretrained BERT; its length is 0."""
+    """Returns the tokenizer of a pretrained encoder; its length is 0.
+
+    The ids of the zoo have padding at 0. Where an encoder has another token there, the two are
+    exchanged, as the rows of its embeddings are (`zoo.models.text_preset`).
+    """
+    tokens = list(preset.tokens)
+    tokens[0], tokens[preset.pad_id] = tokens[preset.pad_id], tokens[0]
     return Tokenizer(
-        "wordpiece",
-        preset.tokens,
+        preset.kind,
+        tuple(tokens),
         0,
         preset.lowercase,
-        NORMALIZATIONS["wordpiece"],
+        NORMALIZATIONS[preset.kind] if preset.is_normalized else "",
         strip_accents=preset.strip_accents,
         split_chinese=preset.split_chinese,
+        merges=preset.merges,
+        model=base64.b64encode(preset.model).decode(),
+        prefix_space=preset.prefix_space,
     )
 
 
@@ -112,7 +123,7 @@ def save_tokenizer(spec: Spec, directory: Path) -> None:
     if spec.tokenizer is None:
         return
     content = json.dumps(
-        dataclasses.asdict(spec.tokenizer), ensure_ascii=False, separators=(",", ":")
+        tokenizer_to_record(spec.tokenizer), ensure_ascii=False, separators=(",", ":")
     )
     write_text(directory / TOKENIZER, content + "\n")
 

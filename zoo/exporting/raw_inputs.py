@@ -43,9 +43,8 @@ def make_input_encoder(spec: Spec) -> tuple[Callable[[Tensors], Tensors], list[A
     The raw inputs are in the order of `make_raw_input_specs`.
     """
     if spec.tokenizer:
-        encode_texts, layer = make_encoder(spec.tokenizer)
-        layer.build(None)
-        return lambda raw: {"tokens": encode_texts(*raw.values())}, [layer]
+        encode_texts, tables = make_encoder(spec.tokenizer)
+        return lambda raw: {"tokens": encode_texts(*raw.values())}, [tables]
     if spec.columns:
         encode_columns, tables = make_column_encoder(spec.columns)
         return lambda raw: {"features": encode_columns(raw)}, tables

@@ -108,10 +108,7 @@ def _load_preset(preset: str, pooling: str) -> "tuple[keras.Model, int]":
     if file.suffix == ".keras" and file.is_file():
         vocabulary = read_json(file.with_name(TOKENIZER))["vocabulary"]
         return _build_backbone_like(file), vocabulary.index("[SEP]")
-    # first, since it tells what a folder lacks before the weights are loaded
-    vocabulary = bert_preset.read_vocabulary(preset).tokens
-    backbone = bert_preset.load_backbone(preset, needs_pooler=pooling == "first")
-    return backbone, vocabulary.index("[SEP]")
+    return bert_preset.load_bert(preset, needs_pooler=pooling == "first")
 
 
 def _build_backbone_like(file: Path) -> "keras.Model":

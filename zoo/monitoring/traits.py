@@ -75,7 +75,7 @@ def measure_texts(texts: np.ndarray, tokenizer: Tokenizer) -> Traits:
     """
     encode, _ = make_encoder(dataclasses.replace(tokenizer, length=_TOKENS))
     ids = encode(np.array([str(text) for text in texts], object)).numpy()
-    is_token, is_unknown = ids > 0, ids == tokenizer.vocabulary.index("[UNK]")
+    is_token, is_unknown = ids > 0, ids == tokenizer.unknown_id
     is_known = is_token & ~is_unknown
     counts = np.maximum(is_token.sum(axis=1), 1)
     logarithms = np.where(is_known, np.log(np.maximum(ids, 1)), 0.0).sum(axis=1)

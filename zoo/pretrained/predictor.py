@@ -10,11 +10,15 @@ import tensorflow as tf
 
 from zoo.data.image_files import make_decodable
 from zoo.data.spec import Spec
+from zoo.data.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError, one_line
 from zoo.exporting.loading import open_source
 from zoo.exporting.signatures import make_signatures
 from zoo.exporting.validation import InputRefusedError, check_array, decode_output
 from zoo.models.image_backbone import load_classifier
+from zoo.models.text_encoder import load_classifier as load_text_classifier
+from zoo.models.text_folder import is_text_folder
+from zoo.models.text_preset import read_vocabulary
 from zoo.pretrained.store import find_weights
 from zoo.registry import find_entry
 
@@ -90,19 +94,35 @@ def load_predictor(name: str, weights: str) -> PretrainedModel:
     return _make_predictor(source.model, source.spec, source.record)
 
 
-def load_preset_classifier(preset: str, preset_weights: str = "") -> PretrainedModel:
-    """Loads a pretrained image model with its own head, which names ImageNet's classes, say.
+def load_preset_classifier(
+    preset: str, preset_weights: str = "", *, reads_pairs: bool = False
+) -> PretrainedModel:
+    """Loads a pretrained model with its own head, which names ImageNet's classes, say.
 
     Args:
-        preset: As in the model `image_backbone`.
+        preset: As in the model `image_backbone`, or a folder of a text classifier of Hugging Face.
         preset_weights: As in the model `image_backbone`.
+        reads_pairs: Whether a text classifier reads pairs of texts.
 
     Raises:
         UserError: if it cannot be loaded or has no head.
     """
+    if is_text_folder(preset):
+        return _load_text_classifier(preset, reads_pairs)
     model, class_names, note = load_classifier(preset, preset_weights)
     spec = Spec("image", tuple(model.input["image"].shape[1:]), class_names, resize="crop")
     return _make_predictor(model, spec, {"notes": [note] if note else []})
+
+
+def _load_text_classifier(preset: str, reads_pairs: bool) -> PretrainedModel:
+    """Loads a text classifier of Hugging Face with its own head."""
+    model, class_names, length = load_text_classifier(preset)
+    vocabulary = read_vocabulary(preset)
+    tokenizer = dataclasses.replace(make_preset_tokenizer(vocabulary), length=length)
+    kind = "text_pair" if reads_pairs else "text"
+    spec = Spec(kind, (length,), class_names, tokenizer=tokenizer)
+    cut = f"texts of more than {length:,} tokens, the positions of the encoder, lose their end"
+    return _make_predictor(model, spec, {"notes": [x for x in (vocabulary.note, cut) if x]})
 
 
 def _make_predictor(model: keras.Model, spec: Spec, record: dict[str, Any]) -> PretrainedModel:

@@ -65,11 +65,9 @@ def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Mode
             f"{spec.kind} of shape {spec.shape}: choose one of {', '.join(fitting)}"
             + (", or pass the column of texts with --text" if "text" in entry.kinds else "")
         )
-    if spec.tokenizer and entry.tokenizer == "wordpiece" != spec.tokenizer.kind:
-        raise UserError(
-            f"tokenizer={spec.tokenizer.kind!r}: {entry.name} only reads wordpiece tokens: omit "
-            "--tokenizer"
-        )
+    if spec.tokenizer:
+        kind = spec.tokenizer.kind
+        entry.check_tokens(f"tokenizer={kind!r}", kind, "omit --tokenizer")
     if spec.tokenizer and "vocabulary_size" in entry.arguments:
         hparams = {"vocabulary_size": len(spec.tokenizer.vocabulary), **hparams}
     if spec.columns and "cardinalities" in entry.arguments:

@@ -89,12 +89,10 @@ def inherit_settings(
                 f"{inherited!r:.50}: expected a dictionary"
             )
         inherited = entry.check(inherited, entry.hyperparameters)
-    kind = source.tokenizer and source.tokenizer.kind
-    if kind and entry.tokenizer == "wordpiece" != kind:
-        raise UserError(
-            f"weights={source.path}: its tokens are {kind}, but {entry.name} only reads wordpiece "
-            f"tokens: choose a run of {entry.name}"
-        )
+    if source.tokenizer:
+        kind = source.tokenizer.kind
+        subject = f"weights={source.path}: its tokens are {kind}"
+        entry.check_tokens(subject, kind, f"choose a run of {entry.name}")
     return inherited | hparams, source.tokenizer
 
 

@@ -37,7 +37,9 @@ def fit_width(entry: Entry, hparams: Mapping[str, Any], file: str) -> dict[str, 
     """
     path = Path(os.path.expanduser(file))
     name = next((name for name in _WIDTHS if name in entry.hyperparameters), None)
-    is_text = entry.tokenizer != "wordpiece" and {"text", "text_pair"} & {*entry.kinds}
+    is_text = entry.tokenizer not in ("wordpiece", "subword") and {"text", "text_pair"} & {
+        *entry.kinds
+    }
     if name is None or not (is_text or "texts" in entry.arguments):
         raise UserError(
             f"vectors={path}: {entry.name} has no embeddings of words: choose another model, such "
