@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "Verifies an export, or a server that serves it.",
     "serve": "Serves exported models on this machine, for trying.",
     "monitor": "Compares logged requests with the data of an exported model.",
+    "retrain": "Trains the served version of a model further, and promotes it if it is better.",
     "label": "Labels a version of an exported model, such as stable or canary.",
     "tune-batching": "Measures TF Serving with and without batching, and writes batching.config.",
     "onnx": "Lays out ONNX files for Triton and OpenVINO Model Server.",
