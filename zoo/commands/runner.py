@@ -138,8 +138,7 @@ def check_extra(extra: str, *modules: str) -> None:
     """
     if missing := [name for name in modules if not importlib.util.find_spec(name)]:
         raise UserError(
-            f"{program_name()} needs {' and '.join(missing)}: "
-            f"pip install 'keras-model-zoo[{extra}]'"
+            f"{' and '.join(missing)} cannot be imported: pip install 'keras-model-zoo[{extra}]'"
         )
 
 
