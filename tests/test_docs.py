@@ -65,8 +65,8 @@ EVALUATE = find_commands("evaluate", "results")
 EXPLAIN = [*find_commands("explain"), *(line for line in EVALUATE if "--slices" in line)]
 EVALUATE = [line for line in EVALUATE if line not in EXPLAIN]
 # they need a server, or are one: run in tests/serving/test_local_server.py,
-# tests/serving/test_log_proxy.py and tests/commands/test_tune_batching.py
-SERVERS = find_commands("serve", "serve-log", "tune-batching")
+# tests/serving/test_log_proxy.py, tests/demo/test_demo.py and tests/commands/test_tune_batching.py
+SERVERS = find_commands("serve", "serve-log", "demo", "tune-batching")
 SHIPPED = [(model, one) for model in zoo.list_models() for one in describe_weights(model)]
 TOKENS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
 CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

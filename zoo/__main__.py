@@ -16,6 +16,7 @@ COMMANDS = {
     "explain": "Shows which pixels, words or columns speak for a prediction.",
     "check": "Verifies an export, or a server that serves it.",
     "serve": "Serves exported models on this machine, for trying.",
+    "demo": "Shows a page to try a model.",
     "serve-log": "Logs the requests to a server, as a proxy before it.",
     "monitor": "Compares logged requests with the data of an exported model.",
     "retrain": "Trains the served version of a model further, and promotes it if it is better.",
