@@ -73,6 +73,9 @@ def count_right(client, file):
 def test_a_day_in_service(served, run_zoo, retrain, monkeypatch):
     server = f"--server={served.rest}"
     check_refusals(retrain)
+    with monkeypatch.context() as patched:
+        patched.setenv("TF_CONFIG", "{}")
+        assert retrain("--model=mlp", "--dataset=csv:new.csv")[0] == 2
     code, _, err = run_zoo(label, "mlp", "1", "stable", server)
     assert code == 0, err
     with log_requests(served.rest, "morning.jsonl") as client:

@@ -69,6 +69,8 @@ def main() -> None:
             "expected an exported model and new data, as in zoo retrain --model=mlp "
             "--dataset=csv:new.csv"
         )
+    if os.environ.get("TF_CONFIG"):
+        raise UserError("TF_CONFIG is set, but zoo retrain trains in one process: unset TF_CONFIG")
     number, path, is_labelled = _find_served_version()
     import_tensorflow()
     from zoo.exporting.loading import open_source
