@@ -12,6 +12,7 @@ from zoo.data.fingerprint import compare_fingerprints
 from zoo.data.joining import join_data
 from zoo.data.loading import load_data, merge_splits, read_data, read_source
 from zoo.data.split_checks import find_repeated_rows
+from zoo.data.splits import take_inputs
 from zoo.errors import UserError
 
 
@@ -50,6 +51,8 @@ def test_splits_are_joined_one_by_one(tables):
 
 
 def test_the_encoding_of_a_model_is_kept(tables):
+    grouped = read_data(dataclasses.replace(tables, group="size", added=("csv:new.csv",)))
+    assert "the rows of a size are kept together within each dataset" in " ".join(grouped.notes)
     known = load_data(tables).spec.columns
     both = dataclasses.replace(tables, added=("csv:new.csv",), known_columns=known)
     assert load_data(both).spec.columns == known
@@ -90,3 +93,21 @@ def test_images(tmp_path, tables):
         read_data(dataclasses.replace(config, memory_budget=0))
     with pytest.raises(UserError, match=r"csv:old.csv has features, but folder:one has image of"):
         join_data(data, config, lambda _: read_data(tables))
+
+
+def test_texts_of_a_dataset_and_of_a_table(tables, tfds_dir):
+    reviews = pd.DataFrame({"text": ["a fine film", "no fun"] * 20, "label": ["pos", "neg"] * 20})
+    reviews.to_csv("reviews.csv", index=False)
+    config = DataConfig(
+        "synthetic_reviews", train_split="train[:2%]", data_dir=str(tfds_dir), length=8
+    )
+    alone, both = load_data(config), dataclasses.replace(config, added=("csv:reviews.csv",))
+    joined = load_data(both)
+    count = len(alone.train)
+    assert len(joined.train) == count + 32 and joined.spec.class_names == ("neg", "pos")
+    texts = joined.raw_test.x
+    assert texts[0] == take_inputs(alone.raw_test, 1)[0].decode() and texts[-1] in {*reviews.text}
+    assert joined.train.y[:count].tolist() == alone.train.y.tolist()
+    assert read_data(both).test.slices[-1] == "csv:reviews.csv"
+    with pytest.raises(UserError, match="more than 0 MiB: raise --memory_budget"):
+        load_data(dataclasses.replace(both, memory_budget=0))

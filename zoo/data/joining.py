@@ -10,9 +10,10 @@ from zoo.data.config import DataConfig, adopt_image_settings
 from zoo.data.frame_rows import FrameRows
 from zoo.data.memory import choose_budget, load_into_memory
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, Data, Split
+from zoo.data.splits import Arrays, Data, Split, iterate_raw_batches
 from zoo.errors import UserError
 
+_BATCH_SIZE = 256  # texts that are read at a time
 _SPLITS = ("train", "validation", "test")
 
 
@@ -43,6 +44,9 @@ def join_data(data: Data, config: DataConfig, read: Callable[[DataConfig], Data]
     budget = choose_budget(config.memory_budget) // len(parts)
     loaded = [_load_splits(part, data.spec, budget) for part in parts]
     joined = {name: _join_splits([each[name] for each in loaded], parts) for name in _SPLITS}
+    notes = (
+        f"the rows of a {config.group} are kept together within each dataset, not across them",
+    ) * bool(config.group)
     return dataclasses.replace(
         data,
         train=joined["train"],
@@ -52,7 +56,7 @@ def join_data(data: Data, config: DataConfig, read: Callable[[DataConfig], Data]
             name: " and ".join(filter(None, dict.fromkeys(part.splits[name] for part in parts)))
             for name in _SPLITS
         },
-        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        notes=tuple(dict.fromkeys((*(x for part in parts for x in part.notes), *notes))),
     )
 
 
@@ -105,10 +109,18 @@ def _load_splits(data: Data, spec: Spec, budget: int) -> dict[str, Arrays]:
     """Returns the splits in memory.
 
     Raises:
-        UserError: if images are larger than the budget.
+        UserError: if streamed images or texts are larger than the budget.
     """
     splits: dict[str, Split] = {name: getattr(data, name) for name in _SPLITS}
-    if not all(isinstance(split, Arrays) for split in splits.values()):
+    if spec.is_text:
+        left, texts = budget, dict[str, Split]()
+        for name, split in splits.items():
+            texts[name], size = (
+                (split, 0) if isinstance(split, Arrays) else _read_texts(split, left)
+            )
+            left -= size
+        splits = texts if left >= 0 else splits
+    elif not all(isinstance(split, Arrays) for split in splits.values()):
         splits = load_into_memory(splits, spec, budget)
     arrays = {name: split for name, split in splits.items() if isinstance(split, Arrays)}
     if len(arrays) < len(splits):
@@ -119,10 +131,26 @@ def _load_splits(data: Data, spec: Spec, budget: int) -> dict[str, Arrays]:
     return arrays
 
 
+def _read_texts(split: Split, budget: int) -> tuple[Arrays, int]:
+    """Returns a split of texts in memory, and its bytes; it ends where they exceed the budget."""
+    texts: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    size = 0
+    for x, y in iterate_raw_batches(split, _BATCH_SIZE):
+        size += sum(map(len, x.flat))
+        texts.append(np.vectorize(lambda text: text.decode("utf-8", "replace"), otypes="O")(x))
+        labels.append(y)
+        if size > budget:
+            break
+    return Arrays(np.concatenate(texts), np.concatenate(labels)), size
+
+
 def _join_splits(splits: Sequence[Arrays], parts: Sequence[Data]) -> Arrays:
     """Returns one split of several; `slices` has the dataset of each row, if it has no others."""
     inputs = [_select_columns(split.x, splits[0].x) for split in splits]
     join = getattr(type(inputs[0]), "concat", np.concatenate)
+    if len({type(x) for x in inputs}) > 1:  # texts of a table, and others
+        inputs, join = [x[:] for x in inputs], np.concatenate
     pairs = zip(splits, parts, strict=True)
     names = [np.full(len(split), part.name, object) for split, part in pairs]
     slices = [split.slices for split in splits if split.slices is not None]

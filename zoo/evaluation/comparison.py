@@ -182,10 +182,10 @@ def compare_versions(
         (predict_split(each.model, split, data.spec, batch_size), each.spec)
         for each in (before, after)
     ]
-    names = names[predicted[0][0].rows]
+    in_order = names[predicted[0][0].rows]
     comparisons = [compare_predictions("all", *predicted)]
     for name in dict.fromkeys(names):
-        chosen = [(found.select_examples(names == name), spec) for found, spec in predicted]
+        chosen = [(found.select_examples(in_order == name), spec) for found, spec in predicted]
         with contextlib.suppress(UserError):  # too few rows
             comparisons.append(compare_predictions(name, *chosen))
     return comparisons, note
