@@ -98,16 +98,13 @@ def test_images(tmp_path, tables):
 def test_texts_of_a_dataset_and_of_a_table(tables, tfds_dir):
     reviews = pd.DataFrame({"text": ["a fine film", "no fun"] * 20, "label": ["pos", "neg"] * 20})
     reviews.to_csv("reviews.csv", index=False)
-    config = DataConfig(
-        "synthetic_reviews", train_split="train[:2%]", data_dir=str(tfds_dir), length=8
-    )
-    alone, both = load_data(config), dataclasses.replace(config, added=("csv:reviews.csv",))
-    joined = load_data(both)
+    config = DataConfig("synthetic_reviews", train_split="train[:2%]", data_dir=str(tfds_dir))
+    alone, both = read_data(config), dataclasses.replace(config, added=("csv:reviews.csv",))
+    joined = read_data(both)
     count = len(alone.train)
     assert len(joined.train) == count + 32 and joined.spec.class_names == ("neg", "pos")
-    texts = joined.raw_test.x
-    assert texts[0] == take_inputs(alone.raw_test, 1)[0].decode() and texts[-1] in {*reviews.text}
-    assert joined.train.y[:count].tolist() == alone.train.y.tolist()
-    assert read_data(both).test.slices[-1] == "csv:reviews.csv"
+    first = take_inputs(alone.train, count)
+    assert [text.decode() for text in first] == joined.train.x[:count].tolist()
+    assert joined.test.x[-1] in {*reviews.text} and joined.test.slices[-1] == "csv:reviews.csv"
     with pytest.raises(UserError, match="more than 0 MiB: raise --memory_budget"):
-        load_data(dataclasses.replace(both, memory_budget=0))
+        read_data(dataclasses.replace(both, memory_budget=0))
