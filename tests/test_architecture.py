@@ -26,6 +26,7 @@ FLOORS = (
     {"pretrained"},
     {"serving"},
     {"explaining"},
+    {"demo"},
     {"api"},
     {"commands"},
     {"__main__"},

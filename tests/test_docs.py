@@ -59,12 +59,14 @@ COMPRESS = find_commands("compress")
 SERVING = find_commands("predict", "check", "label", "onnx")
 # run in tests/commands/test_monitor.py
 MONITOR = find_commands("monitor")
+# run in tests/commands/test_retrain.py
+RETRAIN = find_commands("retrain")
 EVALUATE = find_commands("evaluate", "results")
 EXPLAIN = [*find_commands("explain"), *(line for line in EVALUATE if "--slices" in line)]
 EVALUATE = [line for line in EVALUATE if line not in EXPLAIN]
-# they need a server, or are one: run in tests/serving/test_local_server.py and
-# tests/commands/test_tune_batching.py
-SERVERS = find_commands("serve", "tune-batching")
+# they need a server, or are one: run in tests/serving/test_local_server.py,
+# tests/serving/test_log_proxy.py, tests/demo/test_demo.py and tests/commands/test_tune_batching.py
+SERVERS = find_commands("serve", "serve-log", "demo", "tune-batching")
 SHIPPED = [(model, one) for model in zoo.list_models() for one in describe_weights(model)]
 TOKENS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
 CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -135,7 +137,7 @@ def write_user_files(folder: Path) -> None:
 def test_every_command_is_run_by_a_test_or_by_make():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     tested = TRAIN + TUNE + COMPRESS + PRETRAIN + SERVING + SERVERS + LAUNCH + EVALUATE
-    tested += EXPLAIN + MONITOR
+    tested += EXPLAIN + MONITOR + RETRAIN
     rest = [line for line in CONSOLE if line not in tested]
     assert rest[0].startswith("git clone")
     for line in rest[1:]:
@@ -146,7 +148,7 @@ def test_every_command_is_run_by_a_test_or_by_make():
             program, target = line.split()
             assert program == "make" and target in targets
     assert len(TRAIN) >= 20 and len(SERVING) >= 9 and len(EVALUATE) >= 5
-    assert LAUNCH and TUNE and PRETRAIN and COMPRESS and EXPLAIN and MONITOR
+    assert LAUNCH and TUNE and PRETRAIN and COMPRESS and EXPLAIN and MONITOR and RETRAIN
 
 
 # of images and of texts; tests/commands/test_train.py trains on tables to the end, and the tests of
@@ -279,8 +281,8 @@ def test_serving_commands(run_line, python, tmp_path, image_preset):
         assert done.returncode == 0 and re.search("'(neg|pos)'", done.stdout), done.stderr
 
 
-@pytest.mark.parametrize("line", SERVERS)
-def test_flags_of_servers(line):
+@pytest.mark.parametrize("line", SERVERS + RETRAIN)
+def test_flags_of_commands_that_are_run_elsewhere(line):
     name, *arguments = shlex.split(line)[1:]
     module = importlib.import_module(f"zoo.commands.{name.replace('-', '_')}")
     saved = flagsaver.save_flag_values(module.FLAGS)

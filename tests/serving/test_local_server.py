@@ -5,6 +5,7 @@ Where TF Serving itself is there, the same requests go to it.
 
 import base64
 import contextlib
+import importlib.util
 import io
 import json
 import signal
@@ -459,9 +460,9 @@ def test_mistakes(tmp_path, capfd, monkeypatch):
         err = run_serve(capfd, f"--export_dir={tmp_path}", "--host=10.255.255.1", f"--port={free}")
         assert f"10.255.255.1:{free} cannot be used: " in err
     with monkeypatch.context() as patch:
-        patch.setattr(serve.importlib.util, "find_spec", lambda name: name == "uvicorn")
+        patch.setattr(importlib.util, "find_spec", lambda name: name == "uvicorn")
         err = run_serve(capfd, f"--export_dir={tmp_path}")
-    assert "zoo serve needs starlette: pip install 'keras-model-zoo[serve]'" in err
+    assert "starlette cannot be imported: pip install 'keras-model-zoo[serve]'" in err
 
 
 def test_models_config_that_is_broken_at_first(tmp_path, capfd):

@@ -5,6 +5,7 @@ batching, its own reading of JSON, or its speed.
 """
 
 import asyncio
+import contextlib
 import functools
 import json
 import shutil
@@ -20,7 +21,7 @@ from zoo.exporting.versions import index_versions
 from zoo.serving.local_server.grpc_service import make_grpc_server
 from zoo.serving.local_server.model_versions import ModelVersions
 from zoo.serving.local_server.rest_app import make_app
-from zoo.serving.local_server.running import make_rest_server
+from zoo.serving.rest_server import make_rest_server
 from zoo.serving.server_config import make_models_config
 
 
@@ -115,6 +116,22 @@ class Double:
     def end(self):
         """Counts the end of a request."""
         self.open -= 1
+
+
+@contextlib.contextmanager
+def run_app(app):
+    """Context manager that serves an ASGI application on a free port; its address."""
+    server, listener = make_rest_server(app, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    while not server.started:
+        pause(0.01)
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
 
 
 def pause(seconds):

@@ -198,6 +198,7 @@ def read_data_config(
     return DataConfig(
         name=values.dataset,
         default=entry.dataset if entry else "",
+        added=tuple(values.add_dataset) if "add_dataset" in values else (),
         data_dir=values.data_dir,
         train_split=values.train_split,
         text=parse_text_columns(values.text),

@@ -30,46 +30,61 @@ from zoo.serving.server_config import write_server_files
 
 FLAGS = flags.FlagValues()
 WORDS = "MODEL VERSION LABEL"
-LABEL = under_heading(FLAGS, "Label")
 
-# fmt: off
-flags.DEFINE_string("export_dir", "saved_models", "Folder of exported models.", **LABEL)
-flags.DEFINE_integer("keep_versions", 2, "Number of newest versions that are served as well.", 1,
-                     **LABEL)
-flags.DEFINE_string("server", None, "HOST:PORT or URL of the REST API of the server that has to "
-                    "follow.", **LABEL)
-flags.DEFINE_string("grpc", None, "HOST:PORT of its gRPC API, instead.", **LABEL)
-flags.DEFINE_float("timeout", 300.0, "Seconds that the server may take to load the version.", 1,
-                   **LABEL)
-flags.DEFINE_bool("wait", True, "Gives a running server that is not named the time to load the "
-                  "version. --nowait is for when none is running.", **LABEL)
-# fmt: on
+
+def define_label_flags(values: flags.FlagValues) -> None:
+    """Defines the flags that tell where versions are, and which server follows."""
+    label = under_heading(values, "Label")
+    # fmt: off
+    flags.DEFINE_string("export_dir", "saved_models", "Folder of exported models.", **label)
+    flags.DEFINE_integer("keep_versions", 2, "Number of newest versions that are served as well.",
+                         1, **label)
+    flags.DEFINE_string("server", None, "HOST:PORT or URL of the REST API of the server that has "
+                        "to follow.", **label)
+    flags.DEFINE_string("grpc", None, "HOST:PORT of its gRPC API, instead.", **label)
+    flags.DEFINE_float("timeout", 300.0, "Seconds that the server may take to load the version.",
+                       1, **label)
+    flags.DEFINE_bool("wait", True, "Gives a running server that is not named the time to load the "
+                      "version. --nowait is for when none is running.", **label)
+    # fmt: on
+
+
+define_label_flags(FLAGS)
 
 
 def main(model: str, version: str, label: str) -> None:
     """Sets or removes the label, and writes the files that TF Serving reads."""
-    directory = Path(os.path.expanduser(FLAGS.export_dir))
+    assign_label(FLAGS, model, version, label)
+
+
+def assign_label(values: flags.FlagValues, model: str, version: str, label: str) -> None:
+    """Sets or removes a label as the flags of `define_label_flags` say, and prints all labels.
+
+    Raises:
+        UserError: if there is no such version, or a server does not follow.
+    """
+    directory = Path(os.path.expanduser(values.export_dir))
     check_label(directory, model, version, label)
-    if version != "none" and (FLAGS.server or FLAGS.grpc):
-        if FLAGS.grpc:
+    if version != "none" and (values.server or values.grpc):
+        if values.grpc:
             os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
-        arguments = version, label, FLAGS.keep_versions, FLAGS.timeout, _report
-        move_label_of_server(directory, lambda name: _open_client(model, name), *arguments)
-    elif version != "none" and FLAGS.wait and may_move(directory, model, version, label):
+
+        def open_client(name: str) -> Client:
+            return Client(model, server=values.server, grpc=values.grpc, label=name)
+
+        arguments = version, label, values.keep_versions, values.timeout, _report
+        move_label_of_server(directory, open_client, *arguments)
+    elif version != "none" and values.wait and may_move(directory, model, version, label):
         import_tensorflow()
-        move_label(directory, model, version, label, FLAGS.keep_versions, _report)
+        move_label(directory, model, version, label, values.keep_versions, _report)
     else:
         set_label(directory, model, version, label)
-        write_server_files(directory, FLAGS.keep_versions)
+        write_server_files(directory, values.keep_versions)
     print_notes(describe_unused_versions(directory / model))
     print_notes(describe_lost_labels(directory))
     labels = sorted(list_labels(directory, model).items())
     versions = (f"{label} is version {version}" for label, version in labels)
-    print(f"{model}: {', '.join(versions) or 'no labels'}")
-
-
-def _open_client(model: str, label: str) -> Client:
-    return Client(model, server=FLAGS.server, grpc=FLAGS.grpc, label=label)
+    print(f"{model}: {', '.join(versions) or 'no labels'}", flush=True)
 
 
 def _report(line: str) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-import importlib
+import importlib.util
 import io
 import logging
 import math
@@ -128,6 +128,18 @@ def import_tensorflow() -> None:
     with silence_stderr():
         importlib.import_module("tensorflow")
     gc.freeze()  # what was imported stays, and is not looked through again
+
+
+def check_extra(extra: str, *modules: str) -> None:
+    """Checks that the packages of an extra are installed.
+
+    Raises:
+        UserError: if they are not.
+    """
+    if missing := [name for name in modules if not importlib.util.find_spec(name)]:
+        raise UserError(
+            f"{' and '.join(missing)} cannot be imported: pip install 'keras-model-zoo[{extra}]'"
+        )
 
 
 def exit_with_error(message: str, code: int = 2) -> None:

@@ -2,6 +2,7 @@
 
 zoo serve                              all models of saved_models, as TF Serving would
 zoo serve --port=8601 --export_dir=exports
+zoo serve --log=requests.jsonl --share=0.1      logs requests, for zoo monitor
 curl localhost:8501/v1/models/cnn
 curl --data '{"instances": ["a fine film"]}' localhost:8501/v1/models/lstm:predict
 
@@ -14,7 +15,7 @@ takes 1,024 examples and 64 MB in one request at most. For production there is c
 folder of the exports, which runs TF Serving itself.
 """
 
-import importlib.util
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,8 @@ from absl import flags
 
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
-from zoo.commands.runner import import_tensorflow
+from zoo.commands.log_flags import define_log_flags, open_log
+from zoo.commands.runner import check_extra, import_tensorflow
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,17 +45,14 @@ flags.DEFINE_integer("port", 8501, "Port of the REST API; 0 is any free one.", 0
 flags.DEFINE_integer("grpc_port", 8500, "Port of the gRPC API; 0 is any free one.", 0, 65535,
                      **SERVE)
 # fmt: on
+define_log_flags(FLAGS)
 
 _POLL_SECONDS = 1.0
 
 
 def main() -> None:
     """Serves the models of a folder until Ctrl-C or SIGTERM."""
-    missing = [name for name in ("starlette", "uvicorn") if not importlib.util.find_spec(name)]
-    if missing:
-        raise UserError(
-            f"zoo serve needs {' and '.join(missing)}: pip install 'keras-model-zoo[serve]'"
-        )
+    check_extra("serve", "starlette", "uvicorn")
     directory = Path(os.path.expanduser(FLAGS.export_dir))
     if not directory.is_dir():
         raise UserError(f"{directory}: there is no such folder; expected one of exported models")
@@ -62,15 +61,16 @@ def main() -> None:
     from zoo.serving.local_server.model_versions import serve_folder
     from zoo.serving.local_server.running import bind_servers, follow_folder
 
-    models = serve_folder(directory, FLAGS.keep_versions)
-    servers = bind_servers(models, FLAGS.host, FLAGS.port, FLAGS.grpc_port)
-    models.refresh()
-    servers.listen()
-    host = f"[{FLAGS.host}]" if ":" in FLAGS.host else FLAGS.host
-    print(f"REST http://{host}:{servers.rest_port}, gRPC {host}:{servers.grpc_port}")
-    print(_describe_models(models), flush=True)
-    with follow_folder(models, _POLL_SECONDS):
-        servers.run()
+    with open_log(FLAGS) or contextlib.nullcontext() as log:
+        models = serve_folder(directory, FLAGS.keep_versions, log)
+        servers = bind_servers(models, FLAGS.host, FLAGS.port, FLAGS.grpc_port)
+        models.refresh()
+        servers.listen()
+        host = f"[{FLAGS.host}]" if ":" in FLAGS.host else FLAGS.host
+        print(f"REST http://{host}:{servers.rest_port}, gRPC {host}:{servers.grpc_port}")
+        print(_describe_models(models), flush=True)
+        with follow_folder(models, _POLL_SECONDS):
+            servers.run()
 
 
 def _describe_models(models: "ModelVersions") -> str:

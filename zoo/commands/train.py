@@ -68,12 +68,15 @@ CHANGEABLE_FLAGS = ("data_dir", "run_dir", "overwrite", "checkpoint_every", "exp
                     "export_name", "export_formats", "keep_versions",
                     "change_contract", "explain_signature")  # fmt: skip
 MODEL, RUN = under_heading(FLAGS, "Model"), under_heading(FLAGS, "Run")
+DATA = under_heading(FLAGS, "Data")
 
 define_model_flags(FLAGS)
 # fmt: off
 flags.DEFINE_string("weights", None, "Trained weights to start from: a name that ships with the "
                     "package (see --list), a run, an export or a .keras file. Layers that do not "
                     "fit, such as a head for other classes, are newly initialised.", **MODEL)
+flags.DEFINE_multi_string("add_dataset", [], "Further dataset of the same columns and classes as "
+                          "--dataset; its splits are added. May be repeated.", **DATA)
 flags.DEFINE_string("vectors", None, "Text file of pretrained word vectors (GloVe, word2vec, "
                     "fastText .vec), gzipped or not: the initial embeddings of the words that it "
                     "has. The model takes their width.", **MODEL)
@@ -108,13 +111,13 @@ flags.DEFINE_string("tpu", None, "Name or address of the TPU. By default $TPU_NA
 # fmt: on
 
 
-def main() -> None:
-    """Trains, scores and exports the model that the flags describe."""
+def main() -> Path | None:
+    """Trains, scores and exports the model that the flags describe; returns the run's folder."""
     if FLAGS.list:
         if FLAGS.plugin:
             load_plugin(FLAGS.plugin)
         print(format_model_table())
-        return
+        return None
     entry, hparams, recipe = read_model(FLAGS)
     config = read_data_config(FLAGS, entry, seed=FLAGS.seed)
     weights = resolve_weights(entry.name, FLAGS.weights) if FLAGS.weights else None
@@ -154,10 +157,10 @@ def main() -> None:
             check_source(source, data)
         if FLAGS.find_learning_rate:
             find_learning_rate(FLAGS, entry, hparams, recipe, source, data, strategy)
-            return
+            return None
         export_dir = _find_export_folder(export_dir, data, strategy)
         with report_unreadable_files(data.train, data.validation, data.test):
-            train_model(entry, hparams, recipe, source, data, export_dir, strategy, devices)
+            return train_model(entry, hparams, recipe, source, data, export_dir, strategy, devices)
 
 
 def train_model(
@@ -169,8 +172,8 @@ def train_model(
     export_dir: Path,
     strategy: "tf.distribute.Strategy",
     devices: str,
-) -> None:
-    """Builds, trains or resumes, scores and exports the model; only the chief of workers writes."""
+) -> Path:
+    """Builds, trains or resumes, scores and exports the model; returns the run's folder."""
     from zoo.distribution.strategy import is_chief
     from zoo.training.building import prepare_model
     from zoo.training.checkpoints import find_latest_checkpoint
@@ -194,7 +197,7 @@ def train_model(
         if finished:
             if is_chief(strategy):
                 report_finished(run_dir, finished)
-            return
+            return run_dir
         if is_chief(strategy):
             print_weights(FLAGS.weights, [] if start else transfers, recipe, hparams)
             announce_training(model, data, recipe, run_dir, devices, start, damaged)
@@ -207,6 +210,7 @@ def train_model(
                 FLAGS, entry, hparams, model, data, recipe, trained, run_dir, devices
             )
             write_outputs(FLAGS, model, data, record, trained["history"], run_dir, export_dir)
+    return run_dir
 
 
 def _adapt_recipe(

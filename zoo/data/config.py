@@ -26,6 +26,8 @@ class DataConfig:
         default: The TFDS name that None stands for. If it cannot be downloaded, a small dataset
             that needs no network replaces it and `Data.notes` reports this. A dataset given by
             `name` is never replaced.
+        added: Further datasets, named as in `name`, of the same columns and classes. Each is
+            divided on its own, and their splits are added to those of the first.
         data_dir: Folder of prepared TFDS datasets; None for the default folder of TFDS.
         train_split: TFDS split expression of the training data, such as 'train[:90%]'.
         text: Name of the text column, or of the two columns of text pairs. Empty for the
@@ -38,6 +40,7 @@ class DataConfig:
             "drop". The others are inferred from the training split.
         separator: What separates the fields of CSV files; None to find out.
         encoding: Encoding of files of text; None to find out.
+        strings: Columns of a table that are read as strings, since another table has strings there.
         known_columns: Columns of a trained model, whose encoding is used instead of one that is
             learned from the training split.
         known_classes: Class names of a trained model, used instead of those of the training split.
@@ -74,6 +77,7 @@ class DataConfig:
 
     name: str | None = None
     default: str = "mnist"
+    added: tuple[str, ...] = ()
     data_dir: str | None = None
     train_split: str | None = None
     text: tuple[str, ...] = ()
@@ -83,6 +87,7 @@ class DataConfig:
     columns: tuple[tuple[str, str], ...] = ()
     separator: str | None = None
     encoding: str | None = None
+    strings: tuple[str, ...] = ()
     known_columns: tuple[Column, ...] = ()
     known_classes: tuple[str, ...] | None = None
     image_size: tuple[int, int] | None = None
@@ -151,6 +156,7 @@ _RECORDED = (  # what metrics.json records
     "holdout",
     "stratify",
     "train_split",
+    "added",
 )
 
 

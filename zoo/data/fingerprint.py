@@ -47,6 +47,8 @@ def compute_fingerprint(data: Data, spec: Spec) -> dict[str, Any]:
         "columns": {column.name: column.kind for column in spec.columns},
         "encoding": _hash_texts([_format_column(column) for column in spec.columns]),
     }
+    if added := data.settings.get("added"):
+        fingerprint["added"] = list(added)
     if spec.tokenizer:
         content = json.dumps(tokenizer_to_record(spec.tokenizer), sort_keys=True)
         fingerprint["vocabulary"] = len(spec.tokenizer.vocabulary)
@@ -74,7 +76,7 @@ def compare_fingerprints(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Returns what differs between two fingerprints, in words; empty if they are the same."""
     differences = [
         f"{name} was {_format_value(old.get(name))}, is {_format_value(new.get(name))}"
-        for name in ("dataset", "version", "classes")
+        for name in ("dataset", "added", "version", "classes")
         if old.get(name) != new.get(name)
     ]
     differences += _compare_columns(_get_dict(old, "columns"), _get_dict(new, "columns"))

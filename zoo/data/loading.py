@@ -9,6 +9,7 @@ import numpy as np
 from zoo.data.config import DataConfig
 from zoo.data.fingerprint import compute_fingerprint
 from zoo.data.holdout import choose_holdout_rows
+from zoo.data.joining import join_data
 from zoo.data.memory import choose_budget, load_into_memory
 from zoo.data.sources.dataset_paths import reject_path
 from zoo.data.sources.image_folder import load_image_folder
@@ -86,14 +87,24 @@ def read_source(config: DataConfig) -> tuple[str, LabelledSplits]:
 
 
 def complete_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
-    """Returns the data with a train, a validation and a test split.
+    """Returns the data with a train, a validation and a test split, and the added datasets.
 
     If there is no labelled test split, the validation split becomes the test split. Splits that
     are then missing are held out from the training split.
 
     Raises:
-        UserError: if the training split is too small to hold some out.
+        UserError: if the training split is too small to hold some out, or as in `join_data`.
     """
+    data = _divide_source(name, source, config)
+    if config.added:
+        data = join_data(data, config, lambda added: _divide_source(*read_source(added), added))
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    notes = (*describe_missing_classes(splits, data.spec), *describe_repeated_rows(splits))
+    return dataclasses.replace(data, notes=(*data.notes, *notes))
+
+
+def _divide_source(name: str, source: LabelledSplits, config: DataConfig) -> Data:
+    """Returns the data of one dataset as `complete_splits` does, without notes on the splits."""
     splits, origins = dict(source.splits), dict(source.origins)
     if "test" not in splits and "validation" in splits:
         splits["test"], origins["test"] = splits.pop("validation"), origins.pop("validation")
@@ -111,11 +122,6 @@ def complete_splits(name: str, source: LabelledSplits, config: DataConfig) -> Da
         rows, chosen = choose_holdout_rows(train, source.spec, config, stratify)
         splits[split_name], splits["train"] = train.select_rows(rows), train.select_rows(~rows)
         origins[split_name] = f"{chosen} of {origins['train']}"
-    notes = (
-        *source.notes,
-        *describe_missing_classes(splits, source.spec),
-        *describe_repeated_rows(splits),
-    )
     return Data(
         name,
         source.version,
@@ -124,7 +130,7 @@ def complete_splits(name: str, source: LabelledSplits, config: DataConfig) -> Da
         splits["validation"],
         splits["test"],
         origins,
-        notes,
+        tuple(source.notes),
         settings=config.to_settings(),
     )
 
@@ -133,8 +139,17 @@ def merge_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
     """Returns the data with all labelled examples in the test split, and none in the others.
 
     Raises:
-        UserError: if several splits are streamed.
+        UserError: if several splits are streamed, or as in `join_data`.
     """
+    data = _merge_source(name, source, config)
+    if config.added:
+        data = join_data(data, config, lambda added: _merge_source(*read_source(added), added))
+    notes = describe_missing_classes({"scored": data.test}, data.spec)
+    return dataclasses.replace(data, notes=(*data.notes, *notes))
+
+
+def _merge_source(name: str, source: LabelledSplits, config: DataConfig) -> Data:
+    """Returns the data of one dataset as `merge_splits` does, without notes on the split."""
     splits = list(source.splits.values())
     arrays = [split for split in splits if isinstance(split, Arrays)]
     if len(splits) == 1:
@@ -151,7 +166,6 @@ def merge_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
         )
     nothing = merged.select_rows(np.zeros(len(merged), bool))
     origins = {"train": "", "validation": "", "test": " and ".join(source.origins.values())}
-    notes = (*source.notes, *describe_missing_classes({"scored": merged}, source.spec))
     return Data(
         name,
         source.version,
@@ -160,7 +174,7 @@ def merge_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
         nothing,
         merged,
         origins,
-        notes,
+        tuple(source.notes),
         settings=config.to_settings(),
     )
 

@@ -1,5 +1,6 @@
 """Hashes of rows of tables: to find those that are the same, and data that has changed."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,13 +20,17 @@ def hash_rows(
     """Returns a hash of the inputs of each row of each split, uint64 (n,).
 
     Args:
-        splits: Rows of a table, texts, or an array (n,) or (n, columns), by name.
+        splits: Rows of a table, texts, an array (n,) or (n, columns), or images, by name.
         names: Names of the columns of a table that count; empty for all.
     """
     # the splits of a table select rows of the same frame
     of_parts: dict[int, np.ndarray] = {}
     hashes = {}
     for split, inputs in splits.items():
+        if isinstance(inputs, np.ndarray) and inputs.ndim > 2:
+            digests = [hashlib.blake2b(x.tobytes(), digest_size=8).digest() for x in inputs]
+            hashes[split] = np.frombuffer(b"".join(digests), "uint64")
+            continue
         if isinstance(inputs, np.ndarray):
             columns = FrameColumns(pd.DataFrame(inputs))
             hashes[split] = _hash_columns(columns, list(columns.cells))

@@ -69,17 +69,23 @@ def describe_missing_classes(splits: dict[str, Split], spec: Spec) -> list[str]:
 
 
 def describe_repeated_rows(splits: dict[str, Split]) -> list[str]:
-    """Returns notes on rows of tables whose inputs are in the training split too."""
+    """Returns notes on rows whose inputs are in the training split too; none for streamed data."""
+    return [
+        f"{repeated.sum():,} of {len(repeated):,} rows of the {name} split have the same inputs "
+        "as rows of the training split"
+        for name, repeated in find_repeated_rows(splits).items()
+        if repeated.any()
+    ]
+
+
+def find_repeated_rows(splits: dict[str, Split]) -> dict[str, np.ndarray]:
+    """Returns which rows of the splits but "train" have the inputs of a row of that, bool (n,).
+
+    The inputs are not encoded yet. Of splits that are streamed nothing is returned.
+    """
     arrays = {name: split for name, split in splits.items() if isinstance(split, Arrays)}
     if len(arrays) < len(splits):
-        return []
+        return {}
     hashes = hash_rows({name: split.x for name, split in arrays.items()})
-    train = pd.Index(hashes["train"]).unique()
-    notes = []
-    for name in ("validation", "test"):
-        if count := int((train.get_indexer(hashes[name]) >= 0).sum()):
-            notes.append(
-                f"{count:,} of {len(hashes[name]):,} rows of the {name} split have the same inputs "
-                "as rows of the training split"
-            )
-    return notes
+    train = pd.Index(hashes.pop("train")).unique()
+    return {name: train.get_indexer(values) >= 0 for name, values in hashes.items()}

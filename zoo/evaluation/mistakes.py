@@ -76,7 +76,7 @@ def score_and_plot(
     if spec.multilabel:
         plot_class_scores(scores["per_class"], f"The {split_name} split", directory / "classes.png")
     else:
-        predicted = _find_classes(predictions, spec)
+        predicted = find_classes(predictions, spec)
         plot_confusion(target, predicted, spec.class_names, directory / "confusion.png")
         probabilities = special.softmax(np.asarray(output, "float64"), axis=-1)
         plot_reliability(target, probabilities, directory / "reliability.png")
@@ -91,19 +91,19 @@ def score_predictions(predictions: Predictions, spec: Spec) -> dict[str, Any]:
     if spec.class_names is None:
         return score_regression(target[:, 0], output[:, 0])
     if spec.multilabel:
-        selected = _select_labels(predictions, spec)
+        selected = find_labels(predictions, spec)
         return score_multilabel(target, output, selected, spec.class_names, spec.thresholds)
-    return score_classification(target, output, spec.class_names, _find_classes(predictions, spec))
+    return score_classification(target, output, spec.class_names, find_classes(predictions, spec))
 
 
-def _find_classes(predictions: Predictions, spec: Spec) -> np.ndarray:
+def find_classes(predictions: Predictions, spec: Spec) -> np.ndarray:
     """Returns the predicted classes, int64 (n,)."""
     if predictions.classes is not None:
         return predictions.classes
     return choose_classes(predictions.output, spec.threshold)
 
 
-def _select_labels(predictions: Predictions, spec: Spec) -> np.ndarray:
+def find_labels(predictions: Predictions, spec: Spec) -> np.ndarray:
     """Returns which labels are predicted, bool (n, classes)."""
     if predictions.selected is not None:
         return predictions.selected
@@ -149,7 +149,7 @@ def find_mistakes(predictions: Predictions, spec: Spec) -> list[Mistake]:
     """Returns the most confident mistakes, at most 25, one for each example."""
     if spec.multilabel:
         return _find_label_mistakes(predictions, spec)
-    names, predicted = spec.class_names or (), _find_classes(predictions, spec)
+    names, predicted = spec.class_names or (), find_classes(predictions, spec)
     return [
         Mistake(
             index,
@@ -165,7 +165,7 @@ def find_mistakes(predictions: Predictions, spec: Spec) -> list[Mistake]:
 
 def _find_label_mistakes(predictions: Predictions, spec: Spec) -> list[Mistake]:
     """Returns the most confident mistakes in the labels of examples that may have several."""
-    names, selected = spec.class_names or (), _select_labels(predictions, spec)
+    names, selected = spec.class_names or (), find_labels(predictions, spec)
     worst = find_worst_label_mistakes(
         predictions.target, predictions.output, selected, MAX_EXAMPLES
     )

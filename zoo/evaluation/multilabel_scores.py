@@ -1,6 +1,6 @@
 """Scores of several labels per example, computed with NumPy, SciPy and scikit-learn only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -168,24 +168,57 @@ def _score_all_labels(target: np.ndarray, selected: np.ndarray) -> dict[str, flo
 
 def _bootstrap_f1(target: np.ndarray, selected: np.ndarray) -> list[float]:
     """Returns the 95% percentile interval of the F1 of all labels together, over the examples."""
-    correct, total = (target * selected).sum(axis=1), (target + selected).sum(axis=1)
-
-    def compute_f1(correct, total, axis=-1):
-        return 2 * correct.sum(axis=axis) / np.maximum(total.sum(axis=axis), 1)
-
+    counts = _count_labels(target, selected)
     if len(target) < 2:
-        return [float(compute_f1(correct, total))] * 2
+        return [float(_compute_f1(*counts))] * 2
+    return list(_bootstrap(counts, _compute_f1))
+
+
+def resample_f1(
+    target: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> tuple[float, float, tuple[float, float]]:
+    """Compares the F1 of all labels together of two models, over the same examples.
+
+    Args:
+        target: True labels, 0 or 1, (n, classes), n of at least 2.
+        before: Labels that the first model predicts, bool (n, classes).
+        after: Those of the second one.
+
+    Returns:
+        The F1 of both, and the 95% bootstrap interval of the difference (seeded).
+    """
+    old, new = _count_labels(target, before), _count_labels(target, after)
+
+    def compute_difference(*counts, axis=-1):
+        old_correct, old_total, new_correct, new_total = counts
+        return _compute_f1(new_correct, new_total, axis) - _compute_f1(old_correct, old_total, axis)
+
+    limits = _bootstrap((*old, *new), compute_difference)
+    return float(_compute_f1(*old)), float(_compute_f1(*new)), limits
+
+
+def _count_labels(target: np.ndarray, selected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the numbers of right labels, and of true and predicted ones, of each example."""
+    return (target * selected).sum(axis=1), (target + selected).sum(axis=1)
+
+
+def _compute_f1(correct: np.ndarray, total: np.ndarray, axis: int = -1) -> np.ndarray:
+    return 2 * correct.sum(axis=axis) / np.maximum(total.sum(axis=axis), 1)
+
+
+def _bootstrap(samples: tuple[np.ndarray, ...], statistic: Callable) -> tuple[float, float]:
+    """Returns the 95% percentile interval of a statistic, over the examples (seeded)."""
     result = stats.bootstrap(
-        (correct, total),
-        compute_f1,
+        samples,
+        statistic,
         paired=True,
         vectorized=True,
         method="percentile",
         n_resamples=_RESAMPLES,
-        batch=max(1, _RESAMPLED_NUMBERS // len(target)),
+        batch=max(1, _RESAMPLED_NUMBERS // len(samples[0])),
         rng=np.random.default_rng(0),
     )
-    return [float(result.confidence_interval.low), float(result.confidence_interval.high)]
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def _average(values: Sequence[float] | np.ndarray) -> float | None:

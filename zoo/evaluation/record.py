@@ -27,8 +27,9 @@ _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 def format_headline(model: keras.Model, data: Data, devices: str) -> str:
     """Formats the model, the data and the devices as one line."""
+    datasets = " and ".join((data.name, *data.settings.get("added", ())))
     return (
-        f"{model.name}, {model.count_params():,} parameters, on {data.name}: {len(data.train):,} "
+        f"{model.name}, {model.count_params():,} parameters, on {datasets}: {len(data.train):,} "
         f"examples to train on, {len(data.validation):,} to validate, {len(data.test):,} to test; "
         f"devices: {devices}"
     )

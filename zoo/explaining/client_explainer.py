@@ -23,7 +23,7 @@ class ClientExplainer(Explainer):
         self.name, self.spec, self._client = client.model, client.spec(), client
         takes = client.metadata["serving_default"][0]
         names = [column.name for column in self.spec.columns] or sorted(takes)
-        self._takes = {name: takes[name] for name in names}
+        self.takes = {name: takes[name] for name in names}
         inside = EXPLAIN in client.metadata
         if client.path is None and not inside:
             self.note = (

@@ -28,6 +28,7 @@ class Explainer(abc.ABC):
         spec: Spec of its data.
         methods: The methods that it can be explained by, the best one first.
         note: What the user has to know of how the model is explained; may be empty.
+        takes: Dtype and shape of the raw inputs by name.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Explainer(abc.ABC):
     methods: tuple[str, ...]
     note: str = ""
     _class_id: int | None = None  # of the class that is explained instead of the predicted one
-    _takes: dict[str, tuple[str, tuple[int | None, ...]]]  # dtype and shape of the raw inputs
+    takes: dict[str, tuple[str, tuple[int | None, ...]]]
 
     def explain(self, example: Example, method: str) -> Explanation:
         """Explains the prediction for one example.
@@ -74,7 +75,7 @@ class Explainer(abc.ABC):
                 return pd.DataFrame(inputs).to_dict("records")
             except ValueError as error:
                 raise InputRefusedError(f"expected rows of a table: {one_line(error)}") from error
-        names = list(self._takes)
+        names = list(self.takes)
         if len(names) == 1:
             are_files = names == ["image"] and all(isinstance(x, bytes) for x in inputs)
             return [{"image_bytes" if are_files else names[0]: x} for x in inputs]
@@ -91,18 +92,18 @@ class Explainer(abc.ABC):
             except (UserError, tf.errors.OpError) as error:
                 raise InputRefusedError(f"image_bytes: {one_line(error)}") from error
             example = {"image": pixels.numpy()}
-        elif self._takes.keys() == {"features"} and "features" not in example:
+        elif self.takes.keys() == {"features"} and "features" not in example:
             names = self.spec.feature_names or tuple(example)
-            example = {"features": [example[name] for name in names]}
-        if missing := self._takes.keys() - example.keys():
+            example = {"features": [example.get(name) for name in names]}
+        if missing := self.takes.keys() - example.keys():
             name = min(missing)
             raise InputRefusedError(f"no {name!r}.{suggest_closest(name, example)}")
         if self.spec.columns:
-            kinds = {name: dtype for name, (dtype, _) in self._takes.items()}
+            kinds = {name: dtype for name, (dtype, _) in self.takes.items()}
             example = {name: _to_input(example[name], kind) for name, kind in kinds.items()}
         return {
             name: check_array(name, [example[name]], dtype, shape)
-            for name, (dtype, shape) in self._takes.items()
+            for name, (dtype, shape) in self.takes.items()
         }
 
     def choose_class(self, name: str) -> None:

@@ -38,7 +38,7 @@ class ModelExplainer(Explainer):
     def __init__(self, model: Any, spec: Spec, note: str = "", *, quick: bool = False):
         self.name, self.spec, self._model, self.note = model.name, spec, model, note
         specs = make_raw_input_specs(spec)
-        self._takes = {name: (x.dtype.name, tuple(x.shape)) for name, x in specs.items()}
+        self.takes = {name: (x.dtype.name, tuple(x.shape)) for name, x in specs.items()}
         function, _ = make_signatures(model, spec)[0]["serving_default"]
         self._call = tf.function(function, input_signature=[specs], autograph=False)
         self._encode, _ = make_input_encoder(spec)

@@ -4,23 +4,27 @@ import datetime
 import hashlib
 import io
 import json
+import math
 import os
 import queue
 import random
 import threading
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count, one_line
 from zoo.monitoring.plain_traits import HASH, measure_answers, measure_images
 from zoo.storage.atomic import check_writable
 
 # whose answers have the class and its probability, or the number
 LOGGED_SIGNATURES = ("serving_default", "image_bytes")
 _QUEUED = 1_000  # requests that wait to be written; more are dropped
+_WAITING_BYTES = 256 << 20
+_REPORT_SECONDS = 60.0  # between reports of what is lost
 _TEXT = 2_000  # characters of a text that are kept
 _SALT = 16  # bytes
 
@@ -39,6 +43,7 @@ class RequestLog:
         dropped: Inputs that are left out.
         max_mib: Size in MiB at which the file becomes `path`.1, and that `path`.2 and so on.
         kept: Number of these older files.
+        report: Is called with a sentence when requests are lost, at most once a minute.
 
     Raises:
         UserError: if the file cannot be written, or a number is out of range.
@@ -60,6 +65,7 @@ class RequestLog:
         dropped: Collection[str] = (),
         max_mib: int = 64,
         kept: int = 4,
+        report: Callable[[str], None] | None = None,
     ):
         self.path = Path(os.path.expanduser(path))
         if not 0 < share <= 1:
@@ -68,6 +74,8 @@ class RequestLog:
             raise UserError(f"max_mib={max_mib}, kept={kept}: expected at least 1 and 0")
         check_writable(self.path.parent)
         self.lost = 0
+        self._report, self._reported, self._last_report, self._problem = report, 0, -math.inf, ""
+        self._waiting_bytes, self._lock = 0, threading.Lock()
         self._share, self._hashed, self._dropped = share, {*hashed}, {*dropped}
         self._max_bytes, self._kept = max_mib << 20, kept
         self._random, self._salt = random.Random(), os.urandom(_SALT)
@@ -91,19 +99,41 @@ class RequestLog:
             image_shape: (rows, columns, channels) of the model's images, which image files are
                 resized to before they are measured.
         """
-        if self._random.random() >= self._share:
-            return
+        if self.draw_request():
+            values = dict(inputs), dict(outputs), image_shape
+            self.add_drawn(model, lambda: values)
+
+    def draw_request(self) -> bool:
+        """Returns whether the next request is one of those that are logged."""
+        return self._random.random() < self._share
+
+    def add_drawn(
+        self, model: str, parse: Callable[[], tuple[dict, dict, tuple] | None], size: int = 0
+    ) -> None:
+        """Logs a request that was drawn; it never waits and never raises an error.
+
+        Args:
+            model: Name of the model.
+            parse: Returns inputs, outputs and image shape as those of `add`, or None for a request
+                that is not logged. The thread that writes calls it.
+            size: Bytes that it holds; of more than 256 MiB that wait, requests are dropped.
+        """
         now = datetime.datetime.now(datetime.timezone.utc)
         try:
-            self._queue.put_nowait((now, model, dict(inputs), dict(outputs), image_shape))
+            with self._lock:
+                if self._waiting_bytes + size > _WAITING_BYTES:
+                    raise queue.Full
+                self._queue.put_nowait((now, model, parse, size))
+                self._waiting_bytes += size
         except queue.Full:
-            self.lost += 1
+            self._lose_request("they come faster than they are written")
 
     def close(self) -> None:
         """Writes what waits, and ends the thread."""
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
+            self._report_losses(0)
 
     def __enter__(self) -> "RequestLog":
         return self
@@ -113,15 +143,35 @@ class RequestLog:
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
+            now, model, parse, size = item
             try:
-                lines = "".join(
-                    f"{json.dumps(x, ensure_ascii=False)}\n" for x in self._format(item)
-                )
-                self._rotate(len(lines))
-                with self.path.open("a", encoding="utf-8", errors="replace") as file:
-                    file.write(lines)
-            except Exception:  # a full disk, or inputs that are no model's: requests go on
-                self.lost += 1
+                if values := parse():
+                    self._append(self._format(now, model, *values))
+            except Exception as error:  # a full disk, or inputs that are no model's: requests go on
+                self._lose_request(one_line(error) or type(error).__name__)
+            with self._lock:
+                self._waiting_bytes -= size
+            self._report_losses(_REPORT_SECONDS)
+
+    def _append(self, entries: list[dict[str, Any]]) -> None:
+        lines = "".join(f"{json.dumps(x, ensure_ascii=False)}\n" for x in entries)
+        self._rotate(len(lines))
+        with self.path.open("a", encoding="utf-8", errors="replace") as file:
+            file.write(lines)
+
+    def _lose_request(self, problem: str) -> None:
+        with self._lock:
+            self.lost, self._problem = self.lost + 1, problem
+
+    def _report_losses(self, seconds: float) -> None:
+        """Reports what was lost since the last report, if that was some seconds ago."""
+        lost, now = self.lost - self._reported, time.monotonic()
+        if self._report and lost and now - self._last_report >= seconds:
+            self._reported, self._last_report = self.lost, now
+            self._report(
+                f"{self.path}: {format_count(lost, 'request')} of those to be logged are lost: "
+                f"{self._problem}"
+            )
 
     def _rotate(self, size: int) -> None:
         """Renames the file if it would become too large."""
@@ -133,9 +183,15 @@ class RequestLog:
             if newer.exists():
                 newer.rename(older)
 
-    def _format(self, item: tuple) -> list[dict[str, Any]]:
+    def _format(
+        self,
+        now: datetime.datetime,
+        model: str,
+        inputs: dict[str, Any],
+        outputs: dict[str, Any],
+        shape: tuple,
+    ) -> list[dict[str, Any]]:
         """Returns an object for each example of a request."""
-        now, model, inputs, outputs, shape = item
         kept = {name: x for name, x in inputs.items() if name not in self._dropped}
         columns = {name: self._format_input(name, x, shape) for name, x in kept.items()}
         answers = {name: x.tolist() for name, x in measure_answers(outputs).items()}

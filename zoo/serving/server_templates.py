@@ -39,6 +39,24 @@ services:
       interval: 10s
       timeout: 5s
       start_period: 60s
+  # `docker compose --profile log up --detach` also starts a proxy on port 8502 that logs requests
+  # for zoo monitor; ZOO_IMAGE is an image of your own with keras-model-zoo[serve]
+  log:
+    profiles: [log]
+    image: ${ZOO_IMAGE:-keras-model-zoo}
+    restart: unless-stopped
+    depends_on: {serving: {condition: service_healthy}}
+    ports:
+      - "${TF_SERVING_ADDRESS:-127.0.0.1}:8502:8502"
+    volumes:
+      - ./requests:/requests
+    entrypoint: [zoo, serve-log]
+    command:
+      - --server=serving:8501
+      - --host=0.0.0.0
+      - --port=8502
+      - --log=/requests/requests.jsonl
+      - --share=${ZOO_LOG_SHARE:-1}
 """
 # inputs are not padded: TF Serving pads with the first element, which is wrong for token ids
 BATCHING = """\

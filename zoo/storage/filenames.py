@@ -6,6 +6,7 @@ METRICS, HISTORY, FLAGS_FILE = "metrics.json", "history.csv", "flags.txt"
 CARD = "card.md"
 TOKENIZER = "tokenizer.json"
 RATES_TABLE, RATES_PLOT = "learning_rate.csv", "learning_rate.png"  # of a range test
+RETRAINING = "retraining.json"  # of zoo retrain: the version before, and whether it is better
 FINGERPRINT = "fingerprint.json"  # of the data, with the versions that train on it
 
 # in an export; of assets.extra, TF Serving reads only the warm-up requests

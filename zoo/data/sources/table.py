@@ -58,7 +58,7 @@ def _read_tables(kind: str, files: dict[str, Path], config: DataConfig) -> dict[
     """Reads the file of each split. A column has numbers in all of them, or strings in all."""
     labels = (config.label or "", *map(str.strip, (config.label or "").split(",")))
     others = (config.group, config.time, config.weight, ",".join(config.text))
-    named = (*labels, *config.text, *others)
+    named = (*labels, *config.text, *others, *config.strings)
     kinds = (*config.columns, *((column.name, column.kind) for column in config.known_columns))
     strings = {name for name in named if name} | {n for n, kind in kinds if kind != "number"}
     if kind in ("csv", "tsv"):  # which would read 1.200 as 1.2

@@ -1,5 +1,6 @@
 """`LoadedVersion`: a version of a model in a TensorFlow session, as TF Serving loads it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from zoo.errors import one_line
 from zoo.serving.local import import_graph_operations
 from zoo.serving.local_server.serving_error import ServingError, check_batch
 
+OnAnswer = Callable[["LoadedVersion", str, dict[str, np.ndarray], dict[str, np.ndarray]], None]
+
 _METHODS = {"classify": "classification", "regress": "regression"}
 
 
@@ -20,6 +23,8 @@ class LoadedVersion:
     Args:
         number: Number of the version.
         path: Folder of the SavedModel.
+        on_answer: Is called with the version, the name of the signature, its inputs and its outputs
+            after each request that was answered.
 
     Attributes:
         number: Number of the version.
@@ -29,8 +34,8 @@ class LoadedVersion:
         Exception: of many types, if TensorFlow cannot load the SavedModel.
     """
 
-    def __init__(self, number: int, path: Path):
-        self.number = number
+    def __init__(self, number: int, path: Path, on_answer: OnAnswer | None = None):
+        self.number, self._on_answer = number, on_answer
         import_graph_operations(path)
         content = (path / "saved_model.pb").read_bytes()
         saved_model = saved_model_pb2.SavedModel.FromString(content)
@@ -84,13 +89,16 @@ class LoadedVersion:
         fetches = {key: info.name for key, info in signature.outputs.items()}
         feeds = {signature.inputs[key].name: array for key, array in arrays.items()}
         try:
-            return self._session.run(fetches, feeds)
+            outputs = self._session.run(fetches, feeds)
         except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
             raise ServingError("INVALID_ARGUMENT", _shorten(error)) from error
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise ServingError("RESOURCE_EXHAUSTED", _shorten(error)) from error
         except tf.errors.OpError as error:
             raise ServingError("INTERNAL", _shorten(error)) from error
+        if self._on_answer:
+            self._on_answer(self, name, arrays, outputs)
+        return outputs
 
     def run_examples(self, api: str, name: str, serialized: list[bytes]) -> dict[str, np.ndarray]:
         """Calls a signature with serialized tf.Examples, as the Classify and Regress APIs do.

@@ -14,7 +14,9 @@ from zoo.errors import UserError, one_line
 from zoo.exporting.messages import ModelServerConfig
 from zoo.exporting.versions import index_versions
 from zoo.serving.local_server.loaded_version import LoadedVersion
+from zoo.serving.local_server.request_logger import make_logger
 from zoo.serving.local_server.serving_error import ServingError
+from zoo.serving.request_log import RequestLog
 from zoo.serving.server_config import make_models_config
 from zoo.storage.filenames import MODELS_CONFIG
 
@@ -45,6 +47,7 @@ class ModelVersions:
         read_config: Returns the configuration; see `read_models_config`.
         find_versions: Returns the folders of a model's versions by number, from its name.
         log: Is called with a line on each change and each failure.
+        request_log: Log of the requests of `predict`; None for none.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class ModelVersions:
         read_config: Callable[[], Any],
         find_versions: Callable[[str], dict[int, Path]],
         log: Callable[[str], None] = lambda line: None,
+        request_log: RequestLog | None = None,
     ):
         self._read_config, self._find_versions, self._log = read_config, find_versions, log
+        self._request_log = request_log
         self._states: dict[str, dict[int, VersionState]] = {}
         self._labels: dict[str, dict[str, int]] = {}
         self._config: Any = None
@@ -165,7 +170,7 @@ class ModelVersions:
         state = VersionState()
         self._states = self._states | {model: self._states.get(model, {}) | {number: state}}
         try:
-            state.loaded = LoadedVersion(number, path)
+            state.loaded = LoadedVersion(number, path, make_logger(model, self._request_log))
         except Exception as error:  # for damaged files TensorFlow raises exceptions of many types
             state.state, state.error = "END", one_line(error)
             self._log(f"{path} cannot be loaded: {state.error}")
@@ -202,7 +207,9 @@ def read_models_config(directory: Path, keep_versions: int) -> Any:
         ) from error
 
 
-def serve_folder(directory: Path, keep_versions: int) -> ModelVersions:
+def serve_folder(
+    directory: Path, keep_versions: int, request_log: RequestLog | None = None
+) -> ModelVersions:
     """Returns the models of a folder of exports; lines on its changes go to stderr."""
 
     def log(line: str) -> None:
@@ -213,4 +220,5 @@ def serve_folder(directory: Path, keep_versions: int) -> ModelVersions:
         lambda: read_models_config(directory, keep_versions),
         lambda model: index_versions(directory / model),
         log,
+        request_log,
     )

@@ -5,48 +5,15 @@ import dataclasses
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import grpc
 import uvicorn
 
-from zoo.errors import UserError, one_line
+from zoo.errors import UserError
 from zoo.serving.local_server.grpc_service import make_grpc_server
 from zoo.serving.local_server.model_versions import ModelVersions
 from zoo.serving.local_server.rest_app import make_app
-
-_TAKEN = "{} cannot be used: {}: choose another port, or end the program that has it"
-_GRACE_PERIOD = 5  # seconds for the requests that are being answered when the server ends
-
-
-def make_rest_server(app: Any, host: str, port: int) -> tuple[uvicorn.Server, socket.socket]:
-    """Returns a server for an ASGI application, and its socket, which is bound.
-
-    Args:
-        app: The application.
-        host: Address to listen on.
-        port: Number of the port; 0 is any free one.
-
-    Raises:
-        UserError: if the port cannot be used.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise UserError(_TAKEN.format(f"{host}:{port}", one_line(error.strerror))) from error
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        log_config=None,  # that of uvicorn closes the handlers of others
-        log_level="error",
-        timeout_graceful_shutdown=_GRACE_PERIOD,
-        lifespan="off",
-    )
-    return uvicorn.Server(config), listener
+from zoo.serving.rest_server import GRACE_PERIOD, TAKEN, make_rest_server
 
 
 @contextlib.contextmanager
@@ -98,7 +65,7 @@ class Servers:
         try:
             self.rest.run([self.listener])
         finally:
-            self.grpc.stop(_GRACE_PERIOD).wait()
+            self.grpc.stop(GRACE_PERIOD).wait()
 
 
 def bind_servers(models: ModelVersions, host: str, port: int, grpc_port: int) -> Servers:
@@ -119,5 +86,5 @@ def bind_servers(models: ModelVersions, host: str, port: int, grpc_port: int) ->
         grpc_server, bound = make_grpc_server(models, f"{address}:{grpc_port}")
     except RuntimeError as error:
         listener.close()
-        raise UserError(_TAKEN.format(f"{host}:{grpc_port}", "it is taken")) from error
+        raise UserError(TAKEN.format(f"{host}:{grpc_port}", "it is taken")) from error
     return Servers(rest, listener, grpc_server, bound)

@@ -1,0 +1,1 @@
+"""The page of `zoo demo`, to try a model."""
