@@ -106,8 +106,7 @@ def define_data_flags(values: flags.FlagValues) -> None:
     # None, so that runs of versions without the flag have the same flags
     flags.DEFINE_bool("merge_label_case", None, "Makes one class of labels that differ only in "
                       "case.", **data)
-    flags.DEFINE_bool("skip_broken", None, "Leaves out images of a folder that cannot be read.",
-                      **data)
+    flags.DEFINE_bool("skip_broken", None, "Leaves out images that cannot be read.", **data)
     flags.DEFINE_integer("memory_budget", None, "MiB of decoded data to load into memory; larger "
                          "data are streamed. By default a quarter of the memory.", 0, **data)
     # fmt: on
