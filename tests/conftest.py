@@ -52,6 +52,8 @@ server = pytest.StashKey[PythonServer]()
 
 def pytest_configure(config):
     """Imports TensorFlow, but not in the process that only hands out the tests to others."""
+    # programs that tests start write as a user's do: unbuffered output hides faults at their end
+    os.environ.pop("PYTHONUNBUFFERED", None)
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         import_tensorflow()
         for name in IMPORTED:

@@ -546,12 +546,21 @@ def test_a_disk_that_fills(small_disk, finished, python, iris_csv, tmp_path):
     assert snapshot(tmp_path / "saved_models") == before
 
 
-def test_standard_output_that_is_full():
-    run = [sys.executable, TRAIN, "--list"]
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--list", "train.py: .*: No space left on device: free some space.*\n"),
+        ("--model=cn", "train.py: no model is named 'cn'. Did you mean 'cnn'.*\n"),
+    ],
+)
+def test_standard_output_that_is_full(flag, message, unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    run = [sys.executable, TRAIN, flag]
     with open("/dev/full", "w") as out:
-        done = subprocess.run(run, stdout=out, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 2
-    assert re.fullmatch("train.py: .*: No space left on device: free some space.*\n", done.stderr)
+        done = subprocess.run(run, stdout=out, stderr=subprocess.PIPE, text=True, env=environment)
+    assert done.returncode == 2, done.stderr
+    assert re.fullmatch(message, done.stderr)
 
 
 def test_nothing_that_is_loaded_is_run():

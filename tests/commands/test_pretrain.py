@@ -95,6 +95,7 @@ def test_from_texts_to_a_fine_tuned_model(run_zoo, train):
 def test_one_line_says_what_to_do(run_zoo, tfds_dir, flags, message):
     write_reviews()
     Path("one.txt").write_text("a text\n\n")
+    Path("synthetic_reviews").mkdir()  # which the dataset of this name is not
     if "--model=fasttext" in flags:
         flags = [*flags, "--dataset=csv:reviews.csv", "--text=review"]
     code, out, err = run_zoo(pretrain_command, f"--data_dir={tfds_dir}", *flags)

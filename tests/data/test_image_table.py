@@ -82,10 +82,10 @@ def test_what_is_left_out_is_told(photos):
     source = read(f"folder:{photos}", label="y")
     assert numbers(source)[0] == list(range(9))
     told = " / ".join(source.notes)
-    assert "2 images have no row in labels.csv and are left out" in told
-    assert "1 file of its rows not there; the rows are left out (gone.png)" in told
-    assert "1 row left out, with the image of another row" in told
-    assert "1 row without a label is left out" in told
+    assert "left out: 2 images without a row in labels.csv" in told
+    assert "left out: 1 row whose file is not there (gone.png)" in told
+    assert "left out: 1 row with the image of another row" in told
+    assert "left out: 1 row without a label" in told
 
 
 def test_splits_of_a_column_of_folders_and_of_files(photos):

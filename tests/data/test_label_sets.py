@@ -78,7 +78,7 @@ def test_what_is_decided_is_told(tmp_path):
     source = read(write(tmp_path / "t.csv", y=[*joined(), "sun|sun", "wind | "] * 3))
     told = " / ".join(source.notes)
     assert "'|' separates the labels of a row (--task=classification takes each cell as" in told
-    assert "3 rows have an empty cell and count as rows without any label (write NA where" in told
+    assert "3 empty cells: these rows have no label (write NA where" in told
     assert "3 rows name a label twice, which counts once" in told
     assert source.splits["train"].y[5:7].tolist() == [[0, 1, 0], [0, 0, 1]]
     # one class per cell if that is asked for, or if the parts of the names are no classes

@@ -77,7 +77,7 @@ def test_blanks_missing_labels_and_case_are_told():
     assert y.tolist() == [2, 2, 1, 0]
     assert notes == (
         "column 'y': blanks around 1 label were removed",
-        "column 'y': 2 rows without a label ('NaN') are left out",
+        "column 'y': left out: 2 rows without a label ('NaN')",
     )
 
 
@@ -103,14 +103,14 @@ def test_a_repeated_line_of_column_names_has_no_label(tmp_path):
     data = load_data(DataConfig(f"csv:{path}", label="y"))
     assert data.spec.class_names == ("maybe", "n", "y")
     assert sum(map(len, (data.train, data.validation, data.test))) == 12
-    assert f"{path}: 2 lines repeat the names of columns, and are left out" in data.notes
+    assert f"{path}: left out: 2 lines that repeat the names of columns" in data.notes
     assert data.spec.columns[0].kind == "number" and not data.spec.columns[0].has_missing
 
 
 def test_marks_of_missing_labels():
     target, y, notes = read(["0", "1", "?", "1"])
     assert target.class_names == ("0", "1") and y.tolist() == [0, 1, 1]
-    assert notes == ("column 'y': 1 row without a label ('?') is left out",)
+    assert notes == ("column 'y': left out: 1 row without a label ('?')",)
     target, y, _ = read(["1.5", "-", "2.5"])
     assert target.class_names is None and y.ravel().tolist() == [1.5, 2.5]
     target, _, notes = read(["no", "yes", "?", "?"])

@@ -76,7 +76,7 @@ def test_csv(content, expected, read):
     [
         ("a;b\n1;2\n", "the fields are separated by semicolons"),
         (",a\n0,x\n", "column 1 has no name and is called unnamed_1"),
-        ("# by hand\na,b\n1,2\n", "the first 1 lines are comments"),
+        ("# by hand\na,b\n1,2\n", "passed over 1 line of comments at the top"),
         ("a,a\n1,2\n", "there are several columns 'a'; number 2 is 'a.1'"),
         (
             "a,b\n1,caf\u00e9\n2,na\u00efve\n".encode("cp1252"),

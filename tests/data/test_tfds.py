@@ -89,7 +89,7 @@ def image(i, split):
 def test_examples_without_a_label_are_left_out(read):
     data = read(X, lambda i, split: number(i, label=-1 if i % 5 == 0 else i % 2), ("x", "label"))
     assert len(data.train) + len(data.validation) + len(data.test) == 48
-    assert any("12 rows without a label are left out" in note for note in data.notes)
+    assert any("left out: 12 rows without a label" in note for note in data.notes)
     for x, y in data.train.read(None).as_numpy_iterator():
         assert x[0] % 5 and x[0] % 2 == y
     assert read_labels(data.train).tolist() == [

@@ -54,7 +54,7 @@ def begin(texts, run_dir, recipe=RECIPE, start=None, **hparams):
 
 
 def test_texts(texts):
-    assert texts.notes == ("2 blank texts are left out",)
+    assert texts.notes == ("left out: 2 blank texts",)
     assert (len(texts.train), len(texts.validation), len(texts.test)) == (90, 10, 0)
     assert texts.spec.task == "masked_lm" and texts.fingerprint["train"]["examples"] == 90
 

@@ -26,7 +26,7 @@ from absl import flags
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.exporting.versions import find_version
 from zoo.storage.atomic import make_output_folder, write_text
 from zoo.storage.filenames import EXTRA_FOLDER, STATISTICS
@@ -139,7 +139,7 @@ def _compare_logs(
         start = end
     notes = []
     if others := len(entries) - len(own):
-        notes.append(f"{others:,} examples of other models are left out")
+        notes.append(f"left out: {format_count(others, 'example')} of other models")
     if missing := [name for name in statistics["traits"] if name not in traits]:
         notes.append(f"these traits are not in the log, and not compared: {', '.join(missing)}")
     if small := sum(window.examples < SMALLEST for window in windows):

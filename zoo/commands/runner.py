@@ -56,7 +56,7 @@ def run_command(
         with attach_path("standard output"):
             sys.stdout.flush()  # now, while a full disk can still be reported
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
     except flags.Error as error:
         message = explain_flag_error(error, command.FLAGS)
         exit_with_error(f"{_shorten_message(message)} (see --help)")
@@ -71,6 +71,11 @@ def run_command(
         if fault is None:
             raise
         exit_with_error(*fault)
+
+
+def _discard_output() -> None:
+    """Sends what standard output still holds, and what follows, nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write_any_text() -> None:
@@ -145,6 +150,10 @@ def check_extra(extra: str, *modules: str) -> None:
 def exit_with_error(message: str, code: int = 2) -> None:
     """Prints one line on stderr and exits with the code."""
     print(f"{program_name()}: {message}", file=sys.stderr, flush=True)
+    try:
+        sys.stdout.flush()
+    except OSError:  # Python would try again at its end, and exit with 120
+        _discard_output()
     sys.exit(code)
 
 

@@ -21,7 +21,7 @@ DECORATION = f"{SIGNS}|{_SEPARATORS}"
 # patterns of RE2, which Arrow and TensorFlow share, and what replaces them: a number is the same in
 # training and in a served tf.Example
 DECORATION_STEPS = (
-    ("\u2212", "-"),
+    ("\u2212", "-"),  # the minus sign of typography
     (SIGNS, ""),
     *[(rf"(\d){_SEPARATORS}(\d{{3}})\b", r"\1\2")] * 2,  # a group is between two separators
     (r"^\s*([+-])\s+", r"\1"),
@@ -30,7 +30,7 @@ DECORATION_STEPS = (
 # what cells look like in numbers with other decimal marks and thousands separators; no group of
 # thousands begins with 0, and in India groups beyond the first have two digits
 OTHER_NUMBER_FORMS = {
-    (".", ","): (r"[+-]?((\d+|[1-9]\d{0,2}(,\d{3})+|[1-9]\d?(,\d{2})+,\d{3})(\.\d*)?|\.\d+)"),
+    (".", ","): r"[+-]?((\d+|[1-9]\d{0,2}(,\d{3})+|[1-9]\d?(,\d{2})+,\d{3})(\.\d*)?|\.\d+)",
     (",", ""): r"[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?",
     (",", "."): r"[+-]?((\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d*)?|,\d+)",
 }
@@ -107,8 +107,8 @@ def strip_units(cells: pd.Series, unit: str) -> pd.Series:
     return pd.Series(strings, cells.index, STRING, cells.name)
 
 
-def read_numbers(cells: pd.Series, decimal: str, thousands: str, unit: str = "") -> np.ndarray:
-    """Returns raw cells as `parse_numbers` does; what is a number in JSON stays as it is."""
+def parse_raw_numbers(cells: pd.Series, decimal: str, thousands: str, unit: str = "") -> np.ndarray:
+    """Parses cells that are not stripped as `parse_numbers` does, but for the numbers of JSON."""
     numbers = parse_numbers(clean_cells(cells), decimal, thousands, unit)
     if cells.dtype == object and (decimal, thousands) != (".", ""):
         values = cells.tolist()

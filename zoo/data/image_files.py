@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from zoo.errors import UserError, one_line
+from zoo.errors import UserError, format_count, one_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -129,12 +129,12 @@ def format_skipped(hidden: int, others: collections.Counter[str]) -> list[str]:
     """Formats the numbers of files that are no images, such as "2 files that are no images"."""
     items = []
     if hidden:
-        items.append(f"{hidden:,} hidden or system {'file' if hidden == 1 else 'files'}")
+        items.append(format_count(hidden, "hidden or system file"))
     if count := others.total():
         suffixes = ", ".join(suffix or "no suffix" for suffix, _ in others.most_common(_SHOWN))
         ellipsis = ", ..." if len(others) > _SHOWN else ""
         items.append(
-            f"{count:,} {'file' if count == 1 else 'files'} that Pillow does not read as images "
+            f"{format_count(count, 'file')} that Pillow does not read as images "
             f"({suffixes}{ellipsis})"
         )
     return items

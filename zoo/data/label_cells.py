@@ -36,9 +36,8 @@ def clean_labels(cells: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     if count := int(labels.isna().sum()):
         written = ", ".join(repr(text) for text in missing if text in (*MISSING, *marks))
         notes.append(
-            f"column {name!r}: {format_count(count, 'row')} without a label"
+            f"column {name!r}: left out: {format_count(count, 'row')} without a label"
             + (f" ({written})" if written else "")
-            + (" is left out" if count == 1 else " are left out")
         )
     return labels, tuple(notes)
 
@@ -67,7 +66,10 @@ def _remove_marks(labels: pd.Series) -> tuple[pd.Series, list[str], list[str]]:
         return labels, [], []
     if find_number_form(others)[2].all():
         return labels.mask(labels.isin(marks)), marks, []
-    counts = [f"{mark!r} ({(labels == mark).sum():,} rows)" for mark in marks[:_MAX_NOTES]]
+    counts = [
+        f"{mark!r} ({format_count(int((labels == mark).sum()), 'row')})"
+        for mark in marks[:_MAX_NOTES]
+    ]
     note = (
         f"column {labels.name!r}: {', '.join(counts)} counts as a class: remove these rows if it "
         "stands for a missing label"

@@ -131,13 +131,9 @@ def resolve_case(
         The labels by split, the names of the classes that stay, and notes.
     """
     if not config.merge_label_case:
-        return (
-            dict(labels),
-            known,
-            describe_variants(
-                labels["train"].dropna().unique(), f"column {labels['train'].name!r}"
-            ),
-        )
+        train = labels["train"]
+        variants = describe_variants(train.dropna().unique(), f"column {train.name!r}")
+        return dict(labels), known, variants
     counts = labels["train"].value_counts().to_dict()
     spellings = choose_spellings(counts, config, known)
     known = tuple(name for name in known if spellings.get(name.lower(), name) == name)

@@ -5,7 +5,7 @@ import pandas as pd
 import tensorflow as tf
 
 from zoo.console import progress_bar
-from zoo.data.cells import read_numbers, strip_cells
+from zoo.data.cells import parse_raw_numbers, strip_cells
 from zoo.data.column_encoding import ColumnGroup, make_column_encoder, make_column_groups
 from zoo.data.columns import Column, count_features
 from zoo.data.date_forms import format_days
@@ -141,4 +141,4 @@ def _encode_group(rows: RowRange, group: ColumnGroup) -> np.ndarray:
 
 def _read_numbers(cells: pd.Series, column: Column) -> np.ndarray:
     """Returns numbers as float64, NaN where they are missing or none."""
-    return read_numbers(cells, column.decimal, column.thousands, column.unit)
+    return parse_raw_numbers(cells, column.decimal, column.thousands, column.unit)

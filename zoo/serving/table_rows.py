@@ -12,7 +12,7 @@ from zoo.data.cells import (
     describe_number_form,
     find_number_form,
     fit_number_form,
-    read_numbers,
+    parse_raw_numbers,
     strip_cells,
     strip_units,
 )
@@ -144,7 +144,7 @@ def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowL
     if (decimal, thousands) != (column.decimal, column.thousands) and table.kind != "parquet":
         written = describe_number_form(decimal, thousands) or "'.' is the decimal mark"
         log.notes.append(f"{table.path}: column {column.name!r}: {written}")
-    numbers = read_numbers(raw, decimal, thousands, column.unit)
+    numbers = parse_raw_numbers(raw, decimal, thousands, column.unit)
     _add_faults(cells, np.isnan(numbers), column, "a number", faults)
     return numbers
 

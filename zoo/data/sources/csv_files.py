@@ -19,7 +19,7 @@ import pyarrow.csv
 
 from zoo.data.sources.column_names import clean_names
 from zoo.data.sources.text_files import TextFile
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 
 BadRowHandler = Callable[[int, str], None]
 
@@ -99,7 +99,7 @@ def _blank_preamble(text: str, path: Path) -> tuple[str, int, str | None, tuple[
         if lines[count - 1].count(found) == lines[count].count(found) > 0:
             count -= 1
         if count:
-            notes = (f"{path}: the first {count} lines are comments",)
+            notes = (f"{path}: passed over {format_count(count, 'line')} of comments at the top",)
     elif named := re.fullmatch(r"sep=(.)\r?\n?", lines[0]):
         separator, count = named[1], 1
     return "\n" * count + "".join(lines[count:]), count, separator, notes

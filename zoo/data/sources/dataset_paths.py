@@ -8,6 +8,15 @@ from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.errors import UserError
 
 
+def is_folder_path(name: str) -> bool:
+    """Whether a name is the path of a folder.
+
+    A name without slashes is that of a dataset, also where a folder has the same name.
+    """
+    is_path = name.startswith((".", "~", "/")) or name.endswith("/")
+    return is_path and os.path.isdir(os.path.expanduser(name))
+
+
 def reject_path(name: str, kinds: Sequence[str]) -> None:
     """Raises a UserError if the name of a dataset is a path, which needs its kind in front.
 
@@ -18,7 +27,7 @@ def reject_path(name: str, kinds: Sequence[str]) -> None:
     path = Path(os.path.expanduser(name))
     suffixes = {suffix.lower().removeprefix(".") for suffix in path.suffixes}
     kind = next((kind for kind in kinds if kind in suffixes), "")
-    if path.is_dir() and (name.startswith((".", "~", "/")) or name.endswith("/")):
+    if is_folder_path(name):
         found = (kind for kind in TABLE_KINDS if any(path.glob(f"*.{kind}*")))
         kind = next(found, "folder" if "folder" in kinds else "")
     if kind:

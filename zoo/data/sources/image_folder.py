@@ -21,7 +21,7 @@ from zoo.data.labels import Target, choose_spellings, describe_variants
 from zoo.data.sources.image_streams import make_image_splits
 from zoo.data.sources.labelled_folders import find_labelled_folders, load_labelled_folders
 from zoo.data.splits import Arrays, LabelledSplits, match_split_name
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 
 _USUAL_NAMES = {"train", "validation", "val", "test"}
 
@@ -49,13 +49,10 @@ class _Skipped:
         """Returns notes on what was skipped, and on folders within class folders."""
         items = format_skipped(self.hidden, self.others)
         if count := len(self.empty_classes):
-            folders = (
-                "class folder without images" if count == 1 else "class folders without images"
-            )
-            items.append(f"{count:,} {folders} ({format_names(self.empty_classes)})")
+            folders = format_count(count, "class folder")
+            items.append(f"{folders} without images ({format_names(self.empty_classes)})")
         if self.unclassified:
-            images = "image" if self.unclassified == 1 else "images"
-            items.append(f"{self.unclassified:,} {images} outside of the class folders")
+            items.append(f"{format_count(self.unclassified, 'image')} outside of the class folders")
         notes = [f"{root}: skipped {', '.join(items)}"] if items else []
         if self.nested:
             notes.append(

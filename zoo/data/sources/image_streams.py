@@ -15,7 +15,7 @@ from zoo.data.images import REMEDY, choose_image_size, find_image_fault, load_im
 from zoo.data.labels import Target
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, LabelledSplits, Stream
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 
 _PARALLEL_CALLS = 4  # images that are decoded at the same time
 _SAMPLED_IMAGES = 1_000  # images whose headers are read to choose the size
@@ -69,8 +69,8 @@ def _drop_broken(name: str, listings: dict[str, Arrays]) -> tuple[dict[str, Arra
         faults += filter(None, found)
     if not faults:
         return listings, []
-    noun = "image that cannot be read" if len(faults) == 1 else "images that cannot be read"
-    return listings, [f"{name}: skipped {len(faults):,} {noun} ({format_names(faults)})"]
+    skipped = format_count(len(faults), "image")
+    return listings, [f"{name}: skipped {skipped} that cannot be read ({format_names(faults)})"]
 
 
 def _choose_shape(paths: list[str], config: DataConfig) -> tuple[tuple[int, int, int], list[str]]:

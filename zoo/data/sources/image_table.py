@@ -236,8 +236,8 @@ def _list_images(
         )
     if missing := names[~is_there].tolist():
         notes.append(
-            f"{table.path}: {format_count(len(missing), 'file')} of its rows not there; the rows "
-            f"are left out ({format_names(missing)})"
+            f"{table.path}: left out: {format_count(len(missing), 'row')} whose file is not there "
+            f"({format_names(missing)})"
         )
     paths = files.to_numpy(object)[rows.rows]
     listed = Arrays(paths, rows.y, rows.groups, rows.times, slices=rows.slices)
@@ -245,7 +245,7 @@ def _list_images(
     repeated = _find_repeated(table, np.flatnonzero(rows.rows), listed, assigned, seen) & kept
     if repeated.any():
         notes.append(
-            f"{table.path}: {format_count(int(repeated.sum()), 'row')} left out, with the image of "
+            f"{table.path}: left out: {format_count(int(repeated.sum()), 'row')} with the image of "
             "another row"
         )
     kept &= ~repeated

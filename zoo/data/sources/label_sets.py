@@ -189,8 +189,7 @@ def _parse_column(table: Table, columns: Sequence[str]) -> tuple[pd.Series, tupl
         )
     if blank := int((cells.str.strip() == "").sum()) if cells.dtype == STRING else 0:
         notes.append(
-            f"column {name!r}: {format_count(blank, 'row has', 'rows have')} an empty cell and "
-            f"{'counts as a row' if blank == 1 else 'count as rows'} without any label "
+            f"column {name!r}: {format_count(blank, 'empty cell')}: these rows have no label "
             "(write NA where the labels are not known)"
         )
     return _make_series(sets, known), tuple(notes)

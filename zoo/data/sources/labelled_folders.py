@@ -15,7 +15,7 @@ from zoo.data.sources.image_table import (
 )
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.splits import LabelledSplits, match_split_name
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 
 _LABELS = "labels"  # name of the table, before the suffix
 # that of Hugging Face's image folders, and the column that it has to have
@@ -85,8 +85,8 @@ def load_labelled_folders(
         files[split] = look_up_files(table, column, index)
         if unlisted := sorted(set(found) - set(files[split])):
             all_notes.append(
-                f"{folder}: {len(unlisted):,} images have no row in {path.name} and are left out "
-                f"({format_names(unlisted)})"
+                f"{folder}: left out: {format_count(len(unlisted), 'image')} without a row in "
+                f"{path.name} ({format_names(unlisted)})"
             )
     return make_listed_splits(dataset, tables, files, column, config, all_notes)
 

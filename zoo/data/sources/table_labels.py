@@ -153,9 +153,8 @@ def _clean_labels(
         is_header = _find_repeated_headers(table.frame, label)
         if is_header.any():
             labels[name] = labels[name].mask(is_header)
-            new_notes += (
-                f"{is_header.sum():,} lines repeat the names of columns, and are left out",
-            )
+            repeated = format_count(int(is_header.sum()), "line")
+            new_notes += (f"left out: {repeated} that repeat the names of columns",)
         if name != "train" and labels[name].isna().all():
             notes += (f"{table.path} is left out: its column {label!r} is empty",)
             del labels[name]

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from zoo.data.config import DataConfig
-from zoo.data.sources.dataset_paths import reject_path
+from zoo.data.sources.dataset_paths import is_folder_path, reject_path
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.sources.text_files import survey_text_file
 from zoo.data.sources.tfds import open_builder
@@ -57,7 +57,7 @@ def read_unlabelled_texts(name: str, config: DataConfig) -> UnlabelledTexts:
             raise UserError(f"train_split={config.train_split}: {name} is a file: omit it")
         found = _read_file(kind, Path(os.path.expanduser(path)), config)
     else:
-        if kind == "folder" or Path(os.path.expanduser(name)).is_dir():
+        if kind == "folder" or is_folder_path(name):
             raise UserError(
                 f"{name}: this is a folder: texts are read from one file, such as "
                 f"{_PLAIN_KIND}:reviews.txt"
@@ -70,7 +70,7 @@ def read_unlabelled_texts(name: str, config: DataConfig) -> UnlabelledTexts:
         raise UserError(
             f"{name}: {format_count(len(texts), 'text')}: expected two at least, to hold one out"
         )
-    notes = found.notes + ((f"{blank:,} blank texts are left out",) if blank else ())
+    notes = found.notes + ((f"left out: {format_count(blank, 'blank text')}",) if blank else ())
     return dataclasses.replace(found, texts=texts, notes=notes)
 
 
