@@ -129,7 +129,7 @@ FLAGS = [
     "skip_broken", "monitor", "export_name", "change_contract", "checkpoint_every",
     "export_formats", "keep_versions", "strategy", "tpu",
     "find_learning_rate", "loss", "focal_gamma", "oversample", "plateau_patience", "threshold",
-    "weight", "merge_label_case", "explain_signature", "head_epochs",
+    "weight", "merge_label_case", "explain_signature", "head_epochs", "encoding", "add_dataset",
 ]
 # fmt: on
 

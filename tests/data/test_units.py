@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from zoo.data.cells import STRING, parse_numbers, read_numbers
+from zoo.data.cells import STRING, parse_numbers, parse_raw_numbers
 from zoo.data.column_encoding import parse_number_strings
 from zoo.data.column_inference import infer_columns
 from zoo.data.column_notes import describe_unreadable_cells
@@ -51,7 +51,7 @@ def test_a_unit_is_removed_and_told(cells, unit, numbers):
         assert parse_number_strings(tf.constant(cells), column.unit).numpy().tolist() == numbers
     # a number in JSON has no unit
     raw = pd.Series([12.5, *cells], dtype=object)
-    read = read_numbers(raw, column.decimal, column.thousands, column.unit)
+    read = parse_raw_numbers(raw, column.decimal, column.thousands, column.unit)
     assert read.tolist() == [12.5, *numbers]
 
 

@@ -24,6 +24,7 @@ steps, and its range always includes 0, however far from 0 the targets are.
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -232,8 +233,22 @@ def _convert_to_onnx(signature: Signature, spec: Spec) -> bytes:
         input_names=[input_tensor.name],
         output_names=[output_tensor.name],
         tensors_to_rename={input_tensor.name: spec.input_name, output_tensor.name: "logits"},
+        custom_op_handlers={"Erfc": (_convert_erfc, [])},
     )
     return converted.SerializeToString()
+
+
+def _convert_erfc(graph: Any, node: Any, name: str, _: list) -> None:
+    """Replaces erfc(x), which the exact GELU has and ONNX has not, by 1 - erf(x)."""
+    from tf2onnx.utils import map_onnx_to_numpy_type
+
+    shape, dtype = graph.get_shape(node.output[0]), graph.get_dtype(node.output[0])
+    graph.remove_node(name)
+    erf = graph.make_node("Erf", node.input, shapes=[shape], dtypes=[dtype])
+    one = graph.make_const(f"{name}_one", np.ones((), map_onnx_to_numpy_type(dtype)))
+    graph.make_node(
+        "Sub", [one.output[0], erf.output[0]], outputs=node.output, shapes=[shape], dtypes=[dtype]
+    )
 
 
 def _has_loops(predict: tf.types.experimental.PolymorphicFunction) -> bool:
