@@ -59,6 +59,10 @@ def pytest_configure(config):
         for name in IMPORTED:
             importlib.import_module(name)
         config.stash[server] = PythonServer()
+        # the tests' own steps are small: a second thread costs them a tenth of their time. Programs
+        # that they start have as many as a user's.
+        tensorflow = importlib.import_module("tensorflow")
+        tensorflow.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def pytest_unconfigure(config):
