@@ -18,7 +18,7 @@ from zoo.data.loading import load_data
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays
 from zoo.data.table_encoding import encode_rows, make_random_records
-from zoo.data.text_encoding import tokenize_splits
+from zoo.data.batch_encoding import tokenize_splits
 from zoo.errors import UserError
 
 REVIEWS = [f"a film, number {i}, that was {'good' if i % 2 else 'bad'}" for i in range(60)]

@@ -13,7 +13,7 @@ from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays, Data, take_inputs
-from zoo.data.text_encoding import tokenize_splits
+from zoo.data.batch_encoding import tokenize_splits
 from zoo.errors import UserError
 from zoo.evaluation.predictions import make_predictor
 from zoo.exporting import converters, format_scores

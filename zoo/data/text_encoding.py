@@ -1,8 +1,7 @@
 """Encodes texts as token ids, in training and in serving alike."""
 
-import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -11,9 +10,7 @@ import tensorflow as tf
 
 from zoo.console import progress_bar
 from zoo.data.byte_pairs import BytePairs
-from zoo.data.mapped_files import allocate_array
 from zoo.data.sentence_pieces import SentencePieces
-from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split
 from zoo.data.text_normalization import UNSPACED_LETTER, normalize_for_bert, normalize_text
 from zoo.data.tokenizer_settings import Tokenizer
@@ -25,7 +22,6 @@ _EMOJI = r"[\p{So}\x{1F3FB}-\x{1F3FF}]"  # and other symbols; skin tones
 _PUNCTUATION = r"\p{S}|[^\P{P}']"  # without the apostrophe, which belongs to words
 
 _UNKNOWN_ID = 1
-_PARALLEL_CALLS = 2
 
 
 # cached, since tracing BERT's tokenizer takes a second
@@ -37,27 +33,13 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], Any]:
     of shape (batch, longest), padded with 0, in the frame of the tokenizer. The longer text of a
     pair is truncated first. Empty examples without a frame become one unknown token.
     """
-    tables, look_up_ids = _make_lookup(tokenizer)
-    frame = tokenizer.framing
+    tables, look_up_ids = make_lookup(tokenizer)
 
     def encode(*texts: tf.Tensor) -> tf.Tensor:
-        framing = len(frame.start) + len(frame.end) + (len(texts) - 1) * len(frame.separator)
-        max_tokens = tokenizer.length - framing
         rows = tf.shape(texts[0])[0]
         all_ids = look_up_ids(tf.concat(texts, axis=0))
         split_ids = [all_ids[i * rows : (i + 1) * rows] for i in range(len(texts))]
-        columns = _truncate(split_ids, max_tokens)
-
-        def repeat_token(token):
-            return tf.fill([rows, 1], token)
-
-        joined = [*map(repeat_token, frame.start), columns[0]]
-        for column in columns[1:]:
-            joined += [*map(repeat_token, frame.separator), column]
-        packed = tf.concat([*joined, *map(repeat_token, frame.end)], axis=1)
-        dense = packed.to_tensor() if isinstance(packed, tf.RaggedTensor) else packed
-        dense = tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]])
-        return tf.concat([tf.maximum(dense[:, :1], _UNKNOWN_ID), dense[:, 1:]], axis=1)
+        return frame_ids(split_ids, tokenizer)
 
     # tf.functions, since KerasHub's tokenizer returns lists in eager mode
     string = tf.TensorSpec((None,), tf.string)
@@ -65,8 +47,35 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], Any]:
     return lambda *texts: graphs[len(texts)](*texts), tables
 
 
-def _make_lookup(tokenizer: Tokenizer) -> tuple[Any, Callable[[tf.Tensor], tf.RaggedTensor]]:
-    """Returns the object that holds the tables, and a function from texts to ragged ids."""
+def frame_ids(split_ids: Sequence[tf.RaggedTensor], tokenizer: Tokenizer) -> tf.Tensor:
+    """Truncates the ids of the texts, or of both texts of pairs, and puts the frame around them.
+
+    Args:
+        split_ids: int32 (batch, tokens) of each text.
+        tokenizer: The tokenizer.
+
+    Returns:
+        int32 (batch, longest), padded with 0, as from `make_encoder`.
+    """
+    frame, texts = tokenizer.framing, len(split_ids)
+    framing = len(frame.start) + len(frame.end) + (texts - 1) * len(frame.separator)
+    columns = _truncate(split_ids, tokenizer.length - framing)
+    rows = split_ids[0].nrows(tf.int32)
+
+    def repeat_token(token):
+        return tf.fill([rows, 1], token)
+
+    joined = [*map(repeat_token, frame.start), columns[0]]
+    for column in columns[1:]:
+        joined += [*map(repeat_token, frame.separator), column]
+    packed = tf.concat([*joined, *map(repeat_token, frame.end)], axis=1)
+    dense = packed.to_tensor() if isinstance(packed, tf.RaggedTensor) else packed
+    dense = tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]])
+    return tf.concat([tf.maximum(dense[:, :1], _UNKNOWN_ID), dense[:, 1:]], axis=1)
+
+
+def make_lookup(tokenizer: Tokenizer) -> tuple[Any, Callable[[tf.Tensor], tf.RaggedTensor]]:
+    """Returns the object that holds the tables, and a function from texts to int32 ids, ragged."""
     if tokenizer.kind in ("byte_pair", "sentencepiece"):
         is_bytes = tokenizer.kind == "byte_pair"
         module = BytePairs(tokenizer) if is_bytes else SentencePieces(tokenizer)
@@ -164,65 +173,13 @@ def _space_words(texts: tf.Tensor, tokenizer: Tokenizer) -> tf.Tensor:
     return texts
 
 
-def tokenize_splits(
-    splits: dict[str, Split],
-    spec: Spec,
-    tokenizer: Tokenizer,
-    budget: int | None = None,
-    directory: str | None = None,
-) -> tuple[dict[str, Split], Spec]:
-    """Replaces the texts of the splits by token ids of shape (tokenizer.length,).
-
-    Args:
-        splits: Splits of texts.
-        spec: Their spec.
-        tokenizer: The tokenizer.
-        budget: Largest number of bytes of the ids in memory; more are in mapped files. None for any
-            number. Splits that are streamed stay so.
-        directory: Folder of the mapped files; None for that of temporary files.
-
-    Returns:
-        The tokenized splits and their spec.
-    """
-    encode, _ = make_encoder(tokenizer)
-    spec = dataclasses.replace(spec, shape=(tokenizer.length,), tokenizer=tokenizer)
-
-    def encode_padded(texts):
-        return pad_tokens(encode(*split_columns(texts)), tokenizer)
-
-    size = 4 * tokenizer.length * sum(len(x) for x in splits.values() if isinstance(x, Arrays))
-    available = size if budget is None or size <= budget else 0
-
-    def tokenize(split: Split) -> Split:
-        if isinstance(split, Arrays):
-            shape = (len(split), tokenizer.length)
-            ids = allocate_array(shape, "int32", available, directory)
-            start = 0
-            for batch in iterate_texts(split):
-                ids[start : start + len(batch)] = encode_padded(tf.constant(batch))
-                start += len(batch)
-            return Arrays(ids, split.y, weights=split.weights)
-
-        def read(seed, rows):
-            texts = split.reader(seed, rows).batch(BATCH_SIZE)
-            encode_batch = tf.autograph.experimental.do_not_convert(
-                lambda x, y: (encode_padded(x), y)
-            )
-            ids = texts.map(encode_batch, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
-            return ids.unbatch()
-
-        return dataclasses.replace(split, reader=read)
-
-    return {name: tokenize(split) for name, split in splits.items()}, spec
-
-
 def pad_tokens(ids: tf.Tensor, tokenizer: Tokenizer) -> tf.Tensor:
     """Pads token ids of shape (batch, longest) with 0 to the length of the tokenizer."""
     ids = tf.pad(ids, [[0, 0], [0, tokenizer.length - tf.shape(ids)[1]]])
     return tf.ensure_shape(ids, [None, tokenizer.length])
 
 
-def _truncate(columns: list[tf.RaggedTensor], max_tokens: int) -> list[tf.RaggedTensor]:
+def _truncate(columns: Sequence[tf.RaggedTensor], max_tokens: int) -> list[tf.RaggedTensor]:
     """Truncates texts or pairs to `max_tokens` tokens; the longer text of a pair comes first."""
     if len(columns) == 1:
         return [columns[0][:, :max_tokens]]

@@ -2,15 +2,17 @@
 
 import collections
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 import tensorflow as tf
 
+from zoo.data.batch_encoding import make_batch_encoder, split_batch
 from zoo.data.config import DataConfig
 from zoo.data.spec import Tokenizer
 from zoo.data.splits import Split
-from zoo.data.text_encoding import iterate_texts, make_encoder, split_columns, split_texts
+from zoo.data.text_encoding import iterate_texts, split_columns
 from zoo.data.text_normalization import UNSPACED_LETTER
 from zoo.data.tokenizer_settings import SUBWORD_KINDS
 from zoo.data.tokenizers import learn_tokenizer, make_preset_tokenizer
@@ -123,15 +125,16 @@ def survey_words(texts: Split) -> WordSurvey:
     """Splits a sample of texts into words, and measures them."""
     settings = Tokenizer("words", (), 0, normalization="nfkc")
     seen: tuple[collections.Counter, ...] = (collections.Counter(), collections.Counter())
-    counts, blank = [], 0
+    counts: list[int] = []
+    blank = 0
     for batch in iterate_texts(_take_sample(texts)):
         for column in split_columns(batch):
-            words = split_texts(tf.constant(column), settings)
+            words = split_batch(column, settings)
             for half in (0, 1):
-                seen[half].update(words[half::2].values.numpy().tolist())
-            counts.append(words.row_lengths().numpy())
+                seen[half].update(itertools.chain.from_iterable(words[half::2]))
+            counts += map(len, words)
             blank += sum(not text.strip() for text in map(tf.compat.as_bytes, column))
-    lengths = np.concatenate(counts)
+    lengths = np.array(counts)
     written = max(len(lengths) - blank, 1)
     total = sum(seen[0].values()) + sum(seen[1].values())
     both = seen[0] + seen[1]
@@ -161,12 +164,12 @@ def describe_cut_texts(lengths: np.ndarray, length: int) -> str:
 def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split) -> str:
     """Describes the tokens of the validation texts that are unknown, if most of them are."""
     kind = "words" if tokenizer.kind == "bigrams" else tokenizer.kind  # most pairs are rare
-    encode, _ = make_encoder(dataclasses.replace(tokenizer, kind=kind, length=2**30))
+    encode = make_batch_encoder(dataclasses.replace(tokenizer, kind=kind, length=2**30))
     known = unknown = 0
     unknown_id = tokenizer.unknown_id
     framing = [*tokenizer.framing.start, *tokenizer.framing.separator]
     for batch in iterate_texts(_take_sample(texts), "counting tokens"):
-        ids = encode(*split_columns(batch)).numpy()
+        ids = encode(batch)
         ids = ids[(ids > 0) & ~np.isin(ids, framing)]
         unknown += int((ids == unknown_id).sum())
         known += int((ids != unknown_id).sum())
@@ -191,10 +194,9 @@ def _take_sample(texts: Split) -> Split:
 
 def _count_tokens(tokenizer: Tokenizer, texts: Split) -> np.ndarray:
     """Returns the number of tokens of each text or pair, uncut."""
-    encode, _ = make_encoder(dataclasses.replace(tokenizer, length=2**30))
+    encode = make_batch_encoder(dataclasses.replace(tokenizer, length=2**30))
     lengths = [
-        np.count_nonzero(encode(*split_columns(batch)), axis=1)
-        for batch in iterate_texts(texts, "counting tokens")
+        np.count_nonzero(encode(batch), axis=1) for batch in iterate_texts(texts, "counting tokens")
     ]
     return np.concatenate(lengths)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from zoo.data.batch_encoding import split_batch
 from zoo.data.spec import Spec
 from zoo.data.splits import Split
-from zoo.data.text_encoding import BATCH_SIZE, iterate_texts, split_texts
+from zoo.data.text_encoding import BATCH_SIZE, iterate_texts
 from zoo.data.text_normalization import normalize_for_bert
 from zoo.data.tokenizer_settings import (
     NORMALIZATIONS,
@@ -91,7 +92,7 @@ def _find_frequent_tokens(train: Split, settings: Tokenizer, vocabulary_size: in
     """Returns the reserved tokens and the most frequent other tokens of the texts."""
     counts: collections.Counter[bytes] = collections.Counter()
     for batch in iterate_texts(train):
-        counts.update(split_texts(batch.ravel(), settings).values.numpy().tolist())
+        counts.update(itertools.chain.from_iterable(split_batch(batch.ravel(), settings)))
     if not counts:
         raise UserError(_EMPTY)
     # ties in alphabetical order, so that the order of the examples does not matter

@@ -10,7 +10,7 @@ from zoo.data.holdout import draw_holdout_rows
 from zoo.data.sources.unlabelled_texts import read_unlabelled_texts
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data
-from zoo.data.text_encoding import tokenize_splits
+from zoo.data.batch_encoding import tokenize_splits
 from zoo.data.tokenizer_choice import make_tokenizer
 
 

@@ -14,7 +14,7 @@ from zoo.data.sources.text_files import recall_encoding
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Data, Split
 from zoo.data.table_splits import encode_table, is_table, parse_plain_numbers
-from zoo.data.text_encoding import tokenize_splits
+from zoo.data.batch_encoding import tokenize_splits
 
 ALL = "all"  # name of the split that has all labelled examples
 

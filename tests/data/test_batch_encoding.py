@@ -1,0 +1,115 @@
+"""The fast way from texts to tokens gives those of the graph that is exported."""
+
+import dataclasses
+import string
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.data.batch_encoding import make_batch_encoder, split_batch
+from zoo.data.plain_texts import has_plain_words, make_plain_table, split_plain_text
+from zoo.data.spec import Tokenizer
+from zoo.data.text_encoding import make_encoder, split_texts
+
+WORDS = Tokenizer(
+    "words", ("", "[UNK]", "[SEP]", "a", "film", "don't", "<"), 6, normalization="nfkc"
+)
+PIECES = (
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "a",
+    "film",
+    "##s",
+    "##m",
+    "fil",
+    "'",
+    "<",
+    "&",
+)
+TOKENIZERS = {
+    "words": WORDS,
+    "words and marks": dataclasses.replace(WORDS, punctuation=True),
+    "case": dataclasses.replace(WORDS, lowercase=False),
+    "bigrams": dataclasses.replace(
+        WORDS, kind="bigrams", vocabulary=(*WORDS.vocabulary, "a film"), punctuation=True
+    ),
+    "wordpiece": Tokenizer("wordpiece", PIECES, 8, normalization="bert"),
+    "cased wordpiece": Tokenizer("wordpiece", PIECES, 8, False, normalization="bert"),
+}
+PARTS = [
+    *(chr(i) for i in range(128)),
+    *("film", "films", "don't", "''", "' ", "<br />", "<BR>", "<br", "</br>", "<b>", "<!--", "-->"),
+    *("&amp;", "&", "&#39;", "&x", ";", "\r\n", "[SEP]", "a film", "\u00e9", "\u2019", "\u6f22"),
+]
+TEXTS = st.lists(st.sampled_from(PARTS), max_size=12).map("".join)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@settings(max_examples=40, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=2, max_size=40))
+def test_ids_are_those_of_the_graph(name, texts):
+    tokenizer = TOKENIZERS[name]
+    encode, encode_batch = make_encoder(tokenizer)[0], make_batch_encoder(tokenizer)
+    single = np.array(texts, object)
+    np.testing.assert_array_equal(encode_batch(single), encode(tf.constant(texts)))
+    pairs = np.stack([single, single[::-1]], axis=1)
+    np.testing.assert_array_equal(
+        encode_batch(pairs), encode(tf.constant(texts), tf.constant(texts[::-1]))
+    )
+    if tokenizer.kind != "wordpiece":
+        words = split_texts(tf.constant(texts), tokenizer).to_list()
+        assert split_batch(single, tokenizer) == words
+        assert split_batch(np.array([x.encode() for x in texts], object), tokenizer) == words
+
+
+def test_every_character_alone_and_between_letters():
+    texts = [chr(i) for i in range(1, 128)] + [f"a{chr(i)}b" for i in range(1, 128)]
+    for tokenizer in TOKENIZERS.values():
+        table = make_plain_table(tokenizer)
+        plain = [x for x in texts if split_plain_text(x, tokenizer, table) is not None]
+        assert len(plain) >= 250
+        given = make_batch_encoder(tokenizer)(np.array(texts, object))
+        np.testing.assert_array_equal(given, make_encoder(tokenizer)[0](tf.constant(texts)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["caf\u00e9", "a <i>film</i>", "&eacute;t&eacute;", "<script>x <br> y</script>", b"\xff"],
+)
+def test_what_is_left_to_the_graph(text):
+    assert split_plain_text(text, WORDS, make_plain_table(WORDS)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("It's 'fine'<br /><br/>Q&A 5 < 6", None),
+        ("It's 'fine'<br /><br/>Q&A; (10/10)", None),
+        ("It's 'fine'<br /><br/>Q & A (10/10)\x00", "it's fine q a 10 10"),
+        ("", ""),
+        ("' '' !", ""),
+    ],
+)
+def test_words_of_plain_texts(text, words):
+    given = split_plain_text(text, WORDS, make_plain_table(WORDS))
+    assert given == (None if words is None else words.encode().split())
+
+
+def test_other_tokenizers_are_left_to_the_graph():
+    assert all(map(has_plain_words, TOKENIZERS.values()))
+    old = dataclasses.replace(WORDS, normalization="")
+    letters = Tokenizer(
+        "characters", ("", "[UNK]", "[SEP]", *string.ascii_lowercase), 9, normalization="nfkc"
+    )
+    texts = np.array(["A film!", "", "<b>caf\u00e9</b>"], object)
+    for tokenizer in (old, letters):
+        assert not has_plain_words(tokenizer)
+        given = make_batch_encoder(tokenizer)(texts)
+        np.testing.assert_array_equal(given, make_encoder(tokenizer)[0](tf.constant(texts)))
+        assert split_batch(texts, tokenizer) == split_texts(tf.constant(texts), tokenizer).to_list()

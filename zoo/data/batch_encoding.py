@@ -1,0 +1,196 @@
+"""Splits and encodes arrays of texts as `zoo.data.text_encoding` does, many times as fast.
+
+Most texts are plain, and are split by `zoo.data.plain_texts`; wordpieces are looked up once for
+each distinct word. TensorFlow splits and encodes the other texts.
+"""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.data.mapped_files import allocate_array
+from zoo.data.plain_texts import has_plain_words, make_plain_table, split_plain_text
+from zoo.data.spec import Spec
+from zoo.data.splits import Arrays, Split
+from zoo.data.text_encoding import (
+    BATCH_SIZE,
+    frame_ids,
+    iterate_texts,
+    make_encoder,
+    make_lookup,
+    pad_tokens,
+    split_columns,
+    split_texts,
+)
+from zoo.data.tokenizer_settings import Tokenizer
+
+_UNKNOWN_ID = 1
+_PARALLEL_CALLS = 2
+_MOST_WORDS = 1_000_000  # whose pieces are kept
+
+
+def split_batch(texts: np.ndarray, tokenizer: Tokenizer) -> list[list[bytes]]:
+    """Returns the tokens of each text, those of `zoo.data.text_encoding.split_texts`.
+
+    Args:
+        texts: Strings of shape (n,), as str or as UTF-8 bytes.
+        tokenizer: Tokenizer of kind "words", "bigrams" or "characters"; its vocabulary is not used.
+    """
+    rows = _split_plain_texts(texts, tokenizer)
+    return _complete_rows(rows, texts, lambda others: split_texts(others, tokenizer))
+
+
+# cached, since tracing BERT's tokenizer takes a second
+@functools.lru_cache(maxsize=8)
+def make_batch_encoder(tokenizer: Tokenizer) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function that encodes arrays of texts.
+
+    It takes strings of shape (n,), or (n, 2) for pairs, and returns int32 ids of shape
+    (n, longest), those of `zoo.data.text_encoding.make_encoder`.
+    """
+    if not has_plain_words(tokenizer):
+        encode, _ = make_encoder(tokenizer)
+        return lambda texts: encode(*split_columns(texts)).numpy()
+    # the tables have to live as long as the function that looks up in them
+    tables, look_up = make_lookup(tokenizer)
+    string = tf.TensorSpec((None,), tf.string)
+    look_up_ids = tf.function(look_up, input_signature=[string], autograph=False)
+    make_word_encoder = _encode_pieces if tokenizer.kind == "wordpiece" else _encode_words
+    encode_words = make_word_encoder(tokenizer, look_up_ids)
+    ragged = tf.RaggedTensorSpec([None, None], tf.int32, 1, tf.int64)
+    frames = {
+        n: tf.function(
+            lambda *ids: frame_ids(ids, tokenizer), input_signature=[ragged] * n, autograph=False
+        )
+        for n in (1, 2)
+    }
+
+    def encode_column(texts: np.ndarray) -> tf.RaggedTensor:
+        rows = encode_words(_split_plain_texts(texts, tokenizer))
+        rows = _complete_rows(rows, texts, look_up_ids)
+        values = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
+        return tf.RaggedTensor.from_row_lengths(values, np.array([*map(len, rows)], np.int64))
+
+    def encode_batch(texts: np.ndarray, _: Any = tables) -> np.ndarray:
+        columns = [encode_column(column) for column in split_columns(texts)]
+        return frames[len(columns)](*columns).numpy()
+
+    return encode_batch
+
+
+def tokenize_splits(
+    splits: dict[str, Split],
+    spec: Spec,
+    tokenizer: Tokenizer,
+    budget: int | None = None,
+    directory: str | None = None,
+) -> tuple[dict[str, Split], Spec]:
+    """Replaces the texts of the splits by token ids of shape (tokenizer.length,).
+
+    Args:
+        splits: Splits of texts.
+        spec: Their spec.
+        tokenizer: The tokenizer.
+        budget: Largest number of bytes of the ids in memory; more are in mapped files. None for any
+            number. Splits that are streamed stay so.
+        directory: Folder of the mapped files; None for that of temporary files.
+
+    Returns:
+        The tokenized splits and their spec.
+    """
+    spec = dataclasses.replace(spec, shape=(tokenizer.length,), tokenizer=tokenizer)
+
+    size = 4 * tokenizer.length * sum(len(x) for x in splits.values() if isinstance(x, Arrays))
+    available = size if budget is None or size <= budget else 0
+
+    def tokenize(split: Split) -> Split:
+        if isinstance(split, Arrays):
+            encode_batch = make_batch_encoder(tokenizer)
+            shape = (len(split), tokenizer.length)
+            ids = allocate_array(shape, "int32", available, directory)
+            start = 0
+            for batch in iterate_texts(split):
+                rows = encode_batch(batch)
+                padding = ((0, 0), (0, tokenizer.length - rows.shape[1]))
+                ids[start : start + len(batch)] = np.pad(rows, padding)
+                start += len(batch)
+            return Arrays(ids, split.y, weights=split.weights)
+
+        encode, _ = make_encoder(tokenizer)
+
+        def read(seed, rows):
+            texts = split.reader(seed, rows).batch(BATCH_SIZE)
+            encode_batch = tf.autograph.experimental.do_not_convert(
+                lambda x, y: (pad_tokens(encode(*split_columns(x)), tokenizer), y)
+            )
+            ids = texts.map(encode_batch, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
+            return ids.unbatch()
+
+        return dataclasses.replace(split, reader=read)
+
+    return {name: tokenize(split) for name, split in splits.items()}, spec
+
+
+def _split_plain_texts(texts: np.ndarray, tokenizer: Tokenizer) -> list[list[bytes] | None]:
+    """Returns the tokens, of wordpieces the words, of each plain text; None for the others."""
+    if not has_plain_words(tokenizer):
+        return [None] * len(texts)
+    table = make_plain_table(tokenizer)
+    rows = [split_plain_text(text, tokenizer, table) for text in texts]
+    if tokenizer.kind == "bigrams":
+        return [words and _insert_pairs(words) for words in rows]
+    return rows
+
+
+def _insert_pairs(words: list[bytes]) -> list[bytes]:
+    """Puts "word next" after each word but the last."""
+    tokens = [b""] * (2 * len(words) - 1)
+    tokens[::2] = words
+    tokens[1::2] = [b"%b %b" % pair for pair in itertools.pairwise(words)]
+    return tokens
+
+
+def _encode_words(tokenizer: Tokenizer, _) -> Callable[[list], list]:
+    """Returns the function from rows of tokens to rows of ids; rows may be None."""
+    ids = {token.encode(): number for number, token in enumerate(tokenizer.vocabulary)}
+
+    def encode(rows: list) -> list:
+        return [row and [ids.get(token, _UNKNOWN_ID) for token in row] for row in rows]
+
+    return encode
+
+
+def _encode_pieces(
+    _, look_up_ids: Callable[[tf.Tensor], tf.RaggedTensor]
+) -> Callable[[list], list]:
+    """Returns the function from rows of words to rows of the ids of their pieces."""
+    pieces: dict[bytes, list[int]] = {}
+
+    def encode(rows: list) -> list:
+        if len(pieces) > _MOST_WORDS:
+            pieces.clear()
+        words = set(itertools.chain.from_iterable(row for row in rows if row)) - pieces.keys()
+        if words:
+            pieces.update(zip(words, look_up_ids(tf.constant([*words])).to_list(), strict=True))
+        return [
+            row and [*itertools.chain.from_iterable(pieces[word] for word in row)] for row in rows
+        ]
+
+    return encode
+
+
+def _complete_rows(
+    rows: list, texts: np.ndarray, process: Callable[[tf.Tensor], tf.RaggedTensor]
+) -> list:
+    """Returns the rows, those that are None computed from their texts by a function."""
+    missing = [number for number, row in enumerate(rows) if row is None]
+    if not missing:
+        return rows
+    completed = process(tf.constant([texts[number] for number in missing], tf.string)).to_list()
+    others = iter(completed)
+    return [next(others) if row is None else row for row in rows]
