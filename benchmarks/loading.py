@@ -5,8 +5,9 @@ python -m benchmarks.loading [--parts=csv,mixed,parquet,photos,words,wordpiece] 
 Each reader has a process of its own in each round, which has the libraries imported, and reads
 files that the system has in memory. `csv` is a table of numbers, `mixed` one with categories and
 texts, and `parquet` the numbers again, next to pandas with the engine pyarrow and to pyarrow.
-`photos` is a folder of JPEG files that is read once, next to plain tf.data. `words` and `wordpiece`
-are the token ids of texts, next to keras.layers.TextVectorization and to Hugging Face's tokenizers.
+`photos` is a folder of JPEG files that is read once, next to plain tf.data. `words` learns and
+applies a vocabulary of words, next to keras.layers.TextVectorization. `wordpiece` cuts texts into
+pieces of a vocabulary that is there, next to Hugging Face's tokenizers.
 """
 
 import argparse
@@ -137,25 +138,56 @@ def tokenize_by_keras(path: Path) -> None:
         layer(texts[start : start + 1024])
 
 
-def tokenize_by_hugging_face(path: Path) -> None:
-    """Learns word pieces with Hugging Face's tokenizers, and cuts all texts into them."""
+def learn_pieces(folder: Path) -> None:
+    """Learns word pieces with Hugging Face's tokenizers, for both to cut the texts into."""
     import pandas as pd
     import tokenizers
 
-    texts = pd.read_json(path, lines=True)["text"].tolist()
+    texts = pd.read_json(folder / "texts.jsonl", lines=True)["text"].tolist()
     tokenizer = tokenizers.BertWordPieceTokenizer()
     tokenizer.train_from_iterator(texts, vocab_size=VOCABULARY, show_progress=False)
+    tokenizer.save_model(str(folder))
+
+
+def cut_by_zoo(folder: Path) -> np.ndarray:
+    """Cuts all texts into word pieces: int32 ids of shape (texts, LENGTH)."""
+    import pandas as pd
+
+    from zoo.data.batch_encoding import tokenize_splits
+    from zoo.data.spec import Spec, Tokenizer
+    from zoo.data.splits import Arrays
+
+    texts = pd.read_json(folder / "texts.jsonl", lines=True)["text"].to_numpy(object)
+    vocabulary = tuple((folder / "vocab.txt").read_text().splitlines())
+    tokenizer = Tokenizer("wordpiece", vocabulary, LENGTH, normalization="bert")
+    split = Arrays(texts, np.zeros(len(texts)))
+    splits, _ = tokenize_splits({"train": split}, Spec("text", (LENGTH,), ("x",)), tokenizer)
+    cut = splits["train"]
+    assert isinstance(cut, Arrays)
+    return cut.x
+
+
+def cut_by_hugging_face(folder: Path) -> np.ndarray:
+    """The same with Hugging Face's tokenizers, on all cores."""
+    import pandas as pd
+    import tokenizers
+
+    texts = pd.read_json(folder / "texts.jsonl", lines=True)["text"].tolist()
+    tokenizer = tokenizers.BertWordPieceTokenizer(str(folder / "vocab.txt"))
     tokenizer.enable_truncation(LENGTH)
-    tokenizer.encode_batch(texts)
+    tokenizer.enable_padding(length=LENGTH)
+    return np.array([row.ids for row in tokenizer.encode_batch(texts)], np.int32)
 
 
-def list_contenders(folder: Path) -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
+def compare_pieces(folder: Path) -> None:
+    """Prints whether both give the same ids."""
+    equal = np.array_equal(cut_by_zoo(folder), cut_by_hugging_face(folder))
+    print(f"the ids of the word pieces are {'equal' if equal else 'not equal'}", flush=True)
+
+
+def list_contenders(folder: Path) -> dict[str, tuple[Callable[[], object], ...]]:
     """Returns the zoo's reader and the plain one of each part."""
-    texts = {"text": ("text",), "vocabulary_size": VOCABULARY, "length": LENGTH}
-
-    def tokenize_by_zoo(kind):
-        read_by_zoo(f"jsonl:{folder}/texts.jsonl", label="label", tokenizer=kind, **texts)
-
+    words = {"tokenizer": "words", "vocabulary_size": VOCABULARY, "length": LENGTH}
     return {
         "csv": (
             lambda: read_by_zoo(f"csv:{folder}/numbers.csv", label="label"),
@@ -178,17 +210,19 @@ def list_contenders(folder: Path) -> dict[str, tuple[Callable[[], None], Callabl
             lambda: decode_by_tf_data(folder / "photos"),
         ),
         "words": (
-            lambda: tokenize_by_zoo("words"),
+            lambda: read_by_zoo(
+                f"jsonl:{folder}/texts.jsonl", label="label", text=("text",), **words
+            ),
             lambda: tokenize_by_keras(folder / "texts.jsonl"),
         ),
         "wordpiece": (
-            lambda: tokenize_by_zoo("wordpiece"),
-            lambda: tokenize_by_hugging_face(folder / "texts.jsonl"),
+            lambda: cut_by_zoo(folder),
+            lambda: cut_by_hugging_face(folder),
         ),
     }
 
 
-def measure_call(call: Callable[[], None]) -> tuple[float, float]:
+def measure_call(call: Callable[[], object]) -> tuple[float, float]:
     """Runs a function in a fork: (seconds, MiB of memory above those at its start)."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
 
@@ -225,6 +259,9 @@ def main() -> None:
         write_mixed(folder, options.rows)
         write_photos(folder, options.photos)
         write_texts(folder, options.texts)
+        if "wordpiece" in parts:
+            learn_pieces(folder)
+            measure_call(lambda: compare_pieces(folder))
         print("| part | zoo, s | MiB | plain, s | MiB | times the plain way's seconds |")
         print("|---" * 6 + "|")
         for part, pair in list_contenders(folder).items():

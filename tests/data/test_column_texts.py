@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from zoo.data.batch_encoding import tokenize_splits
 from zoo.data.cells import STRING
 from zoo.data.column_encoding import make_column_encoder
 from zoo.data.column_inference import infer_columns
@@ -18,7 +19,6 @@ from zoo.data.loading import load_data
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays
 from zoo.data.table_encoding import encode_rows, make_random_records
-from zoo.data.batch_encoding import tokenize_splits
 from zoo.errors import UserError
 
 REVIEWS = [f"a film, number {i}, that was {'good' if i % 2 else 'bad'}" for i in range(60)]

@@ -14,7 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data.mapped_files import allocate_array
-from zoo.data.plain_texts import has_plain_words, make_plain_table, split_plain_text
+from zoo.data.plain_texts import (
+    has_plain_words,
+    make_plain_table,
+    separate_plain_parts,
+    split_plain_part,
+)
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split
 from zoo.data.text_encoding import (
@@ -27,7 +32,7 @@ from zoo.data.text_encoding import (
     split_columns,
     split_texts,
 )
-from zoo.data.tokenizer_settings import Tokenizer
+from zoo.data.tokenizer_settings import SUBWORD_KINDS, Tokenizer
 
 _UNKNOWN_ID = 1
 _PARALLEL_CALLS = 2
@@ -43,6 +48,17 @@ def split_batch(texts: np.ndarray, tokenizer: Tokenizer) -> list[list[bytes]]:
     """
     rows = _split_plain_texts(texts, tokenizer)
     return _complete_rows(rows, texts, lambda others: split_texts(others, tokenizer))
+
+
+def count_tokens(texts: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+    """Returns the number of tokens of each text or pair of a batch, uncut and with its frame."""
+    if tokenizer.kind in SUBWORD_KINDS:
+        encode_uncut = make_batch_encoder(dataclasses.replace(tokenizer, length=2**30))
+        return np.count_nonzero(encode_uncut(texts), axis=1)
+    columns = split_columns(texts)
+    lengths = [np.array([*map(len, split_batch(column, tokenizer))]) for column in columns]
+    separators = (len(columns) - 1) * len(tokenizer.framing.separator)
+    return np.maximum(sum(lengths) + separators, 1)  # an empty text is an unknown token
 
 
 # cached, since tracing BERT's tokenizer takes a second
@@ -137,19 +153,35 @@ def tokenize_splits(
 
 
 def _split_plain_texts(texts: np.ndarray, tokenizer: Tokenizer) -> list[list[bytes] | None]:
-    """Returns the tokens, of wordpieces the words, of each plain text; None for the others."""
+    """Returns the tokens of each text but those, as None, that TensorFlow has to split.
+
+    Of wordpieces it returns words, and what is not ASCII between two blanks.
+    """
     if not has_plain_words(tokenizer):
         return [None] * len(texts)
     table = make_plain_table(tokenizer)
-    rows = [split_plain_text(text, tokenizer, table) for text in texts]
-    if tokenizer.kind == "bigrams":
-        return [words and _insert_pairs(words) for words in rows]
-    return rows
+    texts_in_parts = [separate_plain_parts(text, tokenizer) for text in texts]
+    others = {other for parts in texts_in_parts if parts for other in parts[1::2]}
+    if tokenizer.kind == "wordpiece" or not others:
+        words_of = {other: [other] for other in others}
+    else:
+        settings = dataclasses.replace(tokenizer, kind="words")
+        words = split_texts(tf.constant([*others]), settings).to_list()
+        words_of = dict(zip(others, words, strict=True))
+
+    def split(parts: list[bytes]) -> list[bytes]:
+        words = split_plain_part(parts[0], tokenizer, table)
+        for other, part in zip(parts[1::2], parts[2::2], strict=True):
+            words += words_of[other]
+            words += split_plain_part(part, tokenizer, table)
+        return _insert_pairs(words) if tokenizer.kind == "bigrams" else words
+
+    return [parts and split(parts) for parts in texts_in_parts]
 
 
 def _insert_pairs(words: list[bytes]) -> list[bytes]:
     """Puts "word next" after each word but the last."""
-    tokens = [b""] * (2 * len(words) - 1)
+    tokens = [b""] * max(2 * len(words) - 1, 0)
     tokens[::2] = words
     tokens[1::2] = [b"%b %b" % pair for pair in itertools.pairwise(words)]
     return tokens
@@ -160,7 +192,8 @@ def _encode_words(tokenizer: Tokenizer, _) -> Callable[[list], list]:
     ids = {token.encode(): number for number, token in enumerate(tokenizer.vocabulary)}
 
     def encode(rows: list) -> list:
-        return [row and [ids.get(token, _UNKNOWN_ID) for token in row] for row in rows]
+        unknown = itertools.repeat(_UNKNOWN_ID)
+        return [row and [*map(ids.get, row, unknown)] for row in rows]
 
     return encode
 

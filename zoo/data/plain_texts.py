@@ -1,72 +1,81 @@
-"""Splits texts of ASCII characters into words without TensorFlow, many times as fast.
+"""Splits ASCII texts into words without TensorFlow, many times as fast.
 
 The words are those of `zoo.data.text_encoding`, which splits all texts in exported graphs, and in
-training those that have other characters, HTML entities or HTML tags other than line breaks.
+training what has other characters, HTML entities, or HTML tags other than line breaks.
 """
 
 import re
 
 from zoo.data.tokenizer_settings import Tokenizer
 
+_LETTERS = bytes(range(ord("a"), ord("z") + 1))
+_WORD = _LETTERS + _LETTERS.upper() + b"0123456789'"
 _CONTROLS = bytes([*range(32), 127])
-_WHITE_SPACE = b"\t\n\r "
-_CAPITALS, _LETTERS = bytes(range(65, 91)), bytes(range(97, 123))
-_WORD = _CAPITALS + _LETTERS + b"0123456789'"
+# what is white space to all tokenizers: BERT's removes other control characters
+_BLANKS = bytes.maketrans(b"\t\n\r", b"   ")
+_NOT_BLANKS = _CONTROLS.translate(None, b"\t\n\r")
 _LINE_BREAK = re.compile(rb"(?i)<br(?:[\t\n\f\r ][^<>]*)?/?>")
 _ENTITY = re.compile(rb"&#?[A-Za-z0-9]{1,31};")
+_OTHER = re.compile(rb"([^ ]*[\x80-\xff][^ ]*)")
 _MARK = re.compile(rb"[!-&(-/:-@\[-`{-~]")  # without the apostrophe, which belongs to words
 _BERT_MARK = re.compile(rb"[!-/:-@\[-`{-~]")
 _OUTER_APOSTROPHES = (re.compile(rb"(?:^| )'+"), re.compile(rb"'+(?: |\Z)"))
 
 
 def has_plain_words(tokenizer: Tokenizer) -> bool:
-    """Whether `split_plain_text` knows the words of this tokenizer."""
+    """Whether the words of ASCII texts can be found here."""
     kinds = {"words": "nfkc", "bigrams": "nfkc", "wordpiece": "bert"}
     return kinds.get(tokenizer.kind) == tokenizer.normalization
 
 
-def make_plain_table(tokenizer: Tokenizer) -> bytes:
-    """Returns the table for `bytes.translate` that lowercases letters and blanks what is no word.
-
-    Punctuation marks stay, if the tokenizer has them.
-    """
-    table = bytearray(range(256))
-    for byte in range(128):
-        is_blank = byte in _CONTROLS
-        if tokenizer.kind != "wordpiece" and not tokenizer.punctuation:
-            is_blank = byte not in _WORD
-        if is_blank:
-            table[byte] = ord(" ")
-    if tokenizer.lowercase:
-        table[65:91] = _LETTERS
-    return bytes(table)
-
-
-def split_plain_text(text: str | bytes, tokenizer: Tokenizer, table: bytes) -> list[bytes] | None:
-    """Returns the words of a text; None for a text that TensorFlow has to split.
+def separate_plain_parts(text: str | bytes, tokenizer: Tokenizer) -> list[bytes] | None:
+    """Separates a text into parts that are ASCII and, between them, parts that are not.
 
     Args:
         text: The text.
-        tokenizer: A tokenizer of which `has_plain_words` is true. Of bigrams, only the words are
-            returned; of wordpieces, the words that are cut into pieces.
+        tokenizer: A tokenizer of which `has_plain_words` is true.
+
+    Returns:
+        The parts, of which every second one, [1::2], has no blanks but characters other than ASCII.
+        None for a text that TensorFlow has to split as a whole.
+    """
+    raw = text.encode() if isinstance(text, str) else text
+    if tokenizer.kind != "wordpiece":
+        if b"<" in raw:
+            raw = _LINE_BREAK.sub(b" ", raw)
+            if b"<" in raw:
+                return None
+        if b"&" in raw and _ENTITY.search(raw):
+            return None
+    return [raw] if raw.isascii() else _OTHER.split(raw.translate(_BLANKS))
+
+
+def make_plain_table(tokenizer: Tokenizer) -> bytes:
+    """Returns a table for `bytes.translate`: letters in lower case, blanks for what is no word."""
+    table = bytearray(range(256))
+    for byte in range(128):
+        has_marks = tokenizer.punctuation or tokenizer.kind == "wordpiece"
+        if byte in _CONTROLS if has_marks else byte not in _WORD:
+            table[byte] = ord(" ")
+    if tokenizer.lowercase:
+        table[ord("A") : ord("Z") + 1] = _LETTERS
+    return bytes(table)
+
+
+def split_plain_part(part: bytes, tokenizer: Tokenizer, table: bytes) -> list[bytes]:
+    """Returns the words of an ASCII part of a text.
+
+    Args:
+        part: One of [::2] of `separate_plain_parts`.
+        tokenizer: The tokenizer. Of wordpieces, the words that are cut into pieces are returned.
         table: From `make_plain_table`.
     """
-    if not text.isascii():
-        return None
-    raw = text.encode() if isinstance(text, str) else text
     if tokenizer.kind == "wordpiece":
-        kept = raw.translate(table, _CONTROLS.translate(None, _WHITE_SPACE))
-        return _BERT_MARK.sub(rb" \g<0> ", kept).split()
-    if b"<" in raw:
-        raw = _LINE_BREAK.sub(b" ", raw)
-        if b"<" in raw:
-            return None
-    if b"&" in raw and _ENTITY.search(raw):
-        return None
-    raw = raw.translate(table)
+        return _BERT_MARK.sub(rb" \g<0> ", part.translate(table, _NOT_BLANKS)).split()
+    part = part.translate(table)
     if tokenizer.punctuation:
-        raw = _MARK.sub(rb" \g<0> ", raw)
-    if b"'" in raw:
-        for pattern in _OUTER_APOSTROPHES:
-            raw = pattern.sub(b" ", raw)
-    return raw.split()
+        part = _MARK.sub(rb" \g<0> ", part)
+    if b" '" in part or b"' " in part or part[:1] == b"'" or part[-1:] == b"'":
+        for apostrophes in _OUTER_APOSTROPHES:
+            part = apostrophes.sub(b" ", part)
+    return part.split()

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.batch_encoding import make_batch_encoder, split_batch
+from zoo.data.batch_encoding import count_tokens, make_batch_encoder, split_batch
 from zoo.data.config import DataConfig
 from zoo.data.spec import Tokenizer
 from zoo.data.splits import Split
@@ -194,11 +194,8 @@ def _take_sample(texts: Split) -> Split:
 
 def _count_tokens(tokenizer: Tokenizer, texts: Split) -> np.ndarray:
     """Returns the number of tokens of each text or pair, uncut."""
-    encode = make_batch_encoder(dataclasses.replace(tokenizer, length=2**30))
-    lengths = [
-        np.count_nonzero(encode(batch), axis=1) for batch in iterate_texts(texts, "counting tokens")
-    ]
-    return np.concatenate(lengths)
+    batches = iterate_texts(texts, "counting tokens")
+    return np.concatenate([count_tokens(batch, tokenizer) for batch in batches])
 
 
 def _choose_length(lengths: np.ndarray, kind: str) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from zoo.data.batch_encoding import tokenize_splits
 from zoo.data.config import DataConfig, adopt_image_settings
 from zoo.data.loading import complete_splits, merge_splits, read_source
 from zoo.data.memory import choose_budget, load_into_memory
@@ -14,7 +15,6 @@ from zoo.data.sources.text_files import recall_encoding
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Data, Split
 from zoo.data.table_splits import encode_table, is_table, parse_plain_numbers
-from zoo.data.batch_encoding import tokenize_splits
 
 ALL = "all"  # name of the split that has all labelled examples
 
