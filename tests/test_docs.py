@@ -381,6 +381,15 @@ def test_benchmark_of_prediction_runs_in_small(python):
     assert [line.split()[0] for line in done.stdout.splitlines()] == names
 
 
+def test_benchmark_of_loading_runs_in_small(python):
+    sizes = ("--rows=300", "--photos=12", "--texts=40", "--rounds=1")
+    done = python("-m", "benchmarks.loading", "--parts=csv,streamed,words,wordpiece", *sizes)
+    assert done.returncode == 0, done.stderr
+    told, _, _, *rows = done.stdout.splitlines()
+    assert told == "the ids of the word pieces are equal"
+    assert [row.split()[1] for row in rows] == ["csv", "streamed", "words", "wordpiece"]
+
+
 def test_benchmarks_models_are_of_the_sizes_they_say():
     """The zoo's, Keras' and PyTorch's count the same, but for PyTorch's second bias of its LSTM."""
     for family in contenders.BATCH:

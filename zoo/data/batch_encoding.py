@@ -126,15 +126,8 @@ def tokenize_splits(
 
     def tokenize(split: Split) -> Split:
         if isinstance(split, Arrays):
-            encode_batch = make_batch_encoder(tokenizer)
-            shape = (len(split), tokenizer.length)
-            ids = allocate_array(shape, "int32", available, directory)
-            start = 0
-            for batch in iterate_texts(split):
-                rows = encode_batch(batch)
-                padding = ((0, 0), (0, tokenizer.length - rows.shape[1]))
-                ids[start : start + len(batch)] = np.pad(rows, padding)
-                start += len(batch)
+            ids = allocate_array((len(split), tokenizer.length), "int32", available, directory)
+            _fill_ids(ids, split, tokenizer)
             return Arrays(ids, split.y, weights=split.weights)
 
         encode, _ = make_encoder(tokenizer)
@@ -150,6 +143,16 @@ def tokenize_splits(
         return dataclasses.replace(split, reader=read)
 
     return {name: tokenize(split) for name, split in splits.items()}, spec
+
+
+def _fill_ids(ids: np.ndarray, split: Arrays, tokenizer: Tokenizer) -> None:
+    """Writes the token ids of a split into an array of shape (examples, tokenizer.length)."""
+    encode, start = make_batch_encoder(tokenizer), 0
+    for batch in iterate_texts(split):
+        rows = encode(batch)
+        padding = ((0, 0), (0, tokenizer.length - rows.shape[1]))
+        ids[start : start + len(batch)] = np.pad(rows, padding)
+        start += len(batch)
 
 
 def _split_plain_texts(texts: np.ndarray, tokenizer: Tokenizer) -> list[list[bytes] | None]:
