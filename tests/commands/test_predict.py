@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.files import write_image
-from support.images import read_by_pillow, with_orientation
+from support.images import read_by_pillow, with_orientation, write_odd_images
 from support.paths import ROOT
 from support.serving_double import Double, small_models
 from support.text_folders import write_text_folder
@@ -96,6 +96,7 @@ def folder(tmp_path_factory):
     write_image(folder / "photos" / "scans" / "1.tif", random.integers(0, 256, (9, 9, 3), "uint8"))
     turned = with_orientation(random.integers(0, 256, (12, 9, 3), "uint8"), "JPEG", 6)
     (folder / "photos" / "turned.jpg").write_bytes(turned)
+    write_odd_images(folder / "photos" / "odd")
     (folder / "photos" / "._turned.jpg").touch()
     (folder / "empty_folder").mkdir()
     (folder / "empty_folder" / "notes.txt").touch()
@@ -178,7 +179,8 @@ def test_table_of_images(ask, folder):
 
 
 def test_a_folder_is_its_images_as_pillow_sees_them(command, folder, double):
-    files = [folder / "photos" / "scans" / "1.tif", folder / "photos" / "turned.jpg"]
+    files = sorted((folder / "photos").rglob("[!.]*.*"))
+    assert len(files) == 10
     pixels = [read_by_pillow(file.read_bytes()) for file in files]
     served = model("cnn")
     images = [resize_image(tf.constant(x), served.spec().shape).numpy() for x in pixels]
@@ -187,7 +189,7 @@ def test_a_folder_is_its_images_as_pillow_sees_them(command, folder, double):
         code, out, err = command("--model=cnn", place, "photos", "--json")
         assert code == 0 and err.endswith("photos: skipped 1 hidden or system file\n")
         rows = objects(out)
-        assert [row["input"] for row in rows] == ["photos/scans/1.tif", "photos/turned.jpg"]
+        assert [row["input"] for row in rows] == [str(x.relative_to(folder)) for x in files]
         np.testing.assert_allclose([row["probability"] for row in rows], expected, atol=1e-5)
 
 

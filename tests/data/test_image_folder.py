@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.files import write_image
-from support.images import encode_image, with_orientation
+from support.images import encode_image, read_by_pillow, with_orientation, write_odd_images
 
 from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.data.sources.image_folder import load_image_folder
 from zoo.errors import UserError
+from zoo.evaluation.datasets import adopt_data_settings, read_scored_split
 
 RANDOM = np.random.default_rng(0)
 CLASSES = ("cat", "dog")
@@ -150,6 +151,19 @@ def test_every_format_has_the_same_pixels(tmp_path):
         assert (split.x == pixels).all()
 
 
+def test_odd_pictures_have_the_pixels_of_pillow_in_training_and_evaluation(tmp_path):
+    files = [file for name in CLASSES for file in write_odd_images(tmp_path / name)]
+    expected = np.stack([read_by_pillow(file.read_bytes()) for file in files])
+    splits = read(tmp_path)
+    np.testing.assert_array_equal([x for x, _ in splits.splits["train"].read(None)], expected)
+    told = ("EXIF", "white", "16 bits", "CMYK", "several frames")
+    assert len(splits.notes) == 1 and all(trait in splits.notes[0] for trait in told)
+    config = DataConfig(f"folder:{tmp_path}")
+    config = adopt_data_settings(config, {"spec": {}}, splits.spec)
+    data, _ = read_scored_split(config, "all", own=False)
+    np.testing.assert_array_equal([x for x, _ in data.test.read(None)], expected)
+
+
 def test_photos_are_upright_and_their_size_is_as_shown(tmp_path):
     pixels = RANDOM.integers(0, 256, (6, 8, 3), "uint8")
     for name in CLASSES:
@@ -205,6 +219,11 @@ def test_broken_files_are_named_or_skipped(tmp_path):
     assert "skipped 3 images that cannot be read" in note
     for name in ("empty.png: not a readable", "cut.png: not a readable", "gone.png: No such file"):
         assert name in note
+    # an evaluation of the same data reads them in the same way
+    own = DataConfig(f"folder:{tmp_path}", skip_broken=True).to_settings()
+    for same in (True, False):
+        again = DataConfig(f"folder:{tmp_path}").adopt_settings(own, same_data=same)
+        assert again.skip_broken == same
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF"])

@@ -150,6 +150,7 @@ _RECORDED = (  # what metrics.json records
     "columns",
     "separator",
     "encoding",
+    "skip_broken",
     "group",
     "time",
     "weight",
