@@ -7,6 +7,7 @@ from typing import Any
 from absl import flags
 
 from zoo.data.config import parse_encoding, parse_separator
+from zoo.data.sources.arrow_files import ARROW_KINDS
 from zoo.data.sources.table_files import recall_separator
 from zoo.data.sources.text_files import recall_encoding
 from zoo.data.spec import Spec
@@ -47,6 +48,6 @@ def choose_file_settings(
     if separator is None and tables:
         separator = recall_separator(settings, tables, spec.feature_names)
     if encoding is None:
-        texts = [path for path, kind in kinds.items() if kind != "parquet" and path.is_file()]
+        texts = [path for path, kind in kinds.items() if kind not in ARROW_KINDS and path.is_file()]
         encoding = recall_encoding(settings, texts)
     return separator, encoding

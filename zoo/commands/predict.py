@@ -9,8 +9,8 @@ echo "a fine film" | zoo predict --model=lstm
 
 Image models read files of all formats that Pillow reads, and folders of them. Text models read .txt
 files and standard input, one text per line or two texts separated by a tab, and tables (.csv, .tsv,
-.jsonl, .parquet) with the text columns of the training. Models of tables read tables with the
-columns of the training. Other columns are not read; --out writes them beside the predictions.
+.jsonl, .parquet, .arrow) with the text columns of the training. Models of tables read tables with
+the columns of the training. Other columns are not read; --out writes them beside the predictions.
 """
 
 import itertools

@@ -19,7 +19,7 @@ from zoo.serving.table_rows import read_table_rows
 
 TABLE_SUFFIXES = (*(f".{kind}" for kind in TABLE_KINDS), ".gz")
 TEXT_SUFFIXES = (".txt", *TABLE_SUFFIXES)
-_TABLES = "choose .csv, .tsv, .jsonl or .parquet files"
+_TABLES = "choose .csv, .tsv, .jsonl, .parquet or .arrow files"
 SUFFIXES_BY_KIND = {
     # those of the formats that Pillow reads
     "image": ((), "images: choose .jpg, .png, .webp, .gif, .bmp, .tif or similar files"),

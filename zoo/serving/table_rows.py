@@ -18,6 +18,7 @@ from zoo.data.cells import (
 )
 from zoo.data.columns import Column
 from zoo.data.date_forms import are_dates
+from zoo.data.sources.arrow_files import ARROW_KINDS
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count
@@ -87,7 +88,7 @@ def _watch_blank_lines(rows: Iterable[Any], table: Table, log: RowLog) -> Iterat
     for place, cells, values in rows:
         number = int(place.rpartition(" ")[2])
         has_breaks = any(isinstance(cell, str) and "\n" in cell for cell in cells)
-        if previous and not has_breaks and table.kind != "parquet":
+        if previous and not has_breaks and table.kind not in ARROW_KINDS:
             between = [n for n in range(previous + 1, number) if n not in table.bad_lines]
             first = first or (between[0] if between else 0)
             blank += len(between)
@@ -141,7 +142,7 @@ def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowL
     if column.kind != "number":
         return cells.fillna("").to_numpy(object)
     decimal, thousands = _choose_number_form(table, column, raw)
-    if (decimal, thousands) != (column.decimal, column.thousands) and table.kind != "parquet":
+    if (decimal, thousands) != (column.decimal, column.thousands) and table.kind not in ARROW_KINDS:
         written = describe_number_form(decimal, thousands) or "'.' is the decimal mark"
         log.notes.append(f"{table.path}: column {column.name!r}: {written}")
     numbers = parse_raw_numbers(raw, decimal, thousands, column.unit)
@@ -152,7 +153,7 @@ def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowL
 def _choose_number_form(table: Table, column: Column, raw: pd.Series) -> tuple[str, str]:
     """Returns the decimal mark and thousands separator: those of the training, or a better fit."""
     form, cells = (column.decimal, column.thousands), strip_units(strip_cells(raw), column.unit)
-    if table.kind == "parquet" and are_plain_numbers(cells):
+    if table.kind in ARROW_KINDS and are_plain_numbers(cells):
         return ".", ""
     if raw.dtype == object:  # what is a number in JSON has no form
         cells = cells[[isinstance(cell, str) for cell in raw]]
