@@ -107,6 +107,19 @@ def strip_units(cells: pd.Series, unit: str) -> pd.Series:
     return pd.Series(strings, cells.index, STRING, cells.name)
 
 
+def describe_decoration(cells: pd.Series, numbers: np.ndarray, unit: str) -> str:
+    """Returns a note on the first number with other marks, such as a unit, or "".
+
+    Args:
+        cells: Stripped cells, none missing.
+        numbers: What `parse_numbers` makes of them.
+        unit: The unit.
+    """
+    decorated = (strip_units(cells, unit) != cells) | cells.str.contains(DECORATION)
+    rows = np.flatnonzero(decorated.to_numpy(bool) & ~np.isnan(numbers))
+    return f"{cells.iloc[rows[0]][:20]!r} counts as {numbers[rows[0]]:g}" if len(rows) else ""
+
+
 def parse_raw_numbers(cells: pd.Series, decimal: str, thousands: str, unit: str = "") -> np.ndarray:
     """Parses cells that are not stripped as `parse_numbers` does, but for the numbers of JSON."""
     numbers = parse_numbers(clean_cells(cells), decimal, thousands, unit)
