@@ -41,6 +41,9 @@ def count(splits):
         (("training", "valid", "testing"), ("train", "validation", "test")),
         (("TRAIN", "dev"), ("train", "validation")),
         (("train", "Validation"), ("train", "validation")),
+        (("training_set", "test_set"), ("train", "test")),
+        (("Trainset", "dev-data"), ("train", "validation")),
+        (("train ", "Test images"), ("train", "test")),
     ],
 )
 def test_folders_of_splits_by_all_their_names(tmp_path, names, found):
@@ -70,7 +73,8 @@ def test_classes_that_are_called_as_splits(tmp_path):
             {"train": CLASSES, "test": ("cat", "cow")},
             "cow: this class is not in the training folder, which has cat, dog",
         ),
-        ({"": ("cat",)}, "has 1 class folders with images; expected at least 2"),
+        ({"": ("cat",)}, "has 1 class folder with images; expected at least 2"),
+        ({"a/b": CLASSES}, r"has 1 class folder .*: pass folder:/.*/a/b$"),
     ],
 )
 def test_folders_that_are_neither_one_line_each(tmp_path, fillings, told):
@@ -81,14 +85,29 @@ def test_folders_that_are_neither_one_line_each(tmp_path, fillings, told):
 
 
 def test_folders_in_class_folders_and_classes_that_look_the_same_are_told(tmp_path):
-    fill(tmp_path, "cat/black", "cat/white", "caf\u00e9", "cafe\u0301")
+    fill(tmp_path, "cat/black", "cat/white", "caf\u00e9", "cafe\u0301", "P", "\u0420")
     splits = read(tmp_path)
-    assert splits.spec.class_names == ("cafe\u0301", "caf\u00e9", "cat")
-    alike, nested = splits.notes
-    assert "'cafe\\u0301' and 'caf\\xe9' look the same and are different classes" in alike
+    assert splits.spec.class_names == ("P", "caf\u00e9", "cat", "\u0420")
+    targets = [int(y) for _, y in splits.splits["train"].read(None)]
+    assert np.bincount(targets).tolist() == [4, 8, 8, 4]
+    alike, nested, merged = splits.notes
+    assert "look the same and are different classes" in alike
+    assert merged.endswith(
+        f"folders whose names look the same are of one class: {tmp_path}/caf\u00e9"
+    )
     assert nested.endswith(
         "the images in folders of class folders are of the outer class "
         f"({tmp_path / 'cat/black'}, {tmp_path / 'cat/white'})"
+    )
+
+
+def test_folders_that_may_be_splits_by_other_names_are_told(tmp_path):
+    for name in ("seg_train", "seg_test"):
+        fill(tmp_path / name)
+    (note,) = read(tmp_path).notes
+    assert note.endswith(
+        ": each has the folders cat, dog; if these are the classes, call the folders around them "
+        "train, validation and test"
     )
 
 

@@ -1,6 +1,7 @@
 """Reads images that tables list with their labels."""
 
 import dataclasses
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
 
@@ -86,13 +87,20 @@ def look_up_files(table: Table, column: str, index: Mapping[str, str]) -> pd.Ser
 
 def find_listed_file(cell: str, index: Mapping[str, str]) -> str | None:
     """Returns the path of an image that a cell names, also as a/b.jpg is written on Windows."""
-    names = (cell.removeprefix("./"), cell, PureWindowsPath(cell).as_posix())
+    written = (cell.removeprefix("./"), cell, PureWindowsPath(cell).as_posix())
+    names = (*written, *map(compose_accents, written))
     return next((index[name] for name in names if name in index), None)
+
+
+def compose_accents(path: str) -> str:
+    """Returns a path with composed accents; those of files that a Mac has packed are apart."""
+    return unicodedata.normalize("NFC", path)
 
 
 def _find_file(folder: Path, cell: str) -> Path | None:
     """Returns a file that a cell names relative to a folder, or None; see `find_listed_file`."""
-    files = (folder / cell, folder / PureWindowsPath(cell).as_posix())
+    accents = (unicodedata.normalize(form, cell) for form in ("NFC", "NFD"))
+    files = (folder / name for name in (cell, PureWindowsPath(cell).as_posix(), *accents))
     return next((file for file in files if file.is_file()), None)
 
 
