@@ -7,7 +7,7 @@ import numpy as np
 
 from zoo.data.cells import clean_cells, find_number_form, parse_numbers
 from zoo.data.column_inference import infer_columns
-from zoo.data.column_notes import describe_unreadable_cells
+from zoo.data.column_notes import describe_unreadable_cells, describe_unseen_values
 from zoo.data.column_texts import learn_column_tokenizers
 from zoo.data.columns import count_features
 from zoo.data.config import DataConfig
@@ -91,7 +91,8 @@ def encode_table(
         if config.known_columns or name != "train":
             written[name], form_notes = adapt_columns(table.x, columns, name)
             unreadable = describe_unreadable_cells(table.x, written[name], name)
-            notes = (*notes, *form_notes, *unreadable)
+            unseen = describe_unseen_values(table.x, columns, name)
+            notes = (*notes, *form_notes, *unreadable, *unseen)
     width = count_features(columns)
     # one limit for all splits: either all of them are in memory, or none is
     size = 4 * width * sum(map(len, tables.values()))

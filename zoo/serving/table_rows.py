@@ -16,6 +16,7 @@ from zoo.data.cells import (
     strip_cells,
     strip_units,
 )
+from zoo.data.column_notes import find_unseen_values
 from zoo.data.columns import Column
 from zoo.data.date_forms import are_dates
 from zoo.data.sources.arrow_files import ARROW_KINDS
@@ -179,12 +180,7 @@ def _describe_unseen_values(cells: np.ndarray, column: Column) -> str:
     """Returns a note on values of a category that the training split lacks, or ""."""
     if not column.values:  # of a server, they are not known
         return ""
-    values = pd.Series(cells)
-    if column.is_boolean:
-        values, known = values.str.lower(), {value.lower() for value in column.values}
-    else:
-        known = {*column.values}
-    is_unseen = ~values.isin(known)
+    is_unseen = find_unseen_values(pd.Series(cells), column)
     if not is_unseen.any():
         return ""
     example = cells[int(np.argmax(is_unseen))]
