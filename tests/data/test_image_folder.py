@@ -74,6 +74,10 @@ def test_classes_that_are_called_as_splits(tmp_path):
             "cow: this class is not in the training folder, which has cat, dog",
         ),
         ({"": ("cat",)}, "has 1 class folder with images; expected at least 2"),
+        (
+            {"train": CLASSES, "test": ("cat", "Dog")},
+            "Dog: this class is not in .*, which has cat, dog: pass --merge_label_case",
+        ),
         ({"a/b": CLASSES}, r"has 1 class folder .*: pass folder:/.*/a/b$"),
     ],
 )
@@ -262,3 +266,8 @@ def test_known_classes_are_those_of_the_model(tmp_path):
     assert [int(y) for _, y in splits.splits["train"].read(None)] == [2] * 4
     with pytest.raises(UserError, match="dog: this class is not in the model, which has cat, cow"):
         read(tmp_path, known_classes=("cat", "cow"))
+    fill(tmp_path / "flat", "")
+    with pytest.raises(
+        UserError, match=r"flat has 0 class folders .*; expected those of the model"
+    ):
+        read(tmp_path / "flat", known_classes=("cat", "dog"))

@@ -116,11 +116,12 @@ def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
     for name, by_class in classes.items():
         _check_classes(folders[name], by_class, class_names, source)
     listings = {name: _join_classes(found, class_names) for name, found in classes.items()}
-    if len(class_names) < 2:
+    if len(classes["train"]) < (1 if config.known_classes else 2):
         skips = "".join(skipped.format_notes(f"; {folders['train']}"))
-        found = format_count(len(class_names), "class folder")
+        found = format_count(len(classes["train"]), "class folder")
+        expected = "those of the model" if config.known_classes else "at least 2"
         raise UserError(
-            f"folder:{path}: {folders['train']} has {found} with images; expected at least 2, each "
+            f"folder:{path}: {folders['train']} has {found} with images; expected {expected}, each "
             f"with the images of one class{skips}{_suggest_inner_folder(folders['train'])}"
         )
     notes += skipped.format_notes(f"folder:{path}")
@@ -243,9 +244,11 @@ def _check_classes(
     """Raises a UserError if a class is not one of `class_names`, where there are any."""
     unknown = sorted(set(found) - set(class_names))
     if class_names and unknown:
+        has_case = unknown[0].lower() in {name.lower() for name in class_names}
+        advice = "pass --merge_label_case" if has_case else "rename or remove the folder"
         raise UserError(
             f"{folder / unknown[0]}: this class is not in {source}, which has "
-            f"{', '.join(class_names)}: rename or remove the folder"
+            f"{', '.join(class_names)}: {advice}"
         )
 
 
