@@ -267,7 +267,5 @@ def test_known_classes_are_those_of_the_model(tmp_path):
     with pytest.raises(UserError, match="dog: this class is not in the model, which has cat, cow"):
         read(tmp_path, known_classes=("cat", "cow"))
     fill(tmp_path / "flat", "")
-    with pytest.raises(
-        UserError, match=r"flat has 0 class folders .*; expected those of the model"
-    ):
+    with pytest.raises(UserError, match=r"flat has 0 class folders .*; expected those of"):
         read(tmp_path / "flat", known_classes=("cat", "dog"))

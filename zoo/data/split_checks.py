@@ -7,9 +7,9 @@ from zoo.data.column_notes import format_columns
 from zoo.data.row_hashes import hash_rows
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, has_known_labels, read_labels
-from zoo.errors import format_count
 from zoo.data.targets import count_classes, count_labels
 from zoo.data.tokenizer_settings import format_tokenizer
+from zoo.errors import format_count
 
 _SHOWN_CLASSES = 10
 
