@@ -7,10 +7,11 @@ zoo predict --model=mlp cars.csv --out=prices.csv --skip_bad_rows
 zoo predict --preset=efficientnet_lite0_ra_imagenet photos --top=5
 echo "a fine film" | zoo predict --model=lstm
 
-Image models read files of all formats that Pillow reads, and folders of them. Text models read .txt
-files and standard input, one text per line or two texts separated by a tab, and tables (.csv, .tsv,
-.jsonl, .parquet, .arrow) with the text columns of the training. Models of tables read tables with
-the columns of the training. Other columns are not read; --out writes them beside the predictions.
+Image models read files of all formats that Pillow reads, folders of them, and tables (.csv, .tsv,
+.jsonl, .parquet, .arrow) of their paths. Text models read .txt files and standard input, one text
+per line or two texts separated by a tab, and tables with the text columns of the training. Models
+of tables read tables with the columns of the training. Other columns are not read; --out writes
+them beside the predictions.
 """
 
 import itertools

@@ -1,8 +1,8 @@
 """What a user should know about the columns of a table."""
 
 import numpy as np
-import pandas as pd
 
+from zoo.data.cells import find_unseen_values
 from zoo.data.column_cells import ColumnCells, parse_cells
 from zoo.data.columns import Column
 from zoo.data.date_forms import format_days
@@ -109,7 +109,7 @@ def describe_unseen_values(
         count, example = 0, None
         for cells in ColumnCells(rows, column.name).iterate_strings():
             values = cells.fillna("")
-            is_unseen = find_unseen_values(values, column)
+            is_unseen = find_unseen_values(values, column.values, column.is_boolean)
             if example is None and is_unseen.any():
                 example = str(values[is_unseen].iloc[0])
             count += int(is_unseen.sum())
@@ -120,11 +120,3 @@ def describe_unseen_values(
                 f"split have values that the model does not know, such as {shown!r}"
             )
     return tuple(notes)
-
-
-def find_unseen_values(values: pd.Series, column: Column) -> np.ndarray:
-    """Returns which values of a category, "" where missing, have no code of their own."""
-    known = {*column.values}
-    if column.is_boolean:
-        values, known = values.str.lower(), {value.lower() for value in known}
-    return ~values.isin(known).to_numpy(bool)

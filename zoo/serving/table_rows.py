@@ -11,12 +11,12 @@ from zoo.data.cells import (
     are_plain_numbers,
     describe_number_form,
     find_number_form,
+    find_unseen_values,
     fit_number_form,
     parse_raw_numbers,
     strip_cells,
     strip_units,
 )
-from zoo.data.column_notes import find_unseen_values
 from zoo.data.columns import Column
 from zoo.data.date_forms import are_dates
 from zoo.data.sources.arrow_files import ARROW_KINDS
@@ -180,7 +180,7 @@ def _describe_unseen_values(cells: np.ndarray, column: Column) -> str:
     """Returns a note on values of a category that the training split lacks, or ""."""
     if not column.values:  # of a server, they are not known
         return ""
-    is_unseen = find_unseen_values(pd.Series(cells), column)
+    is_unseen = find_unseen_values(pd.Series(cells), column.values, column.is_boolean)
     if not is_unseen.any():
         return ""
     example = cells[int(np.argmax(is_unseen))]

@@ -18,7 +18,8 @@ from zoo.data.config import DataConfig, find_label_columns, format_column_kinds
 from zoo.data.frame_rows import FrameRows
 from zoo.data.memory import choose_budget
 from zoo.data.row_texts import RowTexts
-from zoo.data.sources.image_table import find_path_column, load_image_paths
+from zoo.data.sources.image_paths import find_path_column
+from zoo.data.sources.image_table import load_image_paths
 from zoo.data.sources.table_files import StorageOptions, Table, read_table, reject_values
 from zoo.data.sources.table_folders import find_split_files
 from zoo.data.sources.table_labels import read_labelled_rows
