@@ -21,6 +21,7 @@ from support.serving_double import Double
 
 import zoo
 from zoo.commands import evaluate
+from zoo.data.columns import Column
 from zoo.data.images import resize_image
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.text_encoding import make_encoder
@@ -71,6 +72,13 @@ def frames(seed, count):
         "two": flowers[flowers.kind != "rose"],
         "swapped": flowers[["b", "a", "kind"]],
         "wide": flowers.assign(c=flowers.a),
+        "flats": pd.DataFrame(
+            {
+                "size": [None if i % 5 == 0 else f"{i},5" for i in range(count)],
+                "town": [("Bonn", "Ulm", "", "Rom")[i % 4] for i in range(count)],
+                "kind": kinds,
+            }
+        ),
     }
 
 
@@ -98,6 +106,12 @@ def folder(tmp_path_factory):
 
     flower = Spec("features", (2,), NAMES, ("a", "b"))
     export("flower", "mlp", flower, hidden=(8,))
+    columns = (
+        Column("size", "number", center=9.0, scale=5.0, decimal=","),
+        Column("town", "category", values=("Bonn", "Ulm")),
+    )
+    flat = Spec("features", (2,), NAMES, ("size", "town"), columns=columns)
+    export("flat", "perceptron", flat, cardinalities=(0, 3))
     export("price", "mlp", Spec("features", (2,), None, ("a", "b")), hidden=(8,))
     export("photo", "cnn", Spec("image", (10, 8, 3), NAMES), filters=(4,), dense=8)
     sizes = {"vocabulary_size": len(WORDS), "buckets": 50}
@@ -212,6 +226,27 @@ def test_all_ways_find_the_same(name, way, evaluations, folder):
     if name == "pair":
         texts = [(folder / f"out/{name}-{w}/mistakes.txt").read_text() for w in ("weights", way)]
         assert len({tuple(sorted(text.split("\n\n"))) for text in texts}) == 1
+
+
+def test_a_table_of_columns_has_the_scores_of_the_model_on_a_server(run, folder, double):
+    data = ("--dataset=csv:flats", "--label=kind")
+    ways = {"own": "--weights=exports/flat", "rest": f"--server={double.rest}"}
+    done = run(
+        (ways["own"], *data, "--out=out/flat-own"),
+        (ways["rest"], "--model=flat", *data, "--out=out/flat-rest"),
+    )
+    found = {way: json.loads((folder / f"out/flat-{way}/metrics.json").read_text()) for way in ways}
+    assert [code for code, *_ in done] == [0, 0], done
+    assert found["own"]["scores"]["per_class"] == found["rest"]["scores"]["per_class"]
+    assert found["own"]["scores"]["loss"] == pytest.approx(found["rest"]["scores"]["loss"], 1e-5)
+    # what the training split had is not known of a server
+    own, rest = (err for *_, err in done)
+    told = (
+        "16 of 33 rows of the test split have values that the model does not know",
+        "the median",
+    )
+    assert all(note in own and note not in rest for note in told)
+    assert "column 'size': in the test split, ',' is the decimal mark" in rest
 
 
 def test_scores_are_divided_by_a_column(evaluations, folder):

@@ -102,6 +102,23 @@ def test_rows_get_bars_or_json(explain, exports, tmp_path):
             assert one["attribution"] == pytest.approx(other["attribution"], abs=1e-4)
 
 
+def test_files_are_read_as_the_training_read_its_own(explain, exports, tmp_path):
+    keras.utils.set_random_seed(0)
+    columns = (COLUMNS[0], Column("город", "category", values=("Бонн", "Рим")))
+    spec = Spec("features", (2,), ("cheap", "dear"), ("size", "город"), columns=columns)
+    model = zoo.get("perceptron", input_shape=(2,), num_classes=2, cardinalities=(0, 3))
+    settings = {"label": "rent", "encoding": "cp866", "separator": "^"}
+    record = {"model": "perceptron", "dataset": "csv:x.csv", "data_settings": settings}
+    zoo.export(model, exports / "odd", spec=spec, record=record)
+    text = "size,город\n95,Рим\n20,Бонн\n"
+    (tmp_path / "plain.csv").write_text(text)
+    (tmp_path / "odd.csv").write_bytes(text.replace(",", "^").encode("cp866"))
+    for place in ("--model=odd", f"--weights={exports / 'odd'}"):
+        _, expected, _ = explain(place, "plain.csv", "--json")
+        code, out, err = explain(place, "odd.csv", "--json")
+        assert (code, err, out) == (0, "", expected.replace("plain.csv", "odd.csv"))
+
+
 def test_a_server_without_the_signature_is_explained_by_occlusion(explain, exports):
     double = Double(exports, {})
     try:

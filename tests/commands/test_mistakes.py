@@ -148,7 +148,7 @@ CASES = [
     (["--model=cnn", *MNIST, "--run_dir=photos"], "photos: the folder contains files that are not a run's"),
     (["--model=cnn", *MNIST, "--run_dir=."], ".: the folder contains files that are not a run's"),
     (["--model=cnn", "--dataset=folder:nowhere"], "there is no such folder"),
-    (["--model=cnn", "--dataset=folder:one"], "has 1 class folders with images; expected at least 2"),
+    (["--model=cnn", "--dataset=folder:one"], "has 1 class folder with images; expected at least 2"),
     (["--model=cnn", "--dataset=folder:hollow"], "skipped 1 class folder without images (hollow/b)"),
     (["--model=cnn", "--dataset=folder:strange"], "this class is not in the training folder"),
     (["--model=cnn", "--dataset=folder:broken"], "broken/b/3.jpg: not a readable"),

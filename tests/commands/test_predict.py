@@ -10,10 +10,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from support.files import write_image
-from support.images import read_by_pillow, with_orientation
+from support.images import read_by_pillow, with_orientation, write_odd_images
 from support.paths import ROOT
 from support.serving_double import Double, small_models
 from support.text_folders import write_text_folder
@@ -96,6 +97,7 @@ def folder(tmp_path_factory):
     write_image(folder / "photos" / "scans" / "1.tif", random.integers(0, 256, (9, 9, 3), "uint8"))
     turned = with_orientation(random.integers(0, 256, (12, 9, 3), "uint8"), "JPEG", 6)
     (folder / "photos" / "turned.jpg").write_bytes(turned)
+    write_odd_images(folder / "odd")
     (folder / "photos" / "._turned.jpg").touch()
     (folder / "empty_folder").mkdir()
     (folder / "empty_folder" / "notes.txt").touch()
@@ -179,16 +181,35 @@ def test_table_of_images(ask, folder):
 
 def test_a_folder_is_its_images_as_pillow_sees_them(command, folder, double):
     files = [folder / "photos" / "scans" / "1.tif", folder / "photos" / "turned.jpg"]
+    files += sorted((folder / "odd").iterdir())
+    assert len(files) == 10
     pixels = [read_by_pillow(file.read_bytes()) for file in files]
     served = model("cnn")
     images = [resize_image(tf.constant(x), served.spec().shape).numpy() for x in pixels]
     expected = served.predict({"image": np.stack(images)})["probabilities"].max(axis=1)
     for place in (f"--export_dir={small_models()}", f"--server={double.rest}"):
-        code, out, err = command("--model=cnn", place, "photos", "--json")
+        code, out, err = command("--model=cnn", place, "photos", "odd", "--json")
         assert code == 0 and err.endswith("photos: skipped 1 hidden or system file\n")
         rows = objects(out)
-        assert [row["input"] for row in rows] == ["photos/scans/1.tif", "photos/turned.jpg"]
+        assert [row["input"] for row in rows] == [str(x.relative_to(folder)) for x in files]
         np.testing.assert_allclose([row["probability"] for row in rows], expected, atol=1e-5)
+
+
+def test_a_table_of_paths_of_images(command, folder):
+    names = ["photos/turned.jpg", "gone.png", "1.png", "cut.png"]
+    pd.DataFrame({"id": range(4), "path": names}).to_csv(folder / "paths.csv", index=False)
+    arguments = ("--model=cnn", f"--export_dir={small_models()}")
+    code, _, err = command(*arguments, "paths.csv")
+    assert code == 2 and "paths.csv, line 3: column 'path': there is no file 'gone.png'" in err
+    code, _, err = command(*arguments, "paths.csv", "--skip_bad_rows", "--out=paths_out.csv")
+    assert code == 0 and "2 of 4 rows were left out" in err
+    found = pd.read_csv(folder / "paths_out.csv")
+    assert found["id"].tolist() == [0, 2] and found["path"].tolist() == [names[0], names[2]]
+    _, out, _ = command(*arguments, names[0], names[2], "--json")
+    probabilities = [row["probability"] for row in objects(out)]
+    np.testing.assert_allclose(found["probability"], probabilities, atol=1e-6)
+    code, _, err = command(*arguments, "flowers.csv")
+    assert code == 2 and "flowers.csv: no column has the paths of images" in err
 
 
 def test_batches_change_nothing(ask):
@@ -339,7 +360,7 @@ MISTAKES = [
     (["--model=cnn", REST, "1.png", "broken.png", "3.bmp"], "zoo predict: broken.png: image_bytes: not a readable image"),
     (["--model=cnn", LOCAL, "--top=2", "broken.png"], "broken.png: image_bytes: not a readable image"),
     (["--model=cnn", LOCAL, "--top=0", "1.png"], "--top=0"),
-    (["--model=gru", LOCAL, "1.png"], "1.png: gru reads texts: choose .csv, .tsv, .jsonl or .parquet files or .txt files, or pipe"),
+    (["--model=gru", LOCAL, "1.png"], "1.png: gru reads texts: choose .csv, .tsv, .jsonl, .parquet or .arrow files or .txt files, or pipe"),
     (["--model=gru", REST, "notes.pdf"], "notes.pdf: gru reads texts"),
     (["--model=gru", LOCAL, "latin.txt"], "latin.txt, line 1: not UTF-8: save the file as UTF-8"),
     (["--model=gru", LOCAL, "empty.txt"], "nothing to predict: the input is empty"),
@@ -350,7 +371,7 @@ MISTAKES = [
     (["--model=gru", LOCAL, "number.jsonl"], "number.jsonl, line 1: column 'text' holds 7; expected a text"),
     (["--model=pairs", LOCAL, "no_pair.txt"], "no_pair.txt, line 2: expected two texts separated by one tab"),
     (["--model=pairs", REST, "reviews.csv"], "reviews.csv: no column 'text_a'. Did you mean 'text'?"),
-    (["--model=flower", LOCAL], "no files: flower reads tables: choose .csv, .tsv, .jsonl or .parquet files"),
+    (["--model=flower", LOCAL], "no files: flower reads tables: choose .csv, .tsv, .jsonl, .parquet or .arrow files"),
     (["--model=flower", LOCAL, "reviews.txt"], "reviews.txt: flower reads tables: choose"),
     (["--model=flower", LOCAL, "header.csv"], "header.csv: no rows; expected at least one below the column names"),
     (["--model=flower", LOCAL, "other.csv"], "other.csv: no column 'c d'. Did you mean 'cd'? The columns are a, b, cd"),

@@ -41,6 +41,7 @@ def served(train, iris_csv):
     # the last ones are those of the first table, which one of the versions has seen
     pd.concat([millimetres, centimetres[-20:]]).to_csv("new.csv", index=False)
     flags = ("--model=mlp", "--dataset=csv:old.csv", "--label=species", "--holdout=0.3")
+    flags += ("--encoding=cp1254",)
     code, _, err = train(*flags, "--hparam=hidden=16", "--epochs=10", "--learning_rate=0.05")
     assert code == 0, err
     models = serve_folder(Path("saved_models"), 2)
@@ -149,6 +150,7 @@ def check_retraining(retrain, monkeypatch):
     assert 80 < all_rows["examples"] < run["test"]["examples"]
     assert run["recipe"]["epochs"] == 15 and run["recipe"]["learning_rate"] == 0.05
     assert run["hyperparameters"]["hidden"] == [16]
+    assert run["data_settings"]["encoding"] == "cp1254"
     code, out, err = retrain(*arguments)
     assert code == 0, err
     assert "version 2 is promoted; back: zoo label mlp 1 stable" in out

@@ -14,7 +14,7 @@ from zoo.data.cells import STRING, find_number_form, parse_numbers, strip_cells
 from zoo.data.column_encoding import make_column_encoder, parse_number_strings
 from zoo.data.column_inference import infer_columns
 from zoo.data.column_learning import measure_spread
-from zoo.data.column_notes import format_columns
+from zoo.data.column_notes import describe_unseen_values, format_columns
 from zoo.data.columns import MISSING, Column, columns_from_record
 from zoo.data.config import DataConfig, format_column_kinds, parse_column_kinds
 from zoo.data.dates import parse_dates
@@ -433,3 +433,18 @@ def test_the_flag_of_columns_can_be_typed_and_read_again():
     assert shlex.split(flag) == ['--columns="size, in cm":drop,b:drop']
     pairs = parse_column_kinds(shlex.split(flag)[0].removeprefix("--columns="))
     assert pairs == (("size, in cm", "drop"), ("b", "drop"))
+
+
+def test_many_categories_of_another_split_that_the_model_does_not_know_are_told():
+    town = Column("town", "category", values=("Ulm", "Bonn"))
+    truth = Column("truth", "category", values=("True", "False"))
+    cells = ["Ulm"] * 36 + ["Wien", "Rom", "", "Bonn "]
+    rows = FrameRows(frame(town=cells, truth=["TRUE", "false"] * 20))
+    assert describe_unseen_values(rows, (town, truth), "test") == (
+        "column 'town': 3 of 40 rows of the test split have values that the model does not know, "
+        "such as 'Wien'",
+    )
+    few = FrameRows(frame(town=["Ulm"] * 38 + ["Wien", ""], truth=["TRUE"] * 40))
+    from_server = Column("town", "category")
+    assert describe_unseen_values(few, (town, truth), "test") == ()
+    assert describe_unseen_values(rows, (from_server,), "test") == ()

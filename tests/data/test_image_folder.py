@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.files import write_image
-from support.images import encode_image, with_orientation
+from support.images import encode_image, read_by_pillow, with_orientation, write_odd_images
 
 from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.data.sources.image_folder import load_image_folder
 from zoo.errors import UserError
+from zoo.evaluation.datasets import adopt_data_settings, read_scored_split
 
 RANDOM = np.random.default_rng(0)
 CLASSES = ("cat", "dog")
@@ -40,6 +41,9 @@ def count(splits):
         (("training", "valid", "testing"), ("train", "validation", "test")),
         (("TRAIN", "dev"), ("train", "validation")),
         (("train", "Validation"), ("train", "validation")),
+        (("training_set", "test_set"), ("train", "test")),
+        (("Trainset", "dev-data"), ("train", "validation")),
+        (("train ", "Test images"), ("train", "test")),
     ],
 )
 def test_folders_of_splits_by_all_their_names(tmp_path, names, found):
@@ -69,7 +73,12 @@ def test_classes_that_are_called_as_splits(tmp_path):
             {"train": CLASSES, "test": ("cat", "cow")},
             "cow: this class is not in the training folder, which has cat, dog",
         ),
-        ({"": ("cat",)}, "has 1 class folders with images; expected at least 2"),
+        ({"": ("cat",)}, "has 1 class folder with images; expected at least 2"),
+        (
+            {"train": CLASSES, "test": ("cat", "Dog")},
+            "Dog: this class is not in .*, which has cat, dog: pass --merge_label_case",
+        ),
+        ({"a/b": CLASSES}, r"has 1 class folder .*: pass folder:/.*/a/b$"),
     ],
 )
 def test_folders_that_are_neither_one_line_each(tmp_path, fillings, told):
@@ -80,14 +89,29 @@ def test_folders_that_are_neither_one_line_each(tmp_path, fillings, told):
 
 
 def test_folders_in_class_folders_and_classes_that_look_the_same_are_told(tmp_path):
-    fill(tmp_path, "cat/black", "cat/white", "caf\u00e9", "cafe\u0301")
+    fill(tmp_path, "cat/black", "cat/white", "caf\u00e9", "cafe\u0301", "P", "\u0420")
     splits = read(tmp_path)
-    assert splits.spec.class_names == ("cafe\u0301", "caf\u00e9", "cat")
-    alike, nested = splits.notes
-    assert "'cafe\\u0301' and 'caf\\xe9' look the same and are different classes" in alike
+    assert splits.spec.class_names == ("P", "caf\u00e9", "cat", "\u0420")
+    targets = [int(y) for _, y in splits.splits["train"].read(None)]
+    assert np.bincount(targets).tolist() == [4, 8, 8, 4]
+    alike, nested, merged = splits.notes
+    assert "look the same and are different classes" in alike
+    assert merged.endswith(
+        f"folders whose names look the same are of one class: {tmp_path}/caf\u00e9"
+    )
     assert nested.endswith(
         "the images in folders of class folders are of the outer class "
         f"({tmp_path / 'cat/black'}, {tmp_path / 'cat/white'})"
+    )
+
+
+def test_folders_that_may_be_splits_by_other_names_are_told(tmp_path):
+    for name in ("seg_train", "seg_test"):
+        fill(tmp_path / name)
+    (note,) = read(tmp_path).notes
+    assert note.endswith(
+        ": each has the folders cat, dog; if these are the classes, call the folders around them "
+        "train, validation and test"
     )
 
 
@@ -150,6 +174,19 @@ def test_every_format_has_the_same_pixels(tmp_path):
         assert (split.x == pixels).all()
 
 
+def test_odd_pictures_have_the_pixels_of_pillow_in_training_and_evaluation(tmp_path):
+    files = [file for name in CLASSES for file in write_odd_images(tmp_path / name)]
+    expected = np.stack([read_by_pillow(file.read_bytes()) for file in files])
+    splits = read(tmp_path)
+    np.testing.assert_array_equal([x for x, _ in splits.splits["train"].read(None)], expected)
+    told = ("EXIF", "white", "16 bits", "CMYK", "several frames")
+    assert len(splits.notes) == 1 and all(trait in splits.notes[0] for trait in told)
+    config = DataConfig(f"folder:{tmp_path}")
+    config = adopt_data_settings(config, {"spec": {}}, splits.spec)
+    data, _ = read_scored_split(config, "all", own=False)
+    np.testing.assert_array_equal([x for x, _ in data.test.read(None)], expected)
+
+
 def test_photos_are_upright_and_their_size_is_as_shown(tmp_path):
     pixels = RANDOM.integers(0, 256, (6, 8, 3), "uint8")
     for name in CLASSES:
@@ -205,6 +242,11 @@ def test_broken_files_are_named_or_skipped(tmp_path):
     assert "skipped 3 images that cannot be read" in note
     for name in ("empty.png: not a readable", "cut.png: not a readable", "gone.png: No such file"):
         assert name in note
+    # an evaluation of the same data reads them in the same way
+    own = DataConfig(f"folder:{tmp_path}", skip_broken=True).to_settings()
+    for same in (True, False):
+        again = DataConfig(f"folder:{tmp_path}").adopt_settings(own, same_data=same)
+        assert again.skip_broken == same
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF"])
@@ -224,3 +266,6 @@ def test_known_classes_are_those_of_the_model(tmp_path):
     assert [int(y) for _, y in splits.splits["train"].read(None)] == [2] * 4
     with pytest.raises(UserError, match="dog: this class is not in the model, which has cat, cow"):
         read(tmp_path, known_classes=("cat", "cow"))
+    fill(tmp_path / "flat", "")
+    with pytest.raises(UserError, match=r"flat has 0 class folders .*; expected those of"):
+        read(tmp_path / "flat", known_classes=("cat", "dog"))

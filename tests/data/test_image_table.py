@@ -68,6 +68,22 @@ def test_files_by_their_name_alone_and_without_a_suffix(photos):
     assert numbers(read(f"folder:{photos}"))[0] == list(range(13))
 
 
+@pytest.mark.parametrize("kind", ["folder", "csv"])
+def test_absolute_paths_and_accents_of_a_mac(kind, photos):
+    write_image(photos / "cafe\u0301" / "12.png", np.full((6, 8), 12, "uint8"))
+    ids = [*(photos / name for name in NAMES), "caf\u00e9/12.png"]
+    write(photos / "labels.csv", id=ids, y=[0, 1] * 6 + [1])
+    place = photos if kind == "folder" else photos / "labels.csv"
+    assert numbers(read(f"{kind}:{place}", label="y"))[0] == list(range(13))
+
+
+def test_paths_without_suffixes(photos):
+    for folder in "ab":
+        write_image(photos / folder / "12.png", np.full((6, 8), 12, "uint8"))
+    write(photos / "labels.csv", id=[*range(12), "a/12", "b/12"], y=[0, 1] * 7)
+    assert numbers(read(f"folder:{photos}"))[0] == [*range(12), 12, 12]
+
+
 def test_paths_of_windows_and_a_table_in_capitals(photos):
     write_image(photos / "more" / "12.png", np.full((6, 8), 12, "uint8"))
     write(photos / "labels.csv", id=[*NAMES, "more\\12.png"], y=[0, 1] * 6 + [1])

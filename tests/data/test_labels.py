@@ -1,4 +1,5 @@
 """What the labels of a table are: classes or numbers, and which."""
+# ruff: noqa: E501, a table
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from zoo.data.cells import STRING
 from zoo.data.config import DataConfig
 from zoo.data.label_cells import clean_labels
-from zoo.data.labels import encode_target, read_target
+from zoo.data.labels import describe_numbers, encode_target, read_target
 from zoo.data.loading import load_data
 from zoo.data.sources.table_files import Table
 from zoo.data.split_checks import describe_data
@@ -71,6 +72,30 @@ def test_the_task_that_the_user_sets():
         read(["1", "x", "2"], "regression")
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected", "told"),
+    [
+        ([f"{i} kg" for i in range(30)], range(30), ["'0 kg' counts as 0"]),
+        ([f"{i},5\u00a0cm" for i in range(30)], np.arange(30) + 0.5, ["'0,5 cm' counts as 0.5", "',' is the decimal mark"]),
+        ([f"USD {i},500" for i in range(1, 30)], 1000 * np.arange(1, 30) + 500, ["'USD 1,500' counts as 1500", "'.' is the decimal mark, ',' separates thousands"]),
+        ([f"{i}.5 %" for i in range(30)], np.arange(30) + 0.5, ["'0.5 %' counts as 0.5"]),
+        ([f"{i}.5{'$€'[i % 2]}" for i in range(30)], np.arange(30) + 0.5, ["'0.5$' counts as 0.5", "the units '$' and '€' count alike"]),
+    ],
+)  # fmt: skip
+def test_a_regression_of_numbers_with_units(cells, expected, told):
+    labels = clean_labels(pd.Series(cells, name="y", dtype=STRING))[0]
+    target = read_target(labels, Table("t.csv", "csv", pd.DataFrame()))
+    assert encode_target(labels, target).ravel().tolist() == list(expected)
+    assert describe_numbers(labels, target) == tuple(f"column 'y': {note}" for note in told)
+
+
+def test_labels_with_a_unit_may_be_classes():
+    assert read(["1 star", "2 stars"] * 9)[0].class_names == ("1 star", "2 stars")
+    assert len(read([f"{i} kg" for i in range(9)] * 2, "classification")[0].class_names) == 9
+    with pytest.raises(UserError, match=r"holds '0 kg' .*a regression needs numbers, of one unit"):
+        read([f"{i} {('kg', 'lb')[i % 2]}" for i in range(30)], "regression")
+
+
 def test_blanks_missing_labels_and_case_are_told():
     target, y, notes = read(["pos ", "pos", "neg", " NaN", "", "Neg"])
     assert target.class_names == ("Neg", "neg", "pos")
@@ -103,7 +128,7 @@ def test_a_repeated_line_of_column_names_has_no_label(tmp_path):
     data = load_data(DataConfig(f"csv:{path}", label="y"))
     assert data.spec.class_names == ("maybe", "n", "y")
     assert sum(map(len, (data.train, data.validation, data.test))) == 12
-    assert f"{path}: left out: 2 lines that repeat the names of columns" in data.notes
+    assert f"{path}: left out: 2 lines repeat the names of columns" in data.notes
     assert data.spec.columns[0].kind == "number" and not data.spec.columns[0].has_missing
 
 

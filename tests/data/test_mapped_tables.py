@@ -8,7 +8,7 @@ from zoo.data import frame_rows, mapped_files, row_texts, table_encoding
 from zoo.data.batching import make_evaluation_batches
 from zoo.data.config import DataConfig
 from zoo.data.loading import load_data, prepare_data, read_data
-from zoo.data.sources import json_lines, parquet_files, table_files
+from zoo.data.sources import arrow_files, json_lines, table_files
 from zoo.data.sources.table_files import StorageOptions, read_table
 from zoo.errors import UserError
 
@@ -33,7 +33,7 @@ FRAME = pd.DataFrame(COLUMNS).assign(y=["no", "yes", "no", ""] * 100)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(table_files, "_BLOCK_SIZES", (2000, 50_000))
     monkeypatch.setattr(json_lines, "_JSON_ROWS", 30)
-    monkeypatch.setattr(parquet_files, "_ROWS", 30)
+    monkeypatch.setattr(arrow_files, "_ROWS", 30)
     monkeypatch.setattr(frame_rows.FrameRows.iterate_cells, "__defaults__", (64,))
     monkeypatch.setattr(row_texts, "_BLOCK_ROWS", 50)
     monkeypatch.setattr(table_encoding, "_BLOCK_SIZE", 1000)

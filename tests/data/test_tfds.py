@@ -111,7 +111,7 @@ def test_a_gap_makes_numbers_the_columns_of_a_table(read):
         ("x_0", "number", False),
         ("x_1", "number", True),
     ]
-    assert any("the column x_1 has no finite number in the train split" in n for n in data.notes)
+    assert any("column x_1 has gaps (no finite number) in the train split" in n for n in data.notes)
     assert all(np.isfinite(split.x).all() for split in (data.train, data.validation, data.test))
 
 

@@ -52,6 +52,28 @@ def image_of(mode, seed):
     return image.convert(mode) if mode in ("RGBA", "LA") else image.convert("RGB").convert(mode)
 
 
+def write_odd_images(folder):
+    """Writes an image of each odd sort, all of SHAPE, and returns the files, sorted by name."""
+    palette = image_of("RGBA", 0).quantize(16)
+    palette.info["transparency"] = bytes([0, 128] * 8)
+    files = {
+        "alpha.webp": encode_image(image_of("RGBA", 1), "WEBP"),
+        "animated.gif": encode_image(
+            image_of("P", 2), "GIF", save_all=True, append_images=[image_of("P", 3)]
+        ),
+        "bits.png": encode_image(image_of("I;16", 4), "PNG"),
+        "bitmap.bmp": encode_image(image_of("P", 5), "BMP"),
+        "cmyk.jpg": encode_image(image_of("CMYK", 6), "JPEG"),
+        "palette.png": encode_image(palette, "PNG"),
+        "PHOTO.JFIF": with_orientation(image_of("RGB", 7).rotate(90, expand=True), "JPEG", 6),
+        "scan.tiff": encode_image(image_of("1", 8), "TIFF"),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return sorted(map(folder.joinpath, files))
+
+
 def draw_image_files():
     """A strategy for files of every kind and mode that Pillow writes, with any orientation."""
 

@@ -95,6 +95,25 @@ def test_a_run_goes_on_with_its_own_data_only(train, tmp_path):
 
 
 @pytest.mark.usefixtures("without_export")
+def test_a_run_goes_on_with_the_encoding_and_the_separator_of_its_table(train, tmp_path):
+    text = "".join(f"{('Ёлка', 'Дуб')[i % 2]}^{i % 5}^{'бв'[i % 2]}\n" for i in range(40))
+    (tmp_path / "t.csv").write_bytes(f"дерево^n^y\n{text}".encode("cp866"))
+    flags = ("--model=perceptron", "--dataset=csv:t.csv", "--label=y", "--nojit_compile")
+    own = (*flags, "--encoding=cp866", "--separator=^", "--schedule=constant")
+    assert train(*own, "--epochs=2", "--run_dir=whole")[0] == 0
+    assert train(*own, "--epochs=1", "--run_dir=cut")[0] == 0
+    assert "is finished" in train("--flagfile=cut/flags.txt")[1]
+    code, _, err = train(*own, "--encoding=cp1251", "--epochs=2", "--run_dir=cut")
+    assert code == 2 and "other flags (encoding was cp866, is cp1251" in err
+    code, out, err = train(*own, "--epochs=2", "--run_dir=cut")
+    assert code == 0 and "resumes in epoch 1" in out, err
+    weights = [zoo.load(run).get_weights() for run in ("cut", "whole")]
+    assert all(map(np.array_equal, *weights))
+    record = json.loads(Path("cut/metrics.json").read_text())
+    assert record["data_settings"] == {"label": "y", "encoding": "cp866", "separator": "^"}
+
+
+@pytest.mark.usefixtures("without_export")
 def test_a_run_from_its_end_on(perceptron):
     """Finished it does nothing, with more epochs it goes on, otherwise it is left as it is."""
     assert perceptron("--epochs=2")[0] == 0

@@ -166,7 +166,7 @@ def _evaluate_server(config: "DataConfig") -> None:
     from zoo.evaluation.compatibility import check_compatibility
     from zoo.evaluation.datasets import (
         adopt_data_settings,
-        encode_split,
+        make_client_split,
         read_scored_split,
         select_split,
     )
@@ -181,8 +181,7 @@ def _evaluate_server(config: "DataConfig") -> None:
     address = FLAGS.server or FLAGS.grpc
     with report_unreadable_files(split):
         if spec.kind == data.spec.kind == "features":
-            data, _, split = encode_split(data, split_name, spec, None, None)
-            spec = dataclasses.replace(spec, shape=data.spec.shape if spec.columns else spec.shape)
+            data, split = make_client_split(data, split_name, spec)
         print_notes(data.notes)
         check_compatibility(f"{FLAGS.model} of {address}", spec, data, named=False)
         data = _set_threshold(data)

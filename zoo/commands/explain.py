@@ -26,10 +26,11 @@ A server has integrated gradients if the model was exported with --explain_signa
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from zoo.commands.file_settings import choose_file_settings, read_data_settings
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
@@ -137,18 +138,22 @@ def format_help_text() -> str:
 
 def _explain_files(files: tuple[str, ...]) -> None:
     """Explains the prediction for each row of the files."""
-    client = None if FLAGS.weights else _open_client()
     log = RowLog()
-    # before TensorFlow is imported, so that most errors don't wait for it
-    read = _read_rows(files, client.spec(), log) if client else None
-    import_tensorflow()
+    if FLAGS.weights:
+        import_tensorflow()
+        explainer, settings = _open_weights()
+        rows, count = _read_rows(files, explainer.spec, settings, log)
+    else:
+        client = _open_client()
+        # before TensorFlow is imported, so that most errors don't wait for it
+        rows, count = _read_rows(files, client.spec(), read_data_settings(client.path), log)
+        import_tensorflow()
+        explainer = _open_explainer(client)
     from zoo.commands.explanations import write_explanations
     from zoo.explaining.explainers import choose_method
 
-    explainer = _open_explainer(client)
     if FLAGS["class"].value is not None:
         explainer.choose_class(FLAGS["class"].value)
-    rows, count = read or _read_rows(files, explainer.spec, log)
     print_notes(log.take_notes())
     if not count:
         raise UserError("nothing to explain: the input is empty")
@@ -159,14 +164,15 @@ def _explain_files(files: tuple[str, ...]) -> None:
     write_explanations(explainer, method, FLAGS["class"].value, progress, out)
 
 
-def _read_rows(files: tuple[str, ...], spec: Spec, log: RowLog) -> tuple[Iterable[Row], int]:
+def _read_rows(
+    files: tuple[str, ...], spec: Spec, settings: Any, log: RowLog
+) -> tuple[Iterable[Row], int]:
     """Returns the rows of the files and their number; images are read when they are needed."""
     paths, notes = expand_folders(files, spec, _find_name())
     print_notes(notes)
-    separator, text = parse_separator(FLAGS.separator), parse_text_columns(FLAGS.text)
-    rows = read_rows(
-        paths, spec, _find_name(), text, separator, log, parse_encoding(FLAGS.encoding)
-    )
+    separator, encoding = choose_file_settings(FLAGS, settings, paths, spec)
+    text = parse_text_columns(FLAGS.text)
+    rows = read_rows(paths, spec, _find_name(), text, separator, log, encoding)
     if spec.kind == "image":
         return rows, len(paths)
     listed = list(rows)
@@ -188,16 +194,21 @@ def _open_client() -> Client:
     )
 
 
-def _open_explainer(client: Client | None) -> "Explainer":
-    """Returns the explainer of --weights, or of an export or a server.
+def _open_weights() -> tuple["Explainer", Any]:
+    """Returns the explainer of --weights, and how the data of its training was read."""
+    from zoo.explaining.explainers import ModelExplainer
+
+    source = open_scored_weights(FLAGS.weights, FLAGS.model)
+    return ModelExplainer(source.model, source.spec), source.record.get("data_settings")
+
+
+def _open_explainer(client: Client) -> "Explainer":
+    """Returns the explainer of an export or a server.
 
     An export whose graph lacks the method is explained by its Keras model.
     """
     from zoo.explaining.explainers import ClientExplainer, ModelExplainer
 
-    if client is None:
-        source = open_scored_weights(FLAGS.weights, FLAGS.model)
-        return ModelExplainer(source.model, source.spec)
     explainer = ClientExplainer(client)
     wanted, chosen = FLAGS.method or "integrated_gradients", FLAGS["class"].value
     if client.path is None or (wanted in explainer.methods and not chosen):

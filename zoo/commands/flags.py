@@ -67,8 +67,8 @@ def define_data_flags(values: flags.FlagValues) -> None:
     # fmt: off
     flags.DEFINE_string("dataset", None, "Name in TensorFlow Datasets (mnist, imdb_reviews, "
                         "glue/mrpc, ...), folder:PATH with one folder of images per class or "
-                        "labels.csv, csv:PATH, tsv:PATH, jsonl:PATH or parquet:PATH. By default "
-                        "the model's own dataset.", **data)
+                        "labels.csv, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH or arrow:PATH. "
+                        "By default the model's own dataset.", **data)
     flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets. By default "
                         "$TFDS_DATA_DIR, or else ~/tensorflow_datasets.", **data)
     flags.DEFINE_string("label", None, "Column to predict, or columns of 0 and 1: a,b,c.", **data)

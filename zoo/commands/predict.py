@@ -7,10 +7,11 @@ zoo predict --model=mlp cars.csv --out=prices.csv --skip_bad_rows
 zoo predict --preset=efficientnet_lite0_ra_imagenet photos --top=5
 echo "a fine film" | zoo predict --model=lstm
 
-Image models read files of all formats that Pillow reads, and folders of them. Text models read .txt
-files and standard input, one text per line or two texts separated by a tab, and tables (.csv, .tsv,
-.jsonl, .parquet) with the text columns of the training. Models of tables read tables with the
-columns of the training. Other columns are not read; --out writes them beside the predictions.
+Image models read files of all formats that Pillow reads, folders of them, and tables (.csv, .tsv,
+.jsonl, .parquet, .arrow) of their paths. Text models read .txt files and standard input, one text
+per line or two texts separated by a tab, and tables with the text columns of the training. Models
+of tables read tables with the columns of the training. Other columns are not read; --out writes
+them beside the predictions.
 """
 
 import itertools
@@ -23,12 +24,11 @@ from typing import Any
 
 from absl import flags
 
+from zoo.commands.file_settings import choose_file_settings, read_data_settings
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
-from zoo.data.config import parse_encoding, parse_separator, parse_text_columns
-from zoo.data.sources.table_files import recall_separator
-from zoo.data.sources.text_files import recall_encoding
+from zoo.data.config import parse_text_columns
 from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count
 from zoo.exporting.versions import describe_unused_versions
@@ -36,9 +36,6 @@ from zoo.serving.client import Client
 from zoo.serving.prediction_files import check_prediction_file, open_prediction_file
 from zoo.serving.row_log import RowLog
 from zoo.serving.rows import LabelSet, Row, expand_folders, predict_rows, read_rows
-from zoo.serving.table_rows import find_table_kind
-from zoo.storage.filenames import EXPORT_RECORD, EXTRA_FOLDER
-from zoo.storage.json_files import read_json
 
 FLAGS = flags.FlagValues()
 WORDS = "FILE..."
@@ -101,9 +98,8 @@ def main(*files: str) -> None:
     paths, notes = expand_folders(files, spec, client.model)
     print_notes(notes)
     log = RowLog(FLAGS.skip_bad_rows)
-    settings = _read_data_settings(client)
-    separator = parse_separator(FLAGS.separator) or _recall_separator(settings, paths, spec)
-    encoding = parse_encoding(FLAGS.encoding) or _recall_encoding(settings, paths)
+    settings = None if FLAGS.preset else read_data_settings(client.path)
+    separator, encoding = choose_file_settings(FLAGS, settings, paths, spec)
     text = parse_text_columns(FLAGS.text)
     rows = read_rows(paths, spec, client.model, text, separator, log, encoding)
     # typed lines are answered immediately
@@ -160,27 +156,6 @@ def _open_client() -> Client:
         folder = Path(os.path.expanduser(FLAGS.export_dir), FLAGS.model)
         print_notes(describe_unused_versions(folder))
     return client
-
-
-def _read_data_settings(client: Client) -> Any:
-    """Returns how the data of the training was read; None if it is not known, as of a server."""
-    if FLAGS.server or FLAGS.grpc or FLAGS.preset:
-        return None
-    version = Path(os.path.expanduser(FLAGS.export_dir), FLAGS.model, str(client.served_version()))
-    record = version / EXTRA_FOLDER / EXPORT_RECORD
-    return read_json(record).get("data_settings") if record.is_file() else None
-
-
-def _recall_separator(settings: Any, paths: list[str], spec: Spec) -> str | None:
-    """Returns the separator of the CSV file of the training, if the files have it too, or None."""
-    files = [path for path in map(Path, paths) if find_table_kind(path) == "csv"]
-    return recall_separator(settings, files, spec.feature_names) if files else None
-
-
-def _recall_encoding(settings: Any, paths: list[str]) -> str | None:
-    """Returns the encoding of the training, if all files of text have it too, or None."""
-    files = [Path(path) for path in paths if find_table_kind(Path(path)) != "parquet"]
-    return recall_encoding(settings, [file for file in files if file.is_file()])
 
 
 def iterate_predictions(

@@ -191,16 +191,28 @@ def _format_flags(served: "Source", config: "DataConfig") -> list[str]:
             f'"{name}:{kind}"' if "," in name else f"{name}:{kind}" for name, kind in config.columns
         ),
         "separator": "tab" if config.separator == "\t" else config.separator,
+        "encoding": config.encoding,
+        "skip_broken": config.skip_broken or None,
         "image_size": image_size,
         "seed": config.seed,
         "explain_signature": record.get("explain_signature") or None,
         "export_formats": ",".join(dict.fromkeys(["saved_model", *record.get("formats", {})])),
         "export_name": FLAGS.model,
     }
-    same = ("label", "task", "train_split", "resize", "color", "group", "time", "weight")
+    same = (
+        "label",
+        "task",
+        "train_split",
+        "resize",
+        "color",
+        "group",
+        "time",
+        "weight",
+        "encoding",
+    )
     values |= {name: getattr(config, name) for name in (*same, "holdout", "stratify")}
     values |= {"merge_label_case": config.merge_label_case or None, **settings}
-    own = ("data_dir", "skip_broken", "memory_budget", "run_dir", "overwrite", "export_dir")
+    own = ("data_dir", "memory_budget", "run_dir", "overwrite", "export_dir")
     values |= {name: FLAGS[name].value for name in (*own, "keep_versions")}
     return [
         f"--{name}={str(item).lower() if isinstance(item, bool) else item}"

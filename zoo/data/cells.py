@@ -2,7 +2,7 @@
 
 import collections
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -105,6 +105,19 @@ def strip_units(cells: pd.Series, unit: str) -> pd.Series:
         return cells
     strings = remove_unit(pa.array(cells, pa.string()), unit)
     return pd.Series(strings, cells.index, STRING, cells.name)
+
+
+def describe_decoration(cells: pd.Series, numbers: np.ndarray, unit: str) -> str:
+    """Returns a note on the first number with other marks, such as a unit, or "".
+
+    Args:
+        cells: Stripped cells, none missing.
+        numbers: What `parse_numbers` makes of them.
+        unit: The unit.
+    """
+    decorated = (strip_units(cells, unit) != cells) | cells.str.contains(DECORATION)
+    rows = np.flatnonzero(decorated.to_numpy(bool) & ~np.isnan(numbers))
+    return f"{cells.iloc[rows[0]][:20]!r} counts as {numbers[rows[0]]:g}" if len(rows) else ""
 
 
 def parse_raw_numbers(cells: pd.Series, decimal: str, thousands: str, unit: str = "") -> np.ndarray:
@@ -238,3 +251,16 @@ def find_look_alikes(values: Iterable[str]) -> list[str]:
         shown = "".join(x for x in plain if unicodedata.category(x) not in ("Cf", "Cc"))
         by_look[" ".join(shown.split())].append(value)
     return [" and ".join(map(ascii, same)) for same in by_look.values() if len(same) > 1]
+
+
+def find_unseen_values(values: pd.Series, known: Sequence[str], is_boolean: bool) -> np.ndarray:
+    """Returns which values of a category, "" where missing, have no code of their own.
+
+    Args:
+        values: Stripped cells.
+        known: The values that have one.
+        is_boolean: Whether they are truths, whose case does not count.
+    """
+    if is_boolean:
+        values, known = values.str.lower(), [value.lower() for value in known]
+    return ~values.isin(known).to_numpy(bool)

@@ -4,15 +4,14 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.cells import (
-    DECORATION,
     are_plain_numbers,
     count_values,
+    describe_decoration,
     describe_number_form,
     find_case_variants,
     find_look_alikes,
     parse_numbers,
     strip_cells,
-    strip_units,
 )
 from zoo.data.column_cells import (
     ColumnCells,
@@ -108,12 +107,8 @@ def _describe_decoration(cells: ColumnCells, column: Column) -> list[str]:
     for block in cells.iterate_present() if cells.numbers is None else ():
         if are_plain_numbers(block):
             continue
-        numbers = parse_cells(block, column)
-        decorated = (strip_units(block, column.unit) != block) | block.str.contains(DECORATION)
-        for row in np.flatnonzero(decorated.to_numpy(bool) & ~np.isnan(numbers))[:1]:
-            notes.append(f"{block.iloc[row][:20]!r} counts as {numbers[row]:g}")
-            break
-        if notes:
+        if note := describe_decoration(block, parse_cells(block, column), column.unit):
+            notes.append(note)
             break
     units = cells.units if notes else None
     if units and (bare := units.get("")) and len(units) > 1:

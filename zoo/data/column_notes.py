@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from zoo.data.cells import find_unseen_values
 from zoo.data.column_cells import ColumnCells, parse_cells
 from zoo.data.columns import Column
 from zoo.data.date_forms import format_days
@@ -10,6 +11,7 @@ from zoo.data.tokenizer_settings import format_tokenizer
 from zoo.errors import format_count
 
 _SHOWN = 30  # characters of a value
+_RARE_SHARE = 0.05  # of rows with unseen values, which are not told
 
 
 def format_columns(columns: tuple[Column, ...]) -> str:
@@ -88,3 +90,33 @@ def _count_unreadable_cells(rows: FrameRows, column: Column) -> tuple[int, int, 
         missing += int(is_missing.sum())
         invalid += int(is_invalid.sum())
     return missing, invalid, example
+
+
+def describe_unseen_values(
+    rows: FrameRows, columns: tuple[Column, ...], split_name: str
+) -> tuple[str, ...]:
+    """Returns notes on categories of which many rows have values that the model does not know.
+
+    Args:
+        rows: A split that nothing was learned from.
+        columns: The columns.
+        split_name: Name of the split.
+    """
+    notes = []
+    for column in columns:
+        if column.kind != "category" or not column.values:  # of a server, they are not known
+            continue
+        count, example = 0, None
+        for cells in ColumnCells(rows, column.name).iterate_strings():
+            values = cells.fillna("")
+            is_unseen = find_unseen_values(values, column.values, column.is_boolean)
+            if example is None and is_unseen.any():
+                example = str(values[is_unseen].iloc[0])
+            count += int(is_unseen.sum())
+        if count > _RARE_SHARE * len(rows):
+            shown = shorten_line(example) if example else "(missing)"
+            notes.append(
+                f"column {column.name!r}: {count:,} of {len(rows):,} rows of the {split_name} "
+                f"split have values that the model does not know, such as {shown!r}"
+            )
+    return tuple(notes)

@@ -22,7 +22,8 @@ class DataConfig:
 
     Attributes:
         name: A TFDS name, with a config if needed (`mnist`, `glue/mrpc`), `folder:PATH`,
-            `csv:PATH`, `tsv:PATH`, `jsonl:PATH` or `parquet:PATH`; None for the default.
+            `csv:PATH`, `tsv:PATH`, `jsonl:PATH`, `parquet:PATH` or `arrow:PATH`; None for the
+            default.
         default: The TFDS name that None stands for. If it cannot be downloaded, a small dataset
             that needs no network replaces it and `Data.notes` reports this. A dataset given by
             `name` is never replaced.
@@ -150,6 +151,7 @@ _RECORDED = (  # what metrics.json records
     "columns",
     "separator",
     "encoding",
+    "skip_broken",
     "group",
     "time",
     "weight",

@@ -6,16 +6,23 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from zoo.data.cells import (
     STRING,
+    are_plain_numbers,
+    count_values,
+    describe_decoration,
+    describe_number_form,
     find_case_variants,
     find_look_alikes,
     find_number_form,
     parse_numbers,
+    strip_units,
 )
 from zoo.data.config import DataConfig
 from zoo.data.sources.table_files import Table
+from zoo.data.units import count_units, find_common_unit, find_mixed_units
 from zoo.errors import UserError
 from zoo.schema import is_line
 
@@ -35,18 +42,21 @@ class Target:
         multilabel: As in `Spec`.
         decimal: Decimal mark of the numbers of a regression.
         thousands: Their thousands separator.
+        unit: Their unit.
     """
 
     class_names: tuple[str, ...] | None
     multilabel: bool = False
     decimal: str = "."
     thousands: str = ""
+    unit: str = ""
 
 
 def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Target:
     """Returns what the labels of the training file are.
 
-    Texts are classes. Numbers make a regression, unless they are a few whole numbers.
+    Texts are classes. Numbers, with a unit or without, make a regression, unless they are a few
+    whole numbers.
 
     Args:
         cells: The labels from `clean_labels`, without missing ones.
@@ -57,17 +67,45 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
         UserError: if there is only one class, or almost each row has its own, a class name has
             line breaks, or a label of a regression is no number.
     """
-    decimal, thousands, is_number = find_number_form(cells)
-    if task == "regression" or (task is None and _is_regression(cells, is_number, decimal)):
+    units = None if task == "classification" else _count_label_units(cells)
+    unit = "" if find_mixed_units(units) else find_common_unit(units)
+    numbers = strip_units(cells, unit)
+    decimal, thousands, is_number = find_number_form(numbers)
+    if task == "regression" or (task is None and _is_regression(numbers, is_number, decimal, unit)):
         if not is_number.all():
-            _reject(cells, ~is_number, table, "a regression needs numbers")
-        return Target(None, decimal=decimal, thousands=thousands)
+            _reject(cells, ~is_number, table, "a regression needs numbers, of one unit")
+        return Target(None, decimal=decimal, thousands=thousands, unit=unit)
     if task is None and _are_mostly_numbers(cells, is_number):
         _reject(cells, ~is_number, table, "most of the others are different numbers")
     is_invalid = cells.isin([value for value in cells.unique() if not is_line(value)])
     if is_invalid.any():
         _reject(cells, is_invalid, table, "expected a class name without line breaks")
     return Target(name_classes(cells, table, may_be_many=task is not None))
+
+
+def _count_label_units(cells: pd.Series) -> dict[str, int] | None:
+    values, counts = count_values(cells)
+    is_plain = are_plain_numbers(cells)
+    return None if is_plain else count_units([(pa.array(values, pa.string()), counts)])
+
+
+def describe_numbers(cells: pd.Series, target: Target) -> tuple[str, ...]:
+    """Returns notes on how the labels of a regression are written; none of classes.
+
+    Args:
+        cells: The labels of the training split, none missing.
+        target: What `read_target` found.
+    """
+    if target.class_names is not None or are_plain_numbers(cells):
+        return ()
+    numbers = parse_numbers(cells, target.decimal, target.thousands, target.unit)
+    mixed = find_mixed_units(_count_label_units(cells))
+    notes = (
+        describe_decoration(cells, numbers, target.unit),
+        f"the units {' and '.join(map(repr, mixed))} count alike" if mixed else "",
+        describe_number_form(target.decimal, target.thousands),
+    )
+    return tuple(f"column {cells.name!r}: {note}" for note in notes if note)
 
 
 def _are_mostly_numbers(cells: pd.Series, is_number: pd.Series) -> bool:
@@ -199,7 +237,8 @@ def describe_variants(names: Iterable[str], source: str) -> tuple[str, ...]:
 def encode_target(labels: pd.Series, target: Target) -> np.ndarray:
     """Returns class indices, int64 (n,), -1 for other classes; or float32 numbers (n, 1), NaN."""
     if target.class_names is None:
-        return parse_numbers(labels, target.decimal, target.thousands)[:, None].astype("float32")
+        numbers = parse_numbers(labels, target.decimal, target.thousands, target.unit)
+        return numbers[:, None].astype("float32")
     codes = pd.Index(target.class_names).get_indexer(labels)
     # labels that are written in another way, as 1.0 and +1 are for 1
     other = codes < 0
@@ -207,7 +246,7 @@ def encode_target(labels: pd.Series, target: Target) -> np.ndarray:
     return codes.astype("int64")
 
 
-def _is_regression(cells: pd.Series, is_number: pd.Series, decimal: str) -> bool:
+def _is_regression(cells: pd.Series, is_number: pd.Series, decimal: str, unit: str) -> bool:
     if not is_number.all() or cells.str.match(r"[+-]?0\d").any():
         return False
     numbers = parse_numbers(cells, decimal)
@@ -216,7 +255,7 @@ def _is_regression(cells: pd.Series, is_number: pd.Series, decimal: str) -> bool
     distinct = np.unique(numbers)
     if cells.str.contains(r"[.,eE]").any():
         return len(distinct) > _MAX_DECIMAL
-    is_counted = distinct[0] in (0, 1) and np.all(np.diff(distinct) == 1)
+    is_counted = not unit and distinct[0] in (0, 1) and np.all(np.diff(distinct) == 1)
     limit = max(_MAX_COUNTED, len(cells) // 5) if is_counted else _MAX_WHOLE
     return len(distinct) > limit
 

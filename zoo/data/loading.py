@@ -246,8 +246,8 @@ def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
                 raise UserError(f"{setting}: {name} is read without files: omit --{setting}")
         if config.weight:
             raise UserError(
-                f"weight={config.weight}: only csv:, tsv:, jsonl: and parquet: files have weights: "
-                "omit --weight"
+                f"weight={config.weight}: only csv:, tsv:, jsonl:, parquet: and arrow: files have "
+                "weights: omit --weight"
             )
         return load_tfds(name, config)
     if config.train_split is not None:

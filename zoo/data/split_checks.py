@@ -9,6 +9,7 @@ from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, has_known_labels, read_labels
 from zoo.data.targets import count_classes, count_labels
 from zoo.data.tokenizer_settings import format_tokenizer
+from zoo.errors import format_count
 
 _SHOWN_CLASSES = 10
 
@@ -51,7 +52,7 @@ def _describe_target(y: np.ndarray, spec: Spec) -> str:
     labels = count_labels(y)
     return (
         f"{line}; {labels.mean():.2f} labels per example (label cardinality), at most "
-        f"{labels.max()}, none for {(labels == 0).sum():,} examples"
+        f"{labels.max()}, none for {format_count(int((labels == 0).sum()), 'example')}"
     )
 
 

@@ -1,6 +1,7 @@
 """Dataset splits, in memory (`Arrays`) or streamed from files (`Stream`)."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,9 +18,21 @@ SPLIT_NAMES = {
 }
 
 
+_FILLERS = {"set", "split", "data", "dataset", "images", "imgs"}  # beside the name of a split
+
+
 def match_split_name(name: str) -> str | None:
-    """Returns the split that a name stands for, such as "validation" for "Val", or None."""
-    return next((split for split, names in SPLIT_NAMES.items() if name.lower() in names), None)
+    """Returns the split that a name stands for, or None.
+
+    Example:
+        >>> [match_split_name(name) for name in ("Val", "training_set", "test-data", "train2")]
+        ['validation', 'train', 'test', None]
+    """
+    words = [word.lower() for word in re.findall(r"[^\W_]+", name)]
+    named = [word.removesuffix("set") for word in words if word not in _FILLERS]
+    if len(named) != 1:
+        return None
+    return next((split for split, names in SPLIT_NAMES.items() if named[0] in names), None)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,9 @@ import numpy as np
 
 from zoo.data.cells import clean_cells, find_number_form, parse_numbers
 from zoo.data.column_inference import infer_columns
-from zoo.data.column_notes import describe_unreadable_cells
+from zoo.data.column_notes import describe_unreadable_cells, describe_unseen_values
 from zoo.data.column_texts import learn_column_tokenizers
-from zoo.data.columns import count_features
+from zoo.data.columns import Column, count_features
 from zoo.data.config import DataConfig
 from zoo.data.frame_rows import FrameRows
 from zoo.data.memory import choose_budget
@@ -89,9 +89,8 @@ def encode_table(
     written = dict.fromkeys(tables, columns)
     for name, table in tables.items():
         if config.known_columns or name != "train":
-            written[name], form_notes = adapt_columns(table.x, columns, name)
-            unreadable = describe_unreadable_cells(table.x, written[name], name)
-            notes = (*notes, *form_notes, *unreadable)
+            written[name], split_notes = _adapt_to_split(table, columns, name)
+            notes += split_notes
     width = count_features(columns)
     # one limit for all splits: either all of them are in memory, or none is
     size = 4 * width * sum(map(len, tables.values()))
@@ -105,3 +104,32 @@ def encode_table(
     names = tuple(column.name for column in columns)
     spec = dataclasses.replace(spec, shape=(width,), feature_names=names, columns=columns)
     return encoded, records, spec, notes
+
+
+def make_table_records(
+    split: Split, columns: tuple[Column, ...], split_name: str
+) -> tuple[Arrays, tuple[str, ...]]:
+    """Returns a split of a table as clients send it, and notes on its cells.
+
+    Args:
+        split: A split of a table, from which nothing was learned.
+        columns: The columns, of which no more than name and kind need be known.
+        split_name: Name of the split.
+
+    Raises:
+        UserError: as in `adapt_columns`.
+    """
+    assert isinstance(split, Arrays)
+    # whether cells were missing in the training is not known
+    columns = tuple(dataclasses.replace(column, has_missing=True) for column in columns)
+    written, notes = _adapt_to_split(split, columns, split_name)
+    return Arrays(TableRecords(split.x, written), split.y, slices=split.slices), notes
+
+
+def _adapt_to_split(
+    table: Arrays, columns: tuple[Column, ...], name: str
+) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """Returns the columns as a split writes them, and notes on its cells."""
+    written, form_notes = adapt_columns(table.x, columns, name)
+    unreadable = describe_unreadable_cells(table.x, written, name)
+    return written, (*form_notes, *unreadable, *describe_unseen_values(table.x, columns, name))

@@ -14,7 +14,12 @@ from zoo.data.sources.table_files import recall_separator
 from zoo.data.sources.text_files import recall_encoding
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Data, Split
-from zoo.data.table_splits import encode_table, is_table, parse_plain_numbers
+from zoo.data.table_splits import (
+    encode_table,
+    is_table,
+    make_table_records,
+    parse_plain_numbers,
+)
 
 ALL = "all"  # name of the split that has all labelled examples
 
@@ -125,16 +130,43 @@ def encode_split(
         )
         split, raw, notes = encoded[split_name], records[split_name], (*notes, *table_notes)
     elif is_table(raw):
-        # of a server, the names of the features are not known
-        names = spec.feature_names or data.spec.feature_names
-        split = parse_plain_numbers(raw, names)
-        encoded_spec = dataclasses.replace(data.spec, shape=(len(names),), feature_names=names)
+        encoded_spec, split = _parse_plain_split(data, raw, spec)
     elif tokenizer:
         encoded, encoded_spec = tokenize_splits({"": raw}, data.spec, tokenizer, budget)
         split = encoded[""]
     split = load_into_memory({split_name: split}, encoded_spec, budget)[split_name]
     data = dataclasses.replace(data, spec=encoded_spec, notes=notes)
     return data, split, raw if spec.columns or tokenizer else split
+
+
+def make_client_split(data: Data, split_name: str, spec: Spec) -> tuple[Data, Split]:
+    """Returns a split as clients send it to a server, and the data with its spec and notes.
+
+    Args:
+        data: Data from `read_scored_split`.
+        split_name: Name of the split.
+        spec: Spec of the model, as the server tells it: of columns only the names and types.
+    """
+    raw = select_split(data, split_name)
+    if not is_table(raw):
+        return data, raw
+    if not spec.columns:
+        encoded_spec, split = _parse_plain_split(data, raw, spec)
+        return dataclasses.replace(data, spec=encoded_spec), split
+    split, notes = make_table_records(raw, spec.columns, split_name)
+    names = tuple(column.name for column in spec.columns)
+    data_spec = dataclasses.replace(
+        data.spec, shape=(len(names),), feature_names=names, columns=spec.columns
+    )
+    return dataclasses.replace(data, spec=data_spec, notes=(*data.notes, *notes)), split
+
+
+def _parse_plain_split(data: Data, raw: Split, spec: Spec) -> tuple[Spec, Split]:
+    """Returns the spec and the numbers of a table for a model without columns."""
+    # of a server, the names of the features are not known
+    names = spec.feature_names or data.spec.feature_names
+    encoded_spec = dataclasses.replace(data.spec, shape=(len(names),), feature_names=names)
+    return encoded_spec, parse_plain_numbers(raw, names)
 
 
 def select_split(data: Data, split_name: str) -> Split:

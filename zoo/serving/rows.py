@@ -14,15 +14,19 @@ from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count
 from zoo.exporting.validation import InputRefusedError, name_probabilities
 from zoo.serving.client import Client
+from zoo.serving.image_rows import read_image_rows
 from zoo.serving.row_log import RowLog
 from zoo.serving.table_rows import read_table_rows
 
 TABLE_SUFFIXES = (*(f".{kind}" for kind in TABLE_KINDS), ".gz")
 TEXT_SUFFIXES = (".txt", *TABLE_SUFFIXES)
-_TABLES = "choose .csv, .tsv, .jsonl or .parquet files"
+_TABLES = "choose .csv, .tsv, .jsonl, .parquet or .arrow files"
 SUFFIXES_BY_KIND = {
     # those of the formats that Pillow reads
-    "image": ((), "images: choose .jpg, .png, .webp, .gif, .bmp, .tif or similar files"),
+    "image": (
+        (),
+        "images: choose .jpg, .png, .webp, .gif, .bmp, .tif or similar files, or tables of paths",
+    ),
     "features": (TABLE_SUFFIXES, f"tables: {_TABLES}"),
     "text": (TEXT_SUFFIXES, f"texts: {_TABLES} or .txt files, or pipe texts in"),
     "text_pair": (TEXT_SUFFIXES, f"pairs of texts: {_TABLES} or .txt files, or pipe them in"),
@@ -233,7 +237,7 @@ def _select_labels(pairs: list[tuple[str, float]], spec: Spec, model: str) -> La
 def _find_suffixes(kind: str) -> tuple[Collection[str], str]:
     """Returns the suffixes of the files of a kind of data, and what to choose in words."""
     suffixes, reads = SUFFIXES_BY_KIND[kind]
-    return (list_image_suffixes() if kind == "image" else suffixes), reads
+    return ((*list_image_suffixes(), *TABLE_SUFFIXES) if kind == "image" else suffixes), reads
 
 
 def _read_file(
@@ -246,14 +250,7 @@ def _read_file(
     encoding: str | None,
 ) -> Iterator[Row]:
     if spec.kind == "image":
-        try:
-            content = file.read_bytes()
-        except OSError as error:  # a link to nowhere, or no permission
-            if not log.skip_bad_rows:
-                raise
-            log.report_bad_row(f"{file}: {error.strerror}")
-            return
-        yield Row(str(file), str(file), {"image_bytes": content}, {"file": str(file)})
+        yield from map(Row._make, read_image_rows(file, separator, log, encoding))
     elif file.suffix.lower() == ".txt":
         with file.open("rb") as stream:
             yield from _read_texts(str(file), stream, inputs, log, encoding)

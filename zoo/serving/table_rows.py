@@ -11,6 +11,7 @@ from zoo.data.cells import (
     are_plain_numbers,
     describe_number_form,
     find_number_form,
+    find_unseen_values,
     fit_number_form,
     parse_raw_numbers,
     strip_cells,
@@ -18,6 +19,7 @@ from zoo.data.cells import (
 )
 from zoo.data.columns import Column
 from zoo.data.date_forms import are_dates
+from zoo.data.sources.arrow_files import ARROW_KINDS
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count
@@ -87,7 +89,7 @@ def _watch_blank_lines(rows: Iterable[Any], table: Table, log: RowLog) -> Iterat
     for place, cells, values in rows:
         number = int(place.rpartition(" ")[2])
         has_breaks = any(isinstance(cell, str) and "\n" in cell for cell in cells)
-        if previous and not has_breaks and table.kind != "parquet":
+        if previous and not has_breaks and table.kind not in ARROW_KINDS:
             between = [n for n in range(previous + 1, number) if n not in table.bad_lines]
             first = first or (between[0] if between else 0)
             blank += len(between)
@@ -141,7 +143,7 @@ def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowL
     if column.kind != "number":
         return cells.fillna("").to_numpy(object)
     decimal, thousands = _choose_number_form(table, column, raw)
-    if (decimal, thousands) != (column.decimal, column.thousands) and table.kind != "parquet":
+    if (decimal, thousands) != (column.decimal, column.thousands) and table.kind not in ARROW_KINDS:
         written = describe_number_form(decimal, thousands) or "'.' is the decimal mark"
         log.notes.append(f"{table.path}: column {column.name!r}: {written}")
     numbers = parse_raw_numbers(raw, decimal, thousands, column.unit)
@@ -152,7 +154,7 @@ def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowL
 def _choose_number_form(table: Table, column: Column, raw: pd.Series) -> tuple[str, str]:
     """Returns the decimal mark and thousands separator: those of the training, or a better fit."""
     form, cells = (column.decimal, column.thousands), strip_units(strip_cells(raw), column.unit)
-    if table.kind == "parquet" and are_plain_numbers(cells):
+    if table.kind in ARROW_KINDS and are_plain_numbers(cells):
         return ".", ""
     if raw.dtype == object:  # what is a number in JSON has no form
         cells = cells[[isinstance(cell, str) for cell in raw]]
@@ -178,12 +180,7 @@ def _describe_unseen_values(cells: np.ndarray, column: Column) -> str:
     """Returns a note on values of a category that the training split lacks, or ""."""
     if not column.values:  # of a server, they are not known
         return ""
-    values = pd.Series(cells)
-    if column.is_boolean:
-        values, known = values.str.lower(), {value.lower() for value in column.values}
-    else:
-        known = {*column.values}
-    is_unseen = ~values.isin(known)
+    is_unseen = find_unseen_values(pd.Series(cells), column.values, column.is_boolean)
     if not is_unseen.any():
         return ""
     example = cells[int(np.argmax(is_unseen))]

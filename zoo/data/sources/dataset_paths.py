@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.data.sources.table_files import TABLE_KINDS
+from zoo.data.sources.table_folders import is_saved_dataset
 from zoo.errors import UserError
 
 
@@ -29,6 +30,7 @@ def reject_path(name: str, kinds: Sequence[str]) -> None:
     kind = next((kind for kind in kinds if kind in suffixes), "")
     if is_folder_path(name):
         found = (kind for kind in TABLE_KINDS if any(path.glob(f"*.{kind}*")))
-        kind = next(found, "folder" if "folder" in kinds else "")
+        other = "folder" if "folder" in kinds else ""
+        kind = "arrow" if is_saved_dataset(path) else next(found, other)
     if kind:
         raise UserError(f"dataset={name}: this is a path: write {kind}:{name}")

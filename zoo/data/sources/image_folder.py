@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class _Skipped:
     empty_classes: list[str] = dataclasses.field(default_factory=list)
     unclassified: int = 0  # images outside of the class folders
     nested: list[str] = dataclasses.field(default_factory=list)  # folders within class folders
+    renamed: list[str] = dataclasses.field(default_factory=list)  # folders of the class of others
 
     def add_entries(self, entries: Sequence[Path]) -> None:
         """Counts the entries of a folder which should have nothing but folders."""
@@ -57,9 +59,27 @@ class _Skipped:
         if self.nested:
             notes.append(
                 f"{root}: the images in folders of class folders are of the outer class "
-                f"({format_names(self.nested)})"
+                f"({format_names(self.nested)}){self._suggest_inner_classes()}"
+            )
+        if self.renamed:
+            notes.append(
+                f"{root}: folders whose names look the same are of one class: "
+                f"{format_names(self.renamed)}"
             )
         return notes
+
+    def _suggest_inner_classes(self) -> str:
+        """Returns advice if all class folders have the same folders, which may be the classes."""
+        inner: dict[str, set[str]] = {}
+        for folder in map(Path, self.nested):
+            inner.setdefault(str(folder.parent), set()).add(folder.name)
+        first = next(iter(inner.values()))
+        if len(inner) < 2 or len(first) < 2 or any(names != first for names in inner.values()):
+            return ""
+        return (
+            f": each has the folders {format_names(sorted(first))}; if these are the classes, call "
+            "the folders around them train, validation and test"
+        )
 
 
 def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
@@ -96,11 +116,13 @@ def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
     for name, by_class in classes.items():
         _check_classes(folders[name], by_class, class_names, source)
     listings = {name: _join_classes(found, class_names) for name, found in classes.items()}
-    if len(class_names) < 2:
+    if len(classes["train"]) < (1 if config.known_classes else 2):
         skips = "".join(skipped.format_notes(f"; {folders['train']}"))
+        found = format_count(len(classes["train"]), "class folder")
+        expected = "those of the model" if config.known_classes else "at least 2"
         raise UserError(
-            f"folder:{path}: {folders['train']} has {len(class_names)} class folders with images; "
-            f"expected at least 2, each with the images of one class{skips}"
+            f"folder:{path}: {folders['train']} has {found} with images; expected {expected}, each "
+            f"with the images of one class{skips}{_suggest_inner_folder(folders['train'])}"
         )
     notes += skipped.format_notes(f"folder:{path}")
     origins = {name: str(folder) for name, folder in folders.items()}
@@ -190,19 +212,30 @@ def _list_classes(folder: Path, skipped: _Skipped) -> dict[str, tuple[str, ...]]
     """Returns the paths of the images of each class that has some."""
     entries = list_folder(folder)
     skipped.add_entries(entries)
-    paths_by_class = {}
+    paths_by_class: dict[str, tuple[str, ...]] = {}
     for class_folder in _list_folders(entries):
         files = list_image_files(class_folder)
         skipped.hidden += files.hidden
         skipped.others += files.others
-        name = class_folder.name
+        # what was packed by a Mac has accents apart from their letters
+        name = unicodedata.normalize("NFC", class_folder.name)
         if not files.paths:
             skipped.empty_classes.append(str(class_folder))
         else:
-            paths_by_class[name] = files.paths
+            if name in paths_by_class:
+                skipped.renamed.append(str(class_folder))
+            paths_by_class[name] = tuple(sorted((*paths_by_class.get(name, ()), *files.paths)))
             parents = {Path(file).parent for file in files.paths}
             skipped.nested += sorted(map(str, parents - {class_folder}))
-    return paths_by_class
+    return dict(sorted(paths_by_class.items()))
+
+
+def _suggest_inner_folder(folder: Path) -> str:
+    """Returns advice to pass the only folder within a folder, and so on, that has class folders."""
+    inner = folder
+    while len(found := _list_folders(list_folder(inner))) == 1:
+        inner = found[0]
+    return f": pass folder:{inner}" if found and inner != folder else ""
 
 
 def _check_classes(
@@ -211,9 +244,11 @@ def _check_classes(
     """Raises a UserError if a class is not one of `class_names`, where there are any."""
     unknown = sorted(set(found) - set(class_names))
     if class_names and unknown:
+        has_case = unknown[0].lower() in {name.lower() for name in class_names}
+        advice = "pass --merge_label_case" if has_case else "rename or remove the folder"
         raise UserError(
             f"{folder / unknown[0]}: this class is not in {source}, which has "
-            f"{', '.join(class_names)}: rename or remove the folder"
+            f"{', '.join(class_names)}: {advice}"
         )
 
 

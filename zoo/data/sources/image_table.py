@@ -2,14 +2,15 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import STRING, strip_cells
+from zoo.data.cells import strip_cells
 from zoo.data.config import DataConfig, find_label_columns, format_column_kinds
-from zoo.data.image_files import format_names, list_image_suffixes
+from zoo.data.image_files import format_names
+from zoo.data.sources.image_paths import find_image_file, look_up_files
 from zoo.data.sources.image_streams import make_image_splits
 from zoo.data.sources.table_files import Table, reject_values
 from zoo.data.sources.table_labels import LabelledRows, read_labelled_rows
@@ -19,28 +20,6 @@ from zoo.schema import suggest_closest
 
 _LABEL_NAMES = ("label", "labels", "class", "target")  # where there are several columns
 _SPLIT_COLUMN = "split"
-_SAMPLED_ROWS = 1_000  # that tell which column has the files
-_PATH_SHARE = 0.9  # of the cells of a column of paths, that look like names of images
-
-
-def find_path_column(table: Table, config: DataConfig) -> str | None:
-    """Returns the column of a table that has paths of images, some of which are there, or None.
-
-    A table that is read as texts, or by a model of columns, has none.
-    """
-    if config.text or config.known_columns:
-        return None
-    labels = find_label_columns(config.label or "", table.frame)
-    for name in table.frame:
-        if name in (*labels, *dict(config.columns)) or table.frame[name].dtype != STRING:
-            continue
-        cells = strip_cells(table.frame[name].head(_SAMPLED_ROWS)).dropna()
-        suffixes = cells.map(lambda cell: PurePath(cell).suffix.lower())
-        if suffixes.isin(list(list_image_suffixes())).mean() < _PATH_SHARE:
-            continue
-        if any(_find_file(table.path.parent, cell) for cell in cells):
-            return str(name)
-    return None
 
 
 def load_image_paths(
@@ -67,7 +46,7 @@ def load_image_paths(
         if column not in table.frame:
             raise UserError(f"{table.path}: there is no column {column!r} of paths of images")
         names = strip_cells(table.frame[column]).dropna().unique()
-        paths = {name: _find_file(table.path.parent, name) for name in names}
+        paths = {name: find_image_file(table.path.parent, name) for name in names}
         index = {name: str(path) for name, path in paths.items() if path}
         files[split] = look_up_files(table, column, index)
     note = (
@@ -75,25 +54,6 @@ def load_image_paths(
         f"({format_column_kinds([column], 'drop')} learns from the other columns instead)"
     )
     return make_listed_splits(dataset, tables, files, column, config, (*notes, note))
-
-
-def look_up_files(table: Table, column: str, index: Mapping[str, str]) -> pd.Series:
-    """Returns the path of each row's image, None where it is not there."""
-    cells = strip_cells(table.frame[column])
-    paths = [None if pd.isna(cell) else find_listed_file(cell, index) for cell in cells]
-    return pd.Series(paths, dtype=object)
-
-
-def find_listed_file(cell: str, index: Mapping[str, str]) -> str | None:
-    """Returns the path of an image that a cell names, also as a/b.jpg is written on Windows."""
-    names = (cell.removeprefix("./"), cell, PureWindowsPath(cell).as_posix())
-    return next((index[name] for name in names if name in index), None)
-
-
-def _find_file(folder: Path, cell: str) -> Path | None:
-    """Returns a file that a cell names relative to a folder, or None; see `find_listed_file`."""
-    files = (folder / cell, folder / PureWindowsPath(cell).as_posix())
-    return next((file for file in files if file.is_file()), None)
 
 
 def make_listed_splits(

@@ -1,5 +1,6 @@
 """Reads folders of images beside a table of their labels, such as labels.csv."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
@@ -8,11 +9,8 @@ import pandas as pd
 from zoo.data.cells import strip_cells
 from zoo.data.config import DataConfig
 from zoo.data.image_files import format_names, list_folder, list_image_files
-from zoo.data.sources.image_table import (
-    find_listed_file,
-    look_up_files,
-    make_listed_splits,
-)
+from zoo.data.sources.image_paths import compose_accents, find_listed_file, look_up_files
+from zoo.data.sources.image_table import make_listed_splits
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.splits import LabelledSplits, match_split_name
 from zoo.errors import UserError, format_count
@@ -94,15 +92,18 @@ def load_labelled_folders(
 def _index_files(folder: Path, paths: Sequence[str]) -> dict[str, str]:
     """Returns the paths of images by what a table may call them.
 
-    That is the path relative to the folder, the name of the file, or the name without its suffix,
+    That is the path relative to the folder, or the name of the file, each without its suffix too,
     where it is the only one of its name.
     """
     relative = [PurePath(path).relative_to(folder) for path in paths]
     index: dict[str, str] = {}
-    for names in ([x.stem for x in relative], [x.name for x in relative]):
-        unique = pd.Series(paths, names, dtype=object)
+    stems = [x.with_suffix("").as_posix() for x in relative]
+    for names in ([x.stem for x in relative], [x.name for x in relative], stems):
+        unique = pd.Series(paths, [compose_accents(name) for name in names], dtype=object)
         index |= unique[~unique.index.duplicated(keep=False)].to_dict()
-    return index | {x.as_posix(): path for x, path in zip(relative, paths, strict=True)}
+    index |= {compose_accents(os.path.abspath(path)): path for path in paths}
+    written = (compose_accents(x.as_posix()) for x in relative)
+    return index | dict(zip(written, paths, strict=True))
 
 
 def _find_file_column(table: Table, index: Mapping[str, str], folder: Path) -> str:

@@ -1,7 +1,6 @@
 """Reads tables whose inputs are columns of numbers, categories and dates, or texts."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,15 @@ from zoo.data.cells import (
 from zoo.data.columns import DROP
 from zoo.data.config import DataConfig, find_label_columns, format_column_kinds
 from zoo.data.frame_rows import FrameRows
-from zoo.data.image_files import format_names
 from zoo.data.memory import choose_budget
 from zoo.data.row_texts import RowTexts
-from zoo.data.sources.image_table import find_path_column, load_image_paths
+from zoo.data.sources.image_paths import find_path_column
+from zoo.data.sources.image_table import load_image_paths
 from zoo.data.sources.table_files import StorageOptions, Table, read_table, reject_values
+from zoo.data.sources.table_folders import find_split_files
 from zoo.data.sources.table_labels import read_labelled_rows
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, LabelledSplits, match_split_name
+from zoo.data.splits import Arrays, LabelledSplits
 from zoo.errors import UserError
 from zoo.schema import is_text, suggest_closest
 
@@ -33,7 +33,7 @@ def load_table(kind: str, path: str, config: DataConfig) -> LabelledSplits:
     """Reads the labelled splits of a file, or of the files train, validation and test of a folder.
 
     Args:
-        kind: "csv", "tsv", "jsonl" or "parquet", also the file extension in a folder.
+        kind: One of `TABLE_KINDS`, also the file extension in a folder.
         path: A file or a folder.
         config: Names of the columns, and what is known of a trained model.
 
@@ -43,7 +43,7 @@ def load_table(kind: str, path: str, config: DataConfig) -> LabelledSplits:
     Raises:
         UserError: if a file, column or value is invalid. The message contains the line number.
     """
-    files, notes = _find_files(kind, path)
+    files, notes = find_split_files(kind, path)
     tables = _read_tables(kind, files, config)
     if column := find_path_column(tables["train"], config):
         return load_image_paths(f"{kind}:{path}", tables, column, config, notes)
@@ -137,38 +137,6 @@ def _fill_dropped_columns(table: Table, columns: list[str], config: DataConfig) 
     absent = [name for name in dropped if name not in table.frame]
     empty = pd.Series(pd.NA, table.frame.index, STRING)
     return dataclasses.replace(table, frame=table.frame.assign(**dict.fromkeys(absent, empty)))
-
-
-def _find_files(kind: str, path: str) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """Returns the file of each split, and notes on files that are passed over."""
-    root = Path(os.path.expanduser(path))
-    if not root.is_dir():
-        if not root.is_file():
-            raise UserError(f"{kind}:{path}: there is no file {root}")
-        return {"train": root}, ()
-    files: dict[str, Path] = {}
-    others = []
-    for file in sorted(root.rglob(f"*.{kind}*") if kind == "parquet" else root.iterdir()):
-        name = file.name.lower().removesuffix(".gz")
-        if not name.endswith(f".{kind}") or name.startswith("."):
-            continue
-        # train-00000-of-00001.parquet of Hugging Face's datasets
-        stem = name.removesuffix(f".{kind}").split("-0")[0]
-        split = match_split_name(stem)
-        if split and split not in files:
-            files[split] = file
-        elif not (split and "-of-" in file.name):  # further parts are read with the first one
-            others.append(file.name)
-    if "train" not in files:
-        found = f"; it has {format_names(others)}" * bool(others)
-        raise UserError(
-            f"{kind}:{path}: there is no file {root / f'train.{kind}'}{found}: rename the file to "
-            "train on, or pass its path"
-        )
-    if len(files) == 1 and "validation" in files:
-        others.append(files["validation"].name)
-    notes = (f"{root}: these files are not read: {', '.join(others)}",) if others else ()
-    return files, notes
 
 
 def _join_parted_name(text: tuple[str, ...], table: Table) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Reads the files of tables: CSV, TSV, JSON Lines and Parquet, compressed by gzip or not."""
+"""Reads the files of tables: CSV, TSV, JSON Lines, compressed by gzip or not, Parquet and Arrow."""
 
 import dataclasses
 import functools
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from zoo.console import progress_bar
 from zoo.data.column_store import Cells, ColumnStore, Types, group_blocks
+from zoo.data.sources.arrow_files import ARROW_KINDS, ArrowParts
 from zoo.data.sources.csv_files import (
     BadRowHandler,
     find_csv_layout,
@@ -23,11 +24,10 @@ from zoo.data.sources.csv_files import (
     parse_quickly,
 )
 from zoo.data.sources.json_lines import iterate_json_blocks, iterate_objects
-from zoo.data.sources.parquet_files import ParquetParts
 from zoo.data.sources.text_files import TextFile, recall_encoding, survey_text_file
 from zoo.errors import UserError, one_line
 
-TABLE_KINDS = ("csv", "tsv", "jsonl", "parquet")
+TABLE_KINDS = ("csv", "tsv", "jsonl", *ARROW_KINDS)
 
 Blocks = Iterable[tuple[Mapping[str, Cells], int]]  # cells by the name of the column, and rows
 
@@ -82,7 +82,7 @@ class Table:
 
         The file is read again, line by line.
         """
-        if self.kind in ("parquet", "tfds"):
+        if self.kind in (*ARROW_KINDS, "tfds"):
             yield from (f"{self.path}, row {row}" for row in range(1, len(self.frame) + 1))
             return
         text = survey_text_file(self.path, self.encoding)
@@ -116,8 +116,8 @@ def read_table(
     Raises:
         UserError: if the content is invalid. The message contains the line number.
     """
-    if kind == "parquet":
-        frame, notes = _read_parquet(file, storage)
+    if kind in ARROW_KINDS:
+        frame, notes = _read_arrow_parts(file, storage)
         return Table(file, kind, _require_rows(frame, file), notes=notes)
     text = survey_text_file(file, encoding)
     bad_lines = set()
@@ -215,13 +215,14 @@ def _read_csv(
     return frame.drop(columns=empty), layout.separator, text.notes + notes
 
 
-def _read_parquet(file: Path, storage: StorageOptions) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Returns the columns of a Parquet file, and notes on what was decided."""
-    parts = ParquetParts(file)
+def _read_arrow_parts(file: Path, storage: StorageOptions) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Returns the columns of a Parquet or Arrow file, and notes on what was decided."""
+    parts = ArrowParts(file)
     try:
         frame = _collect_columns(parts.iterate_blocks, storage)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{file}: not a readable Parquet file: {one_line(error)}") from error
+    except (pa.ArrowException, OSError, IndexError) as error:
+        kind = file.suffix.removeprefix(".").capitalize()
+        raise UserError(f"{file}: not a readable {kind} file: {one_line(error)}") from error
     return frame.drop(columns=list(parts.binary), errors="ignore"), parts.notes
 
 

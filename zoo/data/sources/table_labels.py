@@ -8,7 +8,6 @@ import pandas as pd
 
 from zoo.data.cells import (
     STRING,
-    describe_number_form,
     find_number_form,
     parse_numbers,
     strip_cells,
@@ -20,6 +19,7 @@ from zoo.data.date_forms import describe_date_format
 from zoo.data.label_cells import clean_labels
 from zoo.data.labels import (
     Target,
+    describe_numbers,
     encode_target,
     read_target,
     resolve_case,
@@ -122,8 +122,7 @@ def _read_single_labels(
         if names
         else read_target(labels["train"].dropna(), tables["train"], config.task)
     )
-    if form := describe_number_form(target.decimal, target.thousands):  # not of classes
-        case_notes += (f"column {label!r}: {form}",)
+    case_notes += describe_numbers(labels["train"].dropna(), target)
     source = "the model" if config.known_classes else tables["train"].path.name
     rows = {
         name: (cells.notna().to_numpy(), _encode_labels(cells, target, tables[name], source))
@@ -153,8 +152,8 @@ def _clean_labels(
         is_header = _find_repeated_headers(table.frame, label)
         if is_header.any():
             labels[name] = labels[name].mask(is_header)
-            repeated = format_count(int(is_header.sum()), "line")
-            new_notes += (f"left out: {repeated} that repeat the names of columns",)
+            repeated = format_count(int(is_header.sum()), "line repeats", "lines repeat")
+            new_notes += (f"left out: {repeated} the names of columns",)
         if name != "train" and labels[name].isna().all():
             notes += (f"{table.path} is left out: its column {label!r} is empty",)
             del labels[name]

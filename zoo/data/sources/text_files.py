@@ -27,7 +27,7 @@ _OTHER_FORMATS = {
     b"PK\x03\x04": "a ZIP archive or a spreadsheet: unpack it, or save the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "a spreadsheet: save the sheet as CSV",
     b"PAR1": "a Parquet file: pass it as parquet:PATH",
-    b"ARROW1": "an Arrow file: save it as Parquet or CSV",
+    b"ARROW1": "an Arrow file: pass it as arrow:PATH",
     b"SQLite format 3": "a database: save a table as CSV",
 }
 

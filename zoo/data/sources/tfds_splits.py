@@ -206,5 +206,5 @@ def find_gaps(source: LabelledSplits) -> str:
             invalid = ~np.isfinite(x)
             if invalid.any():
                 column = source.spec.feature_names[np.flatnonzero(invalid.any(axis=0))[0]]
-                return f"the column {column} has no finite number in the {split_name} split"
+                return f"column {column} has gaps (no finite number) in the {split_name} split"
     return ""

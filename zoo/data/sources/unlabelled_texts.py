@@ -43,8 +43,8 @@ def read_unlabelled_texts(name: str, config: DataConfig) -> UnlabelledTexts:
     """Reads one column of texts; labels are not looked at.
 
     Args:
-        name: A TFDS name, `txt:PATH` with one text per line, or `csv:`, `tsv:`, `jsonl:` or
-            `parquet:PATH`.
+        name: A TFDS name, `txt:PATH` with one text per line, or `csv:`, `tsv:`, `jsonl:`,
+            `parquet:` or `arrow:PATH`.
         config: `text`, `train_split`, `data_dir`, `separator` and `encoding` are used. Without a
             split all of a TFDS dataset are read but those that are to be scored.
 
