@@ -145,13 +145,16 @@ def tokenize_splits(
     return {name: tokenize(split) for name, split in splits.items()}, spec
 
 
+def pad_rows(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
+    """Pads token ids of shape (batch, longest) with 0 to the length of the tokenizer."""
+    return np.pad(ids, ((0, 0), (0, tokenizer.length - ids.shape[1])))
+
+
 def _fill_ids(ids: np.ndarray, split: Arrays, tokenizer: Tokenizer) -> None:
     """Writes the token ids of a split into an array of shape (examples, tokenizer.length)."""
     encode, start = make_batch_encoder(tokenizer), 0
     for batch in iterate_texts(split):
-        rows = encode(batch)
-        padding = ((0, 0), (0, tokenizer.length - rows.shape[1]))
-        ids[start : start + len(batch)] = np.pad(rows, padding)
+        ids[start : start + len(batch)] = pad_rows(encode(batch), tokenizer)
         start += len(batch)
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import tensorflow as tf
 
 from zoo.console import progress_bar
+from zoo.data.batch_encoding import make_batch_encoder, pad_rows
 from zoo.data.cells import parse_raw_numbers, strip_cells
 from zoo.data.column_encoding import ColumnGroup, make_column_encoder, make_column_groups
 from zoo.data.columns import Column, count_features
@@ -129,13 +130,16 @@ def _encode_group(rows: RowRange, group: ColumnGroup) -> np.ndarray:
             for column in group.columns
         ]
         return group.encode(tf.constant(np.stack(numbers, axis=1))).numpy()
+    (column,) = group.columns
     # each different string is encoded once
-    codes, values = pd.factorize(strip_cells(rows.read_cells(group.columns[0].name)).fillna(""))
+    codes, values = pd.factorize(strip_cells(rows.read_cells(column.name)).fillna(""))
     texts = np.asarray(values, object)
-    encoded = [
-        group.encode(tf.constant(texts[start : start + BATCH_SIZE])).numpy()
-        for start in range(0, len(texts), BATCH_SIZE)
-    ]
+    batches = [texts[start : start + BATCH_SIZE] for start in range(0, len(texts), BATCH_SIZE)]
+    if column.tokenizer:
+        encode_texts = make_batch_encoder(column.tokenizer)
+        encoded = [pad_rows(encode_texts(batch), column.tokenizer) for batch in batches]
+    else:
+        encoded = [group.encode(tf.constant(batch)).numpy() for batch in batches]
     return np.concatenate(encoded)[codes]
 
 
