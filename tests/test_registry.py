@@ -168,3 +168,6 @@ def {name}(input_shape=(8, 8, 1), num_classes=2): ...
         load_plugin("no_such_module")
     with pytest.raises(ValueError, match=r"nowhere\.py"):
         load_plugin("nowhere.py")
+    (tmp_path / "ends.py").write_text("raise SystemExit(0)")
+    with pytest.raises(ValueError, match=r"ends.py: SystemExit: 0\. Expected the name of a module"):
+        load_plugin(str(tmp_path / "ends.py"))

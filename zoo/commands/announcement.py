@@ -35,6 +35,7 @@ def announce_training(
     devices: str,
     start: "Checkpoint | None",
     damaged: list[Path],
+    first: dict[str, Any],
 ) -> None:
     """Saves what identifies the data, and prints it, the model and where the training starts."""
     from zoo.data.split_checks import describe_data
@@ -44,7 +45,7 @@ def announce_training(
     from zoo.training.model_checks import describe_labels
     from zoo.training.run_data import save_run_data
 
-    save_run_data(run_dir, data)
+    save_run_data(run_dir, data, first)
     for path in damaged:
         print_warning(f"{path}: this checkpoint is damaged and was skipped")
     print_notes(data.notes)
