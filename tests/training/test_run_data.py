@@ -109,7 +109,7 @@ def test_another_plug_in_is_refused(run, monkeypatch, tmp_path_factory):
     same = describe_plugin(folder, monkeypatch, f"# a comment\n{code}")
     check_run_data(run, OLD, True, same)
     other = describe_plugin(folder, monkeypatch, code.replace("(x)\n", "(x * 2)\n"))
-    with pytest.raises(UserError, match="the code of its plug-in was changed since: restore it, c"):
+    with pytest.raises(UserError, match="the code of the plug-in is another: restore it, c"):
         check_run_data(run, OLD, True, other)
 
 
@@ -123,10 +123,10 @@ def test_other_weights_at_the_beginning_are_refused(run, is_finished):
     model.get_layer("head").kernel.assign(model.get_layer("head").kernel * 1.0001)
     check_run_data(run, OLD, is_finished, describe_start(entry, model))
     model.get_layer("head").bias.assign([0, 0.1, 0])
-    message = r"its run began with other weights \(.*bias\): restore the files of --weights, --pr"
+    message = r"the training began with other weights \(.*bias\): restore the files of --w"
     with pytest.raises(UserError, match=message):
         check_run_data(run, OLD, is_finished, describe_start(entry, model))
-    with pytest.raises(UserError, match="its model had other layers"):
+    with pytest.raises(UserError, match="the model had other layers"):
         other = registry.find_entry("mlp")
         check_run_data(run, OLD, is_finished, describe_start(other, other.builder((4,), 3)))
     save_run_data(run, OLD)  # of earlier versions

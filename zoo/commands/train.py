@@ -195,7 +195,7 @@ def train_model(
         run_dir, finished = _open_folder(stack, recipe, data, first, flagfile, export_dir, strategy)
         stack.enter_context(advise_on_interrupt(f"the same command resumes {run_dir}"))
         start, damaged = find_latest_checkpoint(run_dir)
-        check_same_start(strategy, run_dir, start, finished is not None)
+        check_same_start(strategy, run_dir, start, finished is not None, first)
         if finished:
             if is_chief(strategy):
                 report_finished(run_dir, finished)

@@ -55,9 +55,15 @@ def adapt_recipe_to_size(recipe: Recipe, examples: int, named: set[str]) -> Reci
 def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Model:
     """Builds the entry's model for the data that `spec` describes.
 
+    The settings of ~/.keras/keras.json do not count: the builders and the scores are written for
+    Keras' own.
+
     Raises:
         UserError: if the model cannot read that kind or shape of data.
     """
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
     if spec.kind not in entry.kinds:
         fitting = [name for name in list_names() if spec.kind in find_entry(name).kinds]
         raise UserError(

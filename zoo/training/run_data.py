@@ -61,7 +61,7 @@ def check_run_data(
             check_saved_tokenizer(data.spec, directory)
         return
     old = read_json(directory / FINGERPRINT)
-    problem = _find_difference(old, describe_run(data)) or _compare_starts(old.get("start"), start)
+    problem = _find_difference(old, describe_run(data)) or compare_starts(old.get("start"), start)
     if problem and (is_finished or find_latest_checkpoint(directory)[0]):
         raise UserError(
             f"{directory}: {problem}, choose another folder with --run_dir, or start over with "
@@ -125,15 +125,20 @@ def _hash_code(entry: Entry) -> str:
     return hashlib.sha256(ast.unparse(ast.parse(source)).encode()).hexdigest()[:16]
 
 
-def _compare_starts(old: Any, new: Mapping[str, Any] | None) -> str:
-    """Returns how the model at the beginning differs, and how to undo it; "" if it does not."""
+def compare_starts(old: Any, new: Mapping[str, Any] | None) -> str:
+    """Returns how the model before its training differs, and how to undo it; "" if it does not.
+
+    Args:
+        old: What `describe_start` returned; of earlier versions anything else.
+        new: What it returns now.
+    """
     if not isinstance(old, dict) or not new:
         return ""
     if old.get("plugin") != new["plugin"]:
-        return "the code of its plug-in was changed since: restore it"
+        return "the code of the plug-in is another: restore it"
     before, after = old.get("weights"), new["weights"]
     if not isinstance(before, list) or len(before) != len(after):
-        return "its model had other layers: restore the files of --weights and --preset"
+        return "the model had other layers: restore the files of --weights and --preset"
     changed = [
         name
         for (_, first), (name, value) in zip(before, after, strict=True)
@@ -142,6 +147,6 @@ def _compare_starts(old: Any, new: Mapping[str, Any] | None) -> str:
     if not changed:
         return ""
     return (
-        f"its run began with other weights ({shorten_names(changed, 3)}): restore the files of "
-        "--weights, --preset or --vectors"
+        f"the training began with other weights ({shorten_names(changed, 3)}): restore the files "
+        "of --weights, --preset or --vectors"
     )
