@@ -2,12 +2,15 @@ import os
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
 import zoo
+from zoo.data.spec import Spec
 from zoo.recipe import Recipe
 from zoo.registry import _ENTRIES, find_entry, find_plugin, load_plugin
+from zoo.training.building import build_model
 
 
 def test_listing_is_quick_and_does_not_import_tensorflow():
@@ -58,6 +61,25 @@ except zoo.UserError as error:
     assert printed.startswith(
         "['cnn']\nKeras runs on torch, but the zoo needs TensorFlow: set KERAS"
     )
+
+
+@pytest.fixture
+def other_settings():
+    """As ~/.keras/keras.json may have them."""
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_floatx("float16")
+    yield
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+
+
+def test_other_settings_of_keras(other_settings):
+    with pytest.raises(zoo.UserError, match="image_data_format is channels_first, but the models"):
+        zoo.get("cnn")
+    spec = Spec("image", (28, 28, 1), tuple("abc"))
+    model = build_model(find_entry("cnn"), spec, {"filters": (2, 2)})
+    assert model.layers[2].data_format == "channels_last"
+    assert keras.config.floatx() == "float32", "in which the scores are summed"
 
 
 @pytest.mark.parametrize(
@@ -168,3 +190,6 @@ def {name}(input_shape=(8, 8, 1), num_classes=2): ...
         load_plugin("no_such_module")
     with pytest.raises(ValueError, match=r"nowhere\.py"):
         load_plugin("nowhere.py")
+    (tmp_path / "ends.py").write_text("raise SystemExit(0)")
+    with pytest.raises(ValueError, match=r"ends.py: SystemExit: 0\. Expected the name of a module"):
+        load_plugin(str(tmp_path / "ends.py"))

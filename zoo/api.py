@@ -64,7 +64,7 @@ def describe(name: str) -> Description:
         61706
     """
     entry = find_entry(name)
-    _check_keras_backend()
+    _check_keras()
     return Description(
         name=name,
         summary=entry.summary,
@@ -106,7 +106,7 @@ def get(name: str, *, weights: str | Path | None = None, **kwargs: Any) -> "kera
     """
     entry = find_entry(name)
     values = entry.check(kwargs, entry.arguments)
-    _check_keras_backend()
+    _check_keras()
     if weights is None:
         return entry.builder(**values)
     from zoo.exporting.loading import open_source
@@ -141,7 +141,7 @@ def load(path: str | Path) -> "keras.Model":
         >>> zoo.load("lenet5.keras").count_params()
         61706
     """
-    _check_keras_backend()
+    _check_keras()
     from zoo.exporting.loading import load_model
 
     return load_model(path)
@@ -167,7 +167,7 @@ def load_pretrained(name: str, weights: str) -> "PretrainedModel":
         >>> reviews(["a fine film", "a dull waste of time"])["label"].tolist()
         ['pos', 'neg']
     """
-    _check_keras_backend()
+    _check_keras()
     from zoo.pretrained.predictor import load_predictor
 
     return load_predictor(name, weights)
@@ -217,7 +217,7 @@ def export(
         >>> version.name
         '1'
     """
-    _check_keras_backend()
+    _check_keras()
     from zoo.exporting.saved_model import export_model
 
     facts: dict[str, Any] = {"class_names": class_names, "spec": spec, "samples": samples}
@@ -258,7 +258,7 @@ def explain(
         >>> explanation.names[explanation.attributions.argmax()]
         'wonderful'
     """
-    _check_keras_backend()
+    _check_keras()
     from zoo.explaining.explainers import choose_method, explain_examples, open_explainer
 
     explainer = open_explainer(model)
@@ -268,11 +268,11 @@ def explain(
     return list(explain_examples(explainer, examples, choose_method(explainer, method)))
 
 
-def _check_keras_backend() -> None:
-    """Checks that Keras runs, or will run, on TensorFlow.
+def _check_keras() -> None:
+    """Checks that Keras runs on TensorFlow, and has the format of images that the models read.
 
     Raises:
-        UserError: if it runs on another backend.
+        UserError: if it does not.
     """
     loaded = sys.modules.get("keras")
     backend = loaded.config.backend() if loaded else os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -280,4 +280,11 @@ def _check_keras_backend() -> None:
         raise UserError(
             f"Keras runs on {backend}, but the zoo needs TensorFlow: set KERAS_BACKEND=tensorflow "
             "in the environment, before Keras is imported"
+        )
+    import keras
+
+    if (image_format := keras.config.image_data_format()) != "channels_last":
+        raise UserError(
+            f"Keras' image_data_format is {image_format}, but the models read images with the "
+            "channels last: call keras.config.set_image_data_format('channels_last')"
         )

@@ -81,6 +81,8 @@ class Recipe:
         class_weights: Weight of each class in the loss: 'balanced' for weights inversely
             proportional to the class frequencies, numbers in the order of the classes, as in
             '1,2.5', or numbers by name, as in 'no=1,yes=2.5', where other classes have weight 1.
+            For several labels per example, the factor of a label's loss where it is present;
+            'balanced' is then the number of examples without it per example with it.
         oversample: Repeats examples of the rarer classes in each epoch, until all classes have as
             many as the largest. Only the training split changes.
         threshold: Decision threshold of two classes: the second one is predicted above this

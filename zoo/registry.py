@@ -230,7 +230,7 @@ def load_plugin(plugin: str) -> None:
             if "" not in sys.path:
                 sys.path.insert(0, "")
             importlib.import_module(plugin)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"--plugin={plugin}: {type(error).__name__}: {error}. Expected the name of a module, "
             "or the path of a .py file, that registers models with @zoo.register"

@@ -175,7 +175,7 @@ CASES = [
     (["--model=lstm", "--dataset=jsonl:no_review.jsonl", *COLUMNS], "no_review.jsonl, line 25: column 'review' is empty (1 such lines)"),
     (["--model=lstm", "--dataset=jsonl:lists.jsonl", *COLUMNS, "--task=classification"], "lists.jsonl, line 2: column 'stars' holds '[5]' (12 such lines); expected a string or a number"),
     (["--model=lstm", "--dataset=csv:reviews.csv", "--text=review", "--label=review,stars"], "text=review: expected one or two columns other than the label"),
-    (["--model=lstm", *REVIEWS, "--task=multilabel", "--class_weights=balanced"], "class_weights='balanced': an example may have several labels"),
+    (["--model=lstm", *REVIEWS, "--task=multilabel", "--class_weights=noo=2"], "class_weights='noo=2': there is no class 'noo'"),
     (["--model=lstm", "--dataset=csv:one_star.csv", *COLUMNS], "column 'stars' holds only 'one'; expected at least 2 classes"),
     (["--model=lstm", "--dataset=csv:stars", *COLUMNS], "stars/test.csv, line 3: column 'stars' holds 'six' (12 such lines); expected a class of train.csv"),
     (["--model=lstm", "--dataset=folder:photos", *COLUMNS], "folder:photos has no columns: omit --text"),

@@ -50,6 +50,14 @@ def test_keras_runs_on_tensorflow(command, backend, monkeypatch, capsys):
     assert error.endswith(warning) if backend == "torch" else error == ""
 
 
+def test_limits_of_keras_do_not_count(command, monkeypatch, capsys):
+    """Keras would end the training early, and the record would not say so."""
+    monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
+    run_command(command, [])
+    assert "KERAS_MAX_EPOCHS" not in os.environ
+    assert "warning: KERAS_MAX_EPOCHS=1 is not used: --epochs is" in capsys.readouterr().err
+
+
 def test_a_switched_off_flag_with_a_value(command, capsys):
     flags.DEFINE_bool("overwrite", None, "", flag_values=command.FLAGS)
     with pytest.raises(SystemExit):

@@ -12,6 +12,7 @@ from zoo.data.labels import describe_numbers, encode_target, read_target
 from zoo.data.loading import load_data
 from zoo.data.sources.table_files import Table
 from zoo.data.split_checks import describe_data
+from zoo.data.target_rounding import describe_rounding
 from zoo.errors import UserError
 
 
@@ -239,3 +240,34 @@ def test_a_path_without_its_kind(name, advice, tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     with pytest.raises(UserError, match=f"this is a path: write {advice}"):
         load_data(DataConfig(name))
+
+
+def describe(numbers):
+    labels = pd.Series([repr(float(x)) for x in numbers], name="y", dtype=STRING)
+    table = Table("t.csv", "parquet", pd.DataFrame({"y": labels}))
+    return describe_rounding(labels, read_target(labels, table, "regression"), table)
+
+
+@pytest.mark.parametrize("numbers", [1_700_000_000 + np.arange(20), 1e-50 * np.arange(20)])
+def test_targets_that_float32_does_not_tell_apart_are_refused(numbers):
+    advice = f"hardly differ: subtract {numbers[0]:.0f} from them, or choose a smaller unit"
+    with pytest.raises(UserError, match=f"^t.csv: column 'y': its numbers, from .*{advice}"):
+        describe(numbers)
+
+
+def test_targets_that_float32_rounds_are_told():
+    (note,) = describe(1_700_000_000 + 600 * np.arange(20))
+    assert note == (
+        "column 'y': its numbers, from 1700000000 to 1700011400, are rounded to float32, by up to "
+        "64: subtract 1700000000 from them for exact ones"
+    )
+    assert describe(1e6 + np.arange(20) / 10)
+    for numbers in ([*np.linspace(0, 1, 50), 1e9], 1e38 * np.arange(4), [0.1, 0.1], [1e300, 1]):
+        assert not describe(numbers)
+
+
+def test_a_target_beyond_float32_is_named(tmp_path):
+    frame = pd.DataFrame({"x": np.arange(8.0), "y": ["1e39", *map(str, range(1, 8))]})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(UserError, match=r"line 2: column 'y' holds '1e39' .*a number below"):
+        load_data(DataConfig(f"csv:{tmp_path / 't.csv'}", label="y", task="regression"))

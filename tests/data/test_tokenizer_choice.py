@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from zoo.data.config import DataConfig
-from zoo.data.spec import Tokenizer
-from zoo.data.splits import Arrays
+from zoo.data.spec import Spec, Tokenizer
+from zoo.data.splits import Arrays, Data
 from zoo.data.tokenizer_choice import make_tokenizer, survey_words
 from zoo.data.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
+from zoo.evaluation.datasets import encode_split
 from zoo.models.preset_vocabulary import PresetVocabulary
 
 
@@ -102,7 +103,24 @@ def test_validation_texts_of_unknown_tokens_are_told():
     pieces = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film")
     tokenizer = make_preset_tokenizer(PresetVocabulary(pieces, lowercase=True))
     (note,) = chosen(["film"] * 9, ["film ein", "guter"], tokenizer=tokenizer)[1]
-    assert note.startswith("67% of the tokens") and note.endswith("of the same language")
+    assert note == (
+        "67% of the tokens of the validation texts are not in the vocabulary, and look the same to "
+        "the model: train without --weights, or from a model of the same language"
+    )
+
+
+def test_scored_texts_of_unknown_tokens_are_told():
+    tokenizer, _ = chosen(ENGLISH)
+    spec = Spec("text", (), ("no", "yes"))
+    splits = [arrays(ENGLISH[:4]), arrays(ENGLISH[:4]), arrays(["sehr gut"] * 4)]
+    data = Data("t", "", spec, *splits, {})
+    for split, count in (("test", 1), ("train", 0)):
+        notes = encode_split(data, split, spec, tokenizer, None)[0].notes
+        assert len(notes) == count, notes
+    assert encode_split(data, "test", spec, tokenizer, None)[0].notes == (
+        "100% of the tokens of the scored texts are not in the vocabulary, and look the same to "
+        "the model: score the model on texts like those it was trained on",
+    )
 
 
 def test_a_given_tokenizer_is_used_as_it_is():

@@ -20,7 +20,7 @@ from zoo.registry import find_entry
 from zoo.training.building import prepare_model
 from zoo.training.class_balance import (
     count_epoch_examples,
-    describe_oversampling,
+    describe_class_balance,
     steps_per_epoch,
 )
 from zoo.training.metrics import ExampleLoss
@@ -153,13 +153,17 @@ def test_what_oversampling_does_is_told_and_counted(tmp_path):
     examples = 3 * counts[0]
     assert count_epoch_examples(data, recipe) == examples
     assert steps_per_epoch(data, recipe) == -(-examples // 64)
-    (line,) = describe_oversampling(data, recipe)
+    (line,) = describe_class_balance(data, recipe)
     times = [f"{counts[0] / count:.3g}" for count in counts[1:]]
     assert line == (
         f"oversampling repeats b {times[0]} times, c {times[1]} times: each class has {counts[0]} "
         f"of the {examples} examples of an epoch"
     )
-    assert describe_oversampling(data, Recipe()) == []
+    assert describe_class_balance(data, Recipe()) == []
+    weights = [f"{name} {len(RARE.y) / 3 / n:.3g}" for name, n in zip("abc", counts, strict=True)]
+    assert describe_class_balance(data, Recipe(class_weights="balanced")) == [
+        f"class weights: {', '.join(weights)}"
+    ]
     model, _ = trained(tmp_path, recipe, data, hidden=(4,))
     assert int(model.optimizer.iterations) == steps_per_epoch(data, recipe)
 
@@ -172,6 +176,6 @@ def test_where_oversampling_is_refused():
         Recipe(oversample=True, class_weights="balanced")
     with pytest.raises(UserError, match="omit --oversample"):
         check_recipe(Recipe(oversample=True), Spec("features", (1,), None))
-    with pytest.raises(UserError, match=r"several labels.* omit --oversample"):
+    with pytest.raises(UserError, match=r"several labels.* --class_weights=balanced"):
         labels = Spec("features", (1,), ("a", "b"), multilabel=True)
         check_recipe(Recipe(oversample=True), labels)

@@ -177,6 +177,16 @@ def test_a_run_that_was_stopped_early_goes_on_with_more_epochs(tmp_path):
     assert start.state.planned == [[10, 0], [20, 2]]
 
 
+def test_raised_epochs_leave_the_learning_rates_of_the_history(tmp_path):
+    """The validation of the last epoch is repeated, when the schedule is another one."""
+    recipe = Recipe(epochs=1, batch_size=150, schedule="cosine")
+    trained(tmp_path, recipe)
+    (start, _), recipe = find_latest_checkpoint(tmp_path), Recipe(**{**vars(recipe), "epochs": 2})
+    model, _ = prepare_model(find_entry("mlp"), {"dropout": 0.0}, recipe, dataset(), 0)
+    again = fit_model(model, dataset(), recipe, seed=0, run_dir=tmp_path, start=start)
+    assert again["history"]["learning_rate"] == [0, 0]
+
+
 def test_raised_epochs_are_told_with_the_learning_rates():
     data = dataset()
     recipe = Recipe(epochs=4, batch_size=100, schedule="cosine", learning_rate=0.1)

@@ -40,6 +40,18 @@ def test_of_several_labels_each_has_a_focal_loss(smoothing):
     np.testing.assert_allclose(given, losses.mean(axis=1), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 2.0, 3.5])
+def test_of_several_labels_it_is_the_one_of_keras(gamma):
+    """There alpha weighs present labels and 1 - alpha absent ones, the same for all labels."""
+    labels = RANDOM.integers(0, 2, (50, 4)).astype("float32")
+    theirs = keras.losses.BinaryFocalCrossentropy(gamma=gamma, from_logits=True)
+    own = FocalLoss(gamma, multilabel=True)
+    assert float(own(labels, LOGITS)) == pytest.approx(float(theirs(labels, LOGITS)), rel=1e-5)
+    theirs = keras.losses.BinaryFocalCrossentropy(True, 0.75, gamma, from_logits=True)
+    own = FocalLoss(gamma, multilabel=True, positive_weights=[3] * 4)
+    assert float(own(labels, LOGITS)) / 4 == pytest.approx(float(theirs(labels, LOGITS)), rel=1e-5)
+
+
 def test_hard_and_easy_examples_have_finite_gradients():
     logits = tf.constant([[0.0, 30.0], [30.0, 0.0]])
     for gamma in (0.3, 2.0):
@@ -53,9 +65,11 @@ def test_hard_and_easy_examples_have_finite_gradients():
 
 
 def test_it_is_saved_and_read():
-    loss = FocalLoss(1.5, 0.1, multilabel=True)
+    loss = FocalLoss(1.5, 0.1, multilabel=True, positive_weights=[1.0, 2.0])
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert again.get_config() == loss.get_config()
     assert (again.gamma, again.label_smoothing, again.multilabel) == (1.5, 0.1, True)
+    assert again.positive_weights == [1, 2]
 
 
 def test_its_exponent_needs_it():

@@ -1,6 +1,7 @@
 """What is refused before the training, and classes of plug-ins that are found again."""
 
 import json
+import sys
 import zipfile
 
 import keras
@@ -14,6 +15,7 @@ from zoo.data.splits import Arrays
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import Entry
+from zoo.training import model_checks
 from zoo.training.model_checks import (
     check_labels,
     check_model,
@@ -46,11 +48,12 @@ class Power(keras.layers.Layer):
         return x**self.exponent
 
 
-def network(*layers, dtype="float32", name="features", shape=(4,), classes=3, output="float32"):
+def network(*layers, dtype="float32", name="features", shape=(4,), classes=3, output="float32",
+            last=None):  # fmt: skip
     x = inputs = keras.Input(shape, dtype=dtype, name=name)
     for layer in layers:
         x = layer(x)
-    logits = keras.layers.Dense(classes, name="head", dtype=output)(x)
+    logits = keras.layers.Dense(classes, last, name="head", dtype=output)(x)
     return keras.Model({name: inputs}, {"logits": logits})
 
 
@@ -86,6 +89,8 @@ def make_plain():
             lambda: network(keras.Sequential([keras.Input((4,)), keras.layers.Lambda(abs)])),
             "is a Lambda",
         ),
+        (lambda: network(keras.layers.Activation(lambda x: x)), "a layer has a lambda function"),
+        (lambda: network(last="softmax"), r"probabilities \('head' ends in a softmax\): expected"),
         (lambda: network(Power(np.ones(4))), "could not be loaded again: .*Power.*get_config"),
     ],
 )
@@ -111,6 +116,14 @@ def test_a_file_names_no_other_code():
     assert find_custom_objects([config]) == {}
     config = {"class_name": "Scale", "module": __name__, "registered_name": "mine>Scale"}
     assert find_custom_objects([config | {"config": {}}]) == {"mine>Scale": Scale}
+
+
+def test_a_plug_in_whose_file_was_renamed(monkeypatch):
+    config = {"class_name": "Scale", "module": "old_name", "config": {}}
+    assert find_custom_objects(config) == {}
+    monkeypatch.setattr(model_checks, "list_plugin_modules", lambda: [sys.modules[__name__]])
+    assert find_custom_objects(config) == {"Scale": Scale}
+    assert find_custom_objects(config | {"class_name": "Spec"}) == {}, "no layer"
 
 
 def change_file(path, member, change):

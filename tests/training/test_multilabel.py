@@ -3,9 +3,11 @@
 import contextlib
 import json
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from scipy import special
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, log_loss
@@ -25,6 +27,7 @@ from zoo.training.adaptation import adapt_layers
 from zoo.training.building import compile_model, prepare_model
 from zoo.training.callbacks import training_variables
 from zoo.training.checkpoints import find_latest_checkpoint
+from zoo.training.class_balance import compute_class_weights, describe_class_balance
 from zoo.training.loop import fit_model
 from zoo.training.model_checks import check_labels, describe_labels
 from zoo.training.recipe_checks import check_recipe
@@ -96,10 +99,8 @@ def test_a_training_goes_on_to_the_last_bit(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (
-            {"class_weights": "balanced"},
-            "class_weights='balanced': an example may have several lab",
-        ),
+        ({"class_weights": "even=2"}, "class_weights='even=2': there is no class 'even'"),
+        ({"oversample": True}, "for a rare one repeats the others too: omit it, or weight the lab"),
         ({"monitor": "accuracy"}, "monitor='accuracy': a multilabel has no such score: expected o"),
     ],
 )
@@ -107,6 +108,41 @@ def test_settings_that_need_one_class(recipe, message):
     with pytest.raises(UserError, match=message):
         check_recipe(Recipe(**recipe), data().spec)
     check_recipe(Recipe(monitor="f1", label_smoothing=0.1), data().spec)
+
+
+def test_balanced_weights_are_absent_per_present_examples():
+    """As `pos_weight` of PyTorch; a label that all or no examples have has weight 1."""
+    train = Arrays(labelled().x, np.zeros((200, 3), "uint8"))
+    train.y[:50, 0], train.y[:, 1] = 1, 1
+    given, recipe = data(train=train), Recipe(class_weights="balanced")
+    np.testing.assert_array_equal(compute_class_weights(given, recipe), [3, 1, 1])
+    (line,) = describe_class_balance(given, recipe)
+    assert line == "class weights: low 3, high 1, odd 1 where present"
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_class_weights_multiply_the_loss_of_present_labels(tmp_path, steps):
+    """The training is that of Keras with TensorFlow's own loss, in micro-batches too."""
+    weights, examples = np.array([0.5, 1, 3], "float32"), data()
+    recipe = Recipe(epochs=3, batch_size=200, class_weights="odd=3,low=0.5", optimizer="sgd",
+                    learning_rate=0.3, schedule="constant", accumulate_steps=steps)  # fmt: skip
+    model, plain = (
+        prepare_model(find_entry("perceptron"), {}, recipe, examples, seed=1)[0] for _ in range(2)
+    )
+    result = fit_model(model, examples, recipe, seed=1, run_dir=tmp_path)
+
+    def loss(y_true, y_pred):
+        return tf.nn.weighted_cross_entropy_with_logits(y_true, y_pred, weights)
+
+    plain.compile(keras.optimizers.SGD(0.3), {"logits": loss})
+    train, validation = (
+        ({"features": part.x}, {"logits": part.y.astype("float32")})
+        for part in (examples.train, examples.validation)
+    )
+    history = plain.fit(*train, 200, 3, verbose=0, validation_data=validation).history
+    np.testing.assert_allclose(model.get_weights()[-2], plain.get_weights()[-2], rtol=1e-5)
+    for name in ("loss", "val_loss"):
+        np.testing.assert_allclose(result["history"][name], history[name], rtol=1e-5)
 
 
 def test_labels_are_checked_and_told():

@@ -2,17 +2,19 @@
 
 import dataclasses
 import json
+import linecache
 
 import keras
 import numpy as np
 import pytest
 
+from zoo import registry
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays, Data
 from zoo.data.tokenizers import save_tokenizer
 from zoo.errors import UserError
 from zoo.training.checkpoints import TrainingState, save_checkpoint
-from zoo.training.run_data import check_run_data, save_run_data
+from zoo.training.run_data import check_run_data, describe_start, save_run_data
 
 SPLIT = Arrays(np.zeros((4, 2), "float32"), np.zeros(4, "int64"))
 DATA = Data("d", "", Spec("features", (2,), ("a", "b")), SPLIT, SPLIT, SPLIT, {})
@@ -80,3 +82,52 @@ def test_a_broken_fingerprint_is_named(run):
     (run / "fingerprint.json").write_text("{")
     with pytest.raises(UserError, match=r"fingerprint\.json: not valid JSON"):
         check_run_data(run, OLD, is_finished=True)
+
+
+def describe_plugin(folder, monkeypatch, code, name="scaled"):
+    """What a run knows of a model of a plug-in with this code, and of its weights."""
+    file = folder / f"{name}.py"
+    file.write_text(code)
+    linecache.clearcache()
+    monkeypatch.setattr(registry, "_ENTRIES", {})
+    registry.load_plugin(str(file))
+    entry = registry.find_entry("linear")
+    keras.utils.set_random_seed(0)
+    return describe_start(entry, entry.builder())
+
+
+def test_another_plug_in_is_refused(run, monkeypatch, tmp_path_factory):
+    code = (
+        "import keras\nimport zoo\n\n@zoo.register(kinds=('features',))\n"
+        "def linear(input_shape=(2,), num_classes=2):\n    x = keras.Input(input_shape)\n"
+        "    y = keras.layers.Dense(num_classes, name='head')(x)\n    return keras.Model(x, y)\n"
+    )
+    folder = tmp_path_factory.mktemp("plug-ins")
+    start = describe_plugin(folder, monkeypatch, code)
+    assert [name for name, _ in start["weights"]] == ["head/kernel", "head/bias"]
+    save_run_data(run, OLD, start)
+    same = describe_plugin(folder, monkeypatch, f"# a comment\n{code}")
+    check_run_data(run, OLD, True, same)
+    other = describe_plugin(folder, monkeypatch, code.replace("(x)\n", "(x * 2)\n"))
+    with pytest.raises(UserError, match="the code of the plug-in is another: restore it, c"):
+        check_run_data(run, OLD, True, other)
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_other_weights_at_the_beginning_are_refused(run, is_finished):
+    """The first flags and files are the same, or the weights that --weights names are others."""
+    entry = registry.find_entry("perceptron")
+    keras.utils.set_random_seed(0)
+    model = entry.builder((4,), 3)
+    save_run_data(run, OLD, describe_start(entry, model))
+    model.get_layer("head").kernel.assign(model.get_layer("head").kernel * 1.0001)
+    check_run_data(run, OLD, is_finished, describe_start(entry, model))
+    model.get_layer("head").bias.assign([0, 0.1, 0])
+    message = r"the training began with other weights \(.*bias\): restore the files of --w"
+    with pytest.raises(UserError, match=message):
+        check_run_data(run, OLD, is_finished, describe_start(entry, model))
+    with pytest.raises(UserError, match="the model had other layers"):
+        other = registry.find_entry("mlp")
+        check_run_data(run, OLD, is_finished, describe_start(other, other.builder((4,), 3)))
+    save_run_data(run, OLD)  # of earlier versions
+    check_run_data(run, OLD, is_finished, describe_start(entry, model))

@@ -16,6 +16,7 @@ from zoo.training.worker_agreement import check_same_inputs, check_same_start
 
 SPLIT = {"examples": 8, "labels": "a", "inputs": "b"}
 FINGERPRINT = {"dataset": "csv:d.csv", "classes": ["no", "yes"], "train": SPLIT}
+MODEL = {"plugin": "", "weights": [["w", 1.0]]}
 FLAGS = "# python train.py\n--model=cnn\n--seed=0\n--run_dir=a\n"
 
 
@@ -76,20 +77,29 @@ def test_a_worker_that_differs_is_named(change, message, others):
 def test_workers_that_agree(others):
     others.append(lambda content: content)
     check_same_inputs(None, make_data(), FLAGS, ())
-    check_same_start(None, "runs/a", None, False)
+    check_same_start(None, "runs/a", None, False, MODEL)
 
 
 def test_workers_that_do_not_share_the_run_folder(others, tmp_path):
     start = Checkpoint(tmp_path, TrainingState(epoch=1, step=5))
-    others.append(lambda content: "no checkpoint")
+    others.append(lambda content: content | {"found": "no checkpoint"})
     with pytest.raises(UserError, match=r"worker 0 found step 5 of epoch 2 there, worker 1 \(two"):
-        check_same_start(None, tmp_path, start, False)
+        check_same_start(None, tmp_path, start, False, MODEL)
     with pytest.raises(
         UserError, match=r"worker 0 found a finished run there, worker 1 \(two:2\) no"
     ):
-        check_same_start(None, tmp_path, start, True)
+        check_same_start(None, tmp_path, start, True, MODEL)
+
+
+def test_workers_that_start_from_other_weights(others):
+    others.append(lambda content: content | {"model": {"plugin": "", "weights": [["w", 2.0]]}})
+    message = (
+        r"^worker 1 \(two:2\) differs from worker 0: the training began with other weights \(w\)"
+    )
+    with pytest.raises(UserError, match=f"{message}: restore the files of .* on all workers"):
+        check_same_start(None, "runs/a", None, False, MODEL)
 
 
 def test_one_process_has_nothing_to_compare():
     check_same_inputs(None, make_data(), FLAGS, ())
-    check_same_start(None, "runs/a", None, True)
+    check_same_start(None, "runs/a", None, True, MODEL)

@@ -35,22 +35,23 @@ def announce_training(
     devices: str,
     start: "Checkpoint | None",
     damaged: list[Path],
+    first: dict[str, Any],
 ) -> None:
     """Saves what identifies the data, and prints it, the model and where the training starts."""
     from zoo.data.split_checks import describe_data
     from zoo.evaluation.record import format_headline
-    from zoo.training.class_balance import describe_oversampling
+    from zoo.training.class_balance import describe_class_balance
     from zoo.training.loop import describe_raised_epochs
     from zoo.training.model_checks import describe_labels
     from zoo.training.run_data import save_run_data
 
-    save_run_data(run_dir, data)
+    save_run_data(run_dir, data, first)
     for path in damaged:
         print_warning(f"{path}: this checkpoint is damaged and was skipped")
     print_notes(data.notes)
     print_warning(describe_labels(data))
     print(format_headline(model, data, devices))
-    print(*describe_data(data), *describe_oversampling(data, recipe), sep="\n", flush=True)
+    print(*describe_data(data), *describe_class_balance(data, recipe), sep="\n", flush=True)
     if start:
         raised = describe_raised_epochs(start, recipe, data)
         append_comments(run_dir, raised)

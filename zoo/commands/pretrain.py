@@ -17,6 +17,7 @@ interrupted, and ends with the same weights. With more --epochs it goes on.
 import contextlib
 import dataclasses
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -255,7 +256,8 @@ def _train(
     plot_curves(trained["history"], run_dir / "curves.png")
     write_json(run_dir / METRICS, record)
     print(format_masked_scores(validation))
-    print(f"to fine-tune it, add a dataset: zoo train --model={entry.name} --weights={run_dir}")
+    command = shlex.join(["zoo", "train", f"--model={entry.name}", f"--weights={run_dir}"])
+    print(f"to fine-tune it, add a dataset: {command}")
 
 
 def _announce(

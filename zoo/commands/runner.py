@@ -86,11 +86,14 @@ def _write_any_text() -> None:
 
 
 def _choose_keras_backend() -> None:
-    """Makes Keras run on TensorFlow, whatever ~/.keras/keras.json and KERAS_BACKEND ask for."""
+    """Makes Keras run on TensorFlow, and all steps, whatever its file and variables ask for."""
     wanted = os.environ.get("KERAS_BACKEND") or "tensorflow"
     os.environ["KERAS_BACKEND"] = "tensorflow"
     if wanted != "tensorflow":
         print_warning(f"KERAS_BACKEND={wanted} is not used: the zoo runs on TensorFlow")
+    for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
+        if limit := os.environ.pop(name, ""):
+            print_warning(f"{name}={limit} is not used: --epochs is the number of epochs")
 
 
 def parse_flags(command: ModuleType, argv: list[str]) -> list[str]:

@@ -23,7 +23,7 @@ import contextlib
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -178,6 +178,7 @@ def train_model(
     from zoo.training.building import prepare_model
     from zoo.training.checkpoints import find_latest_checkpoint
     from zoo.training.loop import fit_model
+    from zoo.training.run_data import describe_start
     from zoo.training.word_vectors import load_word_vectors
     from zoo.training.worker_agreement import check_same_inputs, check_same_start
 
@@ -189,18 +190,19 @@ def train_model(
         model, transfers = prepare_model(entry, hparams, recipe, data, FLAGS.seed, source)
         data = load_word_vectors(FLAGS.vectors, model, data)
     check_exportable(FLAGS, model, data.spec)
+    first = describe_start(entry, model)
     with contextlib.ExitStack() as stack:
-        run_dir, finished = _open_run_folder(stack, recipe, data, flagfile, export_dir, strategy)
+        run_dir, finished = _open_folder(stack, recipe, data, first, flagfile, export_dir, strategy)
         stack.enter_context(advise_on_interrupt(f"the same command resumes {run_dir}"))
         start, damaged = find_latest_checkpoint(run_dir)
-        check_same_start(strategy, run_dir, start, finished is not None)
+        check_same_start(strategy, run_dir, start, finished is not None, first)
         if finished:
             if is_chief(strategy):
                 report_finished(run_dir, finished)
             return run_dir
         if is_chief(strategy):
             print_weights(FLAGS.weights, [] if start else transfers, recipe, hparams)
-            announce_training(model, data, recipe, run_dir, devices, start, damaged)
+            announce_training(model, data, recipe, run_dir, devices, start, damaged, first)
             print(*notes, sep="\n", end="\n" if notes else "", flush=True)
         options = {"seed": FLAGS.seed, "checkpoint_every": FLAGS.checkpoint_every}
         options["new"] = {item.name for item in transfers if item.reason}
@@ -247,10 +249,11 @@ def _find_export_folder(export_dir: Path, data: "Data", strategy: "tf.distribute
     return folder
 
 
-def _open_run_folder(
+def _open_folder(
     stack: contextlib.ExitStack,
     recipe: Recipe,
     data: "Data",
+    first: dict[str, Any],
     flagfile: str,
     export_dir: Path,
     strategy: "tf.distribute.Strategy",
@@ -272,7 +275,7 @@ def _open_run_folder(
 
     def check_run(directory: Path) -> None:
         if not FLAGS.overwrite:
-            check_run_data(directory, data, is_finished=finished is not None)
+            check_run_data(directory, data, finished is not None, first)
         if not (finished or FLAGS.change_contract):
             check_contract(export_dir, data.spec)
 

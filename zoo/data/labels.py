@@ -235,10 +235,14 @@ def describe_variants(names: Iterable[str], source: str) -> tuple[str, ...]:
 
 
 def encode_target(labels: pd.Series, target: Target) -> np.ndarray:
-    """Returns class indices, int64 (n,), -1 for other classes; or float32 numbers (n, 1), NaN."""
+    """Returns class indices, int64 (n,), -1 for other classes; or float32 numbers (n, 1).
+
+    Labels that are no number are NaN, and those beyond float32 infinite.
+    """
     if target.class_names is None:
         numbers = parse_numbers(labels, target.decimal, target.thousands, target.unit)
-        return numbers[:, None].astype("float32")
+        with np.errstate(over="ignore"):
+            return numbers[:, None].astype("float32")
     codes = pd.Index(target.class_names).get_indexer(labels)
     # labels that are written in another way, as 1.0 and +1 are for 1
     other = codes < 0

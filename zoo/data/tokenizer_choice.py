@@ -60,7 +60,7 @@ def make_tokenizer(
     Raises:
         UserError: if the preset cannot be read, or the training texts are empty.
     """
-    notes = []
+    notes, advice = [], ""
     if config.preset:
         preset = read_vocabulary(config.preset)
         if config.tokenizer == "wordpiece" != preset.kind:
@@ -71,13 +71,15 @@ def make_tokenizer(
         tokenizer, note = make_preset_tokenizer(preset), preset.note
     elif isinstance(config.tokenizer, Tokenizer):
         tokenizer, note = config.tokenizer, ""
+        advice = "train without --weights, or from a model of the same language"
     else:
         tokenizer, note = _learn(train, config.tokenizer, config)
     notes.append(note)
     lengths = _count_tokens(tokenizer, train)
     length = config.length or tokenizer.length or _choose_length(lengths, tokenizer.kind)
     tokenizer = dataclasses.replace(tokenizer, length=length)
-    notes += [describe_cut_texts(lengths, length), describe_unknown_tokens(tokenizer, validation)]
+    notes.append(describe_cut_texts(lengths, length))
+    notes.append(describe_unknown_tokens(tokenizer, validation, "validation texts", advice))
     return tokenizer, tuple(note for note in notes if note)
 
 
@@ -161,8 +163,15 @@ def describe_cut_texts(lengths: np.ndarray, length: int) -> str:
     )
 
 
-def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split) -> str:
-    """Describes the tokens of the validation texts that are unknown, if most of them are."""
+def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split, name: str, advice: str = "") -> str:
+    """Describes the tokens of texts that are unknown, if most of them are.
+
+    Args:
+        tokenizer: The tokenizer.
+        texts: Split of texts, not tokenized yet.
+        name: What the texts are, for the note.
+        advice: What to do; by default how to train with another tokenizer.
+    """
     kind = "words" if tokenizer.kind == "bigrams" else tokenizer.kind  # most pairs are rare
     encode = make_batch_encoder(dataclasses.replace(tokenizer, kind=kind, length=2**30))
     known = unknown = 0
@@ -175,13 +184,13 @@ def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split) -> str:
         known += int((ids != unknown_id).sum())
     if unknown <= _MOST * (known + unknown):
         return ""
-    advice = {
+    advice = advice or {
         "words": "--tokenizer=characters may fit these texts",
         "characters": "train on texts in the same script",
         "wordpiece": "choose a vocabulary of the same language",
     }.get(kind, "choose a preset of the same language")
     return (
-        f"{unknown / (known + unknown):.0%} of the tokens of the validation texts are not in the "
+        f"{unknown / (known + unknown):.0%} of the tokens of the {name} are not in the "
         f"vocabulary, and look the same to the model: {advice}"
     )
 

@@ -20,6 +20,7 @@ from zoo.data.table_splits import (
     make_table_records,
     parse_plain_numbers,
 )
+from zoo.data.tokenizer_choice import describe_unknown_tokens
 
 ALL = "all"  # name of the split that has all labelled examples
 
@@ -134,6 +135,9 @@ def encode_split(
     elif tokenizer:
         encoded, encoded_spec = tokenize_splits({"": raw}, data.spec, tokenizer, budget)
         split = encoded[""]
+        advice = "score the model on texts like those it was trained on"
+        note = describe_unknown_tokens(tokenizer, raw, "scored texts", advice)
+        notes = (*notes, note) if note else notes
     split = load_into_memory({split_name: split}, encoded_spec, budget)[split_name]
     data = dataclasses.replace(data, spec=encoded_spec, notes=notes)
     return data, split, raw if spec.columns or tokenizer else split

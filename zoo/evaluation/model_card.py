@@ -5,6 +5,7 @@ Its sections follow Mitchell et al. 2019, 'Model cards for model reporting' (arX
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -227,11 +228,11 @@ def _render_usage(name: str, directory: Path, facts: dict[str, Any]) -> list[str
         folder = Path(str(facts["export"])).parent
         predict = f"$ zoo predict --model={folder.name} {file}"
         blocks += [
-            f"`{facts['export']}` is a SavedModel for TensorFlow Serving. To predict with it on "
-            "this machine, or on a server:",
+            f"`{facts['export']}` is a SavedModel for TensorFlow Serving. To predict with it:",
             _format_code(
                 "console",
-                f"{predict} --export_dir={folder.parent}\n{predict} --server=localhost:8501",
+                f"{predict} {shlex.quote(f'--export_dir={folder.parent}')}\n"
+                f"{predict} --server=localhost:8501",
             ),
         ]
     return ["## Usage", *blocks] if blocks else []

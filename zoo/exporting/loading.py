@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -162,9 +163,8 @@ def _advise_on_loading(metadata: Any, record: dict[str, Any]) -> str:
             "install the version that wrote it"
         )
     if plugin := record.get("plugin"):
-        advice += (
-            f": pass --plugin={plugin!s:.300}, with which it was trained (in Python: import it)"
-        )
+        flag = shlex.quote(f"--plugin={plugin!s:.300}")
+        advice += f": pass {flag}, with which it was trained (in Python: import it)"
     return advice
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shlex
 from collections.abc import Container
 from pathlib import Path
 
@@ -142,10 +143,11 @@ def describe_lost_labels(directory: Path) -> list[str]:
         UserError: if there is no such folder, or its labels.json is invalid.
     """
     exports = list_exports(directory)
-    folder = "" if str(directory) == "saved_models" else f" --export_dir={directory}"
+    folder = shlex.quote(f"--export_dir={directory}")
+    flag = "" if str(directory) == "saved_models" else f" {folder}"
     return [
         f"{model}: the label {label} names version {version}, which is gone, and is not served: "
-        f"label another version, or remove it with `zoo label {model} none {label}{folder}`"
+        f"label another version, or remove it with `zoo label {model} none {label}{flag}`"
         for model, labels in read_labels(directory).items()
         for label, version in drop_lost_labels(labels, exports.get(model, {}))[1].items()
     ]

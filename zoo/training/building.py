@@ -55,9 +55,15 @@ def adapt_recipe_to_size(recipe: Recipe, examples: int, named: set[str]) -> Reci
 def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Model:
     """Builds the entry's model for the data that `spec` describes.
 
+    The settings of ~/.keras/keras.json do not count: the builders and the scores are written for
+    Keras' own.
+
     Raises:
         UserError: if the model cannot read that kind or shape of data.
     """
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
     if spec.kind not in entry.kinds:
         fitting = [name for name in list_names() if spec.kind in find_entry(name).kinds]
         raise UserError(
@@ -145,7 +151,7 @@ def compile_trainable(model: keras.Model, data: Data, recipe: Recipe) -> None:
 def make_compile_options(model: keras.Model, data: Data, recipe: Recipe) -> dict[str, Any]:
     """Returns the arguments of `keras.Model.compile` for a recipe; see `compile_model`."""
     mean, variance = _measure_targets(model, data)
-    loss, metrics = _choose_loss_and_metrics(data.spec, recipe, mean)
+    loss, metrics = _choose_loss_and_metrics(data, recipe, mean)
     loss_weights = {"logits": 1 / variance} if data.spec.class_names is None else None
     in_microbatches = uses_microbatches(model.distribute_strategy, recipe)
     if in_microbatches:
@@ -183,8 +189,9 @@ def _measure_targets(model: keras.Model, data: Data) -> tuple[float, float]:
 
 
 def _choose_loss_and_metrics(
-    spec: Spec, recipe: Recipe, mean: float
+    data: Data, recipe: Recipe, mean: float
 ) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
+    spec, smoothing = data.spec, recipe.label_smoothing
     if spec.class_names is None:
         metrics = [
             keras.metrics.MeanAbsoluteError(name="mae"),
@@ -192,20 +199,19 @@ def _choose_loss_and_metrics(
             R2Score(mean),
         ]
         return keras.losses.MeanSquaredError(), metrics
-    if recipe.loss == "focal":
-        gamma = FOCAL_GAMMA if recipe.focal_gamma is None else recipe.focal_gamma
-        loss = FocalLoss(gamma, recipe.label_smoothing, spec.multilabel)
-        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-        return loss, [MicroF1() if spec.multilabel else accuracy]
+    gamma = FOCAL_GAMMA if recipe.focal_gamma is None else recipe.focal_gamma
     if spec.multilabel:
-        loss = keras.losses.BinaryCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        )
-        return loss, [MicroF1()]
+        weights = compute_class_weights(data, recipe)
+        if recipe.loss == "focal" or weights is not None:
+            gamma = gamma if recipe.loss == "focal" else 0.0  # the cross-entropy
+            positive = None if weights is None else weights.tolist()
+            return FocalLoss(gamma, smoothing, True, positive), [MicroF1()]
+        return keras.losses.BinaryCrossentropy(True, smoothing), [MicroF1()]
+    if recipe.loss == "focal":
+        loss = FocalLoss(gamma, smoothing)
+        return loss, [keras.metrics.CategoricalAccuracy(name="accuracy")]
     if needs_one_hot(recipe):
-        loss = keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        )
+        loss = keras.losses.CategoricalCrossentropy(True, smoothing)
         return loss, [keras.metrics.CategoricalAccuracy(name="accuracy")]
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     return loss, [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
@@ -216,7 +222,7 @@ def _make_example_metrics(
 ) -> list:
     """Returns the loss, as it is reported, and the metrics for batches in micro-batches."""
     scale = loss_weights["logits"] if loss_weights else 1.0
-    class_weights = compute_class_weights(data, recipe)
+    class_weights = None if data.spec.multilabel else compute_class_weights(data, recipe)
     weights = None if class_weights is None else class_weights.tolist()
     is_weighted = isinstance(data.train, Arrays) and data.train.weights is not None
     reported_loss = ExampleLoss(loss, scale, weights, is_weighted)

@@ -216,6 +216,8 @@ class CheckpointCallback(keras.callbacks.Callback):
                 raise self._make_divergence_error(f"the loss is {logs['loss']}", done)
             self._unsaved += done - self._state.step
             self._state.step = done
+            if done == self._steps:  # with more epochs, a resumed run has another schedule
+                self._state.learning_rate = self._learning_rate()
         signum = self._received_signal()
         # all workers save or none, since variables that are summed over workers are exchanged
         stop, due = any_worker(
@@ -240,8 +242,9 @@ class CheckpointCallback(keras.callbacks.Callback):
         state = self._state
         row = {"epoch": epoch} | self._phase.columns
         row |= {name: float(value) for name, value in logs.items()}
-        state.history.append(row | {"learning_rate": self._learning_rate()})
-        state.epoch, state.step, state.elapsed = epoch + 1, 0, 0.0
+        rate = self._learning_rate() if state.learning_rate is None else state.learning_rate
+        state.history.append(row | {"learning_rate": rate})
+        state.epoch, state.step, state.elapsed, state.learning_rate = epoch + 1, 0, 0.0, None
         if not self._is_chief():
             return
         with replace_file(self._run_dir / HISTORY) as draft, open(draft, "w", newline="") as file:

@@ -39,6 +39,7 @@ class TrainingState:
             training was started or continued with; empty in checkpoints of earlier versions.
         reductions: How often the plateau schedule has reduced the learning rate.
         head_epochs: Number of epochs in which the head alone was trained; None before their end.
+        learning_rate: The one after the last batch of the epoch; None before that batch.
     """
 
     epoch: int = 0
@@ -53,6 +54,7 @@ class TrainingState:
     planned: list[list[int]] = dataclasses.field(default_factory=list)
     reductions: int = 0
     head_epochs: int | None = None
+    learning_rate: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

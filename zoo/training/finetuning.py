@@ -6,6 +6,7 @@ layer counts.
 
 import dataclasses
 import fnmatch
+import shlex
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ def check_predicts(source: Source) -> None:
         raise UserError(
             f"{source.path}: this model was pretrained and guesses hidden words only: fine-tune it "
             f"first, with zoo train --model={source.record.get('model')!s:.50} "
-            f"--weights={source.path} and a dataset with labels"
+            f"--weights={shlex.quote(str(source.path))} and a dataset with labels"
         )
 
 

@@ -154,7 +154,8 @@ def make_train_batches(
             epoch=epoch,
             changes=parse_augmentation(recipe.augment),
             one_hot=needs_one_hot(recipe),
-            class_weights=compute_class_weights(data, recipe),
+            # those of several labels are in the loss
+            class_weights=None if data.spec.multilabel else compute_class_weights(data, recipe),
             oversample=bool(recipe.oversample),
             microbatches=microbatches,
         ),

@@ -1,5 +1,8 @@
 """Losses that Keras does not have, or not from logits of any size."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -18,6 +21,7 @@ class FocalLoss(keras.losses.Loss):
         label_smoothing: Fraction of the target probability that is spread evenly over all classes
             or, of several labels, over present and absent.
         multilabel: Whether an example may have several labels.
+        positive_weights: Of several labels, the factor of each one's loss where it is present.
         name: Name of the loss.
         reduction: As of all losses of Keras.
         dtype: Dtype of the loss.
@@ -28,6 +32,7 @@ class FocalLoss(keras.losses.Loss):
         gamma: float = 2.0,
         label_smoothing: float = 0.0,
         multilabel: bool = False,
+        positive_weights: Sequence[float] | None = None,
         name="focal_loss",
         reduction="sum_over_batch_size",
         dtype=None,
@@ -36,6 +41,7 @@ class FocalLoss(keras.losses.Loss):
         self.gamma = float(gamma)
         self.label_smoothing = float(label_smoothing)
         self.multilabel = multilabel
+        self.positive_weights = positive_weights
 
     def call(self, y_true, y_pred):
         """Returns the loss of each example.
@@ -50,6 +56,8 @@ class FocalLoss(keras.losses.Loss):
         if self.multilabel:
             present = y_true * kept + self.label_smoothing / 2
             losses = present * self._weight(ops.log_sigmoid(y_pred))
+            if self.positive_weights:
+                losses *= ops.convert_to_tensor(self.positive_weights, y_pred.dtype)
             losses += (1 - present) * self._weight(ops.log_sigmoid(-y_pred))
             return ops.mean(losses, axis=-1)
         y_true = y_true * kept + self.label_smoothing / y_true.shape[-1]
@@ -63,6 +71,6 @@ class FocalLoss(keras.losses.Loss):
 
     def get_config(self):
         """Returns the arguments of the constructor."""
-        own = {"gamma": self.gamma, "label_smoothing": self.label_smoothing}
-        own["multilabel"] = self.multilabel
+        own: dict[str, Any] = {"gamma": self.gamma, "label_smoothing": self.label_smoothing}
+        own |= {"multilabel": self.multilabel, "positive_weights": self.positive_weights}
         return {**super().get_config(), **own}

@@ -3,7 +3,9 @@
 import inspect
 import json
 import sys
+import warnings
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -160,6 +162,10 @@ def _find_contract_problem(model: Any, spec: Spec) -> str:
         return f"logits of shape {tuple(logits.shape)}"
     if keras.backend.standardize_dtype(logits.dtype) != "float32":
         return f"logits of dtype {logits.dtype}"
+    last = logits._keras_history.operation
+    activation = getattr(getattr(last, "activation", last), "__name__", type(last).__name__)
+    if activation.lower() in ("softmax", "sigmoid"):
+        return f"probabilities ({last.name!r} ends in a {activation.lower()})"
     return ""
 
 
@@ -171,15 +177,28 @@ def _format_names(tensors: Any) -> str:
 def _check_config(entry: Entry, model: keras.Model) -> None:
     """Checks that the model can be created from its config, as it is when a file is loaded."""
     try:
-        config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+        with warnings.catch_warnings(record=True, action="always") as caught:
+            config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    except Exception as error:  # of the plug-in's own code too
+        raise _make_config_error(entry, error) from error
+    if any("includes a `lambda`" in str(item.message) for item in caught):
+        raise UserError(
+            f"{entry.name}: a layer has a lambda function, whose code cannot be loaded again: "
+            "write it as a function with a name, in the plug-in"
+        )
+    try:
         keras.saving.deserialize_keras_object(
             config, custom_objects=find_custom_objects(config), safe_mode=True
         )
-    except Exception as error:  # of the plug-in's own code too
-        raise UserError(
-            f"{entry.name}: a saved model could not be loaded again: {explain_load_error(error)}: "
-            "give each layer of your own a get_config with the arguments of its constructor"
-        ) from error
+    except Exception as error:
+        raise _make_config_error(entry, error) from error
+
+
+def _make_config_error(entry: Entry, error: Exception) -> UserError:
+    return UserError(
+        f"{entry.name}: a saved model could not be loaded again: {explain_load_error(error)}: "
+        "give each layer of your own a get_config with the arguments of its constructor"
+    )
 
 
 def explain_load_error(error: Exception) -> str:
@@ -212,11 +231,17 @@ def find_custom_objects(config: Any) -> dict[str, Any]:
                 function = vars(plugin).get(entry["config"])
                 if inspect.isfunction(function):
                     found[entry["config"]] = function
-        elif module is not None and not module.__name__.startswith(("keras", "zoo.")):
-            custom = vars(module).get(name)
+        elif module is None or not module.__name__.startswith(("keras", "zoo.")):
+            custom = _find_class(name, module)
             if inspect.isclass(custom) and issubclass(custom, _CUSTOM_BASES):
                 found[entry.get("registered_name") or name] = custom
     return found
+
+
+def _find_class(name: str, module: ModuleType | None) -> Any:
+    """Returns what has the name in a module; without it in a plug-in, whose file was renamed."""
+    modules = list_plugin_modules() if module is None else [module]
+    return next((vars(part)[name] for part in modules if name in vars(part)), None)
 
 
 def _iterate_objects(config: Any) -> Iterator[dict[str, Any]]:

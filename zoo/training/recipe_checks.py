@@ -31,7 +31,7 @@ def check_recipe(recipe: Recipe, spec: Spec) -> None:
                     f"{setting}={getattr(recipe, setting)}: the target is a number, there are no "
                     f"classes: omit --{setting}"
                 )
-    elif not spec.multilabel and recipe.class_weights not in ("", "balanced"):
+    elif recipe.class_weights not in ("", "balanced"):
         order_class_weights(recipe.class_weights, spec.class_names)
     if spec.multilabel:
         _check_multilabel_recipe(recipe)
@@ -75,11 +75,6 @@ def order_class_weights(text: str, class_names: Sequence[str]) -> tuple[float, .
 
 def _check_multilabel_recipe(recipe: Recipe) -> None:
     """Raises a UserError if a setting needs one class for each example."""
-    if recipe.class_weights:
-        raise UserError(
-            f"class_weights={recipe.class_weights!r}: an example may have several labels, and then "
-            "has no class of its own to be weighted by: omit --class_weights"
-        )
     if recipe.threshold:
         raise UserError(
             f"threshold={recipe.threshold}: each of several labels has a threshold of its own, "
@@ -87,6 +82,6 @@ def _check_multilabel_recipe(recipe: Recipe) -> None:
         )
     if recipe.oversample:
         raise UserError(
-            "oversample=True: an example may have several labels, and then has no class of its own "
-            "to be repeated for: omit --oversample"
+            "oversample=True: an example may have several labels, and repeating it for a rare one "
+            "repeats the others too: omit it, or weight the labels with --class_weights=balanced"
         )

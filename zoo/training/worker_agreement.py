@@ -5,7 +5,7 @@ flags or checkpoints they would train on something else, or wait for each other 
 """
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from zoo.distribution.keras_patches import spans_workers
 from zoo.distribution.multi_worker import exchange_texts, get_cluster
 from zoo.errors import UserError
 from zoo.training.checkpoints import Checkpoint
-from zoo.training.run_data import describe_run
+from zoo.training.run_data import compare_starts, describe_run
 from zoo.training.run_folder import parse_flags
 
 
@@ -48,27 +48,36 @@ def check_same_inputs(
 
 
 def check_same_start(
-    strategy: tf.distribute.Strategy, run_dir: Path, start: Checkpoint | None, is_finished: bool
+    strategy: tf.distribute.Strategy,
+    run_dir: Path,
+    start: Checkpoint | None,
+    is_finished: bool,
+    model: Mapping[str, Any],
 ) -> None:
-    """Checks that all workers start from the same checkpoint; all must call this.
+    """Checks that all workers start from the same model and checkpoint; all must call this.
 
     Args:
         strategy: The strategy; nothing is checked for one process.
         run_dir: Folder of the run.
         start: The checkpoint that this worker found there.
         is_finished: Whether this worker found a finished run there.
+        model: What `describe_start` returns of its model.
 
     Raises:
-        UserError: on all workers, if one does not find what worker 0 does.
+        UserError: on all workers, if one does not find what worker 0 does, or has another model.
     """
     if not spans_workers(strategy):
         return
     found = (
         f"step {start.state.step} of epoch {start.state.epoch + 1}" if start else "no checkpoint"
     )
-    for index, (first, other) in _exchange(strategy, "a finished run" if is_finished else found):
+    mine = {"found": "a finished run" if is_finished else found, "model": dict(model)}
+    for index, pair in _exchange(strategy, mine):
+        worker = get_cluster(strategy).format_workers([index])
+        if problem := compare_starts(pair[0]["model"], pair[1]["model"]):
+            raise UserError(f"{worker} differs from worker 0: {problem} on all workers")
+        first, other = (content["found"] for content in pair)
         if first != other:
-            worker = get_cluster(strategy).format_workers([index])
             raise UserError(
                 f"{run_dir}: worker 0 found {first} there, {worker} {other}: all workers have to "
                 "read the same folder: choose one that they share with --run_dir, or start over "

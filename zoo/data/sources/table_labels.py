@@ -27,6 +27,7 @@ from zoo.data.labels import (
 from zoo.data.row_groups import name_groups
 from zoo.data.sources.label_sets import has_label_sets, read_label_sets
 from zoo.data.sources.table_files import Table, reject_values
+from zoo.data.target_rounding import describe_rounding
 from zoo.errors import UserError, format_count
 from zoo.schema import is_text
 
@@ -123,6 +124,7 @@ def _read_single_labels(
         else read_target(labels["train"].dropna(), tables["train"], config.task)
     )
     case_notes += describe_numbers(labels["train"].dropna(), target)
+    case_notes += describe_rounding(labels["train"].dropna(), target, tables["train"])
     source = "the model" if config.known_classes else tables["train"].path.name
     rows = {
         name: (cells.notna().to_numpy(), _encode_labels(cells, target, tables[name], source))
@@ -181,7 +183,7 @@ def _encode_labels(labels: pd.Series, target: Target, table: Table, source: str)
     present = labels.dropna()
     y = encode_target(present, target)
     if target.class_names is None:
-        invalid, expected = np.isnan(y[:, 0]), "expected a number"
+        invalid, expected = ~np.isfinite(y[:, 0]), "expected a number below 3.4e38"
     else:
         invalid, expected = y < 0, f"expected a class of {source}: remove these lines"
         in_lowercase = {name.lower() for name in target.class_names}
