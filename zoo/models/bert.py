@@ -78,13 +78,14 @@ def bert(
         dropout: Dropout rate before the head. The encoder uses 0.1, or the rate of the preset.
     """
     if preset:
-        backbone, separator_id = _load_preset(preset, pooling)
+        backbone, separator_id, positions = _load_preset(preset, pooling)
     else:
         backbone, separator_id = _build_backbone(size, vocabulary_size), _SEPARATOR_ID
-    if input_shape[0] > backbone.max_sequence_length:
+        positions = _POSITIONS
+    if input_shape[0] > positions:
         raise UserError(
-            f"bert: length={input_shape[0]}: this model has positions for "
-            f"{backbone.max_sequence_length} tokens: use --length={backbone.max_sequence_length}"
+            f"bert: length={input_shape[0]}: this model has positions for {positions} tokens: use "
+            f"--length={positions}"
         )
     tokens, mask = inputs.text_input("bert", input_shape)
     padding_mask = ops.cast(mask, "int32")
@@ -102,12 +103,13 @@ def bert(
     return outputs.classifier_head("bert", tokens, x, num_classes)
 
 
-def _load_preset(preset: str, pooling: str) -> "tuple[keras.Model, int]":
-    """Loads the backbone of a preset, and the id of [SEP] in its vocabulary."""
+def _load_preset(preset: str, pooling: str) -> "tuple[keras.Model, int, int]":
+    """Loads the backbone of a preset, the id of [SEP] in its vocabulary, and its positions."""
     file = Path(preset)
     if file.suffix == ".keras" and file.is_file():
         vocabulary = read_json(file.with_name(TOKENIZER))["vocabulary"]
-        return _build_backbone_like(file), vocabulary.index("[SEP]")
+        backbone = _build_backbone_like(file)
+        return backbone, vocabulary.index("[SEP]"), backbone.max_sequence_length
     return bert_preset.load_bert(preset, needs_pooler=pooling == "first")
 
 

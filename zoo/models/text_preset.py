@@ -120,9 +120,12 @@ def load_preset(preset: str) -> TextPreset:
         if isinstance(output, dict):
             output = output["sequence_output"]
             pooler = backbone.pooled_dense.get_weights() if has_pooler else None
+        encoder = keras.Model(backbone.input, output, name=ENCODER)
+        if folder:
+            encoder = match_config(encoder, read_folder_config(folder))
         # the exchange of padding leaves the separator where it is, since neither is one
         return TextPreset(
-            keras.Model(backbone.input, output, name=ENCODER),
+            encoder,
             vocabulary.tokens.index(vocabulary.separator),
             backbone.max_sequence_length,
             pooler and tuple(pooler),
@@ -162,6 +165,8 @@ def find_hugging_face(preset: str) -> Path | None:
 def load_hugging_face(folder: Path, tokens: int) -> "tuple[keras.Model, bool]":
     """Loads the backbone in a folder of Hugging Face, and returns whether it has a pooler.
 
+    It has KerasHub's own settings until `match_config` gives it those of the folder.
+
     Args:
         folder: The folder.
         tokens: Number of tokens in its vocabulary.
@@ -175,7 +180,6 @@ def load_hugging_face(folder: Path, tokens: int) -> "tuple[keras.Model, bool]":
     pooler = FAMILIES[config["model_type"]].pooler
     with open_readable_folder(folder, config, files) as readable:
         backbone = keras_hub.models.Backbone.from_preset(str(readable))
-    _match_config(backbone, config)
     types = find_weight(files, _TOKEN_TYPES)
     if config["model_type"] == "roberta" and types:
         # its texts have one type, whose vector KerasHub leaves out
@@ -184,20 +188,31 @@ def load_hugging_face(folder: Path, tokens: int) -> "tuple[keras.Model, bool]":
     return backbone, bool(pooler and find_weight(files, f"{pooler}.weight"))
 
 
-def _match_config(backbone: "keras.Model", config: Mapping[str, Any]) -> None:
-    """Gives a backbone of KerasHub the settings in a config.json that KerasHub does not read."""
+def match_config(encoder: "keras.Model", config: Mapping[str, Any]) -> "keras.Model":
+    """Returns an encoder with the settings in a config.json that KerasHub does not read.
+
+    Args:
+        encoder: The encoder as KerasHub loads it.
+        config: Content of the config.json of Hugging Face.
+
+    Returns:
+        The same layers with other settings, and the same weights.
+    """
     epsilon = config.get("layer_norm_eps", _EPSILON)
     name = ACTIVATIONS[config.get(FAMILIES[config["model_type"]].activation, "gelu")]
     activation = keras.saving.get_registered_object(name) or keras.activations.get(name)
-    for layer in backbone.layers:
+
+    def clone_layer(layer):
+        settings = layer.get_config()
         if isinstance(layer, keras.layers.LayerNormalization):
-            layer.epsilon = epsilon
+            settings["epsilon"] = epsilon
         elif isinstance(layer, keras_hub.layers.TransformerEncoder):
-            layer.layer_norm_epsilon = epsilon
-            layer._self_attention_layer_norm.epsilon = epsilon
-            layer._feedforward_layer_norm.epsilon = epsilon
-            layer.activation = activation
-            layer._feedforward_intermediate_dense.activation = activation
+            settings |= {"layer_norm_epsilon": epsilon, "activation": activation}
+        return type(layer).from_config(settings)
+
+    matched = keras.models.clone_model(encoder, clone_function=clone_layer)
+    matched.set_weights(encoder.get_weights())
+    return matched
 
 
 def _read_keras_hub_vocabulary(preset: str) -> PresetVocabulary:
