@@ -23,7 +23,7 @@ from zoo.data.text_encoding import make_encoder
 from zoo.data.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.models.text_preset import load_preset, read_vocabulary
-from zoo.pretrained.predictor import load_preset_classifier
+from zoo.pretrained.presets import load_preset_classifier
 
 ANSWERS = Path(__file__).parent.parent / "golden" / "text_presets.json"
 TEXTS = (

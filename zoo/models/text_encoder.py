@@ -70,7 +70,7 @@ def text_encoder(
             f"tokens: use --length={loaded.positions}"
         )
     tokens, mask = inputs.text_input(_NAME, input_shape)
-    x = _encode(tokens, mask, loaded)
+    x = encode_tokens(tokens, mask, loaded)
     x = masking.masked_mean(x, mask) if pooling == "mean" else _pool_first(x, loaded)
     x = regularization.apply_dropout(x, dropout, "head_dropout")
     return outputs.classifier_head(_NAME, tokens, x, num_classes)
@@ -92,16 +92,25 @@ def load_classifier(preset: str) -> "tuple[keras.Model, tuple[str, ...], int]":
     loaded, head = text_preset.load_text_classifier(preset)
     positions = loaded.positions or _POSITIONS
     tokens, mask = inputs.text_input(_NAME, (positions,))
-    x = _pool_first(_encode(tokens, mask, loaded), loaded)
+    x = _pool_first(encode_tokens(tokens, mask, loaded), loaded)
     model = outputs.classifier_head(_NAME, tokens, x, len(head.class_names))
     model.get_layer(outputs.HEAD).set_weights(head.last)
     return model, head.class_names, positions
 
 
-def _encode(
+def encode_tokens(
     tokens: "keras.KerasTensor", mask: "keras.KerasTensor", loaded: "text_preset.TextPreset"
 ) -> "keras.KerasTensor":
-    """Returns the vectors of the tokens, (batch, length, width)."""
+    """Returns the vectors of tokens.
+
+    Args:
+        tokens: Token ids, int32 (batch, length).
+        mask: Which of them are no padding, bool (batch, length).
+        loaded: The encoder.
+
+    Returns:
+        The vectors, (batch, length, width).
+    """
     padding_mask = ops.cast(mask, "int32")
     values = {"token_ids": tokens, "padding_mask": padding_mask}
     if "segment_ids" in loaded.encoder.input:

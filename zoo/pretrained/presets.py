@@ -1,0 +1,80 @@
+"""Pretrained models that are used as they are, without a training: classifiers and embeddings."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from zoo.data.spec import Spec
+from zoo.data.tokenizers import make_preset_tokenizer
+from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
+from zoo.layers.outputs import FEATURES
+from zoo.models.image_backbone import load_classifier
+from zoo.models.sentence_vectors import load_sentence_encoder
+from zoo.models.text_encoder import load_classifier as load_text_classifier
+from zoo.models.text_folder import is_text_folder
+from zoo.models.text_preset import read_vocabulary
+from zoo.pretrained.predictor import PretrainedModel, make_predictor
+
+
+def load_preset_classifier(
+    preset: str, preset_weights: str = "", *, reads_pairs: bool = False
+) -> PretrainedModel:
+    """Loads a pretrained model with its own head, which names ImageNet's classes, say.
+
+    Args:
+        preset: As in the model `image_backbone`, or a folder of a text classifier of Hugging Face.
+        preset_weights: As in the model `image_backbone`.
+        reads_pairs: Whether a text classifier reads pairs of texts.
+
+    Raises:
+        UserError: if it cannot be loaded or has no head.
+    """
+    if is_text_folder(preset):
+        return _load_text_classifier(preset, reads_pairs)
+    model, class_names, note = load_classifier(preset, preset_weights)
+    spec = Spec("image", tuple(model.input["image"].shape[1:]), class_names, resize="crop")
+    return make_predictor(model, spec, {"notes": [note] if note else []})
+
+
+def _load_text_classifier(preset: str, reads_pairs: bool) -> PretrainedModel:
+    """Loads a text classifier of Hugging Face with its own head."""
+    model, class_names, length = load_text_classifier(preset)
+    spec, notes = _describe_texts(preset, length, reads_pairs, class_names)
+    return make_predictor(model, spec, {"notes": notes})
+
+
+def load_text_embedder(preset: str, *, reads_pairs: bool = False) -> PretrainedModel:
+    """Loads a text encoder that gives a vector for each text, without a head.
+
+    Args:
+        preset: As in the model `text_encoder`.
+        reads_pairs: Whether it reads pairs of texts.
+
+    Returns:
+        A model with the signature `features` only: the vectors, float32 (batch, width).
+
+    Raises:
+        UserError: if it cannot be loaded, or makes vectors in a way that the zoo does not.
+    """
+    model, length, note = load_sentence_encoder(preset)
+    spec, notes = _describe_texts(preset, length, reads_pairs, None)
+    raw_specs = make_raw_input_specs(spec)
+    encode, _ = make_input_encoder(spec)
+    graph = tf.function(
+        lambda texts: model(encode(texts), training=False),
+        input_signature=[raw_specs],
+        autograph=False,
+    )
+    return PretrainedModel(model, spec, {"notes": [note, *notes]}, {FEATURES: (graph, raw_specs)})
+
+
+def _describe_texts(
+    preset: str, length: int, reads_pairs: bool, class_names: tuple[str, ...] | None
+) -> tuple[Spec, list[str]]:
+    """Returns the spec of the texts that a preset reads, and notes on how it reads them."""
+    vocabulary = read_vocabulary(preset)
+    tokenizer = dataclasses.replace(make_preset_tokenizer(vocabulary), length=length)
+    kind = "text_pair" if reads_pairs else "text"
+    spec = Spec(kind, (length,), class_names, tokenizer=tokenizer)
+    cut = f"texts of more than {length:,} tokens, the positions of the encoder, lose their end"
+    return spec, [note for note in (vocabulary.note, cut) if note]
