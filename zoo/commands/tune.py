@@ -44,7 +44,7 @@ from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, parse_flags, run_command
 from zoo.commands.tokenizer_flags import check_tokenizer_flags
 from zoo.commands.tune_workers import start_workers
-from zoo.commands.weights import adopt_preset
+from zoo.commands.weights import adopt_preset, fit_weights_to_data
 from zoo.errors import UserError
 from zoo.exporting.versions import check_export_name
 from zoo.recipe import Recipe
@@ -190,10 +190,14 @@ def _load_data(plan: Plan) -> "tuple[Plan, Data, Data]":
     raw, named = read_data(plan.config), set(read_settings(FLAGS))
     data = prepare_and_fingerprint(raw, plan.config)
     check_recipe(plan.recipe, data.spec)
-    recipe, notes = adapt_recipe(plan.recipe, len(data.train), None, plan.hparams, named)
-    plan = dataclasses.replace(plan, recipe=recipe)
+    hparams, data = fit_weights_to_data(None, plan.entry, plan.hparams, data)
+    recipe, notes = adapt_recipe(plan.recipe, len(data.train), None, hparams, named)
     data = dataclasses.replace(data, notes=(*data.notes, *notes))
-    return plan, data, hide_test_split(raw if FLAGS.kfold else data)
+    return (
+        dataclasses.replace(plan, recipe=recipe, hparams=hparams),
+        data,
+        hide_test_split(raw if FLAGS.kfold else data),
+    )
 
 
 def _make_tuning(plan: Plan, data: "Data") -> "Tuning":

@@ -7,9 +7,8 @@ from etils import epy
 
 from zoo.errors import UserError
 from zoo.models.preset_errors import explain_preset_errors
-from zoo.models.text_folder import CONFIG, read_folder_config
+from zoo.models.text_folder import CONFIG, find_hugging_face, read_folder_config
 from zoo.models.text_preset import (
-    find_hugging_face,
     load_hugging_face,
     match_config,
     read_vocabulary,

@@ -15,10 +15,9 @@ with epy.lazy_imports():
     from keras import layers, ops
 
     from zoo.layers import inputs, masking, outputs, regularization
-    from zoo.models import text_preset
+    from zoo.models import text_head, text_preset
 
 _NAME = "text_encoder"
-_POOLER = "pooler"  # name of the dense layer of the first token
 _LAYERS, _WIDTH, _POSITIONS = 2, 128, 512  # of the encoder without a preset
 _SEPARATOR_ID = 3  # of [SEP] in the vocabularies that zoo.data.tokenizers learns
 
@@ -60,7 +59,8 @@ def text_encoder(
             Hugging Face folder of one of the first five. Without it the model is a DistilBERT of 2
             layers of width 128 with random weights.
         pooling: How the token vectors become one vector per text: their mean, or the vector of the
-            first token after a dense layer, which is new if the preset has none.
+            first token after a dense layer, which is new if the preset has none. Where the preset
+            is a classifier of classes that the data has, `zoo train` takes the first token.
         dropout: Dropout rate before the head. The encoder uses that of the preset.
     """
     loaded = text_preset.load_preset(preset) if preset else _build_small_encoder(vocabulary_size)
@@ -76,26 +76,23 @@ def text_encoder(
     return outputs.classifier_head(_NAME, tokens, x, num_classes)
 
 
-def load_classifier(preset: str) -> "tuple[keras.Model, tuple[str, ...], int]":
-    """Loads a text classifier of Hugging Face with its own head.
+def load_classifier(preset: str) -> "keras.Model":
+    """Loads a classifier or a regression of Hugging Face with its own head.
 
     Args:
         preset: Folder of Hugging Face.
 
     Returns:
-        The model from {"tokens": int32 (batch, length)} to {"logits": ...}, the names of its
-        classes, and the number of its positions.
+        The model from {"tokens": int32 (batch, length)} to {"logits": ...}.
 
     Raises:
-        UserError: if the classifier cannot be loaded.
+        UserError: if it cannot be loaded, or has no such head.
     """
-    loaded, head = text_preset.load_text_classifier(preset)
-    positions = loaded.positions or _POSITIONS
-    tokens, mask = inputs.text_input(_NAME, (positions,))
-    x = _pool_first(encode_tokens(tokens, mask, loaded), loaded)
-    model = outputs.classifier_head(_NAME, tokens, x, len(head.class_names))
+    head = text_head.load_head(preset)
+    classes = head.class_names and len(head.class_names)
+    model = text_encoder((1,), classes, preset=preset, pooling="first", dropout=0.0)
     model.get_layer(outputs.HEAD).set_weights(head.last)
-    return model, head.class_names, positions
+    return model
 
 
 def encode_tokens(
@@ -123,7 +120,7 @@ def encode_tokens(
 
 def _pool_first(x: "keras.KerasTensor", loaded: "text_preset.TextPreset") -> "keras.KerasTensor":
     """Returns the vector of the first token after a dense layer."""
-    pooler = layers.Dense(x.shape[-1], activation=loaded.activation, name=_POOLER)
+    pooler = layers.Dense(x.shape[-1], activation=loaded.activation, name=text_preset.POOLER)
     pooled = pooler(x[:, 0])
     if loaded.pooler:
         pooler.set_weights(loaded.pooler)

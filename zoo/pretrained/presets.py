@@ -1,10 +1,12 @@
 """Pretrained models that are used as they are, without a training: classifiers and embeddings."""
 
 import dataclasses
+import functools
+from pathlib import Path
 
 import tensorflow as tf
 
-from zoo.data.spec import Spec
+from zoo.data.spec import Spec, spec_to_record
 from zoo.data.tokenizers import make_preset_tokenizer
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
 from zoo.layers.outputs import FEATURES
@@ -12,35 +14,66 @@ from zoo.models.image_backbone import load_classifier
 from zoo.models.sentence_vectors import load_sentence_encoder
 from zoo.models.text_encoder import load_classifier as load_text_classifier
 from zoo.models.text_folder import is_text_folder
-from zoo.models.text_preset import read_vocabulary
+from zoo.models.text_head import load_head
+from zoo.models.text_preset import read_positions, read_vocabulary
 from zoo.pretrained.predictor import PretrainedModel, make_predictor
+from zoo.training.finetuning import Source
+
+_POSITIONS = 512  # tokens of an encoder that has no limit of its own
 
 
-def load_preset_classifier(
-    preset: str, preset_weights: str = "", *, reads_pairs: bool = False
-) -> PretrainedModel:
-    """Loads a pretrained model with its own head, which names ImageNet's classes, say.
+def open_preset(preset: str, preset_weights: str = "", *, reads_pairs: bool = False) -> Source:
+    """Opens a pretrained model with its own head, as a run is opened by its path.
 
     Args:
         preset: As in the model `image_backbone`, or a folder of a text classifier of Hugging Face.
         preset_weights: As in the model `image_backbone`.
         reads_pairs: Whether a text classifier reads pairs of texts.
 
+    Returns:
+        The model with a record that has its `model`, `hyperparameters`, `spec`, `notes` on what
+        was decided about it, and `has_class_names`: whether its classes have names of their own.
+
     Raises:
-        UserError: if it cannot be loaded or has no head.
+        UserError: if it cannot be read or has no head.
     """
     if is_text_folder(preset):
-        return _load_text_classifier(preset, reads_pairs)
+        return _open_text_classifier(preset, reads_pairs)
     model, class_names, note = load_classifier(preset, preset_weights)
     spec = Spec("image", tuple(model.input["image"].shape[1:]), class_names, resize="crop")
-    return make_predictor(model, spec, {"notes": [note] if note else []})
+    hparams = {"preset": preset, "preset_weights": preset_weights}
+    record = {
+        "model": "image_backbone",
+        "hyperparameters": {name: value for name, value in hparams.items() if value},
+        "spec": spec_to_record(spec),
+        "notes": [note] if note else [],
+        "has_class_names": class_names != tuple(map(str, range(len(class_names)))),
+    }
+    return Source(Path(preset), lambda: model, record, None)
 
 
-def _load_text_classifier(preset: str, reads_pairs: bool) -> PretrainedModel:
-    """Loads a text classifier of Hugging Face with its own head."""
-    model, class_names, length = load_text_classifier(preset)
-    spec, notes = _describe_texts(preset, length, reads_pairs, class_names)
-    return make_predictor(model, spec, {"notes": notes})
+def _open_text_classifier(preset: str, reads_pairs: bool) -> Source:
+    """Opens a classifier or a regression of Hugging Face."""
+    head = load_head(preset)
+    length = read_positions(preset) or _POSITIONS
+    spec, notes = _describe_texts(preset, length, reads_pairs, head.class_names)
+    record = {
+        "model": "text_encoder",
+        "hyperparameters": {"preset": preset, "pooling": "first"},
+        "spec": spec_to_record(spec),
+        "notes": notes,
+        "has_class_names": head.has_own_names,
+    }
+    load = functools.partial(load_text_classifier, preset)
+    return Source(Path(preset), load, record, spec.tokenizer)
+
+
+def load_preset_classifier(
+    preset: str, preset_weights: str = "", *, reads_pairs: bool = False
+) -> PretrainedModel:
+    """Loads the model that `open_preset` opens, with the same arguments, to predict with it."""
+    source = open_preset(preset, preset_weights, reads_pairs=reads_pairs)
+    return make_predictor(source.model, source.spec, source.record)
 
 
 def load_text_embedder(preset: str, *, reads_pairs: bool = False) -> PretrainedModel:

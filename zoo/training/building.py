@@ -30,6 +30,7 @@ from zoo.training.model_checks import (
 )
 from zoo.training.optimizers import make_optimizer
 from zoo.training.phase_recipes import make_main_recipe
+from zoo.training.preset_head import load_preset_head
 from zoo.training.transfer import LayerTransfer, load_matching_weights
 
 _COMPILED_EXAMPLES = 20_000  # at least, for XLA
@@ -111,6 +112,8 @@ def prepare_model(
     model = build_model(entry, data.spec, hparams)
     check_model(entry, model, data.spec)
     transfers = load_matching_weights(model, source, data.spec) if source else []
+    if source is None:
+        load_preset_head(model, hparams, data.spec)
     adapt_layers(model, data, {item.name for item in transfers if not item.reason})
     new = {item.name for item in transfers if item.reason}
     compile_model(model, data, make_main_recipe(recipe), new)
