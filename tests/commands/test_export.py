@@ -1,6 +1,5 @@
 """The command `zoo export`, and `zoo evaluate` of a preset with its own head."""
 
-import importlib
 import json
 import shutil
 from pathlib import Path
@@ -81,12 +80,3 @@ def test_mistakes(flags, problem, folder, run_zoo, tmp_path, monkeypatch):
     code, _, err = run_zoo(export, *(flag.replace("=folder", f"={folder}") for flag in flags))
     assert code == 2 and problem in err
     assert not Path("saved_models").exists()
-
-
-def test_shipped_weights_are_exported(run_zoo, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code, out, err = run_zoo(export, "--model=lenet5", "--weights=mnist", "--export_dir=served")
-    assert (code, out) == (0, "served/lenet5/1\n"), err
-    predict = importlib.import_module("zoo.commands.predict")
-    code, _, err = run_zoo(predict, "--model=lenet5", "--export_dir=served", "--server=a:1", "x")
-    assert code == 2 and "there is no such file" in err

@@ -193,11 +193,8 @@ def _load_data(plan: Plan) -> "tuple[Plan, Data, Data]":
     hparams, data = fit_weights_to_data(None, plan.entry, plan.hparams, data)
     recipe, notes = adapt_recipe(plan.recipe, len(data.train), None, hparams, named)
     data = dataclasses.replace(data, notes=(*data.notes, *notes))
-    return (
-        dataclasses.replace(plan, recipe=recipe, hparams=hparams),
-        data,
-        hide_test_split(raw if FLAGS.kfold else data),
-    )
+    plan = dataclasses.replace(plan, recipe=recipe, hparams=hparams)
+    return plan, data, hide_test_split(raw if FLAGS.kfold else data)
 
 
 def _make_tuning(plan: Plan, data: "Data") -> "Tuning":
@@ -294,9 +291,8 @@ def _run_worker(argv: list[str], run_dir: Path) -> None:
 def _train_winner(flagfile: Path, run_dir: Path) -> None:
     """Trains, scores and exports the winner, as `zoo train` does."""
     words = [f"--flagfile={flagfile}", f"--run_dir={run_dir}"]
-    for name in ("export_dir", "export_name"):
-        if FLAGS[name].value != FLAGS[name].default:
-            words.append(f"--{name}={FLAGS[name].value}")
+    names = (x for x in ("export_dir", "export_name") if FLAGS[x].value != FLAGS[x].default)
+    words += [f"--{name}={FLAGS[name].value}" for name in names]
     # this is the command that the run records
     sys.argv = [sys.argv[0], "train", *words]
     print(command_line(), flush=True)
