@@ -33,6 +33,7 @@ from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import (
     NO_DATA,
+    check_long_texts,
     complete_config,
     fit_preset_to_data,
     open_scored_preset,
@@ -105,6 +106,7 @@ def main() -> None:
         )
     config = read_data_config(FLAGS, seed=FLAGS.seed or 0)
     config = dataclasses.replace(config, slices=FLAGS.slices)
+    check_long_texts(FLAGS)
     is_local = bool(FLAGS.weights or FLAGS.preset)
     if not is_local and not FLAGS.model:
         raise UserError(f"{sources[0]}: choose a model of the server with --model=NAME")
@@ -149,7 +151,9 @@ def _evaluate_weights(config: "DataConfig") -> None:
     if FLAGS.weights:
         source = open_scored_weights(given, FLAGS.model)
     else:
-        source = open_scored_preset(given, FLAGS.preset_weights or "", FLAGS.model)
+        source = open_scored_preset(
+            given, FLAGS.preset_weights or "", FLAGS.model, FLAGS.long_texts
+        )
         print_notes(source.record["notes"])
     spec, record, model = source.spec, source.record, source.model
     config = complete_config(config, source, FLAGS.seed)

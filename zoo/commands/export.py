@@ -17,7 +17,8 @@ from absl import flags
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes
-from zoo.commands.scored_weights import open_scored_preset, open_scored_weights
+from zoo.commands.scored_weights import check_long_texts, open_scored_preset, open_scored_weights
+from zoo.data.config import LONG_TEXTS
 from zoo.errors import UserError
 from zoo.exporting.versions import check_export_name
 from zoo.registry import load_plugin
@@ -35,6 +36,9 @@ flags.DEFINE_string("preset", None, "Pretrained model with its own head, to expo
 flags.DEFINE_string("preset_weights", None, "File with the weights of --preset=keras:NAME. By "
                     "default those of ImageNet are downloaded.", **MODEL)
 flags.DEFINE_bool("pairs", None, "Whether a classifier of texts in --preset reads pairs.", **MODEL)
+flags.DEFINE_enum("long_texts", None, LONG_TEXTS, "How a text encoder of --preset reads texts of "
+                  "more tokens than it has positions for: truncated, the default, or in windows "
+                  "whose logits are averaged.", **MODEL)
 flags.DEFINE_string("model", None, "Name of the model of --weights.", **MODEL)
 flags.DEFINE_string("plugin", None, "Python module, or .py file, with the classes of the model.",
                     **MODEL)
@@ -55,6 +59,7 @@ def main() -> Path:
     if bool(FLAGS.weights) == bool(FLAGS.preset):
         given = "--weights and --preset" if FLAGS.weights else "nothing to export"
         raise UserError(f"{given}: pass one of --weights and --preset")
+    check_long_texts(FLAGS)
     if FLAGS.plugin:
         load_plugin(FLAGS.plugin)
     if FLAGS.export_name:
@@ -72,7 +77,9 @@ def main() -> Path:
         record = source.record
     else:
         weights = FLAGS.preset_weights or ""
-        source = open_scored_preset(FLAGS.preset, weights, FLAGS.model, bool(FLAGS.pairs))
+        source = open_scored_preset(
+            FLAGS.preset, weights, FLAGS.model, FLAGS.long_texts, bool(FLAGS.pairs)
+        )
         record = source.record | {"command": command_line()}
         print_notes(record["notes"])
     model = source.model

@@ -10,6 +10,7 @@ from absl import flags
 
 from zoo import models  # noqa: F401, registers the built-in models
 from zoo.data.config import (
+    LONG_TEXTS,
     TASKS,
     DataConfig,
     parse_column_kinds,
@@ -96,6 +97,10 @@ def define_data_flags(values: flags.FlagValues) -> None:
                          "texts. By default 20000; 150000 for nbsvm.", 10, **data)
     flags.DEFINE_integer("length", None, "Most tokens of a text; longer texts are cut. By default "
                          "the length that 95% of the training texts have at most.", 4, **data)
+    flags.DEFINE_enum("long_texts", None, LONG_TEXTS, "How bert and text_encoder read texts of "
+                      "more tokens than they have positions for: truncated, or in windows whose "
+                      "logits are averaged. By default truncated; a longer --length is refused.",
+                      **data)
     flags.DEFINE_string("image_size", None, "ROWS,COLUMNS that all images are resized to, such as "
                         "64,64. By default the median size, at most 224.", **data)
     flags.DEFINE_enum("resize", None, ("stretch", "crop", "pad"), "How images of other proportions "
@@ -192,6 +197,11 @@ def read_data_config(
     """
     budget = values.memory_budget
     _check_holdout_flags(values)
+    if entry and values.long_texts == "windows" and "window" not in entry.arguments:
+        raise UserError(
+            f"--long_texts=windows: {entry.name} reads texts of any length in one piece: omit it, "
+            "and choose --length"
+        )
     if entry and "vocabulary_size" in entry.arguments:
         values.set_default("vocabulary_size", entry.arguments["vocabulary_size"].default)
     return DataConfig(
@@ -221,6 +231,7 @@ def read_data_config(
         vocabulary_size=values.vocabulary_size,
         lowercase=values.lowercase,
         length=values.length,
+        long_texts=values.long_texts,
         memory_budget=None if budget is None else budget << 20,
     )
 

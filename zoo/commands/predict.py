@@ -30,8 +30,8 @@ from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
 from zoo.commands.prediction_lines import format_line, format_object
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
-from zoo.commands.scored_weights import open_scored_weights
-from zoo.data.config import parse_text_columns
+from zoo.commands.scored_weights import check_long_texts, open_scored_weights
+from zoo.data.config import LONG_TEXTS, parse_text_columns
 from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count
 from zoo.exporting.versions import describe_unused_versions
@@ -71,6 +71,9 @@ flags.DEFINE_string("separator", None, "What separates the fields of CSV files. 
                     "semicolons, tabs or bars, whichever the file has.", **MODEL)
 flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
                     "default that which is found in the file.", **MODEL)
+flags.DEFINE_enum("long_texts", None, LONG_TEXTS, "How a text encoder of --preset reads texts of "
+                  "more tokens than it has positions for: truncated, the default, or in windows "
+                  "whose logits are averaged.", **MODEL)
 flags.DEFINE_bool("skip_bad_rows", False, "Leaves out rows that cannot be read or predicted, and "
                   "counts them, instead of stopping at the first one.", **MODEL)
 flags.DEFINE_integer("batch_size", 32, "Examples per request.", 1, **MODEL)
@@ -169,11 +172,11 @@ def _open_preset() -> Client:
     from zoo.serving.model_client import ModelClient
 
     pairs = len(parse_text_columns(FLAGS.text) or ()) == 2
+    options: dict[str, Any] = {"reads_pairs": pairs, "long_texts": FLAGS.long_texts}
     if FLAGS.signature:
-        predictor = load_text_embedder(FLAGS.preset, reads_pairs=pairs)
+        predictor = load_text_embedder(FLAGS.preset, **options)
     else:
-        weights = FLAGS.preset_weights or ""
-        predictor = load_preset_classifier(FLAGS.preset, weights, reads_pairs=pairs)
+        predictor = load_preset_classifier(FLAGS.preset, FLAGS.preset_weights or "", **options)
     client = ModelClient(FLAGS.preset, predictor)
     print_notes(client.record["notes"])
     return client
@@ -198,6 +201,7 @@ def _check_sources() -> None:
     if sources and sources[0] in ("preset", "weights") and (names := sources[1:] + others):
         value = FLAGS[sources[0]].value
         raise UserError(f"--{sources[0]}={value} and --{names[0]}: omit one of them")
+    check_long_texts(FLAGS)
     if FLAGS.signature and FLAGS.top:
         raise UserError(f"--signature={FLAGS.signature} and --top: omit one of them")
 

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from absl import flags
+
 from zoo.errors import UserError
 from zoo.pretrained.store import resolve_weights
 
@@ -16,6 +18,19 @@ if TYPE_CHECKING:
 
 _SHOWN_NAMES = 5
 NO_DATA = "no dataset: choose one with --dataset, such as --dataset=mnist"
+
+
+def check_long_texts(values: flags.FlagValues) -> None:
+    """Checks that --long_texts is for a preset: other models read texts as in their training.
+
+    Raises:
+        UserError: if it is not.
+    """
+    if values.long_texts and not values.preset:
+        raise UserError(
+            f"--long_texts={values.long_texts}: a trained model reads long texts as in its "
+            "training: omit it, or train with it"
+        )
 
 
 def open_scored_weights(weights: str, name: str | None) -> "Source":
@@ -51,7 +66,11 @@ def open_scored_weights(weights: str, name: str | None) -> "Source":
 
 
 def open_scored_preset(
-    preset: str, preset_weights: str, name: str | None, reads_pairs: bool = False
+    preset: str,
+    preset_weights: str,
+    name: str | None,
+    long_texts: str | None,
+    reads_pairs: bool = False,
 ) -> "Source":
     """Opens a preset with its own head.
 
@@ -59,6 +78,7 @@ def open_scored_preset(
         preset: The preset.
         preset_weights: File with the weights of keras:NAME, or "".
         name: Name of the model; None for the one that reads the preset.
+        long_texts: As in `DataConfig`.
         reads_pairs: Whether a classifier of texts reads pairs.
 
     Raises:
@@ -66,7 +86,7 @@ def open_scored_preset(
     """
     from zoo.pretrained.presets import open_preset
 
-    source = open_preset(preset, preset_weights, reads_pairs=reads_pairs)
+    source = open_preset(preset, preset_weights, reads_pairs=reads_pairs, long_texts=long_texts)
     model = source.record["model"]
     if name not in (None, model):
         raise UserError(f"--preset={preset}: the model is {model}, not {name}: omit --model")

@@ -17,8 +17,13 @@ from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split
 from zoo.data.text_normalization import UNSPACED_LETTER, normalize_for_bert, normalize_text
 from zoo.data.tokenizer_settings import Tokenizer
+from zoo.errors import UserError
 
 BATCH_SIZE = 512
+NO_PAIRS = (
+    "--long_texts=windows: only single texts are divided into windows, but these are pairs: choose "
+    "--long_texts=truncate"
+)
 
 _FLAG = r"[\x{1F1E6}-\x{1F1FF}]{2}"  # two letters of a country
 _EMOJI = r"[\p{So}\x{1F3FB}-\x{1F3FF}]"  # and other symbols; skin tones
@@ -35,7 +40,8 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], Any]:
 
     The function takes one string tensor of shape (batch,), or two for pairs, and returns int32 ids
     of shape (batch, longest), padded with 0, in the frame of the tokenizer. The longer text of a
-    pair is truncated first. Empty examples without a frame become one unknown token.
+    pair is truncated first. Empty examples without a frame become one unknown token. Windows of a
+    text follow each other, each in a frame of its own.
     """
     tables, look_up_ids = _make_lookup(tokenizer)
     frame = tokenizer.framing
@@ -45,6 +51,8 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], Any]:
         max_tokens = tokenizer.length - framing
         rows = tf.shape(texts[0])[0]
         all_ids = look_up_ids(tf.concat(texts, axis=0))
+        if tokenizer.window:
+            return _pack_windows(all_ids, tokenizer)
         split_ids = [all_ids[i * rows : (i + 1) * rows] for i in range(len(texts))]
         columns = _truncate(split_ids, max_tokens)
 
@@ -63,6 +71,25 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], Any]:
     string = tf.TensorSpec((None,), tf.string)
     graphs = {n: tf.function(encode, input_signature=[string] * n, autograph=False) for n in (1, 2)}
     return lambda *texts: graphs[len(texts)](*texts), tables
+
+
+def _pack_windows(ids: tf.RaggedTensor, tokenizer: Tokenizer) -> tf.Tensor:
+    """Returns the ids of texts as windows one after the other, int32 (batch, n * window)."""
+    frame = tokenizer.framing
+    size = tokenizer.window - frame.size
+    ids = ids[:, : size * (tokenizer.length // tokenizer.window)]
+    lengths = tf.cast(ids.row_lengths(), tf.int32)
+    count = tf.maximum((tf.reduce_max(lengths) + size - 1) // size, 1)
+    dense = ids.to_tensor()
+    dense = tf.pad(dense, [[0, 0], [0, count * size - tf.shape(dense)[1]]])
+    starts = tf.range(count) * size
+    counts = tf.clip_by_value(lengths[:, None] - starts, 0, size)
+    pieces = tf.RaggedTensor.from_tensor(tf.reshape(dense, [-1, size]), tf.reshape(counts, [-1]))
+    rows = tf.shape(counts)[0] * count
+    start, end = (tf.tile([tokens], [rows, 1]) for tokens in (frame.start, frame.end))
+    framed = tf.concat([start, pieces, end], axis=1).to_tensor(shape=[None, tokenizer.window])
+    is_used = tf.reshape((counts > 0) | (starts == 0), [-1, 1])
+    return tf.reshape(tf.where(is_used, framed, 0), [-1, count * tokenizer.window])
 
 
 def _make_lookup(tokenizer: Tokenizer) -> tuple[Any, Callable[[tf.Tensor], tf.RaggedTensor]]:
@@ -183,7 +210,12 @@ def tokenize_splits(
 
     Returns:
         The tokenized splits and their spec.
+
+    Raises:
+        UserError: if pairs are to be divided into windows.
     """
+    if tokenizer.window and spec.kind == "text_pair":
+        raise UserError(NO_PAIRS)
     encode, _ = make_encoder(tokenizer)
     spec = dataclasses.replace(spec, shape=(tokenizer.length,), tokenizer=tokenizer)
 

@@ -19,7 +19,7 @@ with epy.lazy_imports():
     import keras_hub
     from keras import ops
 
-    from zoo.layers import inputs, masking, outputs, regularization
+    from zoo.layers import inputs, masking, outputs, regularization, windows
     from zoo.models import bert_preset
 
 
@@ -58,6 +58,7 @@ def bert(
     *,
     vocabulary_size: Count = 30_522,
     preset: str = "",
+    window: Count | None = None,
     size: Literal["tiny", "mini", "small", "medium", "base"] = "tiny",
     pooling: Literal["first", "mean"] = "mean",
     dropout: Rate = 0.1,
@@ -71,6 +72,8 @@ def bert(
         preset: Pretrained weights: the name of a KerasHub preset such as bert_tiny_en_uncased, the
             folder of a KerasHub preset, or a Hugging Face folder with config.json, vocab.txt and
             model.safetensors. Of a run's .keras file only the sizes are read.
+        window: Number of tokens of the windows that texts are divided into, determined by the data.
+            The vectors of the windows of a text are averaged. None for texts in one piece.
         size: Number of layers and width if there is no preset, from 2 x 128 (tiny) to 12 x 768
             (base).
         pooling: How the token vectors become one vector per text: their mean, or the vector of
@@ -82,23 +85,23 @@ def bert(
     else:
         backbone, separator_id = _build_backbone(size, vocabulary_size), _SEPARATOR_ID
         positions = _POSITIONS
-    if input_shape[0] > positions:
-        raise UserError(
-            f"bert: length={input_shape[0]}: this model has positions for {positions} tokens: use "
-            f"--length={positions}"
-        )
+    if (window or input_shape[0]) > positions:
+        raise UserError(windows.describe_positions("bert", window or input_shape[0], positions))
     tokens, mask = inputs.text_input("bert", input_shape)
+    pieces, mask = windows.divide_tokens(tokens, mask, window)
     padding_mask = ops.cast(mask, "int32")
     # the second segment starts after the first [SEP]
-    is_separator = ops.cast(ops.equal(tokens, separator_id), "int32")
+    is_separator = ops.cast(ops.equal(pieces, separator_id), "int32")
     after_separator = ops.cumsum(is_separator, axis=1) - is_separator > 0
     segments = ops.cast(after_separator, "int32") * padding_mask
     # with mean pooling the dense layer of [CLS] is omitted, since it would not be trained
     output = {"mean": "sequence_output", "first": "pooled_output"}[pooling]
     encoder = keras.Model(backbone.input, backbone.output[output], name="encoder")
-    x = encoder({"token_ids": tokens, "segment_ids": segments, "padding_mask": padding_mask})
+    x = encoder({"token_ids": pieces, "segment_ids": segments, "padding_mask": padding_mask})
     if pooling == "mean":
         x = masking.masked_mean(x, mask)
+    if window:
+        x = windows.WindowMean(name="window_mean")(x, pieces, tokens)
     x = regularization.apply_dropout(x, dropout, "head_dropout")
     return outputs.classifier_head("bert", tokens, x, num_classes)
 

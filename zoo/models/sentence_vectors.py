@@ -14,13 +14,12 @@ from zoo.storage.json_files import read_json, read_json_objects
 with epy.lazy_imports():
     import keras
 
-    from zoo.layers import inputs, masking, outputs
+    from zoo.layers import inputs, masking, outputs, windows
     from zoo.models import text_encoder, text_preset
 
 _MODULES, _SETTINGS = "modules.json", "sentence_bert_config.json"
 _TRANSFORMER, _POOLING, _NORMALIZE = "Transformer", "Pooling", "Normalize"
 _MODES = {"mean_tokens": "mean", "mean": "mean", "cls_token": "first", "cls": "first"}
-_POSITIONS = 512  # tokens of an encoder that has no limit of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,25 +85,28 @@ def _read_mode(preset: str, config: dict[str, Any]) -> str:
     return _MODES[modes[0]]
 
 
-def load_sentence_encoder(preset: str) -> "tuple[keras.Model, int, str]":
+def load_sentence_encoder(
+    preset: str, pooling: Pooling, window: int | None = None
+) -> "keras.Model":
     """Loads a text encoder whose answer is one vector per text.
 
     Args:
         preset: As in the model `text_encoder`.
+        pooling: How the vectors of the tokens become one, from `read_pooling`.
+        window: As in the model `text_encoder`.
 
     Returns:
         The model from {"tokens": int32 (batch, length)} to {"features": float32 (batch, width)},
-        not normalised; the most tokens of a text; and a note on how the vectors are made.
+        not normalised.
 
     Raises:
-        UserError: if it cannot be loaded, or makes vectors in another way.
+        UserError: if it cannot be loaded.
     """
-    pooling = read_pooling(preset)
     loaded = text_preset.load_preset(preset)
-    length = loaded.positions or pooling.length or _POSITIONS
-    length = min(length, pooling.length or length)
-    tokens, mask = inputs.text_input("text_encoder", (length,))
-    x = text_encoder.encode_tokens(tokens, mask, loaded)
+    tokens, mask = inputs.text_input("text_encoder", (1,))
+    pieces, mask = windows.divide_tokens(tokens, mask, window)
+    x = text_encoder.encode_tokens(pieces, mask, loaded)
     x = masking.masked_mean(x, mask) if pooling.mode == "mean" else x[:, 0]
-    model = keras.Model({"tokens": tokens}, {outputs.FEATURES: x}, name="text_encoder")
-    return model, length, pooling.note
+    if window:
+        x = windows.WindowMean(name="window_mean")(x, pieces, tokens)
+    return keras.Model({"tokens": tokens}, {outputs.FEATURES: x}, name="text_encoder")

@@ -14,7 +14,7 @@ with epy.lazy_imports():
     import keras_hub
     from keras import layers, ops
 
-    from zoo.layers import inputs, masking, outputs, regularization
+    from zoo.layers import inputs, masking, outputs, regularization, windows
     from zoo.models import text_head, text_preset
 
 _NAME = "text_encoder"
@@ -45,6 +45,7 @@ def text_encoder(
     *,
     vocabulary_size: Count = 30_522,
     preset: str = "",
+    window: Count | None = None,
     pooling: Literal["first", "mean"] = "mean",
     dropout: Rate = 0.1,
 ) -> "keras.Model":
@@ -58,29 +59,33 @@ def text_encoder(
             RoBERTa, XLM-RoBERTa, ALBERT, DeBERTa-v3 or ELECTRA, a folder that KerasHub saved, or a
             Hugging Face folder of one of the first five. Without it the model is a DistilBERT of 2
             layers of width 128 with random weights.
+        window: Number of tokens of the windows that texts are divided into, determined by the data.
+            The vectors of the windows of a text are averaged. None for texts in one piece.
         pooling: How the token vectors become one vector per text: their mean, or the vector of the
             first token after a dense layer, which is new if the preset has none. Where the preset
             is a classifier of classes that the data has, `zoo train` takes the first token.
         dropout: Dropout rate before the head. The encoder uses that of the preset.
     """
     loaded = text_preset.load_preset(preset) if preset else _build_small_encoder(vocabulary_size)
-    if loaded.positions and input_shape[0] > loaded.positions:
-        raise UserError(
-            f"{_NAME}: length={input_shape[0]}: this model has positions for {loaded.positions} "
-            f"tokens: use --length={loaded.positions}"
-        )
+    longest = window or input_shape[0]
+    if loaded.positions and longest > loaded.positions:
+        raise UserError(windows.describe_positions(_NAME, longest, loaded.positions))
     tokens, mask = inputs.text_input(_NAME, input_shape)
-    x = encode_tokens(tokens, mask, loaded)
+    pieces, mask = windows.divide_tokens(tokens, mask, window)
+    x = encode_tokens(pieces, mask, loaded)
     x = masking.masked_mean(x, mask) if pooling == "mean" else _pool_first(x, loaded)
+    if window:
+        x = windows.WindowMean(name="window_mean")(x, pieces, tokens)
     x = regularization.apply_dropout(x, dropout, "head_dropout")
     return outputs.classifier_head(_NAME, tokens, x, num_classes)
 
 
-def load_classifier(preset: str) -> "keras.Model":
+def load_classifier(preset: str, window: int | None = None) -> "keras.Model":
     """Loads a classifier or a regression of Hugging Face with its own head.
 
     Args:
         preset: Folder of Hugging Face.
+        window: As in `text_encoder`.
 
     Returns:
         The model from {"tokens": int32 (batch, length)} to {"logits": ...}.
@@ -90,7 +95,7 @@ def load_classifier(preset: str) -> "keras.Model":
     """
     head = text_head.load_head(preset)
     classes = head.class_names and len(head.class_names)
-    model = text_encoder((1,), classes, preset=preset, pooling="first", dropout=0.0)
+    model = text_encoder((1,), classes, preset=preset, window=window, pooling="first", dropout=0.0)
     model.get_layer(outputs.HEAD).set_weights(head.last)
     return model
 

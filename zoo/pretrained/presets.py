@@ -7,11 +7,20 @@ from pathlib import Path
 import tensorflow as tf
 
 from zoo.data.spec import Spec, spec_to_record
+from zoo.data.text_encoding import NO_PAIRS
+from zoo.data.text_length import MOST_WINDOWS, POSITIONS
+from zoo.data.tokenizer_settings import (
+    Tokenizer,
+    count_window_tokens,
+    describe_windows,
+    divide_into_windows,
+)
 from zoo.data.tokenizers import make_preset_tokenizer
+from zoo.errors import UserError
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
 from zoo.layers.outputs import FEATURES
 from zoo.models.image_backbone import load_classifier
-from zoo.models.sentence_vectors import load_sentence_encoder
+from zoo.models.sentence_vectors import load_sentence_encoder, read_pooling
 from zoo.models.text_encoder import load_classifier as load_text_classifier
 from zoo.models.text_folder import is_text_folder
 from zoo.models.text_head import load_head
@@ -19,16 +28,21 @@ from zoo.models.text_preset import read_positions, read_vocabulary
 from zoo.pretrained.predictor import PretrainedModel, make_predictor
 from zoo.training.finetuning import Source
 
-_POSITIONS = 512  # tokens of an encoder that has no limit of its own
 
-
-def open_preset(preset: str, preset_weights: str = "", *, reads_pairs: bool = False) -> Source:
+def open_preset(
+    preset: str,
+    preset_weights: str = "",
+    *,
+    reads_pairs: bool = False,
+    long_texts: str | None = None,
+) -> Source:
     """Opens a pretrained model with its own head, as a run is opened by its path.
 
     Args:
         preset: As in the model `image_backbone`, or a folder of a text classifier of Hugging Face.
         preset_weights: As in the model `image_backbone`.
         reads_pairs: Whether a text classifier reads pairs of texts.
+        long_texts: As in `DataConfig`.
 
     Returns:
         The model with a record that has its `model`, `hyperparameters`, `spec`, `notes` on what
@@ -38,7 +52,9 @@ def open_preset(preset: str, preset_weights: str = "", *, reads_pairs: bool = Fa
         UserError: if it cannot be read or has no head.
     """
     if is_text_folder(preset):
-        return _open_text_classifier(preset, reads_pairs)
+        return _open_text_classifier(preset, reads_pairs, long_texts)
+    if long_texts:
+        raise UserError(f"--long_texts={long_texts}: {preset} is no text encoder: omit it")
     model, class_names, note = load_classifier(preset, preset_weights)
     spec = Spec("image", tuple(model.input["image"].shape[1:]), class_names, resize="crop")
     hparams = {"preset": preset, "preset_weights": preset_weights}
@@ -52,11 +68,11 @@ def open_preset(preset: str, preset_weights: str = "", *, reads_pairs: bool = Fa
     return Source(Path(preset), lambda: model, record, None)
 
 
-def _open_text_classifier(preset: str, reads_pairs: bool) -> Source:
+def _open_text_classifier(preset: str, reads_pairs: bool, long_texts: str | None) -> Source:
     """Opens a classifier or a regression of Hugging Face."""
     head = load_head(preset)
-    length = read_positions(preset) or _POSITIONS
-    spec, notes = _describe_texts(preset, length, reads_pairs, head.class_names)
+    tokenizer, notes = _make_tokenizer(preset, read_positions(preset), reads_pairs, long_texts)
+    spec = _describe_texts(tokenizer, reads_pairs, head.class_names)
     record = {
         "model": "text_encoder",
         "hyperparameters": {"preset": preset, "pooling": "first"},
@@ -64,24 +80,31 @@ def _open_text_classifier(preset: str, reads_pairs: bool) -> Source:
         "notes": notes,
         "has_class_names": head.has_own_names,
     }
-    load = functools.partial(load_text_classifier, preset)
+    load = functools.partial(load_text_classifier, preset, tokenizer.window or None)
     return Source(Path(preset), load, record, spec.tokenizer)
 
 
 def load_preset_classifier(
-    preset: str, preset_weights: str = "", *, reads_pairs: bool = False
+    preset: str,
+    preset_weights: str = "",
+    *,
+    reads_pairs: bool = False,
+    long_texts: str | None = None,
 ) -> PretrainedModel:
     """Loads the model that `open_preset` opens, with the same arguments, to predict with it."""
-    source = open_preset(preset, preset_weights, reads_pairs=reads_pairs)
+    source = open_preset(preset, preset_weights, reads_pairs=reads_pairs, long_texts=long_texts)
     return make_predictor(source.model, source.spec, source.record)
 
 
-def load_text_embedder(preset: str, *, reads_pairs: bool = False) -> PretrainedModel:
+def load_text_embedder(
+    preset: str, *, reads_pairs: bool = False, long_texts: str | None = None
+) -> PretrainedModel:
     """Loads a text encoder that gives a vector for each text, without a head.
 
     Args:
         preset: As in the model `text_encoder`.
         reads_pairs: Whether it reads pairs of texts.
+        long_texts: As in `DataConfig`.
 
     Returns:
         A model with the signature `features` only: the vectors, float32 (batch, width).
@@ -89,8 +112,12 @@ def load_text_embedder(preset: str, *, reads_pairs: bool = False) -> PretrainedM
     Raises:
         UserError: if it cannot be loaded, or makes vectors in a way that the zoo does not.
     """
-    model, length, note = load_sentence_encoder(preset)
-    spec, notes = _describe_texts(preset, length, reads_pairs, None)
+    pooling = read_pooling(preset)
+    positions, longest = read_positions(preset), pooling.length
+    length = min(positions, longest) if positions and longest else positions or longest
+    tokenizer, notes = _make_tokenizer(preset, length, reads_pairs, long_texts)
+    model = load_sentence_encoder(preset, pooling, tokenizer.window or None)
+    spec = _describe_texts(tokenizer, reads_pairs, None)
     raw_specs = make_raw_input_specs(spec)
     encode, _ = make_input_encoder(spec)
     graph = tf.function(
@@ -98,16 +125,42 @@ def load_text_embedder(preset: str, *, reads_pairs: bool = False) -> PretrainedM
         input_signature=[raw_specs],
         autograph=False,
     )
-    return PretrainedModel(model, spec, {"notes": [note, *notes]}, {FEATURES: (graph, raw_specs)})
+    return PretrainedModel(
+        model, spec, {"notes": [pooling.note, *notes]}, {FEATURES: (graph, raw_specs)}
+    )
+
+
+def _make_tokenizer(
+    preset: str, length: int | None, reads_pairs: bool, long_texts: str | None
+) -> tuple[Tokenizer, list[str]]:
+    """Returns the tokenizer of a text encoder, and notes on what it does with texts.
+
+    Args:
+        preset: The encoder.
+        length: Number of tokens that it has positions for; None for any number.
+        reads_pairs: Whether it reads pairs of texts.
+        long_texts: As in `DataConfig`.
+
+    Raises:
+        UserError: if pairs are to be divided into windows.
+    """
+    vocabulary, window = read_vocabulary(preset), length or POSITIONS
+    tokenizer = dataclasses.replace(make_preset_tokenizer(vocabulary), length=window)
+    notes = [vocabulary.note]
+    longest = window
+    if long_texts == "windows":
+        if reads_pairs:
+            raise UserError(NO_PAIRS)
+        longest = count_window_tokens(tokenizer, window, MOST_WINDOWS)
+        tokenizer = divide_into_windows(tokenizer, window, longest)
+        notes.append(describe_windows(tokenizer))
+    notes.append(f"texts of more than {longest:,} tokens lose their end")
+    return tokenizer, [note for note in notes if note]
 
 
 def _describe_texts(
-    preset: str, length: int, reads_pairs: bool, class_names: tuple[str, ...] | None
-) -> tuple[Spec, list[str]]:
-    """Returns the spec of the texts that a preset reads, and notes on how it reads them."""
-    vocabulary = read_vocabulary(preset)
-    tokenizer = dataclasses.replace(make_preset_tokenizer(vocabulary), length=length)
+    tokenizer: Tokenizer, reads_pairs: bool, class_names: tuple[str, ...] | None
+) -> Spec:
+    """Returns the spec of the texts that a preset reads."""
     kind = "text_pair" if reads_pairs else "text"
-    spec = Spec(kind, (length,), class_names, tokenizer=tokenizer)
-    cut = f"texts of more than {length:,} tokens, the positions of the encoder, lose their end"
-    return spec, [note for note in (vocabulary.note, cut) if note]
+    return Spec(kind, (tokenizer.length,), class_names, tokenizer=tokenizer)

@@ -71,6 +71,8 @@ def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Mode
         entry.check_tokens(f"tokenizer={kind!r}", kind, "omit --tokenizer")
     if spec.tokenizer and "vocabulary_size" in entry.arguments:
         hparams = {"vocabulary_size": len(spec.tokenizer.vocabulary), **hparams}
+    if spec.tokenizer and spec.tokenizer.window:
+        hparams = {"window": spec.tokenizer.window, **hparams}
     if spec.columns and "cardinalities" in entry.arguments:
         hparams = {"cardinalities": spec.cardinalities, **hparams}
     if spec.texts:

@@ -120,6 +120,8 @@ def read_sizes(source: Source, tokenizer: Tokenizer | None, name: str) -> dict[s
     if tokenizer:
         sizes["input_shape"] = (tokenizer.length,)
         sizes["vocabulary_size"] = len(tokenizer.vocabulary)
+        if tokenizer.window:
+            sizes["window"] = tokenizer.window
     return sizes
 
 
