@@ -80,6 +80,20 @@ def test_modules_json_says_how_tokens_are_pooled(folder, tmp_path):
     np.testing.assert_allclose(predictor.model({"tokens": ids})["features"], vectors[:, 0])
 
 
+def test_windows_of_long_texts_are_averaged(folder):
+    texts = ["the film was good bad " * 20, "good"]
+    predictor = load_text_embedder(str(folder), long_texts="windows")
+    assert "in up to 16 windows of 40" in predictor.record["notes"][1]
+    found = predictor.call_signature("features", {"text": texts})["features"]
+    single = load_text_embedder(str(folder))
+    # 38 tokens, 38 and the last 24 of 100
+    pieces = [" ".join(texts[0].split()[start : start + 38]) for start in (0, 38, 76)]
+    each = single.call_signature("features", {"text": [*pieces, texts[1]]})["features"]
+    np.testing.assert_allclose(found, [each[:3].mean(0), each[3]], atol=1e-5)
+    with pytest.raises(UserError, match="these are pairs"):
+        load_text_embedder(str(folder), reads_pairs=True, long_texts="windows")
+
+
 @pytest.mark.parametrize(
     ("modules", "pooling", "problem"),
     [

@@ -70,7 +70,10 @@ class IntegratedGradients:
 
     def __init__(self, model: keras.Model, spec: Spec, *, traced: bool = True):
         if spec.tokenizer and spec.tokenizer.window:
-            raise UserError("texts that are read in windows have no integrated gradients")
+            raise UserError(
+                "texts that are read in windows have no integrated gradients: use zoo explain "
+                "--method=occlusion"
+            )
         self._model, self._spec = model, spec
         self._entries = find_entries(model, booleans=spec.kind == "features")
         self._baseline = make_baseline_inputs(model, spec)

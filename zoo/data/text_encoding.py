@@ -214,8 +214,7 @@ def tokenize_splits(
     Raises:
         UserError: if pairs are to be divided into windows.
     """
-    if tokenizer.window and spec.kind == "text_pair":
-        raise UserError(NO_PAIRS)
+    _check_windows(tokenizer, spec)
     encode, _ = make_encoder(tokenizer)
     spec = dataclasses.replace(spec, shape=(tokenizer.length,), tokenizer=tokenizer)
 
@@ -227,12 +226,8 @@ def tokenize_splits(
 
     def tokenize(split: Split) -> Split:
         if isinstance(split, Arrays):
-            shape = (len(split), tokenizer.length)
-            ids = allocate_array(shape, "int32", available, directory)
-            start = 0
-            for batch in iterate_texts(split):
-                ids[start : start + len(batch)] = encode_padded(tf.constant(batch))
-                start += len(batch)
+            ids = allocate_array((len(split), tokenizer.length), "int32", available, directory)
+            _fill_ids(ids, split, encode_padded)
             return Arrays(ids, split.y, weights=split.weights)
 
         def read(seed, rows):
@@ -246,6 +241,19 @@ def tokenize_splits(
         return dataclasses.replace(split, reader=read)
 
     return {name: tokenize(split) for name, split in splits.items()}, spec
+
+
+def _fill_ids(ids: np.ndarray, split: Arrays, encode: Callable) -> None:
+    """Writes the token ids of the texts of a split into an array."""
+    start = 0
+    for batch in iterate_texts(split):
+        ids[start : start + len(batch)] = encode(tf.constant(batch))
+        start += len(batch)
+
+
+def _check_windows(tokenizer: Tokenizer, spec: Spec) -> None:
+    if tokenizer.window and spec.kind == "text_pair":
+        raise UserError(NO_PAIRS)
 
 
 def pad_tokens(ids: tf.Tensor, tokenizer: Tokenizer) -> tf.Tensor:

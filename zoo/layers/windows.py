@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from zoo.errors import UserError
 from zoo.layers.inputs import mask_padding
 
 
@@ -81,9 +82,32 @@ def divide_tokens(
     return windows, mask_padding(windows)
 
 
-def describe_positions(model: str, length: int, positions: int) -> str:
-    """Returns the message for texts of more tokens than the model has positions for."""
-    return (
-        f"{model}: length={length}: this model has positions for {positions} tokens: use "
-        f"--length={positions}, or --long_texts=windows to read longer texts in windows"
-    )
+def average_windows(
+    x: keras.KerasTensor, windows: keras.KerasTensor, tokens: keras.KerasTensor
+) -> keras.KerasTensor:
+    """Returns one vector per text; `x` itself if the texts were not divided.
+
+    Args:
+        x: Vectors of the windows, (batch * windows, width).
+        windows: Token ids of the windows, from `divide_tokens`.
+        tokens: Token ids of the texts.
+    """
+    return x if windows is tokens else WindowMean(name="window_mean")(x, windows, tokens)
+
+
+def check_positions(model: str, length: int, positions: int | None) -> None:
+    """Checks that a model has positions for the tokens of a text or a window.
+
+    Args:
+        model: Name of the model.
+        length: Number of tokens.
+        positions: Number of positions; None for any.
+
+    Raises:
+        UserError: if there are more tokens.
+    """
+    if positions and length > positions:
+        raise UserError(
+            f"{model}: length={length}: this model has positions for {positions} tokens: use "
+            f"--length={positions}, or --long_texts=windows to read longer texts in windows"
+        )

@@ -7,7 +7,6 @@ from typing import Literal
 
 from etils import epy
 
-from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import register
 from zoo.schema import Classes, Count, Rate, Shape
@@ -85,8 +84,7 @@ def bert(
     else:
         backbone, separator_id = _build_backbone(size, vocabulary_size), _SEPARATOR_ID
         positions = _POSITIONS
-    if (window or input_shape[0]) > positions:
-        raise UserError(windows.describe_positions("bert", window or input_shape[0], positions))
+    windows.check_positions("bert", window or input_shape[0], positions)
     tokens, mask = inputs.text_input("bert", input_shape)
     pieces, mask = windows.divide_tokens(tokens, mask, window)
     padding_mask = ops.cast(mask, "int32")
@@ -100,8 +98,7 @@ def bert(
     x = encoder({"token_ids": pieces, "segment_ids": segments, "padding_mask": padding_mask})
     if pooling == "mean":
         x = masking.masked_mean(x, mask)
-    if window:
-        x = windows.WindowMean(name="window_mean")(x, pieces, tokens)
+    x = windows.average_windows(x, pieces, tokens)
     x = regularization.apply_dropout(x, dropout, "head_dropout")
     return outputs.classifier_head("bert", tokens, x, num_classes)
 

@@ -107,6 +107,5 @@ def load_sentence_encoder(
     pieces, mask = windows.divide_tokens(tokens, mask, window)
     x = text_encoder.encode_tokens(pieces, mask, loaded)
     x = masking.masked_mean(x, mask) if pooling.mode == "mean" else x[:, 0]
-    if window:
-        x = windows.WindowMean(name="window_mean")(x, pieces, tokens)
+    x = windows.average_windows(x, pieces, tokens)
     return keras.Model({"tokens": tokens}, {outputs.FEATURES: x}, name="text_encoder")

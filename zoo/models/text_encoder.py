@@ -4,7 +4,6 @@ from typing import Literal
 
 from etils import epy
 
-from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import register
 from zoo.schema import Classes, Count, Rate, Shape
@@ -67,15 +66,12 @@ def text_encoder(
         dropout: Dropout rate before the head. The encoder uses that of the preset.
     """
     loaded = text_preset.load_preset(preset) if preset else _build_small_encoder(vocabulary_size)
-    longest = window or input_shape[0]
-    if loaded.positions and longest > loaded.positions:
-        raise UserError(windows.describe_positions(_NAME, longest, loaded.positions))
+    windows.check_positions(_NAME, window or input_shape[0], loaded.positions)
     tokens, mask = inputs.text_input(_NAME, input_shape)
     pieces, mask = windows.divide_tokens(tokens, mask, window)
     x = encode_tokens(pieces, mask, loaded)
     x = masking.masked_mean(x, mask) if pooling == "mean" else _pool_first(x, loaded)
-    if window:
-        x = windows.WindowMean(name="window_mean")(x, pieces, tokens)
+    x = windows.average_windows(x, pieces, tokens)
     x = regularization.apply_dropout(x, dropout, "head_dropout")
     return outputs.classifier_head(_NAME, tokens, x, num_classes)
 
