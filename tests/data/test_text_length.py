@@ -58,7 +58,7 @@ def test_windows_reach_the_end_of_the_longest_text(folder):
     assert (tokenizer.window, tokenizer.length, tokenizer.length // 38) == (38, 608, 16)
     assert note == (
         "texts of more than 38 tokens are read in up to 16 windows of 38, whose logits are "
-        "averaged: 1 of 20 training texts"
+        "averaged: 1 of 20 training texts are longer"
     )
     assert "longer than 578 tokens" in cut
     tokenizer, (_, cut) = limit(preset=folder, long_texts="windows", length=700)
@@ -68,6 +68,8 @@ def test_windows_reach_the_end_of_the_longest_text(folder):
     assert limit(np.array([74]), preset=folder, long_texts="windows")[0].length == 2 * 38
     # trained weights keep theirs
     assert limit(tokenizer=tokenizer)[0] == tokenizer
+    truncated, _ = limit(tokenizer=tokenizer, long_texts="truncate")
+    assert (truncated.window, truncated.length) == (0, 38)
     trained = dataclasses.replace(PIECES, length=20)
     assert limit(np.array([38]), trained, long_texts="windows")[0].length == 40
 

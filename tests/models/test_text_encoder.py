@@ -203,6 +203,8 @@ def test_logits_of_windows_are_averaged(pooling, tmp_path):
     whole = zoo.get("text_encoder", input_shape=(8,), **options)
     whole.set_weights(model.get_weights())
     texts = ["the film was good bad the film the", "the film was good bad the", "", "bad"]
+    with pytest.raises(UserError, match="lstm does not read texts in windows"):
+        build_model(find_entry("lstm"), spec, {})
     logits = model({"tokens": make_encoder(divided)[0](tf.constant(texts))})["logits"].numpy()
     encode, _ = make_encoder(dataclasses.replace(tokenizer, length=8))
     pieces = encode(tf.constant(["the film was good bad the", "film the", *texts[1:]]))

@@ -1,6 +1,8 @@
 """A training that starts from the head of a pretrained text classifier."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,3 +77,20 @@ def test_nothing_is_told_of_a_preset_without_a_head(folder, tmp_path):
     assert adopt_preset_head(ENTRY, {}, data) == ({}, data)
     bert = dataclasses.replace(ENTRY, name="bert")
     assert adopt_preset_head(bert, {"preset": folder}, data) == ({"preset": folder}, data)
+
+
+def test_a_training_from_flags_to_its_record(folder, train, without_export):
+    rows = [f"{'the film was good ' * (10 + i)},{('no', 'yes')[i % 2]}" for i in range(40)]
+    Path("reviews.csv").write_text("\n".join(["review,stars", *rows]) + "\n")
+    flags = ("--model=text_encoder", "--dataset=csv:reviews.csv", "--text=review", "--label=stars")
+    flags = (*flags, f"--preset={folder}", "--epochs=1", "--nojit_compile")
+    code, _, err = train(*flags, "--length=100")
+    assert code == 2 and "positions for 40 tokens: use --length=40, or --long_texts=windows" in err
+    code, out, err = train(*flags, "--long_texts=windows")
+    assert code == 0 and "in windows of 40" in out, err
+    record = json.loads(Path("runs/text_encoder-reviews/metrics.json").read_text())
+    assert record["hyperparameters"]["pooling"] == "first"
+    notes = " ".join(record["notes"])
+    assert "windows of 40, whose logits are averaged: 32 of 32 training texts are longer" in notes
+    assert f"the head of {folder} is trained further for no, yes" in notes
+    assert all(note in err for note in record["notes"])

@@ -26,7 +26,7 @@ def check_long_texts(values: flags.FlagValues) -> None:
     Raises:
         UserError: if it is not.
     """
-    if values.long_texts and not values.preset:
+    if values.long_texts and not ("preset" in values and values.preset):
         raise UserError(
             f"--long_texts={values.long_texts}: a trained model reads long texts as in its "
             "training: omit it, or train with it"

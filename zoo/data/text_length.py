@@ -35,6 +35,8 @@ def limit_length(
     Raises:
         UserError: if the preset cannot be read, or the tokens cannot be divided into windows.
     """
+    if config.long_texts == "truncate" and tokenizer.window:  # of trained weights
+        tokenizer = dataclasses.replace(tokenizer, length=tokenizer.window, window=0)
     if config.long_texts == "windows" or tokenizer.window:
         return _divide_texts(tokenizer, lengths, config)
     positions = _find_positions(tokenizer, config)
@@ -64,7 +66,9 @@ def _divide_texts(
         tokenizer = divide_into_windows(tokenizer, window, length)
     read = count_window_tokens(tokenizer, window, tokenizer.length // window)
     longer = int((lengths > window).sum())
-    note = f"{describe_windows(tokenizer)}: {longer:,} of {len(lengths):,} training texts"
+    note = (
+        f"{describe_windows(tokenizer)}: {longer:,} of {len(lengths):,} training texts are longer"
+    )
     return tokenizer, [note, describe_cut_texts(lengths, read, "--length sets another limit")]
 
 

@@ -72,6 +72,11 @@ def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Mode
     if spec.tokenizer and "vocabulary_size" in entry.arguments:
         hparams = {"vocabulary_size": len(spec.tokenizer.vocabulary), **hparams}
     if spec.tokenizer and spec.tokenizer.window:
+        if "window" not in entry.arguments:
+            raise UserError(
+                f"{entry.name} does not read texts in windows, as --long_texts=windows divides "
+                "them: choose bert or text_encoder, or weights that were trained without"
+            )
         hparams = {"window": spec.tokenizer.window, **hparams}
     if spec.columns and "cardinalities" in entry.arguments:
         hparams = {"cardinalities": spec.cardinalities, **hparams}

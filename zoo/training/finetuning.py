@@ -120,7 +120,7 @@ def read_sizes(source: Source, tokenizer: Tokenizer | None, name: str) -> dict[s
     if tokenizer:
         sizes["input_shape"] = (tokenizer.length,)
         sizes["vocabulary_size"] = len(tokenizer.vocabulary)
-        if tokenizer.window:
+        if tokenizer.window and source.record.get("model") == name:
             sizes["window"] = tokenizer.window
     return sizes
 
