@@ -72,6 +72,11 @@ def test_a_preset_is_scored_as_it_is(folder, run_zoo, tmp_path, monkeypatch):
         (["--weights=a", "--preset=b"], "--weights and --preset: pass one of"),
         (["--weights=missing"], "there is no such run, export or .keras file"),
         (["--preset=folder", "--model=bert"], "the model is text_encoder, not bert: omit --model"),
+        (
+            ["--preset=keras:MobileNetV2", "--long_texts=windows"],
+            "is not a folder of a text classif",
+        ),
+        (["--preset=folder", "--pairs", "--long_texts=windows"], "these are pairs: choose"),
         (["--preset=folder", "--export_name=a/b"], "a/b"),
     ],
 )

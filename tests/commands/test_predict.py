@@ -547,6 +547,7 @@ def test_help_names_every_flag(command):
         "preset",
         "preset_weights",
         "weights",
+        "plugin",
         "server",
         "grpc",
         "version",

@@ -35,6 +35,7 @@ from zoo.data.config import LONG_TEXTS, parse_text_columns
 from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count
 from zoo.exporting.versions import describe_unused_versions
+from zoo.registry import load_plugin
 from zoo.serving.client import Client
 from zoo.serving.prediction_files import check_prediction_file, open_prediction_file
 from zoo.serving.row_log import RowLog
@@ -56,6 +57,8 @@ flags.DEFINE_string("preset_weights", None, "File with the weights of --preset=k
                     "default those of ImageNet are downloaded.", **MODEL)
 flags.DEFINE_string("weights", None, "A run, an export or a .keras file, or with --model the name "
                     "of weights that ship with the package, in place of an export.", **MODEL)
+flags.DEFINE_string("plugin", None, "Python module, or .py file, with the classes of --weights.",
+                    **MODEL)
 flags.DEFINE_string("server", None, "HOST:PORT or URL of TF Serving's REST API: asks it instead "
                     "of loading the export.", **MODEL)
 flags.DEFINE_string("grpc", None, "HOST:PORT of TF Serving's gRPC API, for the same.", **MODEL)
@@ -184,6 +187,8 @@ def _open_preset() -> Client:
 
 def _open_weights() -> Client:
     """Returns a client of a run, an export, a .keras file or shipped weights."""
+    if FLAGS.plugin:
+        load_plugin(FLAGS.plugin)
     import_tensorflow()
     from zoo.pretrained.predictor import make_predictor
     from zoo.serving.model_client import ModelClient

@@ -53,8 +53,9 @@ def open_preset(
     """
     if is_text_folder(preset):
         return _open_text_classifier(preset, reads_pairs, long_texts)
-    if long_texts:
-        raise UserError(f"--long_texts={long_texts}: {preset} is no text encoder: omit it")
+    if long_texts or reads_pairs:
+        asked = f"--long_texts={long_texts}" if long_texts else "pairs of texts"
+        raise UserError(f"{asked}: {preset} is not a folder of a text classifier: omit them")
     model, class_names, note = load_classifier(preset, preset_weights)
     spec = Spec("image", tuple(model.input["image"].shape[1:]), class_names, resize="crop")
     hparams = {"preset": preset, "preset_weights": preset_weights}
