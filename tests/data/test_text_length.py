@@ -79,6 +79,9 @@ def test_ids_of_windows():
     assert (tokenizer.window, tokenizer.length) == (4, 12)
     assert tokenizer_from_record(tokenizer_to_record(tokenizer)) == tokenizer
     assert "window" not in tokenizer_to_record(PIECES)
+    for wrong in ({"window": 5}, {"window": 2}, {"kind": "words", "vocabulary": ["", "[UNK]"]}):
+        with pytest.raises(UserError):
+            tokenizer_from_record(tokenizer_to_record(tokenizer) | wrong)
     encode, _ = make_encoder(tokenizer)
     expected = [
         [2, 5, 6, 3, 2, 7, 3, 0, 0, 0, 0, 0],

@@ -17,6 +17,7 @@ NORMALIZATIONS = {
     "byte_pair": "",
     "sentencepiece": "albert",
 }
+_SMALLEST_WINDOW = 3  # a token in its frame
 UNKNOWN = ("[UNK]", "<unk>")  # names of the unknown token
 
 _FIELDS = {
@@ -194,6 +195,12 @@ def tokenizer_from_record(record: Mapping[str, Any]) -> Tokenizer:
     )
     if tokenizer.normalization not in ("", NORMALIZATIONS[tokenizer.kind]):
         raise UserError(f"normalization={tokenizer.normalization!r} of {tokenizer.kind}")
+    if tokenizer.window and (
+        tokenizer.kind not in SUBWORD_KINDS
+        or tokenizer.window < _SMALLEST_WINDOW
+        or tokenizer.length % tokenizer.window
+    ):
+        raise UserError(f"window={tokenizer.window} of {tokenizer.kind}: length={tokenizer.length}")
     reserved = tokenizer.vocabulary[: len(RESERVED_TOKENS)]
     if tokenizer.kind not in SUBWORD_KINDS and reserved != RESERVED_TOKENS:
         raise UserError(f"vocabulary: expected {', '.join(map(repr, RESERVED_TOKENS))} first")
