@@ -164,6 +164,20 @@ def test_no_private_keras_outside_keras_patches():
     assert not private
 
 
+def test_no_private_attributes_of_other_modules():
+    public = ("_asdict", "_fields", "_make", "_replace")  # of named tuples
+    private = []
+    for path, tree in TREES.items():
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        own = {x.attr for x in nodes if isinstance(x.value, ast.Name) and x.value.id == "self"}
+        own |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        for node in nodes if path.name != "keras_patches.py" else ():
+            is_private = node.attr.startswith("_") and not node.attr.startswith("__")
+            if is_private and node.attr not in own and node.attr not in public:
+                private.append(f"{name_of(path)}, line {node.lineno}: {node.attr}")
+    assert not private
+
+
 def test_python_reads_floors_as_written():
     known = set().union(*FLOORS) | {"__init__"}
     there = {path.relative_to(ROOT).with_suffix("").parts[0] for path in MODULES}

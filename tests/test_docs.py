@@ -56,7 +56,7 @@ def find_commands(*names: str) -> list[str]:
 TRAIN, LAUNCH = find_commands("train"), find_commands("launch")
 TUNE, PRETRAIN = find_commands("tune"), find_commands("pretrain")
 COMPRESS = find_commands("compress")
-SERVING = find_commands("predict", "check", "label", "onnx")
+SERVING = find_commands("predict", "check", "label", "onnx", "export")
 # run in tests/commands/test_monitor.py
 MONITOR = find_commands("monitor")
 # run in tests/commands/test_retrain.py

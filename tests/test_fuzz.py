@@ -126,7 +126,7 @@ FLAGS = [
     "early_stopping", "augment", "class_weights", "trainable", "lora_rank", "layer_decay",
     "head_learning_rate", "precision", "jit_compile", "steps_per_execution", "seed", "overwrite",
     "columns", "task", "separator", "group", "time", "stratify", "lowercase", "resize", "color",
-    "skip_broken", "monitor", "export_name", "change_contract", "checkpoint_every",
+    "long_texts", "skip_broken", "monitor", "export_name", "change_contract", "checkpoint_every",
     "export_formats", "keep_versions", "strategy", "tpu",
     "find_learning_rate", "loss", "focal_gamma", "oversample", "plateau_patience", "threshold",
     "weight", "merge_label_case", "explain_signature", "head_epochs", "encoding", "add_dataset",

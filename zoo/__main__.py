@@ -13,6 +13,7 @@ COMMANDS = {
     "compress": "Makes a trained model smaller in several ways, and compares them.",
     "evaluate": "Scores a run, an export or a server on any dataset, or cross-validates a recipe.",
     "predict": "Predicts with an exported model, in this process or by asking TF Serving.",
+    "export": "Exports a trained or a pretrained model for TF Serving, without a training.",
     "explain": "Shows which pixels, words or columns speak for a prediction.",
     "check": "Verifies an export, or a server that serves it.",
     "serve": "Serves exported models on this machine, for trying.",

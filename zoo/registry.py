@@ -106,7 +106,9 @@ class Entry:
     @property
     def hyperparameters(self) -> dict[str, Argument]:
         """The arguments that the data does not determine, by name."""
-        from_data = ("input_shape", "num_classes", "vocabulary_size", "cardinalities", "texts")
+        from_data = (
+            "input_shape", "num_classes", "vocabulary_size", "cardinalities", "texts", "window"
+        )  # fmt: skip
         return {name: arg for name, arg in self.arguments.items() if name not in from_data}
 
     def check(self, values: dict[str, Any], known: dict[str, Argument]) -> dict[str, Any]:

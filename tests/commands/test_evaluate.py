@@ -355,8 +355,8 @@ def test_glue_without_labelled_test_split(run, tmp_path):
 
 SERVER = "--server=127.0.0.1:9"
 MISTAKES = [
-    ((), "nothing to score: pass one of --weights, --server and --grpc (or --kfold)"),
-    (("--weights=x", SERVER), "--weights and --server: pass one of --weights, --server and --grpc"),
+    ((), "nothing to score: pass one of --weights, --preset, --server and --grpc (or --kfold)"),
+    (("--weights=x", SERVER), "--weights and --server: pass one of --weights, --preset, --server and --grpc"),
     (("runs/a",), "'runs/a': expected only flags, such as --model=cnn (see --help)"),
     (("--weights=exports/flower", *FLOWERS, "--slices=c"), "slices='c': flowers/train.csv has no such column. The columns are a, b, kind"),
     (("--weights=exports/photo", *PHOTOS, "--slices=c"), "slices=c: folder:photos has no columns: omit --slices"),

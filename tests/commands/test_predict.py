@@ -289,6 +289,38 @@ def test_a_classifier_of_texts_is_used_as_it_is(command, tmp_path):
     assert code == 2 and "--model=text_encoder predict" in err
 
 
+def test_vectors_of_texts_are_those_of_the_signature(ask, command, tmp_path):
+    texts = ["the film is good", "caf\u00e9"]
+    file = tmp_path / "a.txt"
+    file.write_text("\n".join(texts))
+    features = model("gru").predict({"text": texts}, "features")["features"]
+    expected = features / np.linalg.norm(features, axis=1, keepdims=True)
+    rows = objects(ask("gru", str(file), "--signature=features", "--json"))
+    np.testing.assert_allclose([row["features"] for row in rows], expected, atol=1e-5)
+    shown = ask("gru", str(file), "--signature=features").splitlines()
+    assert shown[0].split() == ["input", "features"] and shown[1].endswith(" ...")
+
+
+def test_vectors_without_an_export(command, tmp_path):
+    local = ("--model=gru", f"--export_dir={small_models()}")
+    expected = command(*local, "reviews.txt", "--signature=features", "--json")[1]
+    out = tmp_path / "vectors.csv"
+    code, _, _ = command(*local, "reviews.txt", "--signature=features", f"--out={out}")
+    with out.open(newline="") as stream:
+        vectors = [json.loads(row["features"]) for row in csv.DictReader(stream)]
+    assert code == 0 and vectors == [row["features"] for row in objects(expected)]
+    weights = f"--weights={small_models()}/gru"
+    code, found, _ = command(weights, "reviews.txt", "--signature=features", "--json")
+    assert code == 0
+    np.testing.assert_allclose([x["features"] for x in objects(found)], vectors, atol=1e-5)
+    assert command(weights, "reviews.txt", "--top=2") == command(*local, "reviews.txt", "--top=2")
+    folder = write_text_folder(tmp_path / "encoder", "distilbert")
+    options = (f"--preset={folder}", "--signature=features", "--json")
+    code, found, err = command(*options, "reviews.txt")
+    assert code == 0 and "is the mean over the tokens" in err
+    assert np.linalg.norm(objects(found)[0]["features"]) == pytest.approx(1, abs=1e-5)
+
+
 def test_a_preset_names_its_classes(command, image_preset):
     code, out, err = command(f"--preset={image_preset}", "1.png", "photos", "--top=2", "--json")
     assert (code, err.count("\n")) == (0, 2)
@@ -384,6 +416,10 @@ MISTAKES = [
     (["--model=flower", LOCAL, "long.csv"], "long.csv, line 2: 4 fields, but line 1 names 3 columns"),
     (["--model=flower", LOCAL, "huge.csv"], "huge.csv, line 2: column 'b' holds 'xxx"),
     (["--model=price", LOCAL, "--top=2", "houses.csv"], "--top=2: price predicts a number, not classes"),
+    (["--model=cnn", LOCAL, "--signature=features", "1.png"], "--signature=features: cnn reads image, but only models of texts"),
+    (["--model=gru", LOCAL, "--signature=features", "--top=2", "reviews.txt"], "--signature=features and --top: omit one of them"),
+    (["--model=gru", LOCAL, "--long_texts=windows", "reviews.txt"], "--long_texts=windows: a trained model reads long texts as in its"),
+    (["--weights=runs/x", "--server=a:1", "reviews.txt"], "--weights=runs/x and --server: omit one of them"),
     (["--model=cnn", "--server=a:1", "--grpc=b:2", "1.png"], "server=a:1 and grpc=b:2: pass only one of them"),
     (["--model=cnn", "--server=localhost", "1.png"], "'localhost' is not an address: expected HOST:PORT"),
     (["--model=cnn", "--server=127.0.0.1:9", "1.png"], "127.0.0.1:9 cannot be reached: Connection refused: start"),
@@ -510,6 +546,8 @@ def test_help_names_every_flag(command):
         "export_dir",
         "preset",
         "preset_weights",
+        "weights",
+        "plugin",
         "server",
         "grpc",
         "version",
@@ -518,8 +556,10 @@ def test_help_names_every_flag(command):
         "text",
         "separator",
         "encoding",
+        "long_texts",
         "skip_bad_rows",
         "batch_size",
+        "signature",
         "top",
         "json",
         "out",

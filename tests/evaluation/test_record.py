@@ -84,7 +84,9 @@ def test_mistakes_on_texts_name_their_rows(tmp_path):
 
 def test_summary_of_a_regression():
     found = score_regression(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0, 6.0]))
-    assert "R2 0.2000" in format_scores(found)
+    assert "R2 0.2000, Pearson 0.9562, Spearman 1.0000, 4" in format_scores(found)
+    older = {name: x for name, x in found.items() if name not in ("pearson", "spearman")}
+    assert "R2 0.2000, 4 examples" in format_scores(older)
     format_scores(score_regression(np.array([1.0]), np.array([3.0])))
 
 

@@ -5,7 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 from sklearn import metrics
 
 from zoo.evaluation.scores import (
@@ -168,6 +168,22 @@ def test_regression_far_from_zero_against_scikit_learn(offset):
     assert found["r2"] == pytest.approx(metrics.r2_score(truth, given), rel=1e-9)
     assert found["mse"] == pytest.approx(metrics.mean_squared_error(truth, given), rel=1e-9)
     assert found["mae"] == pytest.approx(metrics.mean_absolute_error(truth, given), rel=1e-9)
+    ranks = [stats.rankdata(x[:, 0]) for x in (truth, given)]
+    for name, (x, y) in {"pearson": (truth[:, 0], given[:, 0]), "spearman": ranks}.items():
+        assert found[name] == pytest.approx(np.corrcoef(x, y)[0, 1], rel=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_correlations():
+    target = np.array([1.0, 2.0, 3.0, 4.0])
+    found = score_regression(target, np.array([1.0, 4.0, 9.0, 16.0]))
+    assert found["spearman"] == pytest.approx(1) and 0.9 < found["pearson"] < 0.99
+    tied = score_regression(target, np.array([1.0, 1.0, 2.0, 2.0]))
+    assert [tied["spearman"], tied["pearson"]] == pytest.approx([np.sqrt(0.8)] * 2)
+    for constant in (score_regression(target, np.ones(4)), score_regression(np.ones(4), target)):
+        assert constant["pearson"] is None and constant["spearman"] is None
+    nearly = score_regression(np.array([1e9, 1e9 + 1e-6]), np.array([1e9, 1e9 + 1e-6]))
+    assert nearly["spearman"] == pytest.approx(1)
 
 
 def test_constant_targets_have_the_r2_of_scikit_learn():

@@ -18,7 +18,8 @@ from zoo.exporting.verification import VerificationError, compare_outputs
 from zoo.serving import Client
 from zoo.serving.prediction_files import open_prediction_file
 from zoo.serving.remote_split import predict_split_remotely
-from zoo.serving.rows import LabelSet, Row, predict_rows
+from zoo.serving.row_predictions import LabelSet, predict_rows
+from zoo.serving.rows import Row
 
 NAMES = ("drama", "fun", "h\u00e9")
 WORDS = ("", "[UNK]", "[SEP]", "the", "film", "is", "good")

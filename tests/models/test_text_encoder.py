@@ -18,10 +18,13 @@ from zoo.data.spec import Spec
 from zoo.data.splits import Arrays
 from zoo.data.text_encoding import make_encoder
 from zoo.data.tokenizer_choice import make_tokenizer
+from zoo.data.tokenizer_settings import divide_into_windows
 from zoo.data.tokenizers import make_preset_tokenizer, read_tokenizer, save_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.saved_model import export_model
 from zoo.models.text_preset import load_preset, read_vocabulary
+from zoo.registry import find_entry
+from zoo.training.building import build_model
 
 SIZES = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "good", "bad", "##s"]
@@ -187,3 +190,34 @@ def test_byte_pairs_within_a_graph(tmp_path):
     words, sums = join_tokens(shown, np.ones(len(shown), "float32"))
     assert words[:3] == ("<s>", "the", "film") and words[4:] == ("</s>",)
     assert sums.sum() == len(shown)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_logits_of_windows_are_averaged(pooling, tmp_path):
+    folder = str(write_text_folder(tmp_path / "preset", "albert"))
+    tokenizer = make_preset_tokenizer(read_vocabulary(folder))
+    divided = divide_into_windows(tokenizer, 8, 30)
+    spec = Spec("text", (divided.length,), class_names=("bad", "good"), tokenizer=divided)
+    options = {"preset": folder, "pooling": pooling, "dropout": 0.0}
+    keras.utils.set_random_seed(0)
+    model = build_model(find_entry("text_encoder"), spec, options)
+    whole = zoo.get("text_encoder", input_shape=(8,), **options)
+    whole.set_weights(model.get_weights())
+    texts = ["the film was good bad the film the", "the film was good bad the", "", "bad"]
+    with pytest.raises(UserError, match="lstm does not read texts in windows"):
+        build_model(find_entry("lstm"), spec, {})
+    logits = model({"tokens": make_encoder(divided)[0](tf.constant(texts))})["logits"].numpy()
+    encode, _ = make_encoder(dataclasses.replace(tokenizer, length=8))
+    pieces = encode(tf.constant(["the film was good bad the", "film the", *texts[1:]]))
+    single = whole({"tokens": pieces})["logits"].numpy()
+    assert np.abs(single[0] - single[1]).max() > 1e-4
+    expected = [single[:2].mean(0), *single[2:]]
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    record = {"model": "text_encoder", "hyperparameters": options}
+    version = export_model(model, tmp_path / "served", spec=spec, record=record)
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    np.testing.assert_allclose(served(text=tf.constant(texts))["logits"], expected, atol=1e-5)
+    # as a source, it keeps its windows
+    again = zoo.get("text_encoder", weights=tmp_path / "served")
+    ids = make_encoder(divided)[0](tf.constant(texts))
+    np.testing.assert_allclose(again({"tokens": ids})["logits"], expected, atol=1e-5)

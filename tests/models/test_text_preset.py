@@ -22,8 +22,10 @@ import zoo
 from zoo.data.text_encoding import make_encoder
 from zoo.data.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
+from zoo.layers.outputs import expose_features
+from zoo.models.text_head import load_head
 from zoo.models.text_preset import load_preset, read_vocabulary
-from zoo.pretrained.predictor import load_preset_classifier
+from zoo.pretrained.presets import load_preset_classifier
 
 ANSWERS = Path(__file__).parent.parent / "golden" / "text_presets.json"
 TEXTS = (
@@ -139,11 +141,23 @@ def test_a_classifier_with_its_own_head(folders, answers, kind):
     np.testing.assert_allclose(outputs["logits"], answers[kind]["logits"], atol=1e-4)
 
 
+def test_a_regression_with_its_own_head(tmp_path):
+    folder = write_text_folder(tmp_path / "a", "roberta", labels=("LABEL_0",))
+    predictor = load_preset_classifier(str(folder))
+    assert predictor.spec.class_names is None
+    found = predictor(FIRST)["prediction"]
+    (kernel, bias), model = load_head(str(folder)).last, predictor.model
+    encode, _ = make_encoder(predictor.spec.tokenizer)
+    features = expose_features(model)({"tokens": encode(tf.constant(FIRST))})["features"]
+    np.testing.assert_allclose(found, (features @ kernel + bias)[:, 0], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
         ({"architectures": ["RobertaForMaskedLM"]}, "no classifier (RobertaForMaskedLM)"),
         ({"problem_type": "multi_label_classification"}, "one of 'multi_label_classification'"),
+        ({"problem_type": "regression"}, "one of 'regression' with 3 outputs"),
         ({"id2label": {"0": "no"}}, "id2label has 1 names, but the head has 3 classes"),
     ],
 )

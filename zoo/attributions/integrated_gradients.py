@@ -12,6 +12,7 @@ from zoo.attributions.baselines import make_baseline_inputs
 from zoo.attributions.entries import Inputs, find_entries, read_entries, replace_entries
 from zoo.attributions.units import make_unit_sum
 from zoo.data.spec import Spec
+from zoo.errors import UserError
 
 FIRST_STEPS = 27  # tripled while the attributions do not add up
 MAX_EQUAL_STEPS = 729
@@ -68,6 +69,11 @@ class IntegratedGradients:
     """
 
     def __init__(self, model: keras.Model, spec: Spec, *, traced: bool = True):
+        if spec.tokenizer and spec.tokenizer.window:
+            raise UserError(
+                "texts that are read in windows have no integrated gradients: use zoo explain "
+                "--method=occlusion"
+            )
         self._model, self._spec = model, spec
         self._entries = find_entries(model, booleans=spec.kind == "features")
         self._baseline = make_baseline_inputs(model, spec)

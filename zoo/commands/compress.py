@@ -35,6 +35,7 @@ from absl import flags
 from zoo.commands.flags import define_data_flags, format_flagfile, read_data_config, under_heading
 from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
+from zoo.commands.scored_weights import check_long_texts
 from zoo.compressing.methods import CONVERTED, Method, parse_max_drop, parse_methods
 from zoo.errors import UserError
 from zoo.exporting.formats import check_formats
@@ -184,6 +185,7 @@ def _load_model_and_data() -> "tuple[Source, Data, int]":
             "--model"
         )
     check_tokenizer_flags(FLAGS, source.tokenizer, "")
+    check_long_texts(FLAGS)
     spec = source.spec
     config = adopt_data_settings(config, source.record, spec)
     seed = source.record.get("seed")

@@ -8,7 +8,7 @@ from absl import flags
 
 from zoo.commands.flags import read_data_config, read_model, read_settings
 from zoo.commands.runner import command_line, import_tensorflow, print_notes
-from zoo.commands.weights import adopt_preset
+from zoo.commands.weights import adopt_preset, fit_weights_to_data
 from zoo.storage.atomic import make_output_folder
 from zoo.storage.filenames import METRICS
 
@@ -34,7 +34,7 @@ def cross_validate(values: flags.FlagValues) -> None:
     from zoo.training.recipe_checks import check_recipe
 
     config = adopt_preset(config, entry, hparams)
-    data = read_data(config)
+    hparams, data = fit_weights_to_data(None, entry, hparams, read_data(config))
     print_notes(data.notes)
     check_recipe(recipe, data.spec)
     default = f"evaluations/{entry.name}-{dataset_slug(data.name)}-kfold"

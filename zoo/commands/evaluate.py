@@ -4,12 +4,14 @@ zoo evaluate --model=cnn --weights=mnist --dataset=mnist      weights that ship 
 zoo evaluate --weights=runs/lstm-imdb_reviews                 a run, on its own dataset
 zoo evaluate --weights=saved_models/cnn/2 --dataset=mnist --split=validation
 zoo evaluate --model=cnn --server=localhost:8501 --dataset=mnist
+zoo evaluate --preset=my_classifier --dataset=csv:reviews.csv --text=review --label=stars
 zoo evaluate --model=mlp --dataset=csv:flowers.csv --label=species --kfold=5
 
 --weights takes a run, an export, a .keras file, or with --model the name of weights that ship with
-the package. Your own files are split as in training if --label, --text, --holdout and --seed are
-the same. --kfold trains the model from scratch for each fold, with the same flags as `zoo train`,
---recipe and --flagfile included.
+the package; --preset a pretrained model with its own head, which is scored as it is. Your own files
+are split as in training if --label, --text, --holdout and --seed are the same. --kfold trains the
+model from scratch for each fold, with the same flags as `zoo train`, --recipe and --flagfile
+included.
 """
 
 import dataclasses
@@ -29,7 +31,14 @@ from zoo.commands.flags import (
 )
 from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
-from zoo.commands.scored_weights import NO_DATA, complete_config, open_scored_weights
+from zoo.commands.scored_weights import (
+    NO_DATA,
+    check_long_texts,
+    complete_config,
+    fit_preset_to_data,
+    open_scored_preset,
+    open_scored_weights,
+)
 from zoo.errors import UserError
 from zoo.recipe import Recipe, parse_threshold
 from zoo.registry import load_plugin
@@ -76,6 +85,8 @@ def main() -> None:
     if FLAGS.plugin:
         load_plugin(FLAGS.plugin)
     sources = [f"--{name}" for name in ("weights", "server", "grpc") if FLAGS[name].value]
+    if FLAGS.preset and not FLAGS.kfold:
+        sources.append("--preset")
     if FLAGS.kfold:
         if sources:
             raise UserError(
@@ -90,19 +101,21 @@ def main() -> None:
         return
     if len(sources) != 1:
         raise UserError(
-            f"{' and '.join(sources) or 'nothing to score'}: pass one of --weights, --server and "
-            "--grpc (or --kfold)"
+            f"{' and '.join(sources) or 'nothing to score'}: pass one of --weights, --preset, "
+            "--server and --grpc (or --kfold)"
         )
     config = read_data_config(FLAGS, seed=FLAGS.seed or 0)
     config = dataclasses.replace(config, slices=FLAGS.slices)
-    if not FLAGS.weights and not FLAGS.model:
+    check_long_texts(FLAGS)
+    is_local = bool(FLAGS.weights or FLAGS.preset)
+    if not is_local and not FLAGS.model:
         raise UserError(f"{sources[0]}: choose a model of the server with --model=NAME")
     if not FLAGS.weights and not FLAGS.dataset:
         raise UserError(NO_DATA)
     print_warning(describe_unused_flags(FLAGS))
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
     import_tensorflow()
-    if FLAGS.weights:
+    if is_local:
         _evaluate_weights(config)
     else:
         _evaluate_server(config)
@@ -116,7 +129,8 @@ def format_help_text() -> str:
 def describe_unused_flags(values: flags.FlagValues) -> str:
     """Returns a note on flags of a training, which a model that is trained already does without."""
     settings = read_settings(values).keys() - {"batch_size", "threshold"}
-    names = [*sorted(settings), *(name for name in ("hparam", *PRESETS) if values[name].value)]
+    others = ("hparam",) if values.preset and not values.weights else ("hparam", *PRESETS)
+    names = [*sorted(settings), *(name for name in others if values[name].value)]
     if not names:
         return ""
     shown = ", ".join(f"--{name}" for name in names[:_SHOWN_FLAGS])
@@ -125,7 +139,7 @@ def describe_unused_flags(values: flags.FlagValues) -> str:
 
 
 def _evaluate_weights(config: "DataConfig") -> None:
-    """Scores the model of --weights in this process."""
+    """Scores the model of --weights or --preset in this process."""
     from zoo.data.memory import report_unreadable_files
     from zoo.evaluation.compatibility import check_compatibility, describe_leak
     from zoo.evaluation.datasets import encode_split, read_scored_split, select_split
@@ -133,7 +147,14 @@ def _evaluate_weights(config: "DataConfig") -> None:
     from zoo.evaluation.predictions import predict_split
     from zoo.explaining.mistakes import explain_mistakes
 
-    source = open_scored_weights(FLAGS.weights, FLAGS.model)
+    given = FLAGS.weights or FLAGS.preset
+    if FLAGS.weights:
+        source = open_scored_weights(given, FLAGS.model)
+    else:
+        source = open_scored_preset(
+            given, FLAGS.preset_weights or "", FLAGS.model, FLAGS.long_texts
+        )
+        print_notes(source.record["notes"])
     spec, record, model = source.spec, source.record, source.model
     config = complete_config(config, source, FLAGS.seed)
     own = config.name == record.get("dataset")
@@ -142,8 +163,11 @@ def _evaluate_weights(config: "DataConfig") -> None:
     with report_unreadable_files(select_split(data, split_name)):
         budget = config.memory_budget
         data, split, raw = encode_split(data, split_name, spec, source.tokenizer, budget)
+        has_names = record.get("has_class_names", "spec" in record)
+        if not FLAGS.weights:
+            spec, data = fit_preset_to_data(given, spec, data, has_names)
         print_notes(data.notes)
-        check_compatibility(FLAGS.weights, spec, data, named="spec" in record)
+        check_compatibility(given, spec, data, named=has_names)
         data = dataclasses.replace(
             data, spec=dataclasses.replace(data.spec, thresholds=spec.thresholds)
         )
@@ -152,7 +176,7 @@ def _evaluate_weights(config: "DataConfig") -> None:
         out = _make_folder(name, data, split_name)
         predictions = predict_split(model, split, data.spec, FLAGS.batch_size or _BATCH_SIZE)
         facts = {
-            "weights": FLAGS.weights,
+            "weights": given,
             "parameters": model.count_params(),
             "multiply_adds": count_multiply_adds(model, data.spec.shape),
         }

@@ -10,6 +10,7 @@ from absl import flags
 
 from zoo import models  # noqa: F401, registers the built-in models
 from zoo.data.config import (
+    LONG_TEXTS,
     TASKS,
     DataConfig,
     parse_column_kinds,
@@ -85,17 +86,9 @@ def define_data_flags(values: flags.FlagValues) -> None:
                         "commas, semicolons, tabs or bars, whichever the file has.", **data)
     flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
                         "default that which is found in the file.", **data)
-    flags.DEFINE_enum("tokenizer", None, ("auto", "words", "bigrams", "characters", "wordpiece"),
-                      "How texts are split into tokens. By default auto: words, or characters "
-                      "where words do not carry the training texts; bigrams (words, and pairs of "
-                      "words that follow each other) for nbsvm; wordpiece for bert; the "
-                      "tokenizer of the preset for text_encoder.", **data)
-    flags.DEFINE_bool("lowercase", None, "Whether texts are lowercased. By default true; a preset "
-                      "and --weights have their own setting.", **data)
-    flags.DEFINE_integer("vocabulary_size", 20_000, "Largest vocabulary, counted in the training "
-                         "texts. By default 20000; 150000 for nbsvm.", 10, **data)
-    flags.DEFINE_integer("length", None, "Most tokens of a text; longer texts are cut. By default "
-                         "the length that 95% of the training texts have at most.", 4, **data)
+    # fmt: on
+    _define_text_flags(data)
+    # fmt: off
     flags.DEFINE_string("image_size", None, "ROWS,COLUMNS that all images are resized to, such as "
                         "64,64. By default the median size, at most 224.", **data)
     flags.DEFINE_enum("resize", None, ("stretch", "crop", "pad"), "How images of other proportions "
@@ -111,6 +104,27 @@ def define_data_flags(values: flags.FlagValues) -> None:
                          "data are streamed. By default a quarter of the memory.", 0, **data)
     # fmt: on
     _define_split_flags(data)
+
+
+def _define_text_flags(data: dict[str, Any]) -> None:
+    """Defines the flags for the tokens of texts."""
+    # fmt: off
+    flags.DEFINE_enum("tokenizer", None, ("auto", "words", "bigrams", "characters", "wordpiece"),
+                      "How texts are split into tokens. By default auto: words, or characters "
+                      "where words do not carry the training texts; bigrams (words, and pairs of "
+                      "words that follow each other) for nbsvm; wordpiece for bert; the "
+                      "tokenizer of the preset for text_encoder.", **data)
+    flags.DEFINE_bool("lowercase", None, "Whether texts are lowercased. By default true; a preset "
+                      "and --weights have their own setting.", **data)
+    flags.DEFINE_integer("vocabulary_size", 20_000, "Largest vocabulary, counted in the training "
+                         "texts. By default 20000; 150000 for nbsvm.", 10, **data)
+    flags.DEFINE_integer("length", None, "Most tokens of a text; longer texts are cut. By default "
+                         "the length that 95% of the training texts have at most.", 4, **data)
+    flags.DEFINE_enum("long_texts", None, LONG_TEXTS, "How bert and text_encoder read texts of "
+                      "more tokens than they have positions for: truncated, or in windows whose "
+                      "logits are averaged. By default truncated; a longer --length is refused.",
+                      **data)
+    # fmt: on
 
 
 def _define_split_flags(data: dict[str, Any]) -> None:
@@ -187,11 +201,12 @@ def read_data_config(
         seed: Seed for the choice of the held-out rows.
 
     Raises:
-        UserError: if the image size or the columns of texts are invalid, or both a group and a
-            time are given.
+        UserError: if the image size or the columns of texts are invalid, both a group and a time
+            are given, or the model does not read texts in windows.
     """
     budget = values.memory_budget
     _check_holdout_flags(values)
+    _check_long_texts(values, entry)
     if entry and "vocabulary_size" in entry.arguments:
         values.set_default("vocabulary_size", entry.arguments["vocabulary_size"].default)
     return DataConfig(
@@ -221,6 +236,7 @@ def read_data_config(
         vocabulary_size=values.vocabulary_size,
         lowercase=values.lowercase,
         length=values.length,
+        long_texts=values.long_texts,
         memory_budget=None if budget is None else budget << 20,
     )
 
@@ -230,6 +246,14 @@ def _check_holdout_flags(values: flags.FlagValues) -> None:
         raise UserError(
             f"--group={values.group} and --time={values.time}: rows are held out by one of them: "
             "omit the other"
+        )
+
+
+def _check_long_texts(values: flags.FlagValues, entry: Entry | None) -> None:
+    if entry and values.long_texts == "windows" and "window" not in entry.arguments:
+        raise UserError(
+            f"--long_texts=windows: {entry.name} reads texts of any length in one piece: omit it, "
+            "and choose --length"
         )
 
 

@@ -4,7 +4,9 @@ zoo predict --model=cnn photos/*.png more_photos
 zoo predict --model=lstm reviews.txt --top=3
 zoo predict --model=mlp cars.csv --server=localhost:8501 --json
 zoo predict --model=mlp cars.csv --out=prices.csv --skip_bad_rows
+zoo predict --weights=runs/lstm-imdb_reviews reviews.txt
 zoo predict --preset=efficientnet_lite0_ra_imagenet photos --top=5
+zoo predict --preset=all_minilm_l6_v2_en --signature=features reviews.txt --out=vectors.jsonl
 echo "a fine film" | zoo predict --model=lstm
 
 Image models read files of all formats that Pillow reads, folders of them, and tables (.csv, .tsv,
@@ -15,7 +17,6 @@ them beside the predictions.
 """
 
 import itertools
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -27,15 +28,19 @@ from absl import flags
 from zoo.commands.file_settings import choose_file_settings, read_data_settings
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
+from zoo.commands.prediction_lines import format_line, format_object
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
-from zoo.data.config import parse_text_columns
+from zoo.commands.scored_weights import check_long_texts, open_scored_weights
+from zoo.data.config import LONG_TEXTS, parse_text_columns
 from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count
 from zoo.exporting.versions import describe_unused_versions
+from zoo.registry import load_plugin
 from zoo.serving.client import Client
 from zoo.serving.prediction_files import check_prediction_file, open_prediction_file
 from zoo.serving.row_log import RowLog
-from zoo.serving.rows import LabelSet, Row, expand_folders, predict_rows, read_rows
+from zoo.serving.row_predictions import predict_rows
+from zoo.serving.rows import Row, expand_folders, read_rows
 
 FLAGS = flags.FlagValues()
 WORDS = "FILE..."
@@ -50,6 +55,10 @@ flags.DEFINE_string("preset", None, "Pretrained model with a head, which is used
                     "classifier of Hugging Face, of pairs with --text=A,B.", **MODEL)
 flags.DEFINE_string("preset_weights", None, "File with the weights of --preset=keras:NAME. By "
                     "default those of ImageNet are downloaded.", **MODEL)
+flags.DEFINE_string("weights", None, "A run, an export or a .keras file, or with --model the name "
+                    "of weights that ship with the package, in place of an export.", **MODEL)
+flags.DEFINE_string("plugin", None, "Python module, or .py file, with the classes of --weights.",
+                    **MODEL)
 flags.DEFINE_string("server", None, "HOST:PORT or URL of TF Serving's REST API: asks it instead "
                     "of loading the export.", **MODEL)
 flags.DEFINE_string("grpc", None, "HOST:PORT of TF Serving's gRPC API, for the same.", **MODEL)
@@ -65,9 +74,14 @@ flags.DEFINE_string("separator", None, "What separates the fields of CSV files. 
                     "semicolons, tabs or bars, whichever the file has.", **MODEL)
 flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
                     "default that which is found in the file.", **MODEL)
+flags.DEFINE_enum("long_texts", None, LONG_TEXTS, "How a text encoder of --preset reads texts of "
+                  "more tokens than it has positions for: truncated, the default, or in windows "
+                  "whose logits are averaged.", **MODEL)
 flags.DEFINE_bool("skip_bad_rows", False, "Leaves out rows that cannot be read or predicted, and "
                   "counts them, instead of stopping at the first one.", **MODEL)
 flags.DEFINE_integer("batch_size", 32, "Examples per request.", 1, **MODEL)
+flags.DEFINE_enum("signature", None, ("features",), "What is predicted of texts in place of the "
+                  "answer: features, the embedding of each text, of length 1.", **OUTPUT)
 flags.DEFINE_integer("top", None, "Number of classes to show, the most probable one first.", 1,
                      **OUTPUT)
 flags.DEFINE_bool("json", False, "Prints one JSON object per line.", **OUTPUT)
@@ -80,8 +94,7 @@ _SHOWN_BAD_ROWS = 5
 
 def main(*files: str) -> None:
     """Predicts for files, or for standard input, and prints the predictions."""
-    if FLAGS.model is None and FLAGS.preset is None:
-        raise UserError("no model: choose one with --model, such as --model=cnn")
+    _check_sources()
     for file in files:
         if not Path(file).exists():
             raise UserError(f"{file}: there is no such file")
@@ -93,12 +106,17 @@ def main(*files: str) -> None:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
     client = _open_client()
     spec = client.spec()
+    if FLAGS.signature and not spec.is_text:
+        raise UserError(
+            f"--signature={FLAGS.signature}: {client.model} reads {spec.kind}, but only models of "
+            "texts give vectors here: omit it, or call the signature with zoo.serving.Client"
+        )
     if FLAGS.top and spec.class_names is None:
         raise UserError(f"--top={FLAGS.top}: {client.model} predicts a number, not classes")
     paths, notes = expand_folders(files, spec, client.model)
     print_notes(notes)
     log = RowLog(FLAGS.skip_bad_rows)
-    settings = None if FLAGS.preset else read_data_settings(client.path)
+    settings = _find_data_settings(client)
     separator, encoding = choose_file_settings(FLAGS, settings, paths, spec)
     text = parse_text_columns(FLAGS.text)
     rows = read_rows(paths, spec, client.model, text, separator, log, encoding)
@@ -127,22 +145,14 @@ def main(*files: str) -> None:
 def _open_client() -> Client:
     """Returns the client of the preset, the server or the export that the flags name."""
     if FLAGS.preset:
-        for name in ("server", "grpc", "version", "label"):
-            if FLAGS[name].value is not None:
-                raise UserError(f"--preset={FLAGS.preset} and --{name}: omit one of them")
         if FLAGS.model not in (None, "image_backbone", "text_encoder"):
             raise UserError(
                 f"--preset={FLAGS.preset}: only --model=image_backbone and --model=text_encoder "
                 "predict with a preset"
             )
-        import_tensorflow()
-        from zoo.serving.preset_client import PresetClient
-
-        pairs = len(parse_text_columns(FLAGS.text) or ()) == 2
-        weights = FLAGS.preset_weights or ""
-        preset_client = PresetClient(FLAGS.preset, weights, reads_pairs=pairs)
-        print_notes(preset_client.notes)
-        return preset_client
+        return _open_preset()
+    if FLAGS.weights:
+        return _open_weights()
     client = Client(
         FLAGS.model,
         server=FLAGS.server,
@@ -158,6 +168,59 @@ def _open_client() -> Client:
     return client
 
 
+def _open_preset() -> Client:
+    """Returns a client of the preset: of its head, or of its vectors."""
+    import_tensorflow()
+    from zoo.pretrained.presets import load_preset_classifier, load_text_embedder
+    from zoo.serving.model_client import ModelClient
+
+    pairs = len(parse_text_columns(FLAGS.text) or ()) == 2
+    options: dict[str, Any] = {"reads_pairs": pairs, "long_texts": FLAGS.long_texts}
+    if FLAGS.signature:
+        predictor = load_text_embedder(FLAGS.preset, **options)
+    else:
+        predictor = load_preset_classifier(FLAGS.preset, FLAGS.preset_weights or "", **options)
+    client = ModelClient(FLAGS.preset, predictor)
+    print_notes(client.record["notes"])
+    return client
+
+
+def _open_weights() -> Client:
+    """Returns a client of a run, an export, a .keras file or shipped weights."""
+    if FLAGS.plugin:
+        load_plugin(FLAGS.plugin)
+    import_tensorflow()
+    from zoo.pretrained.predictor import make_predictor
+    from zoo.serving.model_client import ModelClient
+
+    source = open_scored_weights(FLAGS.weights, FLAGS.model)
+    return ModelClient(FLAGS.weights, make_predictor(source.model, source.spec, source.record))
+
+
+def _check_sources() -> None:
+    """Checks that the flags name one model, and only flags that it uses."""
+    sources = [name for name in ("preset", "weights", "server", "grpc") if FLAGS[name].value]
+    if FLAGS.model is None and not FLAGS.preset and not FLAGS.weights:
+        raise UserError("no model: choose one with --model, such as --model=cnn")
+    others = [name for name in ("version", "label") if FLAGS[name].value is not None]
+    if sources and sources[0] in ("preset", "weights") and (names := sources[1:] + others):
+        value = FLAGS[sources[0]].value
+        raise UserError(f"--{sources[0]}={value} and --{names[0]}: omit one of them")
+    check_long_texts(FLAGS)
+    if FLAGS.signature and FLAGS.top:
+        raise UserError(f"--signature={FLAGS.signature} and --top: omit one of them")
+
+
+def _find_data_settings(client: Client) -> Any:
+    """Returns how the data of the training was read; None if it is not known, as of a server."""
+    if not (FLAGS.weights or FLAGS.preset):
+        return read_data_settings(client.path)
+    from zoo.serving.model_client import ModelClient
+
+    assert isinstance(client, ModelClient)
+    return client.record.get("data_settings")
+
+
 def iterate_predictions(
     rows: Iterator[Row], client: Client, spec: Spec, batch_size: int, log: RowLog
 ) -> Iterator[tuple[Row, Any]]:
@@ -167,7 +230,9 @@ def iterate_predictions(
         print_notes(log.take_notes())
         if is_local:
             import_tensorflow()  # not earlier, so that most errors don't wait for it
-        predictions = predict_rows(client, spec, batch, FLAGS.top, log)
+        predictions = predict_rows(
+            client, spec, batch, FLAGS.top, log, as_embeddings=bool(FLAGS.signature)
+        )
         for row, prediction in zip(batch, predictions, strict=True):
             if prediction is not None:
                 yield row, prediction
@@ -177,13 +242,18 @@ def iterate_predictions(
 def _print_predictions(pairs: Iterator[tuple[Row, Any]], spec: Spec) -> int:
     """Prints the predictions, and returns their number."""
     columns = "prediction" if spec.class_names is None else f"{'label':20}  probability"
-    if spec.multilabel and not FLAGS.top:
+    columns = FLAGS.signature or columns
+    if spec.multilabel and not (FLAGS.top or FLAGS.signature):
         columns = "labels"
     count = 0
     for count, (row, prediction) in enumerate(pairs, 1):
         if count == 1 and not FLAGS.json:
             print(f"{'input':40}  {columns}")
-        print(_format_json(row, prediction) if FLAGS.json else _format_table(row, prediction))
+        print(
+            format_object(row, prediction, FLAGS.top)
+            if FLAGS.json
+            else format_line(row, prediction)
+        )
     return count
 
 
@@ -204,33 +274,3 @@ def _write_file(pairs: Iterator[tuple[Row, Any]]) -> int:
 def format_help_text() -> str:
     """Returns the text of --help."""
     return format_help(__doc__, FLAGS)
-
-
-def _format_json(row: Row, prediction: Any) -> str:
-    """Formats a prediction as a JSON object in one line."""
-    if isinstance(prediction, float):
-        output: dict[str, Any] = {"prediction": prediction}
-    elif isinstance(prediction, LabelSet):
-        output = prediction._asdict()
-    else:
-        pairs = [{"label": label, "probability": p} for label, p in prediction]
-        output = {"top": pairs} if FLAGS.top else pairs[0]
-    return json.dumps({"input": row.shown} | output, ensure_ascii=False)
-
-
-def _format_table(row: Row, prediction: Any) -> str:
-    """Formats a prediction as a line of the table, or one line per class with --top."""
-    shown = row.shown
-    if isinstance(shown, dict):
-        shown = ", ".join(f"{name}={value}" for name, value in shown.items())
-    shown = " ".join(shown.split())
-    if len(shown) > 40:
-        # the end of a path tells more than its start
-        shown = f"...{shown[-37:]}" if "image_bytes" in row.example else f"{shown[:37]}..."
-    if isinstance(prediction, float):
-        return f"{shown:40}  {prediction:.6g}"
-    if isinstance(prediction, LabelSet):
-        pairs = zip(prediction.labels, prediction.scores, strict=True)
-        labels = ", ".join(f"{label} {score:.4f}" for label, score in pairs)
-        return f"{shown:40}  {labels or '(none)'}"
-    return "\n".join(f"{shown:40}  {label:20}  {p:.4f}" for label, p in prediction)

@@ -40,7 +40,7 @@ from zoo.commands.help import format_help, format_model_table
 from zoo.commands.learning_rate import find_learning_rate
 from zoo.commands.outputs import check_exportable, score_model, write_outputs
 from zoo.commands.runner import command_line, import_tensorflow, print_warning
-from zoo.commands.weights import choose_stratify, open_weights
+from zoo.commands.weights import choose_stratify, fit_weights_to_data, open_weights
 from zoo.exporting.formats import check_formats
 from zoo.exporting.versions import check_export_name
 from zoo.pretrained.store import resolve_weights
@@ -135,7 +135,6 @@ def main() -> Path | None:
     from zoo.data.memory import report_unreadable_files
     from zoo.distribution.multi_worker import report_lost_workers
     from zoo.distribution.strategy import choose_strategy, run_chief_first
-    from zoo.training.finetuning import check_source
     from zoo.training.recipe_checks import check_recipe
 
     # workers can only be connected before TensorFlow does anything else
@@ -153,8 +152,7 @@ def main() -> Path | None:
         with run_chief_first(strategy):
             data = load_data(config)
         check_recipe(recipe, data.spec)
-        if source:
-            check_source(source, data)
+        hparams, data = fit_weights_to_data(source, entry, hparams, data)
         if FLAGS.find_learning_rate:
             find_learning_rate(FLAGS, entry, hparams, recipe, source, data, strategy)
             return None

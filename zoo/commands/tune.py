@@ -44,7 +44,7 @@ from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, parse_flags, run_command
 from zoo.commands.tokenizer_flags import check_tokenizer_flags
 from zoo.commands.tune_workers import start_workers
-from zoo.commands.weights import adopt_preset
+from zoo.commands.weights import adopt_preset, fit_weights_to_data
 from zoo.errors import UserError
 from zoo.exporting.versions import check_export_name
 from zoo.recipe import Recipe
@@ -190,9 +190,10 @@ def _load_data(plan: Plan) -> "tuple[Plan, Data, Data]":
     raw, named = read_data(plan.config), set(read_settings(FLAGS))
     data = prepare_and_fingerprint(raw, plan.config)
     check_recipe(plan.recipe, data.spec)
-    recipe, notes = adapt_recipe(plan.recipe, len(data.train), None, plan.hparams, named)
-    plan = dataclasses.replace(plan, recipe=recipe)
+    hparams, data = fit_weights_to_data(None, plan.entry, plan.hparams, data)
+    recipe, notes = adapt_recipe(plan.recipe, len(data.train), None, hparams, named)
     data = dataclasses.replace(data, notes=(*data.notes, *notes))
+    plan = dataclasses.replace(plan, recipe=recipe, hparams=hparams)
     return plan, data, hide_test_split(raw if FLAGS.kfold else data)
 
 
@@ -290,9 +291,8 @@ def _run_worker(argv: list[str], run_dir: Path) -> None:
 def _train_winner(flagfile: Path, run_dir: Path) -> None:
     """Trains, scores and exports the winner, as `zoo train` does."""
     words = [f"--flagfile={flagfile}", f"--run_dir={run_dir}"]
-    for name in ("export_dir", "export_name"):
-        if FLAGS[name].value != FLAGS[name].default:
-            words.append(f"--{name}={FLAGS[name].value}")
+    names = (x for x in ("export_dir", "export_name") if FLAGS[x].value != FLAGS[x].default)
+    words += [f"--{name}={FLAGS[name].value}" for name in names]
     # this is the command that the run records
     sys.argv = [sys.argv[0], "train", *words]
     print(command_line(), flush=True)

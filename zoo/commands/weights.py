@@ -14,6 +14,7 @@ from zoo.registry import Entry
 from zoo.training.run_folder import lacks_flag
 
 if TYPE_CHECKING:
+    from zoo.data.splits import Data
     from zoo.training.finetuning import Source
 
 
@@ -80,6 +81,32 @@ def adopt_preset(config: DataConfig, entry: Entry, hparams: dict[str, Any]) -> D
     resolution = hparams.get("resolution")
     size = (resolution[0], resolution[-1]) if resolution else read_preset_size(preset)
     return dataclasses.replace(config, preset_size=size)
+
+
+def fit_weights_to_data(
+    source: "Source | None", entry: Entry, hparams: dict[str, Any], data: "Data"
+) -> "tuple[dict[str, Any], Data]":
+    """Checks the weights against the data, or chooses whether the head of the preset is used.
+
+    Args:
+        source: The weights of --weights, or None.
+        entry: The model to be trained.
+        hparams: Its hyperparameters.
+        data: The data.
+
+    Returns:
+        The hyperparameters, and the data with a note on the head.
+
+    Raises:
+        UserError: if the weights do not suit the data.
+    """
+    from zoo.training.finetuning import check_source
+    from zoo.training.preset_head import adopt_preset_head
+
+    if source is None:
+        return adopt_preset_head(entry, hparams, data)
+    check_source(source, data)
+    return hparams, data
 
 
 def choose_stratify(

@@ -24,6 +24,7 @@ from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split
 from zoo.data.text_encoding import (
     BATCH_SIZE,
+    NO_PAIRS,
     frame_ids,
     iterate_texts,
     make_encoder,
@@ -33,6 +34,7 @@ from zoo.data.text_encoding import (
     split_texts,
 )
 from zoo.data.tokenizer_settings import SUBWORD_KINDS, Tokenizer
+from zoo.errors import UserError
 
 _UNKNOWN_ID = 1
 _PARALLEL_CALLS = 2
@@ -53,7 +55,7 @@ def split_batch(texts: np.ndarray, tokenizer: Tokenizer) -> list[list[bytes]]:
 def count_tokens(texts: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
     """Returns the number of tokens of each text or pair of a batch, uncut and with its frame."""
     if tokenizer.kind in SUBWORD_KINDS:
-        encode_uncut = make_batch_encoder(dataclasses.replace(tokenizer, length=2**30))
+        encode_uncut = make_batch_encoder(dataclasses.replace(tokenizer, length=2**30, window=0))
         return np.count_nonzero(encode_uncut(texts), axis=1)
     columns = split_columns(texts)
     lengths = [np.array([*map(len, split_batch(column, tokenizer))]) for column in columns]
@@ -118,7 +120,12 @@ def tokenize_splits(
 
     Returns:
         The tokenized splits and their spec.
+
+    Raises:
+        UserError: if pairs are to be divided into windows.
     """
+    if tokenizer.window and spec.kind == "text_pair":
+        raise UserError(NO_PAIRS)
     spec = dataclasses.replace(spec, shape=(tokenizer.length,), tokenizer=tokenizer)
 
     size = 4 * tokenizer.length * sum(len(x) for x in splits.values() if isinstance(x, Arrays))

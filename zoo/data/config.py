@@ -13,6 +13,7 @@ from zoo.data.spec import ResizeMode, Spec, Tokenizer
 from zoo.errors import UserError
 from zoo.schema import Shape, check_value, parse_literal
 
+LONG_TEXTS = ("truncate", "windows")
 TASKS = ("classification", "multilabel", "regression")
 
 
@@ -70,6 +71,9 @@ class DataConfig:
         lowercase: Whether a learned tokenizer lowercases texts; None for True.
         length: Maximum number of tokens per text; None for the length of the given tokenizer or,
             for a learned one, the 95th percentile of the training texts.
+        long_texts: How a text encoder reads texts of more tokens than it has positions for:
+            "truncate", or "windows" that are averaged. None for "truncate", but for an error if the
+            length is one that it does not have.
         memory_budget: Maximum bytes of decoded data to load into memory; larger datasets are
             streamed, and larger tables are kept in mapped files. None for a quarter of the
             machine's memory.
@@ -108,6 +112,7 @@ class DataConfig:
     vocabulary_size: int = 20_000
     lowercase: bool | None = None
     length: int | None = None
+    long_texts: Literal["truncate", "windows"] | None = None
     memory_budget: int | None = None
     cache_dir: str | None = None
 

@@ -16,6 +16,10 @@ from zoo.data.text_normalization import UNSPACED_LETTER, normalize_for_bert, nor
 from zoo.data.tokenizer_settings import Tokenizer
 
 BATCH_SIZE = 512
+NO_PAIRS = (
+    "--long_texts=windows: only single texts are divided into windows, but these are pairs: choose "
+    "--long_texts=truncate"
+)
 
 _FLAG = r"[\x{1F1E6}-\x{1F1FF}]{2}"  # two letters of a country
 _EMOJI = r"[\p{So}\x{1F3FB}-\x{1F3FF}]"  # and other symbols; skin tones
@@ -31,7 +35,8 @@ def make_encoder(tokenizer: Tokenizer) -> tuple[Callable[..., tf.Tensor], Any]:
 
     The function takes one string tensor of shape (batch,), or two for pairs, and returns int32 ids
     of shape (batch, longest), padded with 0, in the frame of the tokenizer. The longer text of a
-    pair is truncated first. Empty examples without a frame become one unknown token.
+    pair is truncated first. Empty examples without a frame become one unknown token. Windows of a
+    text follow each other, each in a frame of its own.
     """
     tables, look_up_ids = make_lookup(tokenizer)
 
@@ -57,6 +62,8 @@ def frame_ids(split_ids: Sequence[tf.RaggedTensor], tokenizer: Tokenizer) -> tf.
     Returns:
         int32 (batch, longest), padded with 0, as from `make_encoder`.
     """
+    if tokenizer.window:
+        return _pack_windows(split_ids[0], tokenizer)
     frame, texts = tokenizer.framing, len(split_ids)
     framing = len(frame.start) + len(frame.end) + (texts - 1) * len(frame.separator)
     columns = _truncate(split_ids, tokenizer.length - framing)
@@ -72,6 +79,25 @@ def frame_ids(split_ids: Sequence[tf.RaggedTensor], tokenizer: Tokenizer) -> tf.
     dense = packed.to_tensor() if isinstance(packed, tf.RaggedTensor) else packed
     dense = tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, tf.int32)]])
     return tf.concat([tf.maximum(dense[:, :1], _UNKNOWN_ID), dense[:, 1:]], axis=1)
+
+
+def _pack_windows(ids: tf.RaggedTensor, tokenizer: Tokenizer) -> tf.Tensor:
+    """Returns the ids of texts as windows one after the other, int32 (batch, n * window)."""
+    frame = tokenizer.framing
+    size = tokenizer.window - frame.size
+    ids = ids[:, : size * (tokenizer.length // tokenizer.window)]
+    lengths = tf.cast(ids.row_lengths(), tf.int32)
+    count = tf.maximum((tf.reduce_max(lengths) + size - 1) // size, 1)
+    dense = ids.to_tensor()
+    dense = tf.pad(dense, [[0, 0], [0, count * size - tf.shape(dense)[1]]])
+    starts = tf.range(count) * size
+    counts = tf.clip_by_value(lengths[:, None] - starts, 0, size)
+    pieces = tf.RaggedTensor.from_tensor(tf.reshape(dense, [-1, size]), tf.reshape(counts, [-1]))
+    rows = tf.shape(counts)[0] * count
+    start, end = (tf.tile([tokens], [rows, 1]) for tokens in (frame.start, frame.end))
+    framed = tf.concat([start, pieces, end], axis=1).to_tensor(shape=[None, tokenizer.window])
+    is_used = tf.reshape((counts > 0) | (starts == 0), [-1, 1])
+    return tf.reshape(tf.where(is_used, framed, 0), [-1, count * tokenizer.window])
 
 
 def make_lookup(tokenizer: Tokenizer) -> tuple[Any, Callable[[tf.Tensor], tf.RaggedTensor]]:

@@ -13,13 +13,12 @@ from zoo.data.config import DataConfig
 from zoo.data.spec import Tokenizer
 from zoo.data.splits import Split
 from zoo.data.text_encoding import iterate_texts, split_columns
+from zoo.data.text_length import limit_length
 from zoo.data.text_normalization import UNSPACED_LETTER
-from zoo.data.tokenizer_settings import SUBWORD_KINDS
 from zoo.data.tokenizers import learn_tokenizer, make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.models.text_preset import read_vocabulary
 
-_BERT_POSITIONS = 512  # maximum length of the published models
 _SAMPLE = 5_120  # texts that are looked at
 _MOST = 0.5
 _FEW_WORDS = 2  # in texts such as names, addresses of pages and sequences of letters
@@ -76,9 +75,8 @@ def make_tokenizer(
         tokenizer, note = _learn(train, config.tokenizer, config)
     notes.append(note)
     lengths = _count_tokens(tokenizer, train)
-    length = config.length or tokenizer.length or _choose_length(lengths, tokenizer.kind)
-    tokenizer = dataclasses.replace(tokenizer, length=length)
-    notes.append(describe_cut_texts(lengths, length))
+    tokenizer, length_notes = limit_length(tokenizer, lengths, config)
+    notes += length_notes
     notes.append(describe_unknown_tokens(tokenizer, validation, "validation texts", advice))
     return tokenizer, tuple(note for note in notes if note)
 
@@ -152,17 +150,6 @@ def survey_words(texts: Split) -> WordSurvey:
     )
 
 
-def describe_cut_texts(lengths: np.ndarray, length: int) -> str:
-    """Describes how many training texts are longer than `length` tokens; "" for none."""
-    cut = int((lengths > length).sum())
-    if not cut:
-        return ""
-    return (
-        f"{cut:,} of {len(lengths):,} training texts are longer than {length:,} tokens and lose "
-        f"their end: --length sets another limit, the longest has {lengths.max():,}"
-    )
-
-
 def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split, name: str, advice: str = "") -> str:
     """Describes the tokens of texts that are unknown, if most of them are.
 
@@ -173,7 +160,7 @@ def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split, name: str, advic
         advice: What to do; by default how to train with another tokenizer.
     """
     kind = "words" if tokenizer.kind == "bigrams" else tokenizer.kind  # most pairs are rare
-    encode = make_batch_encoder(dataclasses.replace(tokenizer, kind=kind, length=2**30))
+    encode = make_batch_encoder(dataclasses.replace(tokenizer, kind=kind, length=2**30, window=0))
     known = unknown = 0
     unknown_id = tokenizer.unknown_id
     framing = [*tokenizer.framing.start, *tokenizer.framing.separator]
@@ -205,12 +192,3 @@ def _count_tokens(tokenizer: Tokenizer, texts: Split) -> np.ndarray:
     """Returns the number of tokens of each text or pair, uncut."""
     batches = iterate_texts(texts, "counting tokens")
     return np.concatenate([count_tokens(batch, tokenizer) for batch in batches])
-
-
-def _choose_length(lengths: np.ndarray, kind: str) -> int:
-    """Returns the 95th percentile of the lengths, rounded up to a multiple of 8.
-
-    For subwords it is at most 512.
-    """
-    length = 8 * math.ceil(np.percentile(lengths, 95) / 8)
-    return min(length, _BERT_POSITIONS) if kind in SUBWORD_KINDS else length

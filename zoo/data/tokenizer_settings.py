@@ -17,6 +17,7 @@ NORMALIZATIONS = {
     "byte_pair": "",
     "sentencepiece": "albert",
 }
+_SMALLEST_WINDOW = 3  # a token in its frame
 UNKNOWN = ("[UNK]", "<unk>")  # names of the unknown token
 
 _FIELDS = {
@@ -33,7 +34,12 @@ _NEW_FIELDS = {
     "split_chinese": bool,
 }
 # in files of pretrained tokenizers alone
-_PRETRAINED_FIELDS = {"merges": tuple[str, ...], "model": str, "prefix_space": bool}
+_PRETRAINED_FIELDS = {
+    "merges": tuple[str, ...],
+    "model": str,
+    "prefix_space": bool,
+    "window": Count,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +55,11 @@ class Framing:
     start: tuple[int, ...] = ()
     separator: tuple[int, ...] = ()
     end: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Number of tokens around a single text."""
+        return len(self.start) + len(self.end)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +84,8 @@ class Tokenizer:
         merges: Pairs of byte pairs, "left right", in the order in which they are merged.
         model: Base64 of the model file of sentencepieces.
         prefix_space: Whether byte pairs have a space before the first word.
+        window: Number of tokens, with their frame, of the windows that longer texts are divided
+            into; `length` is a multiple of it. 0 for texts in one piece.
     """
 
     kind: str
@@ -86,6 +99,7 @@ class Tokenizer:
     merges: tuple[str, ...] = ()
     model: str = ""
     prefix_space: bool = False
+    window: int = 0
 
     @property
     def needs_tensorflow_text(self) -> bool:
@@ -121,6 +135,42 @@ def format_tokenizer(tokenizer: Tokenizer) -> str:
         f"{kind}{' and punctuation marks' * tokenizer.punctuation}"
         f"{', lowercased' * tokenizer.lowercase}, a vocabulary of {len(tokenizer.vocabulary):,}, "
         f"at most {tokenizer.length:,} tokens in a text"
+        + (f", in windows of {tokenizer.window:,}" if tokenizer.window else "")
+    )
+
+
+def divide_into_windows(tokenizer: Tokenizer, window: int, length: int) -> Tokenizer:
+    """Returns a tokenizer that divides texts into windows.
+
+    Args:
+        tokenizer: The tokenizer of a pretrained encoder.
+        window: Number of tokens of a window, with their frame.
+        length: Number of tokens of the longest text, with its frame, that is read to its end.
+
+    Raises:
+        UserError: if the tokenizer has no frame, or a window has no place for a token in it.
+    """
+    frame = tokenizer.framing.size
+    if not frame or window <= frame:
+        raise UserError(
+            f"windows of {window} {tokenizer.kind}: expected tokens of a pretrained encoder, and "
+            f"more than {frame} of them: choose --long_texts=truncate"
+        )
+    count = max(1, -(-(length - frame) // (window - frame)))
+    return dataclasses.replace(tokenizer, window=window, length=count * window)
+
+
+def count_window_tokens(tokenizer: Tokenizer, window: int, count: int) -> int:
+    """Returns the number of tokens, with one frame, of the longest text in `count` windows."""
+    return count * (window - tokenizer.framing.size) + tokenizer.framing.size
+
+
+def describe_windows(tokenizer: Tokenizer) -> str:
+    """Describes the windows of a tokenizer in one line."""
+    return (
+        f"texts of more than {tokenizer.window:,} tokens are read in up to "
+        f"{tokenizer.length // tokenizer.window} windows of {tokenizer.window:,}, whose logits are "
+        "averaged"
     )
 
 
@@ -145,6 +195,12 @@ def tokenizer_from_record(record: Mapping[str, Any]) -> Tokenizer:
     )
     if tokenizer.normalization not in ("", NORMALIZATIONS[tokenizer.kind]):
         raise UserError(f"normalization={tokenizer.normalization!r} of {tokenizer.kind}")
+    if tokenizer.window and (
+        tokenizer.kind not in SUBWORD_KINDS
+        or tokenizer.window < _SMALLEST_WINDOW
+        or tokenizer.length % tokenizer.window
+    ):
+        raise UserError(f"window={tokenizer.window} of {tokenizer.kind}: length={tokenizer.length}")
     reserved = tokenizer.vocabulary[: len(RESERVED_TOKENS)]
     if tokenizer.kind not in SUBWORD_KINDS and reserved != RESERVED_TOKENS:
         raise UserError(f"vocabulary: expected {', '.join(map(repr, RESERVED_TOKENS))} first")

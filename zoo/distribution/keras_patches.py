@@ -196,6 +196,11 @@ def list_operations(model: keras.Model) -> list[tuple[keras.Operation, set[str],
     return operations
 
 
+def find_operation(tensor: keras.KerasTensor) -> keras.Operation:
+    """Returns the operation, such as a layer, whose output a symbolic tensor is."""
+    return tensor._keras_history.operation
+
+
 def build_training_variables(model: keras.Model, batch) -> None:
     """Creates the variables of the optimizer and the metrics, as the first step of `fit` does."""
     model._symbolic_build(data_batch=batch)

@@ -25,7 +25,7 @@ _CLASS_COLUMNS = (
 )  # fmt: skip
 _SINGLE_SCORES = (
     "loss", "f1", "mean_average_precision", "subset_accuracy", "f1_at_half", "auc",
-    "calibration_error", "mse", "r2",
+    "calibration_error", "mse", "r2", "pearson", "spearman",
 )  # fmt: skip
 _PLOTS = {
     "curves.png": "Loss and metrics of each epoch",

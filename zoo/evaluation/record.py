@@ -183,10 +183,16 @@ def format_scores(test: dict[str, Any], split_name: str = "test") -> str:
     if "mean_average_precision" in test:
         return _format_label_scores(test, split_name)
     low, high = test["mae_interval"]
-    r2 = "" if test["r2"] is None else f"R2 {test['r2']:.4f}, "
+    titles = {"r2": "R2", "pearson": "Pearson", "spearman": "Spearman"}
+    # those that are defined; records of versions before 0.2 have no correlations
+    others = (
+        f"{title} {test[name]:.4f}, "
+        for name, title in titles.items()
+        if test.get(name) is not None
+    )
     return (
         f"{split_name}: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
-        f"MSE {test['mse']:.4g}, {r2}{format_count(test['examples'], 'example')}"
+        f"MSE {test['mse']:.4g}, {''.join(others)}{format_count(test['examples'], 'example')}"
     )
 
 

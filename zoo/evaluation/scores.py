@@ -1,6 +1,7 @@
 """Scores of predictions, computed with NumPy, SciPy and scikit-learn only."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,8 @@ def score_regression(target: np.ndarray, output: np.ndarray) -> dict[str, Any]:
         loss, mse: Mean squared error.
         mae, mae_interval: Mean absolute error, and its 95% bootstrap interval (seeded).
         r2: Coefficient of determination; None for a single example.
+        pearson, spearman: Correlation of the numbers, and of their ranks; None where the true or
+            the predicted numbers are all the same.
         examples: n.
     """
     # float32 loses the variance of targets far from zero
@@ -110,8 +113,19 @@ def score_regression(target: np.ndarray, output: np.ndarray) -> dict[str, Any]:
         "mae_interval": limits,
         # as distances from one of them, since rounding would make constant targets differ
         "r2": float(r2_score(target - target[0], output - target[0])) if len(target) > 1 else None,
+        "pearson": _correlate(target, output, stats.pearsonr),
+        "spearman": _correlate(target, output, stats.spearmanr),
         "examples": len(target),
     }
+
+
+def _correlate(target: np.ndarray, output: np.ndarray, measure: Callable) -> float | None:
+    """Returns a correlation of SciPy; None where it is not defined."""
+    if np.ptp(target) == 0 or np.ptp(output) == 0:
+        return None
+    with warnings.catch_warnings():  # of numbers that are nearly the same
+        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
+        return float(measure(target - target[0], output - target[0]).statistic)
 
 
 def wilson_interval(correct: int, count: int) -> list[float]:

@@ -201,5 +201,10 @@ def text_input(
             f"{model}: input_shape={input_shape}: expected (maximum number of tokens,) for texts"
         )
     tokens = keras.Input((None,), dtype="int32", name="tokens")
+    return tokens, mask_padding(tokens)
+
+
+def mask_padding(tokens: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the padding mask of token ids, as `text_input` does."""
     first = ops.ones_like(tokens[:, :1], dtype="bool")
-    return tokens, ops.concatenate([first, ops.not_equal(tokens[:, 1:], 0)], axis=1)
+    return ops.concatenate([first, ops.not_equal(tokens[:, 1:], 0)], axis=1)

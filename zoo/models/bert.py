@@ -7,7 +7,6 @@ from typing import Literal
 
 from etils import epy
 
-from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import register
 from zoo.schema import Classes, Count, Rate, Shape
@@ -19,7 +18,7 @@ with epy.lazy_imports():
     import keras_hub
     from keras import ops
 
-    from zoo.layers import inputs, masking, outputs, regularization
+    from zoo.layers import inputs, masking, outputs, regularization, windows
     from zoo.models import bert_preset
 
 
@@ -58,6 +57,7 @@ def bert(
     *,
     vocabulary_size: Count = 30_522,
     preset: str = "",
+    window: Count | None = None,
     size: Literal["tiny", "mini", "small", "medium", "base"] = "tiny",
     pooling: Literal["first", "mean"] = "mean",
     dropout: Rate = 0.1,
@@ -71,6 +71,8 @@ def bert(
         preset: Pretrained weights: the name of a KerasHub preset such as bert_tiny_en_uncased, the
             folder of a KerasHub preset, or a Hugging Face folder with config.json, vocab.txt and
             model.safetensors. Of a run's .keras file only the sizes are read.
+        window: Number of tokens of the windows that texts are divided into, determined by the data.
+            The vectors of the windows of a text are averaged. None for texts in one piece.
         size: Number of layers and width if there is no preset, from 2 x 128 (tiny) to 12 x 768
             (base).
         pooling: How the token vectors become one vector per text: their mean, or the vector of
@@ -78,36 +80,36 @@ def bert(
         dropout: Dropout rate before the head. The encoder uses 0.1, or the rate of the preset.
     """
     if preset:
-        backbone, separator_id = _load_preset(preset, pooling)
+        backbone, separator_id, positions = _load_preset(preset, pooling)
     else:
         backbone, separator_id = _build_backbone(size, vocabulary_size), _SEPARATOR_ID
-    if input_shape[0] > backbone.max_sequence_length:
-        raise UserError(
-            f"bert: length={input_shape[0]}: this model has positions for "
-            f"{backbone.max_sequence_length} tokens: use --length={backbone.max_sequence_length}"
-        )
+        positions = _POSITIONS
+    windows.check_positions("bert", window or input_shape[0], positions)
     tokens, mask = inputs.text_input("bert", input_shape)
+    pieces, mask = windows.divide_tokens(tokens, mask, window)
     padding_mask = ops.cast(mask, "int32")
     # the second segment starts after the first [SEP]
-    is_separator = ops.cast(ops.equal(tokens, separator_id), "int32")
+    is_separator = ops.cast(ops.equal(pieces, separator_id), "int32")
     after_separator = ops.cumsum(is_separator, axis=1) - is_separator > 0
     segments = ops.cast(after_separator, "int32") * padding_mask
     # with mean pooling the dense layer of [CLS] is omitted, since it would not be trained
     output = {"mean": "sequence_output", "first": "pooled_output"}[pooling]
     encoder = keras.Model(backbone.input, backbone.output[output], name="encoder")
-    x = encoder({"token_ids": tokens, "segment_ids": segments, "padding_mask": padding_mask})
+    x = encoder({"token_ids": pieces, "segment_ids": segments, "padding_mask": padding_mask})
     if pooling == "mean":
         x = masking.masked_mean(x, mask)
+    x = windows.average_windows(x, pieces, tokens)
     x = regularization.apply_dropout(x, dropout, "head_dropout")
     return outputs.classifier_head("bert", tokens, x, num_classes)
 
 
-def _load_preset(preset: str, pooling: str) -> "tuple[keras.Model, int]":
-    """Loads the backbone of a preset, and the id of [SEP] in its vocabulary."""
+def _load_preset(preset: str, pooling: str) -> "tuple[keras.Model, int, int]":
+    """Loads the backbone of a preset, the id of [SEP] in its vocabulary, and its positions."""
     file = Path(preset)
     if file.suffix == ".keras" and file.is_file():
         vocabulary = read_json(file.with_name(TOKENIZER))["vocabulary"]
-        return _build_backbone_like(file), vocabulary.index("[SEP]")
+        backbone = _build_backbone_like(file)
+        return backbone, vocabulary.index("[SEP]"), backbone.max_sequence_length
     return bert_preset.load_bert(preset, needs_pooler=pooling == "first")
 
 

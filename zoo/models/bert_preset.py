@@ -7,8 +7,12 @@ from etils import epy
 
 from zoo.errors import UserError
 from zoo.models.preset_errors import explain_preset_errors
-from zoo.models.text_folder import CONFIG, read_folder_config
-from zoo.models.text_preset import find_hugging_face, load_hugging_face, read_vocabulary
+from zoo.models.text_folder import CONFIG, find_hugging_face, read_folder_config
+from zoo.models.text_preset import (
+    load_hugging_face,
+    match_config,
+    read_vocabulary,
+)
 
 with epy.lazy_imports():
     import keras
@@ -20,13 +24,17 @@ _EXPECTED = (
 )
 
 
-def load_bert(preset: str, needs_pooler: bool) -> "tuple[keras.Model, int]":
-    """Loads the encoder of a preset, and the id of [SEP] in its vocabulary.
+def load_bert(preset: str, needs_pooler: bool) -> "tuple[keras.Model, int, int]":
+    """Loads the encoder of a preset.
 
     Args:
         preset: Name of a KerasHub preset, or a folder of KerasHub or Hugging Face.
         needs_pooler: Whether the dense layer of [CLS] is used. If it is not, the weights may lack
             it, as those of masked language models do; it is zero then.
+
+    Returns:
+        The encoder, from the inputs to the outputs of KerasHub's BertBackbone by name; the id of
+        [SEP] in its vocabulary; and the number of its positions.
 
     Raises:
         UserError: if the preset cannot be loaded or is not a BERT.
@@ -53,7 +61,10 @@ def load_bert(preset: str, needs_pooler: bool) -> "tuple[keras.Model, int]":
                     "its weights have no pooler, the dense layer of [CLS]: pass "
                     "--hparam=pooling=mean"
                 )
-    return backbone, vocabulary.tokens.index("[SEP]")
+        encoder = keras.Model(backbone.input, backbone.output)
+        if folder:
+            encoder = match_config(encoder, read_folder_config(folder))
+    return encoder, vocabulary.tokens.index("[SEP]"), backbone.max_sequence_length
 
 
 def _check_is_bert(folder: Path) -> None:

@@ -4,7 +4,6 @@ from typing import Literal
 
 from etils import epy
 
-from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import register
 from zoo.schema import Classes, Count, Rate, Shape
@@ -14,11 +13,10 @@ with epy.lazy_imports():
     import keras_hub
     from keras import layers, ops
 
-    from zoo.layers import inputs, masking, outputs, regularization
-    from zoo.models import text_preset
+    from zoo.layers import inputs, masking, outputs, regularization, windows
+    from zoo.models import text_head, text_preset
 
 _NAME = "text_encoder"
-_POOLER = "pooler"  # name of the dense layer of the first token
 _LAYERS, _WIDTH, _POSITIONS = 2, 128, 512  # of the encoder without a preset
 _SEPARATOR_ID = 3  # of [SEP] in the vocabularies that zoo.data.tokenizers learns
 
@@ -46,6 +44,7 @@ def text_encoder(
     *,
     vocabulary_size: Count = 30_522,
     preset: str = "",
+    window: Count | None = None,
     pooling: Literal["first", "mean"] = "mean",
     dropout: Rate = 0.1,
 ) -> "keras.Model":
@@ -59,49 +58,57 @@ def text_encoder(
             RoBERTa, XLM-RoBERTa, ALBERT, DeBERTa-v3 or ELECTRA, a folder that KerasHub saved, or a
             Hugging Face folder of one of the first five. Without it the model is a DistilBERT of 2
             layers of width 128 with random weights.
+        window: Number of tokens of the windows that texts are divided into, determined by the data.
+            The vectors of the windows of a text are averaged. None for texts in one piece.
         pooling: How the token vectors become one vector per text: their mean, or the vector of the
-            first token after a dense layer, which is new if the preset has none.
+            first token after a dense layer, which is new if the preset has none. Where the preset
+            is a classifier of classes that the data has, `zoo train` takes the first token.
         dropout: Dropout rate before the head. The encoder uses that of the preset.
     """
     loaded = text_preset.load_preset(preset) if preset else _build_small_encoder(vocabulary_size)
-    if loaded.positions and input_shape[0] > loaded.positions:
-        raise UserError(
-            f"{_NAME}: length={input_shape[0]}: this model has positions for {loaded.positions} "
-            f"tokens: use --length={loaded.positions}"
-        )
+    windows.check_positions(_NAME, window or input_shape[0], loaded.positions)
     tokens, mask = inputs.text_input(_NAME, input_shape)
-    x = _encode(tokens, mask, loaded)
+    pieces, mask = windows.divide_tokens(tokens, mask, window)
+    x = encode_tokens(pieces, mask, loaded)
     x = masking.masked_mean(x, mask) if pooling == "mean" else _pool_first(x, loaded)
+    x = windows.average_windows(x, pieces, tokens)
     x = regularization.apply_dropout(x, dropout, "head_dropout")
     return outputs.classifier_head(_NAME, tokens, x, num_classes)
 
 
-def load_classifier(preset: str) -> "tuple[keras.Model, tuple[str, ...], int]":
-    """Loads a text classifier of Hugging Face with its own head.
+def load_classifier(preset: str, window: int | None = None) -> "keras.Model":
+    """Loads a classifier or a regression of Hugging Face with its own head.
 
     Args:
         preset: Folder of Hugging Face.
+        window: As in `text_encoder`.
 
     Returns:
-        The model from {"tokens": int32 (batch, length)} to {"logits": ...}, the names of its
-        classes, and the number of its positions.
+        The model from {"tokens": int32 (batch, length)} to {"logits": ...}.
 
     Raises:
-        UserError: if the classifier cannot be loaded.
+        UserError: if it cannot be loaded, or has no such head.
     """
-    loaded, head = text_preset.load_text_classifier(preset)
-    positions = loaded.positions or _POSITIONS
-    tokens, mask = inputs.text_input(_NAME, (positions,))
-    x = _pool_first(_encode(tokens, mask, loaded), loaded)
-    model = outputs.classifier_head(_NAME, tokens, x, len(head.class_names))
+    head = text_head.load_head(preset)
+    classes = head.class_names and len(head.class_names)
+    model = text_encoder((1,), classes, preset=preset, window=window, pooling="first", dropout=0.0)
     model.get_layer(outputs.HEAD).set_weights(head.last)
-    return model, head.class_names, positions
+    return model
 
 
-def _encode(
+def encode_tokens(
     tokens: "keras.KerasTensor", mask: "keras.KerasTensor", loaded: "text_preset.TextPreset"
 ) -> "keras.KerasTensor":
-    """Returns the vectors of the tokens, (batch, length, width)."""
+    """Returns the vectors of tokens.
+
+    Args:
+        tokens: Token ids, int32 (batch, length).
+        mask: Which of them are no padding, bool (batch, length).
+        loaded: The encoder.
+
+    Returns:
+        The vectors, (batch, length, width).
+    """
     padding_mask = ops.cast(mask, "int32")
     values = {"token_ids": tokens, "padding_mask": padding_mask}
     if "segment_ids" in loaded.encoder.input:
@@ -114,7 +121,7 @@ def _encode(
 
 def _pool_first(x: "keras.KerasTensor", loaded: "text_preset.TextPreset") -> "keras.KerasTensor":
     """Returns the vector of the first token after a dense layer."""
-    pooler = layers.Dense(x.shape[-1], activation=loaded.activation, name=_POOLER)
+    pooler = layers.Dense(x.shape[-1], activation=loaded.activation, name=text_preset.POOLER)
     pooled = pooler(x[:, 0])
     if loaded.pooler:
         pooler.set_weights(loaded.pooler)

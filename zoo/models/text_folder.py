@@ -111,6 +111,18 @@ def read_folder_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def find_hugging_face(preset: str) -> Path | None:
+    """Returns the folder of a preset if it is one of Hugging Face.
+
+    Raises:
+        UserError: if it is a folder that cannot be read.
+    """
+    folder = Path(os.path.expanduser(preset))
+    if not folder.is_dir():
+        return None
+    return folder if is_hugging_face(read_folder_config(folder)) else None
+
+
 def list_weights(folder: Path) -> dict[str, Path]:
     """Returns the file of each array of the weights."""
     if (folder / WEIGHTS_INDEX).is_file():

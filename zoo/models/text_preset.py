@@ -15,13 +15,14 @@ from zoo.models.text_folder import (
     ACTIVATIONS,
     FAMILIES,
     check_vocabulary_size,
+    find_hugging_face,
     find_weight,
-    is_hugging_face,
     list_weights,
     open_readable_folder,
     read_folder_config,
     read_weight,
 )
+from zoo.schema import Count, check_value
 from zoo.storage.filenames import TOKENIZER
 from zoo.storage.json_files import read_json
 
@@ -32,7 +33,8 @@ with epy.lazy_imports():
 
     from zoo.models import text_head, tokenizer_files
 
-ENCODER = "encoder"  # name of the layer in a saved model
+# names of layers in a saved model: the encoder, and the dense layer of the first token
+ENCODER, POOLER = "encoder", "pooler"
 _EXPECTED = (
     "a preset of KerasHub such as roberta_base_en, which is downloaded, or a folder that KerasHub "
     "saved or that contains config.json, model.safetensors and the files of a tokenizer"
@@ -111,56 +113,61 @@ def load_preset(preset: str) -> TextPreset:
         folder = find_hugging_face(preset)
         if folder:
             backbone, has_pooler = load_hugging_face(folder, len(vocabulary.tokens))
+            trained = text_head.read_pooler(folder)
         else:
             backbone = keras_hub.models.Backbone.from_preset(os.path.expanduser(preset))
-            has_pooler = True
+            has_pooler, trained = True, None
         _check_class(backbone, "Backbone")
         _move_padding(backbone, vocabulary.pad_id)
         output, pooler = backbone.output, None
         if isinstance(output, dict):
             output = output["sequence_output"]
             pooler = backbone.pooled_dense.get_weights() if has_pooler else None
+        encoder = keras.Model(backbone.input, output, name=ENCODER)
+        activation = "tanh"
+        if trained:  # by a classifier
+            pooler, activation = trained
+        if folder:
+            encoder = match_config(encoder, read_folder_config(folder))
         # the exchange of padding leaves the separator where it is, since neither is one
         return TextPreset(
-            keras.Model(backbone.input, output, name=ENCODER),
+            encoder,
             vocabulary.tokens.index(vocabulary.separator),
             backbone.max_sequence_length,
             pooler and tuple(pooler),
+            activation,
         )
 
 
-def load_text_classifier(preset: str) -> "tuple[TextPreset, text_head.TextHead]":
-    """Loads a classifier of Hugging Face: its encoder, with the pooler of the head, and the head.
+def read_positions(preset: str) -> int | None:
+    """Reads how many tokens a pretrained text encoder has positions for, without its weights.
 
     Args:
-        preset: Folder of Hugging Face.
+        preset: Name of a KerasHub preset, or a folder of KerasHub or Hugging Face.
+
+    Returns:
+        None if it reads any number.
 
     Raises:
-        UserError: if it cannot be loaded, or has no head that chooses a class.
+        UserError: if the preset cannot be read.
     """
-    with explain_preset_errors(preset, "a text classifier", _EXPECTED):
+    with explain_preset_errors(preset, _KIND, _EXPECTED):
         folder = find_hugging_face(preset)
         if folder is None:
-            raise UserError("only classifiers in folders of Hugging Face can be used as they are")
-        head = text_head.read_head(folder)
-    loaded = load_preset(preset)
-    return dataclasses.replace(loaded, pooler=head.pooler, activation=head.activation), head
-
-
-def find_hugging_face(preset: str) -> Path | None:
-    """Returns the folder of a preset if it is one of Hugging Face.
-
-    Raises:
-        UserError: if it is a folder that cannot be read.
-    """
-    folder = Path(os.path.expanduser(preset))
-    if not folder.is_dir():
-        return None
-    return folder if is_hugging_face(read_folder_config(folder)) else None
+            backbone = keras_hub.models.Backbone.from_preset(
+                os.path.expanduser(preset), load_weights=False
+            )
+            return backbone.max_sequence_length
+        config = read_folder_config(folder)
+        # the first positions of a RoBERTa are for padding
+        reserved = config.get("pad_token_id", 1) + 1 if "roberta" in config["model_type"] else 0
+        return check_value("positions", config["max_position_embeddings"] - reserved, Count)
 
 
 def load_hugging_face(folder: Path, tokens: int) -> "tuple[keras.Model, bool]":
     """Loads the backbone in a folder of Hugging Face, and returns whether it has a pooler.
+
+    It has KerasHub's own settings until `match_config` gives it those of the folder.
 
     Args:
         folder: The folder.
@@ -175,7 +182,6 @@ def load_hugging_face(folder: Path, tokens: int) -> "tuple[keras.Model, bool]":
     pooler = FAMILIES[config["model_type"]].pooler
     with open_readable_folder(folder, config, files) as readable:
         backbone = keras_hub.models.Backbone.from_preset(str(readable))
-    _match_config(backbone, config)
     types = find_weight(files, _TOKEN_TYPES)
     if config["model_type"] == "roberta" and types:
         # its texts have one type, whose vector KerasHub leaves out
@@ -184,20 +190,31 @@ def load_hugging_face(folder: Path, tokens: int) -> "tuple[keras.Model, bool]":
     return backbone, bool(pooler and find_weight(files, f"{pooler}.weight"))
 
 
-def _match_config(backbone: "keras.Model", config: Mapping[str, Any]) -> None:
-    """Gives a backbone of KerasHub the settings in a config.json that KerasHub does not read."""
+def match_config(encoder: "keras.Model", config: Mapping[str, Any]) -> "keras.Model":
+    """Returns an encoder with the settings in a config.json that KerasHub does not read.
+
+    Args:
+        encoder: The encoder as KerasHub loads it.
+        config: Content of the config.json of Hugging Face.
+
+    Returns:
+        The same layers with other settings, and the same weights.
+    """
     epsilon = config.get("layer_norm_eps", _EPSILON)
     name = ACTIVATIONS[config.get(FAMILIES[config["model_type"]].activation, "gelu")]
     activation = keras.saving.get_registered_object(name) or keras.activations.get(name)
-    for layer in backbone.layers:
+
+    def clone_layer(layer):
+        settings = layer.get_config()
         if isinstance(layer, keras.layers.LayerNormalization):
-            layer.epsilon = epsilon
+            settings["epsilon"] = epsilon
         elif isinstance(layer, keras_hub.layers.TransformerEncoder):
-            layer.layer_norm_epsilon = epsilon
-            layer._self_attention_layer_norm.epsilon = epsilon
-            layer._feedforward_layer_norm.epsilon = epsilon
-            layer.activation = activation
-            layer._feedforward_intermediate_dense.activation = activation
+            settings |= {"layer_norm_epsilon": epsilon, "activation": activation}
+        return type(layer).from_config(settings)
+
+    matched = keras.models.clone_model(encoder, clone_function=clone_layer)
+    matched.set_weights(encoder.get_weights())
+    return matched
 
 
 def _read_keras_hub_vocabulary(preset: str) -> PresetVocabulary:
@@ -250,4 +267,6 @@ def _load_saved_model(file: Path) -> TextPreset:
     ]
     positions = min((layer.sequence_length for layer in embeddings), default=None)
     separator = next(i for i, token in enumerate(tokens) if token in _SEPARATORS)
-    return TextPreset(encoder, separator, positions)
+    pooler = next((layer for layer in model.layers if layer.name == POOLER), None)
+    activation = keras.activations.serialize(pooler.activation) if pooler else "tanh"
+    return TextPreset(encoder, separator, positions, activation=activation)

@@ -10,17 +10,13 @@ import tensorflow as tf
 
 from zoo.data.image_files import make_decodable
 from zoo.data.spec import Spec
-from zoo.data.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError, one_line
 from zoo.exporting.loading import open_source
 from zoo.exporting.signatures import make_signatures
 from zoo.exporting.validation import InputRefusedError, check_array, decode_output
-from zoo.models.image_backbone import load_classifier
-from zoo.models.text_encoder import load_classifier as load_text_classifier
-from zoo.models.text_folder import is_text_folder
-from zoo.models.text_preset import read_vocabulary
 from zoo.pretrained.store import find_weights
 from zoo.registry import find_entry
+from zoo.schema import suggest_closest
 
 _BATCH_SIZE = 256  # examples predicted at once, so that memory does not grow with their number
 
@@ -33,8 +29,8 @@ class PretrainedModel:
         model: The Keras model.
         spec: Spec of the data that it reads, with the names of the classes.
         record: Content of record.json: how the model was trained, and its scores.
-        signatures: The signatures `serving_default` and `image_bytes` of its export, by name: the
-            function, and the specs of its inputs by name.
+        signatures: The signatures of its export, by name: the function, which is traced at its
+            first call, and the specs of its inputs by name.
     """
 
     model: keras.Model
@@ -58,25 +54,44 @@ class PretrainedModel:
         """
         are_bytes = len(inputs) and all(isinstance(x, bytes) for x in inputs)
         are_files = "image_bytes" in self.signatures and are_bytes
-        function, input_specs = self.signatures["image_bytes" if are_files else "serving_default"]
-        if are_files:
-            inputs = [make_decodable(content) for content in inputs]
-        columns = _split_columns(inputs, list(input_specs))
+        name = "image_bytes" if are_files else "serving_default"
+        return self.call_signature(name, _split_columns(inputs, list(self.signatures[name][1])))
+
+    def call_signature(self, name: str, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Calls a signature as that of an export.
+
+        Args:
+            name: Name of the signature.
+            inputs: Its inputs by name, the batch first.
+
+        Returns:
+            Its outputs by name; strings are object arrays of str.
+
+        Raises:
+            UserError: if the model has no such signature, or the inputs do not fit it.
+        """
+        if name not in self.signatures:
+            closest = suggest_closest(name, self.signatures)
+            raise UserError(
+                f"{self.model.name} has no signature {name!r}.{closest} It has: "
+                f"{', '.join(self.signatures)}"
+            )
+        function, input_specs = self.signatures[name]
+        if name == "image_bytes":
+            inputs = {name: [make_decodable(content) for content in inputs[name]]}
         arrays = {
-            name: check_array(name, columns[name], x.dtype.name, tuple(x.shape))
-            for name, x in input_specs.items()
+            key: check_array(key, inputs[key], x.dtype.name, tuple(x.shape))
+            for key, x in input_specs.items()
         }
         batches = []
-        for start in range(0, len(inputs), _BATCH_SIZE):
+        for start in range(0, len(next(iter(arrays.values()))), _BATCH_SIZE):
             rows = slice(start, start + _BATCH_SIZE)
             try:
-                batches.append(function({name: tf.constant(x[rows]) for name, x in arrays.items()}))
+                batches.append(function({key: tf.constant(x[rows]) for key, x in arrays.items()}))
             except tf.errors.OpError as error:
                 raise InputRefusedError(f"{self.model.name}: {one_line(error)}") from error
-        outputs = {
-            name: tf.concat([batch[name] for batch in batches], axis=0) for name in batches[0]
-        }
-        return {name: decode_output(x.numpy(), x.dtype.name) for name, x in outputs.items()}
+        outputs = {key: tf.concat([batch[key] for batch in batches], axis=0) for key in batches[0]}
+        return {key: decode_output(x.numpy(), x.dtype.name) for key, x in outputs.items()}
 
 
 def load_predictor(name: str, weights: str) -> PretrainedModel:
@@ -91,46 +106,21 @@ def load_predictor(name: str, weights: str) -> PretrainedModel:
     """
     folder = find_weights(find_entry(name).name, weights)
     source = open_source(folder)
-    return _make_predictor(source.model, source.spec, source.record)
+    return make_predictor(source.model, source.spec, source.record)
 
 
-def load_preset_classifier(
-    preset: str, preset_weights: str = "", *, reads_pairs: bool = False
-) -> PretrainedModel:
-    """Loads a pretrained model with its own head, which names ImageNet's classes, say.
+def make_predictor(model: keras.Model, spec: Spec, record: dict[str, Any]) -> PretrainedModel:
+    """Returns a Keras model with the signatures of its export.
 
     Args:
-        preset: As in the model `image_backbone`, or a folder of a text classifier of Hugging Face.
-        preset_weights: As in the model `image_backbone`.
-        reads_pairs: Whether a text classifier reads pairs of texts.
-
-    Raises:
-        UserError: if it cannot be loaded or has no head.
+        model: The model.
+        spec: Spec of the data that it reads.
+        record: How it was trained.
     """
-    if is_text_folder(preset):
-        return _load_text_classifier(preset, reads_pairs)
-    model, class_names, note = load_classifier(preset, preset_weights)
-    spec = Spec("image", tuple(model.input["image"].shape[1:]), class_names, resize="crop")
-    return _make_predictor(model, spec, {"notes": [note] if note else []})
-
-
-def _load_text_classifier(preset: str, reads_pairs: bool) -> PretrainedModel:
-    """Loads a text classifier of Hugging Face with its own head."""
-    model, class_names, length = load_text_classifier(preset)
-    vocabulary = read_vocabulary(preset)
-    tokenizer = dataclasses.replace(make_preset_tokenizer(vocabulary), length=length)
-    kind = "text_pair" if reads_pairs else "text"
-    spec = Spec(kind, (length,), class_names, tokenizer=tokenizer)
-    cut = f"texts of more than {length:,} tokens, the positions of the encoder, lose their end"
-    return _make_predictor(model, spec, {"notes": [x for x in (vocabulary.note, cut) if x]})
-
-
-def _make_predictor(model: keras.Model, spec: Spec, record: dict[str, Any]) -> PretrainedModel:
     signatures, _ = make_signatures(model, spec)
     graphs = {
-        signature: (tf.function(function, input_signature=[specs], autograph=False), specs)
-        for signature, (function, specs) in signatures.items()
-        if signature in ("serving_default", "image_bytes")
+        name: (tf.function(function, input_signature=[specs], autograph=False), specs)
+        for name, (function, specs) in signatures.items()
     }
     return PretrainedModel(model, spec, record, graphs)
 

@@ -135,7 +135,7 @@ class Client:
             )
         arrays = {name: check_array(name, x, *takes[name]) for name, x in inputs.items()}
         if _IMAGE_FILES in arrays:
-            files = [_convert_file(_IMAGE_FILES, content) for content in arrays[_IMAGE_FILES]]
+            files = [convert_image_file(_IMAGE_FILES, content) for content in arrays[_IMAGE_FILES]]
             arrays[_IMAGE_FILES] = np.array(files, object)
         try:
             outputs = self._transport.predict(arrays, signature, list(returns))
@@ -280,13 +280,13 @@ class Client:
         return self._transport.classify_or_regress(
             api,
             [
-                {name: _convert_file(name, check_feature(name, x)) for name, x in e.items()}
+                {name: convert_image_file(name, check_feature(name, x)) for name, x in e.items()}
                 for e in examples
             ],
         )
 
 
-def _convert_file(name: str, value: Any) -> Any:
+def convert_image_file(name: str, value: Any) -> Any:
     """Returns an image file as one that the export decodes; other values unchanged.
 
     Raises:

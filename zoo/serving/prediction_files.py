@@ -11,7 +11,8 @@ import pandas as pd
 
 from zoo.data.sources.label_sets import SEPARATOR
 from zoo.errors import UserError
-from zoo.serving.rows import LabelSet, Row
+from zoo.serving.row_predictions import Embedding, LabelSet
+from zoo.serving.rows import Row
 from zoo.storage.atomic import replace_file
 
 OUTPUT_SUFFIXES = (".csv", ".jsonl")
@@ -42,7 +43,8 @@ def open_prediction_file(path: Path) -> Iterator[Callable[[Row, Any], None]]:
 
     The prediction is a column `prediction`, and of classes `probability`; of several classes these
     are `prediction_1`, `probability_1` and so on. Several labels per row are lists, which "|"
-    separates in CSV. Where a row has such a column, ".1" is added. The file is replaced at the end.
+    separates in CSV. An embedding is a column `features`, a list of numbers. Where a row has such a
+    column, ".1" is added. The file is replaced at the end.
     """
     is_csv = path.suffix.lower() == ".csv"
     header: list[str] = []
@@ -55,8 +57,8 @@ def open_prediction_file(path: Path) -> Iterator[Callable[[Row, Any], None]]:
             for name, value in _name_prediction(prediction).items():
                 while name in cells:
                     name += ".1"
-                is_list = is_csv and isinstance(value, list)
-                cells[name] = SEPARATOR.join(map(str, value)) if is_list else value
+                is_joined = is_csv and isinstance(prediction, LabelSet)
+                cells[name] = SEPARATOR.join(map(str, value)) if is_joined else value
             if not is_csv:
                 stream.write(json.dumps(cells, ensure_ascii=False) + "\n")
                 return
@@ -74,7 +76,9 @@ def open_prediction_file(path: Path) -> Iterator[Callable[[Row, Any], None]]:
 
 
 def _name_prediction(prediction: Any) -> dict[str, Any]:
-    """Returns a number, or (class, probability) pairs, as columns."""
+    """Returns a prediction as columns."""
+    if isinstance(prediction, Embedding):
+        return {"features": list(prediction.values)}
     if isinstance(prediction, float):
         return {"prediction": prediction}
     if isinstance(prediction, LabelSet):

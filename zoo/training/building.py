@@ -30,6 +30,7 @@ from zoo.training.model_checks import (
 )
 from zoo.training.optimizers import make_optimizer
 from zoo.training.phase_recipes import make_main_recipe
+from zoo.training.preset_head import load_preset_head
 from zoo.training.transfer import LayerTransfer, load_matching_weights
 
 _COMPILED_EXAMPLES = 20_000  # at least, for XLA
@@ -76,6 +77,13 @@ def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Mode
         entry.check_tokens(f"tokenizer={kind!r}", kind, "omit --tokenizer")
     if spec.tokenizer and "vocabulary_size" in entry.arguments:
         hparams = {"vocabulary_size": len(spec.tokenizer.vocabulary), **hparams}
+    if spec.tokenizer and spec.tokenizer.window:
+        if "window" not in entry.arguments:
+            raise UserError(
+                f"{entry.name} does not read texts in windows, as --long_texts=windows divides "
+                "them: choose bert or text_encoder, or weights that were trained without"
+            )
+        hparams = {"window": spec.tokenizer.window, **hparams}
     if spec.columns and "cardinalities" in entry.arguments:
         hparams = {"cardinalities": spec.cardinalities, **hparams}
     if spec.texts:
@@ -117,6 +125,8 @@ def prepare_model(
     model = build_model(entry, data.spec, hparams)
     check_model(entry, model, data.spec)
     transfers = load_matching_weights(model, source, data.spec) if source else []
+    if source is None:
+        load_preset_head(model, hparams, data.spec)
     adapt_layers(model, data, {item.name for item in transfers if not item.reason})
     new = {item.name for item in transfers if item.reason}
     compile_model(model, data, make_main_recipe(recipe), new)

@@ -121,6 +121,8 @@ def read_sizes(source: Source, tokenizer: Tokenizer | None, name: str) -> dict[s
     if tokenizer:
         sizes["input_shape"] = (tokenizer.length,)
         sizes["vocabulary_size"] = len(tokenizer.vocabulary)
+        if tokenizer.window and source.record.get("model") == name:
+            sizes["window"] = tokenizer.window
     return sizes
 
 

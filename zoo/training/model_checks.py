@@ -15,7 +15,7 @@ from zoo.data.config import format_column_kinds
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, has_known_labels, read_labels
 from zoo.data.targets import count_classes
-from zoo.distribution.keras_patches import flatten_layers
+from zoo.distribution.keras_patches import find_operation, flatten_layers
 from zoo.errors import UserError, one_line
 from zoo.recipe import Recipe
 from zoo.registry import Entry, list_plugin_modules
@@ -162,7 +162,7 @@ def _find_contract_problem(model: Any, spec: Spec) -> str:
         return f"logits of shape {tuple(logits.shape)}"
     if keras.backend.standardize_dtype(logits.dtype) != "float32":
         return f"logits of dtype {logits.dtype}"
-    last = logits._keras_history.operation
+    last = find_operation(logits)
     activation = getattr(getattr(last, "activation", last), "__name__", type(last).__name__)
     if activation.lower() in ("softmax", "sigmoid"):
         return f"probabilities ({last.name!r} ends in a {activation.lower()})"

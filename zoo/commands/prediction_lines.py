@@ -1,0 +1,45 @@
+"""Predictions as lines of text, for `zoo predict`."""
+
+import json
+from typing import Any
+
+from zoo.serving.row_predictions import Embedding, LabelSet
+from zoo.serving.rows import Row
+
+_SHOWN_NUMBERS = 6  # of a vector
+
+
+def format_object(row: Row, prediction: Any, top: int | None) -> str:
+    """Formats a prediction as a JSON object in one line."""
+    if isinstance(prediction, float):
+        output: dict[str, Any] = {"prediction": prediction}
+    elif isinstance(prediction, Embedding):
+        output = {"features": prediction.values}
+    elif isinstance(prediction, LabelSet):
+        output = prediction._asdict()
+    else:
+        pairs = [{"label": label, "probability": p} for label, p in prediction]
+        output = {"top": pairs} if top else pairs[0]
+    return json.dumps({"input": row.shown} | output, ensure_ascii=False)
+
+
+def format_line(row: Row, prediction: Any) -> str:
+    """Formats a prediction as a line of the table, or one line per class with --top."""
+    shown = row.shown
+    if isinstance(shown, dict):
+        shown = ", ".join(f"{name}={value}" for name, value in shown.items())
+    shown = " ".join(shown.split())
+    if len(shown) > 40:
+        # the end of a path tells more than its start
+        shown = f"...{shown[-37:]}" if "image_bytes" in row.example else f"{shown[:37]}..."
+    if isinstance(prediction, float):
+        return f"{shown:40}  {prediction:.6g}"
+    if isinstance(prediction, Embedding):
+        values = prediction.values
+        numbers = " ".join(f"{value:.4f}" for value in values[:_SHOWN_NUMBERS])
+        return f"{shown:40}  {numbers}{' ...' * (len(values) > _SHOWN_NUMBERS)}"
+    if isinstance(prediction, LabelSet):
+        pairs = zip(prediction.labels, prediction.scores, strict=True)
+        labels = ", ".join(f"{label} {score:.4f}" for label, score in pairs)
+        return f"{shown:40}  {labels or '(none)'}"
+    return "\n".join(f"{shown:40}  {label:20}  {p:.4f}" for label, p in prediction)
