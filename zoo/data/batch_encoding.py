@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from zoo.console import progress_bar
 from zoo.data.mapped_files import allocate_array
 from zoo.data.plain_texts import (
     has_plain_words,
@@ -21,7 +22,8 @@ from zoo.data.plain_texts import (
     split_plain_part,
 )
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, Split
+from zoo.data.splits import Arrays, Split, Stream, disable_autotuning
+from zoo.data.targets import make_empty_targets
 from zoo.data.text_encoding import (
     BATCH_SIZE,
     NO_PAIRS,
@@ -115,7 +117,7 @@ def tokenize_splits(
         spec: Their spec.
         tokenizer: The tokenizer.
         budget: Largest number of bytes of the ids in memory; more are in mapped files. None for any
-            number. Splits that are streamed stay so.
+            number. Streams are read into memory if there is a budget that suffices.
         directory: Folder of the mapped files; None for that of temporary files.
 
     Returns:
@@ -128,26 +130,18 @@ def tokenize_splits(
         raise UserError(NO_PAIRS)
     spec = dataclasses.replace(spec, shape=(tokenizer.length,), tokenizer=tokenizer)
 
-    size = 4 * tokenizer.length * sum(len(x) for x in splits.values() if isinstance(x, Arrays))
+    size = 4 * tokenizer.length * sum(map(len, splits.values()))
     available = size if budget is None or size <= budget else 0
 
     def tokenize(split: Split) -> Split:
+        if isinstance(split, Stream) and budget is not None and available:
+            return _encode_stream(split, spec, tokenizer)
         if isinstance(split, Arrays):
             ids = allocate_array((len(split), tokenizer.length), "int32", available, directory)
             _fill_ids(ids, split, tokenizer)
             return Arrays(ids, split.y, weights=split.weights)
 
-        encode, _ = make_encoder(tokenizer)
-
-        def read(seed, rows):
-            texts = split.reader(seed, rows).batch(BATCH_SIZE)
-            encode_batch = tf.autograph.experimental.do_not_convert(
-                lambda x, y: (pad_tokens(encode(*split_columns(x)), tokenizer), y)
-            )
-            ids = texts.map(encode_batch, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
-            return ids.unbatch()
-
-        return dataclasses.replace(split, reader=read)
+        return _map_stream(split, tokenizer)
 
     return {name: tokenize(split) for name, split in splits.items()}, spec
 
@@ -163,6 +157,37 @@ def _fill_ids(ids: np.ndarray, split: Arrays, tokenizer: Tokenizer) -> None:
     for batch in iterate_texts(split):
         ids[start : start + len(batch)] = pad_rows(encode(batch), tokenizer)
         start += len(batch)
+
+
+def _map_stream(split: Stream, tokenizer: Tokenizer) -> Stream:
+    """Returns a stream of token ids, which are encoded while it is read."""
+    encode, _ = make_encoder(tokenizer)
+
+    @tf.autograph.experimental.do_not_convert
+    def encode_batch(texts, targets):
+        return pad_tokens(encode(*split_columns(texts)), tokenizer), targets
+
+    def read(seed, rows):
+        texts = split.reader(seed, rows).batch(BATCH_SIZE)
+        ids = texts.map(encode_batch, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
+        return ids.unbatch()
+
+    return dataclasses.replace(split, reader=read)
+
+
+def _encode_stream(split: Stream, spec: Spec, tokenizer: Tokenizer) -> Arrays:
+    """Reads all examples of a stream, and encodes their texts."""
+    encode, start = make_batch_encoder(tokenizer), 0
+    ids = np.empty((len(split), tokenizer.length), np.int32)
+    y = make_empty_targets(spec, len(split))
+    batches = disable_autotuning(split.read(None).batch(BATCH_SIZE)).as_numpy_iterator()
+    with progress_bar(len(split), "reading texts") as bar:
+        for texts, targets in batches:
+            rows = slice(start, start + len(texts))
+            ids[rows], y[rows] = pad_rows(encode(texts), tokenizer), targets
+            start = rows.stop
+            bar.update(len(texts))
+    return Arrays(ids, y)
 
 
 def _split_plain_texts(texts: np.ndarray, tokenizer: Tokenizer) -> list[list[bytes] | None]:

@@ -11,7 +11,7 @@ from zoo.data.config import DataConfig
 from zoo.data.fingerprint import compute_fingerprint
 from zoo.data.holdout import choose_holdout_rows
 from zoo.data.joining import join_data
-from zoo.data.memory import choose_budget, load_into_memory
+from zoo.data.memory import choose_budget, load_into_memory, report_unreadable_files
 from zoo.data.sources.dataset_paths import reject_path
 from zoo.data.sources.image_folder import load_image_folder
 from zoo.data.sources.table import load_table
@@ -210,7 +210,8 @@ def prepare_data(data: Data, config: DataConfig) -> Data:
         raise UserError(f"columns={kinds}: {data.name} has no such columns: omit --columns")
     if spec.is_text:
         tokenizer, notes = make_tokenizer(data.train, data.validation, config)
-        splits, spec = tokenize_splits(splits, spec, tokenizer, budget, config.cache_dir)
+        with report_unreadable_files(*splits.values()):
+            splits, spec = tokenize_splits(splits, spec, tokenizer, budget, config.cache_dir)
         data = dataclasses.replace(data, notes=(*data.notes, *notes))
     elif config.preset or (config.length is not None and not spec.texts):
         option = "preset" if config.preset else "length"
