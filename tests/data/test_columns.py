@@ -242,6 +242,9 @@ def test_the_spread_is_robust():
     mostly_zero = np.array([0.0] * 90 + [8.0] * 10)
     assert measure_spread(mostly_zero) == (0, pytest.approx(mostly_zero.std()))
     assert measure_spread(np.full(9, 1e9)) == (1e9, 1)
+    assert measure_spread(np.array([0.3, 0.1 + 0.2] * 9)) == (pytest.approx(0.3), 1)
+    nanoseconds = 1.7e18 + np.linspace(-1e6, 1e6, 101)
+    assert measure_spread(nanoseconds) == (1.7e18, pytest.approx(1e6 / 1.349, rel=1e-3))
     assert measure_spread(np.array([np.nan])) == (0, 1)
 
 
