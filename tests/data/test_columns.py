@@ -91,6 +91,8 @@ def test_kinds(cells, kind):
         ("customer_id", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
         ("x", [f"u{i}" for i in range(ROWS)], "almost each row has a value of its own"),
         ("x", range(5000, 5000 + ROWS), "it numbers the rows"),
+        ("unnamed_1", [*range(ROWS // 2)] * 2, "it numbers the rows"),
+        ("Unnamed: 0", [*range(ROWS // 10)] * 10, "it numbers the rows"),
         ("rownames", [f"Mr. John Q. Public {i}" for i in range(ROWS)], "as an id does"),
         ("PassengerId", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
         (

@@ -40,6 +40,8 @@ _MANY_CELLS = 20  # that may tell texts and ids from categories
 _MANY_DATES = 1_000  # that are looked at
 _DATE_NAME = re.compile(r"(?i)date|datum|fecha|ymd|dob|\u65e5\u671f|\u65e5\u4ed8|(?:^|_)da[ty]$")
 _INVALID_SHARE = 0.05  # of cells that are no numbers, in a column of numbers
+# of a first column without a name: pandas' row numbers, which repeat where tables were joined
+_INDEX_NAME = re.compile(r"unnamed_1|Unnamed: 0(?:\.\d+)?")
 _ID_NAME = re.compile(r"(?i:unnamed_\d+|unnamed: \d+|index|idx|id|row|rownames|.*_id)|.*[a-z]I[dD]")
 
 
@@ -246,6 +248,10 @@ def _count_rows(name: str, numbers: np.ndarray) -> bool:
     may_be_years = low >= 1000 and high <= 2100
     # some rows are held out
     is_dense = high - low < 1.5 * len(numbers) and not may_be_years
-    is_ordered = is_dense and bool((np.diff(numbers) > 0).all())
-    is_identifier = bool(_ID_NAME.fullmatch(name)) and pd.Series(numbers).is_unique
+    is_rising = np.diff(numbers) > 0
+    is_ordered = is_dense and bool(is_rising.all())
+    distinct = len(np.unique(numbers)) / len(numbers)
+    is_identifier = bool(_ID_NAME.fullmatch(name)) and distinct == 1
+    if _INDEX_NAME.fullmatch(name) and not may_be_years:
+        is_identifier |= distinct > _MIN_DISTINCT or is_rising.mean() > _ID_DISTINCT
     return len(numbers) >= _MANY_CELLS and low >= 0 and (is_ordered or is_identifier)
