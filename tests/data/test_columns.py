@@ -195,6 +195,17 @@ def test_dates_that_can_be_misread_are_told():
     weeks = [f"{2020 + i // 52}-W{i % 52}" for i in range(ROWS)]
     column, notes = infer(weeks)
     assert column is None and "'2020-W0', look like dates" in notes[0]
+    months = [f"{1 + i % 12}/{2000 + i // 12}" for i in range(ROWS)]
+    assert "'1/2000', look like dates" in infer(months)[1][0]
+    seconds = pd.to_timedelta(np.arange(ROWS) * 4321, unit="s")
+    durations = (
+        seconds.map(str),
+        [f"{30 + i}:15" for i in range(ROWS)],
+        [f"PT{i}H" for i in range(ROWS)],
+    )
+    for cells in durations:
+        column, notes = infer(cells)
+        assert column is None and f"{cells[0]!r}, look like durations" in notes[0]
     column, notes = infer([f"10.0.{i}.{i}" for i in range(ROWS)])
     assert column is None and "as an id does" in notes[0]
 

@@ -26,7 +26,7 @@ from zoo.data.column_cells import (
 from zoo.data.column_learning import learn_column, read_numbers
 from zoo.data.columns import DROP, KINDS, MISSING_MARKS, Column
 from zoo.data.config import format_column_kinds
-from zoo.data.date_forms import COMPACT_FORMAT, are_dates, look_like_dates
+from zoo.data.date_forms import COMPACT_FORMAT, are_dates, look_like_dates, look_like_durations
 from zoo.data.frame_rows import FrameRows
 from zoo.data.text_normalization import UNSPACED_LETTER
 from zoo.data.units import find_mixed_units
@@ -226,8 +226,13 @@ def _infer_text(cells: ColumnCells, present: int) -> tuple[str, str]:
 
 
 def _describe_odd_dates(cells: ColumnCells) -> str:
-    """Returns a note on cells that look like dates, and are none of a form that is read, or ""."""
+    """Returns a note on cells that look like dates or durations of no form that is read, or ""."""
     block = next(block for block in cells.iterate_present() if len(block))
+    if look_like_durations(block[:_MANY_DATES]):
+        return (
+            f"its cells, such as {block.iloc[0][:40]!r}, look like durations, which are not read: "
+            "write them as numbers, such as seconds"
+        )
     if not look_like_dates(block[:_MANY_DATES]):
         return ""
     return (
