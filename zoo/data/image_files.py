@@ -1,9 +1,9 @@
 """Finds image files in folders, and converts those that TensorFlow cannot decode as Pillow does.
 
-TensorFlow and Pillow decode JPEG, PNG and WebP files to the same pixels, but for animated WebP
-and PNG with a transparent colour. Pillow converts these and all others to PNG, in training and in the
-client, so that both see the same pixels. Pillow is imported when it is needed: the client works without it
-for the first kinds.
+TensorFlow and Pillow decode JPEG, PNG and WebP files to the same pixels, but for animated WebP and
+PNG with a transparent colour. Pillow converts these and all others to PNG, in training and in the
+client, so that both see the same pixels. Pillow is imported when it is needed: the client works
+without it for the first kinds.
 """
 
 import collections
