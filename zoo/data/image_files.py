@@ -193,14 +193,9 @@ def make_decodable(content: bytes) -> bytes:
 
 
 def _is_plain_png(content: bytes) -> bool:
-    """Returns whether the content is a PNG file in which no grey or RGB colour is transparent.
-
-    TensorFlow draws such a colour; what the opacity of palettes and channels hides, it hides.
-    """
-    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return False
-    has_palette_or_alpha = content[25:26] not in (b"\0", b"\2")  # the colour type
-    return has_palette_or_alpha or b"tRNS" not in content[: content.find(b"IDAT")]
+    """Returns whether the content is a PNG file without a transparent colour of grey or RGB."""
+    has_colour = content[25:26] in (b"\0", b"\2") and b"tRNS" in content[: content.find(b"IDAT")]
+    return content.startswith(b"\x89PNG\r\n\x1a\n") and not has_colour
 
 
 def _is_still_webp(content: bytes) -> bool:
