@@ -49,7 +49,21 @@ TOKENIZERS = {
 }
 PARTS = [
     *(chr(i) for i in range(128)),
-    *("film", "films", "don't", "''", "' ", "<br />", "<BR>", "<br", "</br>", "<b>", "<!--", "-->"),
+    *(
+        "film",
+        "films",
+        "don't",
+        "''",
+        "' ",
+        "<br />",
+        "<BR>",
+        "<br",
+        "<br &gt;",
+        "</br>",
+        "<b>",
+        "<!--",
+        "-->",
+    ),
     *(
         "&amp;",
         "&",
@@ -122,6 +136,7 @@ def test_every_ascii_character_alone_and_between_letters():
         ("a <i>film</i>", None),
         ("&eacute;t&eacute;", None),
         ("<script>x <br> y</script>", None),
+        ("<br title='a&gt;b'>", None),
         ("", [b""]),
     ],
 )

@@ -91,6 +91,8 @@ def test_kinds(cells, kind):
         ("customer_id", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
         ("x", [f"u{i}" for i in range(ROWS)], "almost each row has a value of its own"),
         ("x", range(5000, 5000 + ROWS), "it numbers the rows"),
+        ("unnamed_1", [*range(ROWS // 2)] * 2, "it numbers the rows"),
+        ("Unnamed: 0", [*range(ROWS // 10)] * 10, "it numbers the rows"),
         ("rownames", [f"Mr. John Q. Public {i}" for i in range(ROWS)], "as an id does"),
         ("PassengerId", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
         (
@@ -193,6 +195,17 @@ def test_dates_that_can_be_misread_are_told():
     weeks = [f"{2020 + i // 52}-W{i % 52}" for i in range(ROWS)]
     column, notes = infer(weeks)
     assert column is None and "'2020-W0', look like dates" in notes[0]
+    months = [f"{1 + i % 12}/{2000 + i // 12}" for i in range(ROWS)]
+    assert "'1/2000', look like dates" in infer(months)[1][0]
+    seconds = pd.to_timedelta(np.arange(ROWS) * 4321, unit="s")
+    durations = (
+        seconds.map(str),
+        [f"{30 + i}:15" for i in range(ROWS)],
+        [f"PT{i}H" for i in range(ROWS)],
+    )
+    for cells in durations:
+        column, notes = infer(cells)
+        assert column is None and f"{cells[0]!r}, look like durations" in notes[0]
     column, notes = infer([f"10.0.{i}.{i}" for i in range(ROWS)])
     assert column is None and "as an id does" in notes[0]
 
@@ -242,6 +255,9 @@ def test_the_spread_is_robust():
     mostly_zero = np.array([0.0] * 90 + [8.0] * 10)
     assert measure_spread(mostly_zero) == (0, pytest.approx(mostly_zero.std()))
     assert measure_spread(np.full(9, 1e9)) == (1e9, 1)
+    assert measure_spread(np.array([0.3, 0.1 + 0.2] * 9)) == (pytest.approx(0.3), 1)
+    nanoseconds = 1.7e18 + np.linspace(-1e6, 1e6, 101)
+    assert measure_spread(nanoseconds) == (1.7e18, pytest.approx(1e6 / 1.349, rel=1e-3))
     assert measure_spread(np.array([np.nan])) == (0, 1)
 
 

@@ -100,6 +100,19 @@ def test_opacity_is_kept_for_models_of_four_channels():
     assert (grey[..., 3] == 255).numpy().all()
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_a_transparent_colour_of_a_png_is_white(mode):
+    image = image_of(mode, 0)
+    image.putpixel((5, 5), 0)
+    content = encode_image(image, "PNG", transparency=image.getpixel((5, 5)))
+    expected = read_by_pillow(content)
+    assert (expected[5, 5] == 255).all()
+    pixels = decode_image(tf.constant(make_decodable(content)), (*SHAPE, 3))
+    np.testing.assert_array_equal(pixels, expected)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="save it with an alpha channel"):
+        graph_of(*SHAPE, 3)(tf.constant(content))
+
+
 @pytest.mark.parametrize("frames", ["GIF", "WEBP", "TIFF", "PNG"])
 def test_the_first_frame_of_several(frames):
     first, second = image_of("RGB", 0), image_of("RGB", 1)

@@ -84,7 +84,13 @@ def test_what_is_decided_is_told(tmp_path):
     # one class per cell if that is asked for, or if the parts of the names are no classes
     one = read(write(tmp_path / "t.csv", y=joined() * 3), task="classification")
     assert one.spec.class_names == ("rain", "sun", "sun|wind", "wind")
-    assert read(write(tmp_path / "t.csv", y=["a|b", "c|d"] * 9)).spec.class_names == ("a|b", "c|d")
+    odd = read(write(tmp_path / "t.csv", y=["a|b", "c|d"] * 9))
+    assert odd.spec.class_names == ("a|b", "c|d")
+    note = "column 'y': 'a|b' counts as one class (--task=multilabel separates labels at bars)"
+    assert note in odd.notes
+    told = read(write(tmp_path / "t.csv", y=["a", "a, b", "b", "a, c", "c"] * 4)).notes
+    assert "column 'y': 'a, b' counts as one class (write a|b if these are several labels)" in told
+    assert read(write(tmp_path / "t.csv", y=["Bonn, DE", "Rome, IT"] * 9)).notes == ()
     single = read(write(tmp_path / "t.csv", y=["b", "a"] * 9), task="multilabel")
     assert single.spec.class_names == ("a", "b") and single.splits["train"].y[0].tolist() == [0, 1]
     assert "no cell has several labels, which '|' would separate" in " / ".join(single.notes)

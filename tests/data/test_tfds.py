@@ -137,7 +137,13 @@ def test_nested_and_mixed_columns(read):
     assert data.spec.class_names == ("False", "True")
     data = read(features, example, label="person.sex", load=load_data)
     assert data.spec.class_names == ("f", "m") and data.spec.kind == "text"
-    assert any("these columns are not read: person.age, alive" in note for note in data.notes)
+    unread = "these columns are not read: person.age, alive (--columns=town:text reads them beside"
+    assert any(unread in note for note in data.notes)
+    for keys in (None, ("town", "alive")):
+        chosen = {"columns": (("town", "text"),), "label": "person.sex"}
+        data = read(features, example, keys, load=load_data, **chosen)
+        kinds = {column.name: column.kind for column in data.spec.columns}
+        assert kinds == {"person.age": "number", "town": "text", "alive": "category"}
 
 
 @pytest.mark.parametrize(

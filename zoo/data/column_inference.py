@@ -26,7 +26,7 @@ from zoo.data.column_cells import (
 from zoo.data.column_learning import learn_column, read_numbers
 from zoo.data.columns import DROP, KINDS, MISSING_MARKS, Column
 from zoo.data.config import format_column_kinds
-from zoo.data.date_forms import COMPACT_FORMAT, are_dates, look_like_dates
+from zoo.data.date_forms import COMPACT_FORMAT, are_dates, look_like_dates, look_like_durations
 from zoo.data.frame_rows import FrameRows
 from zoo.data.text_normalization import UNSPACED_LETTER
 from zoo.data.units import find_mixed_units
@@ -40,6 +40,8 @@ _MANY_CELLS = 20  # that may tell texts and ids from categories
 _MANY_DATES = 1_000  # that are looked at
 _DATE_NAME = re.compile(r"(?i)date|datum|fecha|ymd|dob|\u65e5\u671f|\u65e5\u4ed8|(?:^|_)da[ty]$")
 _INVALID_SHARE = 0.05  # of cells that are no numbers, in a column of numbers
+# of a first column without a name: pandas' row numbers, which repeat where tables were joined
+_INDEX_NAME = re.compile(r"unnamed_1|Unnamed: 0(?:\.\d+)?")
 _ID_NAME = re.compile(r"(?i:unnamed_\d+|unnamed: \d+|index|idx|id|row|rownames|.*_id)|.*[a-z]I[dD]")
 
 
@@ -224,8 +226,13 @@ def _infer_text(cells: ColumnCells, present: int) -> tuple[str, str]:
 
 
 def _describe_odd_dates(cells: ColumnCells) -> str:
-    """Returns a note on cells that look like dates, and are none of a form that is read, or ""."""
+    """Returns a note on cells that look like dates or durations of no form that is read, or ""."""
     block = next(block for block in cells.iterate_present() if len(block))
+    if look_like_durations(block[:_MANY_DATES]):
+        return (
+            f"its cells, such as {block.iloc[0][:40]!r}, look like durations, which are not read: "
+            "write them as numbers, such as seconds"
+        )
     if not look_like_dates(block[:_MANY_DATES]):
         return ""
     return (
@@ -246,6 +253,10 @@ def _count_rows(name: str, numbers: np.ndarray) -> bool:
     may_be_years = low >= 1000 and high <= 2100
     # some rows are held out
     is_dense = high - low < 1.5 * len(numbers) and not may_be_years
-    is_ordered = is_dense and bool((np.diff(numbers) > 0).all())
-    is_identifier = bool(_ID_NAME.fullmatch(name)) and pd.Series(numbers).is_unique
+    is_rising = np.diff(numbers) > 0
+    is_ordered = is_dense and bool(is_rising.all())
+    distinct = len(np.unique(numbers)) / len(numbers)
+    is_identifier = bool(_ID_NAME.fullmatch(name)) and distinct == 1
+    if _INDEX_NAME.fullmatch(name) and not may_be_years:
+        is_identifier |= distinct > _MIN_DISTINCT or is_rising.mean() > _ID_DISTINCT
     return len(numbers) >= _MANY_CELLS and low >= 0 and (is_ordered or is_identifier)

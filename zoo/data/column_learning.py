@@ -58,8 +58,8 @@ def measure_spread(values: np.ndarray) -> tuple[float, float]:
         return 0.0, 1.0
     low, center, high = np.quantile(finite, [0.25, 0.5, 0.75])
     scale = (high - low) / _NORMAL_RANGE or finite.std()
-    # what rounding leaves of equal numbers
-    is_constant = scale <= 1e-12 * max(abs(center), np.finfo(float).tiny)
+    # what rounding leaves of equal numbers; nanoseconds since 1970 may differ by a few thousand
+    is_constant = scale <= 16 * np.spacing(abs(center))
     return float(center), 1.0 if is_constant else float(scale)
 
 

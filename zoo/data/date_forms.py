@@ -49,7 +49,11 @@ _MAX_LENGTH = 40  # of what may be a date
 _LOOK = (
     rf"(?i)\b\d+(?:st|nd|rd|th)?[ ,./-]*{_MONTH}\b|\b{_MONTH}[ ,./-]*\d"
     r"|^(?:\d{4}[-/. ]\d{1,2}[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:\d{4}|\d\d))(?:\D|$)"
-    r"|^\d{4}[-/ ]?[QWH]\d"
+    r"|^\d{4}[-/ ]?[QWH]\d|^\d{1,2}/\d{4}$|^\d{4}年\d{1,2}月"
+)
+_DURATION = (
+    r"^-?(?:\d+ days?,? )?\d+:\d\d(?::\d\d(?:\.\d+)?)?$|^-?\d+ days?$"
+    r"|^P(?:\d+D)?T?(?:\d+[HMS])+|^(?:\d+ ?h(?:ours?)? ?)?\d+ ?m(?:in)?(?: ?\d+ ?s)?$"
 )
 
 
@@ -93,7 +97,16 @@ def format_days(days: np.ndarray, date_format: str) -> np.ndarray:
 
 def look_like_dates(cells: pd.Series) -> bool:
     """Whether most cells look like dates, in whatever form: with digits and names of months."""
-    look = cells.str.contains(_LOOK) & (cells.str.len() <= _MAX_LENGTH)
+    return _match_most(cells, _LOOK)
+
+
+def look_like_durations(cells: pd.Series) -> bool:
+    """Whether most cells look like lengths of time: 2 days 03:04:05, 30:15, PT1H30M or 1h 20m."""
+    return _match_most(cells, _DURATION)
+
+
+def _match_most(cells: pd.Series, pattern: str) -> bool:
+    look = cells.str.contains(pattern) & (cells.str.len() <= _MAX_LENGTH)
     return bool(len(cells)) and bool(look.mean() > 0.5)
 
 

@@ -1,8 +1,9 @@
 """Finds image files in folders, and converts those that TensorFlow cannot decode as Pillow does.
 
-TensorFlow and Pillow decode JPEG, PNG and WebP files to the same pixels. Pillow converts all others
-to PNG, in training and in the client, so that both see the same pixels. Pillow is imported when it
-is needed: the client works without it for JPEG, PNG and WebP files.
+TensorFlow and Pillow decode JPEG, PNG and WebP files to the same pixels, but for animated WebP and
+PNG with a transparent colour. Pillow converts these and all others to PNG, in training and in the
+client, so that both see the same pixels. Pillow is imported when it is needed: the client works
+without it for the first kinds.
 """
 
 import collections
@@ -174,7 +175,7 @@ def make_decodable(content: bytes) -> bytes:
     Raises:
         UserError: if Pillow cannot decode the file, or it has more than `MAX_PIXELS` pixels.
     """
-    if content.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or _is_still_webp(content):
+    if content.startswith(b"\xff\xd8\xff") or _is_plain_png(content) or _is_still_webp(content):
         return content
     try:
         from PIL import ImageOps
@@ -189,6 +190,12 @@ def make_decodable(content: bytes) -> bytes:
         converted = _convert_mode(ImageOps.exif_transpose(image), has_16_bits)
     converted.save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def _is_plain_png(content: bytes) -> bool:
+    """Returns whether the content is a PNG file without a transparent colour of grey or RGB."""
+    has_colour = content[25:26] in (b"\0", b"\2") and b"tRNS" in content[: content.find(b"IDAT")]
+    return content.startswith(b"\x89PNG\r\n\x1a\n") and not has_colour
 
 
 def _is_still_webp(content: bytes) -> bool:
@@ -261,7 +268,7 @@ def _describe_image(image: "Image.Image") -> ImageHeader:
     traits = []
     if orientation in range(2, 9):
         traits.append("are turned as their EXIF orientation asks for")
-    if image.has_transparency_data:
+    if image.has_transparency_data and not image.mode.startswith("I"):
         traits.append("are drawn on white where they are transparent")
     if image.mode.startswith("I"):
         traits.append("have 16 bits per channel, of which the higher 8 are read")

@@ -22,6 +22,10 @@ _HEADER_SIZE = 54  # of a BMP file, the longest header that is read
 # Other formats, such as JPEG XL, are refused: their pixels are not counted before they are decoded.
 _KNOWN_FORMATS = r"(\CPNG|GIF8|BM|RIFF\C{4}WEBP)\C*"  # besides JPEG; \C is any byte
 _UNKNOWN_FORMAT = "Unknown image file format: expected JPEG, PNG, WebP, BMP or GIF"
+# a grey or RGB file with a transparent colour; its pixels come after the chunks with settings
+_PNG_PIXELS, _TRANSPARENT_COLOUR = r"IDAT\C*", r"\CPNG\C{21}[\x00\x02]\C*tRNS\C*"
+_LONGEST_SETTINGS = 1 << 16  # bytes
+_UNSUPPORTED_PNG = "a PNG file with a transparent colour: save it with an alpha channel"
 _UNSUPPORTED_BMP = "a BMP file with compression or fewer than 8 bits: save it as PNG"
 
 
@@ -139,7 +143,12 @@ def _decode_pixels(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes to uint8 pixels (rows, columns, channels): 1, 2 (grey, opacity), 3 or 4 channels."""
     is_other = tf.strings.regex_full_match(tf.strings.substr(encoded, 0, 12), _KNOWN_FORMATS)
     is_known = tf.debugging.Assert(_is_jpeg(encoded) | is_other, [_UNKNOWN_FORMAT])
-    with tf.control_dependencies([is_known]):
+    # a search through all of a file would take as long as a fifth of the decoding
+    head = tf.strings.substr(encoded, 0, tf.where(_is_jpeg(encoded), 0, _LONGEST_SETTINGS))
+    settings = tf.strings.regex_replace(head, _PNG_PIXELS, "", replace_global=False)
+    has_colour = tf.strings.regex_full_match(settings, _TRANSPARENT_COLOUR)
+    is_supported = tf.debugging.Assert(~has_colour, [_UNSUPPORTED_PNG])
+    with tf.control_dependencies([is_known, is_supported]):
         fits = tf.debugging.Assert(_count_pixels(encoded) <= MAX_PIXELS, [TOO_MANY_PIXELS])
 
     def decode_others():

@@ -41,12 +41,13 @@ def separate_plain_parts(text: str | bytes, tokenizer: Tokenizer) -> list[bytes]
     """
     raw = text.encode() if isinstance(text, str) else text
     if tokenizer.kind != "wordpiece":
+        # before line breaks are removed: an entity in one, such as &gt;, may end its tag
+        if b"&" in raw and _ENTITY.search(raw):
+            return None
         if b"<" in raw:
             raw = _LINE_BREAK.sub(b" ", raw)
             if b"<" in raw:
                 return None
-        if b"&" in raw and _ENTITY.search(raw):
-            return None
     return [raw] if raw.isascii() else _OTHER.split(raw.translate(_BLANKS))
 
 

@@ -67,10 +67,17 @@ def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Mode
     keras.config.set_image_data_format("channels_last")
     if spec.kind not in entry.kinds:
         fitting = [name for name in list_names() if spec.kind in find_entry(name).kinds]
+        advice = ""
+        if "text" in entry.kinds:
+            advice = ", or pass the column of texts with --text"
+        elif spec.is_text and "features" in entry.kinds:
+            advice = (
+                ", or read the columns of a table: omit --text, or pass --columns=NAME:text with "
+                "the column of texts"
+            )
         raise UserError(
             f"{entry.name} reads {' or '.join(entry.kinds)} data, but the dataset has "
-            f"{spec.kind} of shape {spec.shape}: choose one of {', '.join(fitting)}"
-            + (", or pass the column of texts with --text" if "text" in entry.kinds else "")
+            f"{spec.kind} of shape {spec.shape}: choose one of {', '.join(fitting)}{advice}"
         )
     if spec.tokenizer:
         kind = spec.tokenizer.kind

@@ -65,10 +65,29 @@ def has_label_sets(table: Table, columns: Sequence[str], task: str | None) -> bo
         return bool(cells.map(lambda value: isinstance(value, list)).any())
     if table.kind == "tfds" or not cells.str.contains(SEPARATOR, regex=False).any():
         return False
-    # names that have a bar of their own are not made of each other
-    distinct = cells.unique()
-    parts = {part.strip() for cell in distinct for part in cell.split(SEPARATOR)} - {""}
-    return len(parts) < len(distinct)
+    return _are_joined(cells.unique(), SEPARATOR)
+
+
+def _are_joined(cells: Sequence[str], separator: str) -> bool:
+    """Whether different cells are made of fewer labels.
+
+    Names that have a separator of their own are not made of each other.
+    """
+    parts = {part.strip() for cell in cells for part in cell.split(separator)} - {""}
+    return len(parts) < len(cells)
+
+
+def describe_whole_cells(classes: Sequence[str], column: str) -> tuple[str, ...]:
+    """Returns a note on classes that may be several labels in one cell."""
+    for mark in (SEPARATOR, ",", ";"):
+        joined = next((name for name in classes if mark in name.strip(f"{mark} ")), "")
+        if joined and (mark == SEPARATOR or _are_joined(classes, mark)):
+            parts = SEPARATOR.join(map(str.strip, joined.split(mark)))
+            advice = f"(write {parts} if these are several labels)"
+            if mark == SEPARATOR:
+                advice = "(--task=multilabel separates labels at bars)"
+            return (f"column {column!r}: {joined!r} counts as one class {advice}",)
+    return ()
 
 
 def read_label_sets(

@@ -25,7 +25,7 @@ from zoo.data.labels import (
     resolve_case,
 )
 from zoo.data.row_groups import name_groups
-from zoo.data.sources.label_sets import has_label_sets, read_label_sets
+from zoo.data.sources.label_sets import describe_whole_cells, has_label_sets, read_label_sets
 from zoo.data.sources.table_files import Table, reject_values
 from zoo.data.target_rounding import describe_rounding
 from zoo.errors import UserError, format_count
@@ -125,6 +125,8 @@ def _read_single_labels(
     )
     case_notes += describe_numbers(labels["train"].dropna(), target)
     case_notes += describe_rounding(labels["train"].dropna(), target, tables["train"])
+    if config.task is None and not config.known_classes and tables["train"].kind != "tfds":
+        case_notes += describe_whole_cells(target.class_names or (), label)
     source = "the model" if config.known_classes else tables["train"].path.name
     rows = {
         name: (cells.notna().to_numpy(), _encode_labels(cells, target, tables[name], source))

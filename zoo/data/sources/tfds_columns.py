@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from zoo.data.cells import STRING
-from zoo.data.config import DataConfig
+from zoo.data.config import DataConfig, format_column_kinds
 from zoo.data.sources.table_files import Table
 from zoo.errors import UserError
 from zoo.schema import suggest_closest
@@ -128,12 +128,30 @@ def choose_columns(
         return list(config.text), label, ()
     given = {label, config.group}
     inputs = [column for column in inputs if column not in {label, config.group}]
-    if inputs:
+    is_table = bool(config.columns or config.known_columns)
+    if inputs and not (is_table and _are_texts(features, inputs)):
         return inputs, label, ()
-    inputs = _guess_inputs(features, [column for column in columns if column not in given], name)
-    unread = [column for column in columns if column not in {*inputs, *given}]
-    notes = (f"{name}: these columns are not read: {', '.join(unread)}",) if unread else ()
-    return inputs, label, notes
+    others = [column for column in columns if column not in given]
+    inputs = _guess_inputs(features, others, name, is_table)
+    unread = [column for column in others if column not in inputs]
+    return inputs, label, _describe_unread(features, inputs, unread, name)
+
+
+def _are_texts(features: tfds.features.FeaturesDict, columns: Iterable[str]) -> bool:
+    found = (find_column(features, column) for column in columns)
+    return all(isinstance(feature, tfds.features.Text) for feature in found)
+
+
+def _describe_unread(
+    features: tfds.features.FeaturesDict, inputs: list[str], unread: list[str], name: str
+) -> tuple[str, ...]:
+    """Returns a note on columns that are not read; how to, if they are beside texts."""
+    if not unread:
+        return ()
+    advice = ""
+    if _are_texts(features, inputs) and any(is_scalar(find_column(features, x)) for x in unread):
+        advice = f" ({format_column_kinds(inputs[:1], 'text')} reads them beside the texts)"
+    return (f"{name}: these columns are not read: {', '.join(unread)}{advice}",)
 
 
 def _find_supervised_keys(
@@ -156,19 +174,26 @@ def _find_supervised_keys(
     return expand(keys[0]), labels[0] if len(labels) == 1 else None
 
 
-def _guess_inputs(features: tfds.features.FeaturesDict, columns: list[str], name: str) -> list[str]:
-    """Returns the columns that models read: the only image, one or two texts, or all scalars."""
+def _guess_inputs(
+    features: tfds.features.FeaturesDict, columns: list[str], name: str, is_table: bool
+) -> list[str]:
+    """Returns the columns that models read: the only image, one or two texts, or all scalars.
+
+    Of what is to be read as the columns of a table, they are all scalars if there are some.
+    """
     found = {column: find_column(features, column) for column in columns}
     masks = tfds.features.LabeledImage
     images = [c for c, feature in found.items() if isinstance(feature, tfds.features.Image)]
     images = [c for c in images if not isinstance(found[c], masks)]
     texts = [c for c, feature in found.items() if isinstance(feature, tfds.features.Text)]
+    scalars = [c for c, feature in found.items() if is_scalar(feature)]
+    if is_table and scalars:
+        return scalars
     if len(images) > 1:
         raise UserError(
             f"{name} has several images, {', '.join(images)}: name the one to read as the "
             "supervised_keys of its builder"
         )
-    scalars = [c for c, feature in found.items() if is_scalar(feature)]
     inputs = images or (texts if len(texts) <= 2 else []) or scalars
     if not inputs:
         kinds = ", ".join(f"{c} ({type(feature).__name__})" for c, feature in found.items())

@@ -99,10 +99,10 @@ def is_plain(builder: tfds.core.DatasetBuilder, columns: list[str], config: Data
     features = [find_column(builder.info.features, column) for column in columns]
     if len(features) == 1 and not is_scalar(features[0]):
         return True  # an image, or what no model reads
+    if (config.columns or config.known_columns) and not config.text:
+        return False
     if all(isinstance(feature, tfds.features.Text) for feature in features):
         return bool(config.text) or len(features) <= 2
-    if config.columns or config.known_columns:
-        return False
     return all(
         is_numeric(feature) and not isinstance(feature, tfds.features.ClassLabel)
         for feature in features
