@@ -75,6 +75,50 @@ def test_other_columns_and_classes_are_refused(tables, change, message):
         load_data(dataclasses.replace(tables, added=("csv:new.csv",)))
 
 
+def write_labels(path, labels):
+    sizes = np.arange(len(labels)) % 7
+    pd.DataFrame({"size": sizes, "y": labels}).to_csv(path, index=False)
+
+
+def test_other_names_of_several_labels_are_refused(tables):
+    """They would be trained on as rows without the label, if it was only renamed."""
+    write_labels("old.csv", ["sun|wind", "rain", "", "sun"] * 10)
+    write_labels("new.csv", ["sun|wind", "rain", "sun", "storm|sun"] * 10)
+    message = (
+        r"new.csv, line 5: column 'y' holds 'storm\|sun' \(10 such lines\); expected classes of the "
+        r"model \(rain, sun, wind\): rename or remove the others"
+    )
+    both = dataclasses.replace(tables, label="y", added=("csv:new.csv",))
+    with pytest.raises(UserError, match=message):
+        read_data(both)
+    write_labels("new.csv", ["wind|sun", "rain", "", "Sun"] * 10)
+    assert read_data(dataclasses.replace(both, merge_label_case=True)).train.y[:, 1].mean() > 0.4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_refused"),
+    [
+        ("{} kg", "{} t", True),
+        ("${}", "{} €", True),
+        ("{} kg", "{} KG", False),
+        ("{} years", "{} year", False),
+        ("{} kg", "{}", False),
+        ("{}", "{} t", False),  # the unit is not known, and a note tells of that of the new data
+    ],
+)
+def test_numbers_of_another_unit_are_refused(tables, old, new, is_refused):
+    write_labels("old.csv", [old.format(x * 1.5) for x in range(40)])
+    write_labels("new.csv", [new.format(x * 1.5) for x in range(40)])
+    both = dataclasses.replace(tables, label="y", added=("csv:new.csv",))
+    if is_refused:
+        with pytest.raises(UserError, match=r"new.csv: column 'y' has numbers in .* convert them"):
+            read_data(both)
+    else:
+        assert read_data(both).train.y.max() > 50
+    unit = old.removeprefix("{}").strip(" {}")
+    assert read_data(dataclasses.replace(both, added=())).spec.label_unit == unit
+
+
 def test_images(tmp_path, tables):
     """Those of an added folder get the size of the first one's; the same files are found."""
     random = np.random.default_rng(0)

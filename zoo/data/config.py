@@ -46,6 +46,9 @@ class DataConfig:
         known_columns: Columns of a trained model, whose encoding is used instead of one that is
             learned from the training split.
         known_classes: Class names of a trained model, used instead of those of the training split.
+        exact_classes: Whether names of several labels that are none of `known_classes` are an
+            error, as a single one is, rather than left out.
+        known_unit: Unit that the numbers of a trained regression were written with, or "".
         image_size: (rows, columns) that images are resized to; None for their own size or, if
             sizes differ, the median size.
         preset_size: (rows, columns) that a pretrained model was trained at: if image_size is None,
@@ -95,6 +98,8 @@ class DataConfig:
     strings: tuple[str, ...] = ()
     known_columns: tuple[Column, ...] = ()
     known_classes: tuple[str, ...] | None = None
+    exact_classes: bool = False
+    known_unit: str = ""
     image_size: tuple[int, int] | None = None
     preset_size: tuple[int, int] | None = None
     resize: ResizeMode | None = None

@@ -70,6 +70,8 @@ def _make_config(config: DataConfig, data: Data, name: str) -> DataConfig:
         train_split=None,
         task=spec.task,
         known_classes=spec.class_names or None,
+        exact_classes=True,  # it is trained on
+        known_unit=spec.label_unit,
     )
     # TFDS datasets have texts and labels without names
     if data.version and ":" in name and spec.is_text and not config.text:

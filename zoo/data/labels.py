@@ -22,7 +22,7 @@ from zoo.data.cells import (
 )
 from zoo.data.config import DataConfig
 from zoo.data.sources.table_files import Table
-from zoo.data.units import count_units, find_common_unit, find_mixed_units
+from zoo.data.units import count_units, find_common_unit, find_mixed_units, unify_unit
 from zoo.errors import UserError
 from zoo.schema import is_line
 
@@ -43,6 +43,7 @@ class Target:
         decimal: Decimal mark of the numbers of a regression.
         thousands: Their thousands separator.
         unit: Their unit.
+        written_unit: Their unit, or a sign such as $, which is no part of a number by itself.
     """
 
     class_names: tuple[str, ...] | None
@@ -50,6 +51,7 @@ class Target:
     decimal: str = "."
     thousands: str = ""
     unit: str = ""
+    written_unit: str = ""
 
 
 def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Target:
@@ -74,13 +76,36 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
     if task == "regression" or (task is None and _is_regression(numbers, is_number, decimal, unit)):
         if not is_number.all():
             _reject(cells, ~is_number, table, "a regression needs numbers, of one unit")
-        return Target(None, decimal=decimal, thousands=thousands, unit=unit)
+        written = unit or next(filter(None, units or ()), "")
+        return Target(None, False, decimal, thousands, unit, written)
     if task is None and _are_mostly_numbers(cells, is_number):
         _reject(cells, ~is_number, table, "most of the others are different numbers")
     is_invalid = cells.isin([value for value in cells.unique() if not is_line(value)])
     if is_invalid.any():
         _reject(cells, is_invalid, table, "expected a class name without line breaks")
     return Target(name_classes(cells, table, may_be_many=task is not None))
+
+
+def check_unit(target: Target, known: str, table: Table, label: str) -> None:
+    """Checks that the numbers of a column have the unit of those that a model was trained on.
+
+    Numbers without a unit are taken to be in it.
+
+    Args:
+        target: What the labels of the table are.
+        known: Unit of the model, or "".
+        table: The table.
+        label: Name of the column.
+
+    Raises:
+        UserError: if they have another unit.
+    """
+    unit = target.written_unit
+    if known and unit and unify_unit(unit) != unify_unit(known):
+        raise UserError(
+            f"{table.path}: column {label!r} has numbers in {unit!r}, but the model predicts "
+            f"{known!r}: convert them to {known!r}"
+        )
 
 
 def _count_label_units(cells: pd.Series) -> dict[str, int] | None:

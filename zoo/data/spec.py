@@ -42,6 +42,8 @@ class Spec:
             and are empty for the more probable class.
         is_masked: Whether the targets are tokens of the texts themselves, which are masked: the
             task of a pretraining.
+        label_unit: Unit or sign, such as kg or $, that the numbers of a regression were written
+            with in the training file; "" for none.
     """
 
     kind: str
@@ -54,6 +56,7 @@ class Spec:
     multilabel: bool = False
     thresholds: tuple[float, ...] = ()
     is_masked: bool = False
+    label_unit: str = ""
 
     def __post_init__(self):
         # labels.txt has one name per line, and TensorFlow's strings are UTF-8
@@ -166,6 +169,7 @@ def spec_from_record(
         resize = check_value("resize", fields.get("resize", "stretch"), ResizeMode)
         multilabel = check_value("multilabel", fields.get("multilabel", False), bool)
         is_masked = check_value("is_masked", fields.get("is_masked", False), bool)
+        label_unit = check_value("label_unit", fields.get("label_unit", ""), str)
         thresholds = check_value("thresholds", fields.get("thresholds") or None, _THRESHOLDS) or ()
         if len(thresholds) not in (0, len(checked["class_names"] or ())):
             raise UserError(f"thresholds: {len(thresholds)} numbers; expected one for each class")
@@ -182,6 +186,7 @@ def spec_from_record(
         multilabel=multilabel,
         thresholds=thresholds,
         is_masked=is_masked,
+        label_unit=label_unit,
     )
 
 

@@ -97,5 +97,10 @@ def remove_unit(strings: pa.Array, unit: str) -> pa.Array:
     return strings
 
 
+def unify_unit(unit: str) -> str:
+    """Returns a unit in the singular and in lower case, to compare it with another one."""
+    return (unit[:-1] if _has_plural(unit) else unit).casefold()
+
+
 def _has_plural(unit: str) -> bool:
     return len(unit) > 2 and unit[-1] == "s" and unit.isalpha()

@@ -50,7 +50,10 @@ def adopt_data_settings(config: DataConfig, record: dict[str, Any], spec: Spec) 
         classes = spec.class_names if "spec" in record else None
         task = spec.task if "spec" in record else config.task
         return dataclasses.replace(
-            adopt_image_settings(config, spec), known_classes=classes or None, task=task
+            adopt_image_settings(config, spec),
+            known_classes=classes or None,
+            known_unit=spec.label_unit,
+            task=task,
         )
     if "spec" not in record and not spec.columns:  # the names of its classes are not known
         return config
@@ -58,6 +61,7 @@ def adopt_data_settings(config: DataConfig, record: dict[str, Any], spec: Spec) 
         config,
         task=spec.task,
         known_classes=spec.class_names or None,
+        known_unit=spec.label_unit,
         known_columns=spec.columns,
     )
 

@@ -48,7 +48,14 @@ def make_image_splits(
         listings, broken_notes = _drop_broken(name, listings)
     shape, traits = _choose_shape(listings["train"].x.tolist(), config)
     resize = config.resize_mode
-    spec = Spec("image", shape, target.class_names, resize=resize, multilabel=target.multilabel)
+    spec = Spec(
+        "image",
+        shape,
+        target.class_names,
+        resize=resize,
+        multilabel=target.multilabel,
+        label_unit=target.written_unit,
+    )
     splits = {split: _make_stream(listed, spec) for split, listed in listings.items()}
     return LabelledSplits("", spec, splits, origins, (*notes, *broken_notes, *traits))
 

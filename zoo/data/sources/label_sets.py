@@ -37,6 +37,7 @@ _EXPECTED = (
     "several columns of labels have 0 and 1, yes and no, or true and false: correct these lines, "
     "or choose one column"
 )
+_EXACT = "expected classes of the model ({}): rename or remove the others"
 _SHOWN = 5  # labels in a note
 
 
@@ -101,7 +102,7 @@ def read_label_sets(
     Args:
         tables: Tables by split, "train" among them.
         columns: Names of the columns of labels; all are in the training table.
-        config: `known_classes`, `merge_label_case` and `task` are used.
+        config: `known_classes`, `exact_classes`, `merge_label_case` and `task` are used.
         class_names: Names of the classes where the source has them; None to find out.
 
     Returns:
@@ -109,7 +110,8 @@ def read_label_sets(
         and their targets, uint8 (n, classes); the classes; and notes.
 
     Raises:
-        UserError: if a cell is invalid, or there are fewer than two labels.
+        UserError: if a cell is invalid, there are fewer than two labels, or labels are none of the
+            classes and these are exact.
     """
     sets, notes = _collect_sets(tables, columns)
     notes = _describe_separator(tables["train"], columns) + notes
@@ -129,8 +131,11 @@ def read_label_sets(
         known = name_classes(labels["train"], tables["train"], config.task is not None)
     splits = {}
     for name, split in sets.items():
-        y, note = _encode_labels(labels[name], len(split), known)
-        notes += (f"{tables[name].path}: {note}",) if note else ()
+        y, unknown = _encode_labels(labels[name], len(split), known)
+        if config.exact_classes:
+            is_invalid = split.index.isin(unknown.index)
+            reject_values(tables[name], columns[0], is_invalid, _EXACT.format(", ".join(known)))
+        notes += tuple(f"{tables[name].path}: {note}" for note in _describe_unknown(unknown))
         rows = split.notna().to_numpy()
         splits[name] = (rows, y[rows])
     return splits, Target(known, multilabel=True), notes
@@ -267,13 +272,13 @@ def _reject_vectors(table: Table, name: str, cells: Iterable[Any]) -> None:
 
 def _encode_labels(
     labels: pd.Series, size: int, class_names: tuple[str, ...]
-) -> tuple[np.ndarray, str]:
-    """Returns a vector of 0 and 1 for each row, uint8 (size, classes), and a note.
+) -> tuple[np.ndarray, pd.Series]:
+    """Returns a vector of 0 and 1 for each row, uint8 (size, classes), and the other labels.
 
     Args:
         labels: The labels by number of their row; the index has a row as often as it has labels.
         size: Number of rows.
-        class_names: Names of the classes. Other labels are left out, as the note tells.
+        class_names: Names of the classes.
     """
     index = pd.Index(class_names)
     codes = index.get_indexer(labels)
@@ -282,16 +287,19 @@ def _encode_labels(
     y = np.zeros((size, len(class_names)), "uint8")
     found = codes >= 0
     y[labels.index[found], codes[found]] = 1
-    unknown = collections.Counter(labels[~found])
-    if not unknown:
-        return y, ""
+    return y, labels[~found]
+
+
+def _describe_unknown(labels: pd.Series) -> tuple[str, ...]:
+    """Returns a note on labels that are none of the classes, if there are any."""
+    if labels.empty:
+        return ()
+    unknown = collections.Counter(labels)
     shown = ", ".join(f"{name!r}" for name, _ in unknown.most_common(_SHOWN))
     more = ", ..." if len(unknown) > _SHOWN else ""
-    return y, (
-        format_count(
-            unknown.total(),
-            "label is none of the classes and is left out",
-            "labels are none of the classes and are left out",
-        )
-        + f": {shown}{more}; their rows stay"
+    count = format_count(
+        unknown.total(),
+        "label is none of the classes and is left out",
+        "labels are none of the classes and are left out",
     )
+    return (f"{count}: {shown}{more}; their rows stay",)

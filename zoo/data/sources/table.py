@@ -126,7 +126,7 @@ def make_table_splits(
         spec = Spec(kind, (), target.class_names, tuple(config.text))
     else:
         spec = Spec("features", (len(columns),), target.class_names, tuple(columns))
-    spec = dataclasses.replace(spec, multilabel=target.multilabel)
+    spec = dataclasses.replace(spec, multilabel=target.multilabel, label_unit=target.written_unit)
     origins = {name: str(tables[name].path) for name in splits}
     return LabelledSplits("", spec, splits, origins, notes)
 

@@ -19,6 +19,7 @@ from zoo.data.date_forms import describe_date_format
 from zoo.data.label_cells import clean_labels
 from zoo.data.labels import (
     Target,
+    check_unit,
     describe_numbers,
     encode_target,
     read_target,
@@ -68,8 +69,8 @@ def read_labelled_rows(
     Args:
         tables: Tables by split, "train" among them.
         label: Name of the column of labels, or of several columns, as 'a,b'.
-        config: `task`, `merge_label_case`, `known_classes`, `group`, `time`, `weight` and `slices`
-            are used.
+        config: `task`, `merge_label_case`, `known_classes`, `exact_classes`, `known_unit`, `group`,
+            `time`, `weight` and `slices` are used.
         class_names: Names of the classes where the source has them; None to find out.
 
     Returns:
@@ -123,6 +124,7 @@ def _read_single_labels(
         if names
         else read_target(labels["train"].dropna(), tables["train"], config.task)
     )
+    check_unit(target, config.known_unit, tables["train"], label)
     case_notes += describe_numbers(labels["train"].dropna(), target)
     case_notes += describe_rounding(labels["train"].dropna(), target, tables["train"])
     if config.task is None and not config.known_classes and tables["train"].kind != "tfds":
