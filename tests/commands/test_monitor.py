@@ -1,6 +1,8 @@
 """Requests that a client logs, and `zoo monitor` that compares them with the export."""
 
+import errno
 import functools
+import io
 import json
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from support.files import write_image
 
 import zoo
 from zoo.commands import monitor as monitor_command
+from zoo.monitoring.windows import read_log
 from zoo.serving import Client, RequestLog
+from zoo.serving.request_log import append_lines
 from zoo.storage.filenames import STATISTICS
 
 
@@ -109,6 +113,25 @@ def test_images_are_logged_by_their_traits(tmp_path, monkeypatch):
     assert direct["outputs"]["confidence"] >= 0.5
 
 
+def test_a_full_disk_leaves_no_half_lines(tmp_path):
+    class Disk(io.BytesIO):
+        """A file that has room for 30 bytes."""
+
+        def write(self, content):
+            room = 30 - self.tell()
+            if not room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(content[:room])
+
+    disk = Disk()
+    append_lines(disk, b"a line that fits\n")
+    for content in (b"two lines that do not\nfit\n", b"nor does this one\n"):
+        with pytest.raises(OSError, match="No space"):
+            append_lines(disk, content)
+    append_lines(disk, b"this fits\n")
+    assert disk.getvalue() == b"a line that fits\nthis fits\n"
+
+
 def test_a_log(tmp_path):
     """Hashed and dropped inputs, rotation, shares, and what cannot be written."""
     inputs = {"name": ["Ann", "Ben"], "age": [np.float32(4), np.nan], "id": [1, 2]}
@@ -132,6 +155,21 @@ def test_a_log(tmp_path):
         for _ in range(500):
             log.add("m", {}, {"prediction": [0.0]})
     assert 60 < len(read_lines(tmp_path / "some.jsonl")) < 140
+
+    # what is left of a line that was cut off is kept apart
+    path.write_bytes('{"time": "2026-01-01", "model": "h\u00e9'.encode()[:-1])
+    reports = []
+    with RequestLog(path, hashed=["nmae"], dropped=["age"], report=reports.append) as log:
+        for _ in range(2):
+            log.add("m", inputs, {"prediction": [1.5, 2.5]})
+    assert [json.loads(x)["inputs"]["id"] for x in path.read_text("latin-1").splitlines()[1:]] == [
+        1, 2, 1, 2,
+    ]  # fmt: skip
+    assert reports == [f"{path}: m has no input nmae to hash or leave out: it has name, age, id"]
+    entries = [*read_log(path)]
+    assert (
+        entries[0] is None and [x["outputs"]["prediction"] for x in entries[1:]] == [1.5, 2.5] * 2
+    )
 
     (tmp_path / "folder").mkdir()
     with RequestLog(tmp_path / "folder") as log:

@@ -85,8 +85,8 @@ def test_other_names_of_several_labels_are_refused(tables):
     write_labels("old.csv", ["sun|wind", "rain", "", "sun"] * 10)
     write_labels("new.csv", ["sun|wind", "rain", "sun", "storm|sun"] * 10)
     message = (
-        r"new.csv, line 5: column 'y' holds 'storm\|sun' \(10 such lines\); expected classes of the "
-        r"model \(rain, sun, wind\): rename or remove the others"
+        r"new.csv, line 5: column 'y' holds 'storm\|sun' \(10 such lines\); expected classes of "
+        r"the model \(rain, sun, wind\): rename or remove the others"
     )
     both = dataclasses.replace(tables, label="y", added=("csv:new.csv",))
     with pytest.raises(UserError, match=message):

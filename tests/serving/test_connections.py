@@ -53,6 +53,16 @@ def test_headers_and_tokens(where, double, monkeypatch, tmp_path):
     assert double.headers["authorization"] == "Bearer of the environment"
 
 
+def test_a_kept_connection_is_answered_at_once(double):
+    """Nagle's algorithm would hold the second part of each answer back for 40 ms."""
+    client, seconds = Client("price", server=double.rest), []
+    for _ in range(10):
+        start = time.perf_counter()
+        client.versions()
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds[1:]) < 0.03
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

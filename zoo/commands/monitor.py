@@ -122,7 +122,8 @@ def _compare_logs(
     """
     from zoo.monitoring.windows import SMALLEST, compare_window, measure_entries, read_log
 
-    entries = [entry for log in logs for entry in read_log(Path(os.path.expanduser(log)))]
+    lines = [entry for log in logs for entry in read_log(Path(os.path.expanduser(log)))]
+    entries = [entry for entry in lines if entry is not None]
     own = [entry for entry in entries if entry.get("model") == FLAGS.model]
     if not own:
         found = sorted({str(entry.get("model")) for entry in entries})
@@ -138,6 +139,8 @@ def _compare_logs(
         windows.append(compare_window(statistics, part, hour))
         start = end
     notes = []
+    if cut := len(lines) - len(entries):
+        notes.append(f"left out: {format_count(cut, 'line')} of the log that was cut off")
     if others := len(entries) - len(own):
         notes.append(f"left out: {format_count(others, 'example')} of other models")
     if missing := [name for name in statistics["traits"] if name not in traits]:

@@ -17,6 +17,7 @@ from zoo.monitoring.traits import measure_inputs
 
 ALPHA = 0.01  # of all tests of a window together
 CHANGE = 0.1  # smallest population stability index of an alarm
+_BEGIN = '{"time": "'  # of each line
 SMALLEST = 50  # examples of a window
 
 
@@ -69,23 +70,28 @@ def compare_window(
     return Window(start, count, tuple(found), alarms)
 
 
-def read_log(path: Path) -> Iterator[dict[str, Any]]:
+def read_log(path: Path) -> Iterator[dict[str, Any] | None]:
     """Yields the objects of a log of `zoo.serving.request_log.RequestLog`.
+
+    A line that was cut off, since it is being written or its process was killed, is None.
 
     Raises:
         UserError: if the file is missing, or a line is not one of such a log.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
                 try:
-                    entry = json.loads(line)
+                    entry = _parse_line(line)
+                    if entry is None:
+                        yield None
+                        continue
                     datetime.datetime.fromisoformat(entry["time"])
                     if not all(isinstance(entry[x], dict) for x in ("inputs", "outputs")):
                         raise TypeError
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     raise UserError(
                         f"{path}, line {number}: expected a logged request, an object with time, "
                         "model, inputs and outputs"
@@ -93,6 +99,16 @@ def read_log(path: Path) -> Iterator[dict[str, Any]]:
                 yield entry
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _parse_line(line: str) -> Any:
+    """Returns the object in a line, or None for the begin of one of a log."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        if line.startswith(_BEGIN) or _BEGIN.startswith(line.strip()):
+            return None
+        raise
 
 
 def measure_entries(entries: Iterable[Mapping[str, Any]], spec: Spec) -> Traits:

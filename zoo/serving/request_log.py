@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -43,7 +43,8 @@ class RequestLog:
         dropped: Inputs that are left out.
         max_mib: Size in MiB at which the file becomes `path`.1, and that `path`.2 and so on.
         kept: Number of these older files.
-        report: Is called with a sentence when requests are lost, at most once a minute.
+        report: Is called with a sentence when requests are lost, at most once a minute, and when a
+            model has no input that is to be hashed or left out.
 
     Raises:
         UserError: if the file cannot be written, or a number is out of range.
@@ -77,6 +78,7 @@ class RequestLog:
         self._report, self._reported, self._last_report, self._problem = report, 0, -math.inf, ""
         self._waiting_bytes, self._lock = 0, threading.Lock()
         self._share, self._hashed, self._dropped = share, {*hashed}, {*dropped}
+        self._models, self._unmatched = set[str](), self._hashed | self._dropped
         self._max_bytes, self._kept = max_mib << 20, kept
         self._random, self._salt = random.Random(), os.urandom(_SALT)
         self._queue: queue.Queue[tuple | None] = queue.Queue(_QUEUED)
@@ -146,6 +148,7 @@ class RequestLog:
             now, model, parse, size = item
             try:
                 if values := parse():
+                    self._check_names(model, values[0])
                     self._append(self._format(now, model, *values))
             except Exception as error:  # a full disk, or inputs that are no model's: requests go on
                 self._lose_request(one_line(error) or type(error).__name__)
@@ -153,11 +156,23 @@ class RequestLog:
                 self._waiting_bytes -= size
             self._report_losses(_REPORT_SECONDS)
 
+    def _check_names(self, model: str, inputs: dict[str, Any]) -> None:
+        """Reports names to hash or leave out that no input has had, once for each model."""
+        self._unmatched -= inputs.keys()
+        if model not in self._models:
+            self._models.add(model)
+            if self._report and self._unmatched:
+                self._report(
+                    f"{self.path}: {model} has no input {' or '.join(sorted(self._unmatched))} to "
+                    f"hash or leave out: it has {', '.join(inputs)}"
+                )
+
     def _append(self, entries: list[dict[str, Any]]) -> None:
         lines = "".join(f"{json.dumps(x, ensure_ascii=False)}\n" for x in entries)
-        self._rotate(len(lines))
-        with self.path.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(lines)
+        content = lines.encode("utf-8", "replace")
+        self._rotate(len(content))
+        with self.path.open("a+b", buffering=0) as file:
+            append_lines(file, content)
 
     def _lose_request(self, problem: str) -> None:
         with self._lock:
@@ -219,6 +234,27 @@ class RequestLog:
     def _hash(self, value: Any) -> dict[str, str]:
         content = value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
         return {HASH: hashlib.blake2b(content, digest_size=8, key=self._salt).hexdigest()}
+
+
+def append_lines(file: IO[bytes], content: bytes) -> None:
+    """Appends whole lines to an unbuffered file, or nothing.
+
+    A last line that was cut off, since a process was killed, is ended first.
+
+    Raises:
+        OSError: if they cannot be written, as on a full disk.
+    """
+    start = file.seek(0, os.SEEK_END)
+    if start:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            content = b"\n" + content
+    try:
+        while content:
+            content = content[file.write(content) :]
+    except OSError:
+        file.truncate(start)
+        raise
 
 
 def _read_pixels(content: bytes, shape: tuple) -> np.ndarray:

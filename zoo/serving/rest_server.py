@@ -23,7 +23,9 @@ def make_rest_server(app: Any, host: str, port: int) -> tuple[uvicorn.Server, so
         UserError: if the port cannot be used.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # asyncio sends each part of an answer at once only for sockets that name TCP; else the second
+    # part waits 40 ms for the acknowledgement of the first
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
