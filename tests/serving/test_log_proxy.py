@@ -127,6 +127,27 @@ def test_a_server_that_is_gone(tmp_path):
     assert answer.status_code == 502 and "127.0.0.1:9 does not answer" in answer.json()["error"]
 
 
+def test_an_answer_that_is_cut_off(tmp_path, caplog):
+    """Its client notices, the log of the proxy has a line, and the next request is answered."""
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "http.response.start", "status": 200,
+                    "headers": [(b"content-length", b"9")]})  # fmt: skip
+        content = {"type": "http.response.body", "body": b"whole one"}
+        if scope["method"] == "POST":
+            content |= {"body": b"half", "more_body": True}
+        await send(content)
+
+    with run_app(app) as server, RequestLog(tmp_path / "log.jsonl") as log:
+        proxy = make_proxy_app(parse_address(server, "REST"), log, lambda _: {})
+        with run_app(proxy) as address:
+            with pytest.raises(requests.exceptions.ChunkedEncodingError, match="4 bytes read"):
+                requests.post(f"http://{address}/v1/models/m:predict", data=b"{}")
+            assert requests.get(f"http://{address}/").text == "whole one"
+    assert {record.exc_info for record in caplog.records} == {None} and log.lost == 0
+
+
 def test_zoo_serve_logs_both_of_its_apis(tmp_path):
     with RequestLog(tmp_path / "log.jsonl", dropped=["features"]) as log:
         models = serve_folder(small_models("cnn", "price"), 1, log)

@@ -1,5 +1,6 @@
 """A proxy before a server of TF Serving's REST API that logs a share of the requests."""
 
+import contextlib
 import functools
 import json
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from zoo.errors import one_line
 from zoo.serving.addresses import ServerAddress
@@ -138,7 +140,15 @@ async def _copy_chunks(chunks: AsyncIterator[bytes], copy: _Copy | None) -> Asyn
 
 def make_proxy_app(
     server: ServerAddress, log: RequestLog, find_signatures: FindSignatures
-) -> Starlette:
+) -> ASGIApp:
     """Returns the application of a `LogProxy`."""
     proxy = LogProxy(server, log, find_signatures)
-    return Starlette(routes=[Route("/{path:path}", proxy.answer, methods=_METHODS)])
+    app = Starlette(routes=[Route("/{path:path}", proxy.answer, methods=_METHODS)])
+
+    async def cut_off_answers(scope: Scope, receive: Receive, send: Send) -> None:
+        # an answer that the server does not finish is not finished here either, by which its client
+        # notices; uvicorn logs a line
+        with contextlib.suppress(httpx2.HTTPError):
+            await app(scope, receive, send)
+
+    return cut_off_answers
