@@ -43,7 +43,7 @@ def test_from_a_training_to_an_alarm(train, iris_csv, monitor):
     assert lines[0] == "mlp, version 1: 150 logged examples against 60 of its test split"
     assert lines[1] == "no alarm: the requests look like the data of the test split"
     assert err == (
-        "zoo monitor: warning: these traits are not in the log, and not compared: petal_width\n"
+        "zoo monitor: warning: not in the log, or hashed there, and not compared: petal_width\n"
     )
     with RequestLog("moved.jsonl") as log:
         moved = inputs | {"sepal_width": [1 + x for x in inputs["sepal_width"]]}

@@ -13,7 +13,7 @@ from zoo.data.sources.synthetic_reviews import reviews
 from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
 from zoo.monitoring.plain_traits import measure_answers, measure_images
-from zoo.monitoring.summaries import summarize_trait
+from zoo.monitoring.summaries import compare_trait, summarize_trait
 from zoo.monitoring.traits import measure_inputs, measure_texts
 from zoo.monitoring.windows import compare_window, measure_entries, read_log
 
@@ -98,6 +98,31 @@ def test_answers():
     assert measure_answers({"prediction": [1.5]})["prediction"].tolist() == [1.5]
 
 
+def test_logged_pixels_and_image_files_are_measured_together():
+    entries = [
+        {"inputs": {name: {"brightness": value}}, "outputs": {"class": "a", "confidence": 0.5}}
+        for name, value in (("image", 1.0), ("image_bytes", 2.0), ("image", 3.0))
+    ]
+    traits = measure_entries(entries, Spec("image", (2, 2, 3), ("a", "b")))
+    assert sorted(traits["brightness"]) == [1, 2, 3] and len(traits["class"]) == 3
+    hashed = [{"inputs": {"image": {"hash": "ab"}}, "outputs": {"class": "b"}}]
+    assert [*measure_entries(hashed, Spec("image", (2, 2, 3), ("a", "b")))] == ["class"]
+
+
+def test_a_hashed_text_of_a_pair_leaves_the_other():
+    words = Tokenizer("words", ("", "[UNK]", "[SEP]", "good"), 4)
+    spec = Spec("text_pair", (4,), ("a", "b"), tokenizer=words)
+    inputs = {"text_a": "good good", "text_b": {"hash": "ab"}}
+    traits = measure_entries([{"inputs": inputs, "outputs": {}}], spec)
+    assert traits["text_a: tokens"].tolist() == [2] and not any("text_b" in x for x in traits)
+
+
+def test_a_long_category_is_shown_in_a_line():
+    summary = summarize_trait(np.array(["a", "b"] * 30, object))
+    (found,) = compare_trait("x", summary, np.array(["y\n" * 1_000] * 60, object))
+    assert found.after == "y\\n" * 13 + "y... 100%" and found.p_value < 1e-9
+
+
 def test_logged_columns(tmp_path):
     """Without those that are hashed or left out; null is missing."""
     columns = (Column("age", "number"), Column("city", "category"), Column("name", "category"),
@@ -120,6 +145,13 @@ def test_logged_columns(tmp_path):
     assert [*traits] == ["age", "city", "prediction"]
     assert np.array_equal(traits["age"], [3, np.nan], equal_nan=True)
     assert traits["city"].tolist() == ["Rome", ""]
+    # a request without a column leaves it to the others
+    entries = [*read_log(log), {"inputs": {"age": 5}, "outputs": {"prediction": 2.0}}]
+    traits = measure_entries(entries, spec)
+    assert traits["age"][[0, 2]].tolist() == [3, 5] and traits["city"].tolist() == ["Rome", ""]
+    assert traits["prediction"].tolist() == [1, 1, 2]
+    with pytest.raises(UserError, match=r"the requests do not fit the model \(could not convert"):
+        measure_entries([{"inputs": {"age": "old"}, "outputs": {}}], spec)
     log.write_text('{"time": "today", "inputs": {}, "outputs": {}}\n')
     with pytest.raises(UserError, match=r"log.jsonl, line 1: expected a logged request, an object"):
         list(read_log(log))

@@ -132,19 +132,24 @@ def _compare_logs(
             f"{', '.join(found) or 'no model'}"
         )
     own.sort(key=_find_hour)
-    traits, windows, start = measure_entries(own, spec), [], 0
-    for hour, group in itertools.groupby(own, key=_find_hour):
-        end = start + len([*group])
-        part = {name: values[start:end] for name, values in traits.items()}
-        windows.append(compare_window(statistics, part, hour))
-        start = end
+    traits = measure_entries(own, spec)
+    windows = [
+        compare_window(statistics, measure_entries(group, spec), hour)
+        for hour, group in itertools.groupby(own, key=_find_hour)
+    ]
     notes = []
     if cut := len(lines) - len(entries):
         notes.append(f"left out: {format_count(cut, 'line')} of the log that was cut off")
     if others := len(entries) - len(own):
         notes.append(f"left out: {format_count(others, 'example')} of other models")
     if missing := [name for name in statistics["traits"] if name not in traits]:
-        notes.append(f"these traits are not in the log, and not compared: {', '.join(missing)}")
+        notes.append(f"not in the log, or hashed there, and not compared: {', '.join(missing)}")
+    parts = {name: len(values) for name, values in traits.items() if len(values) < len(own)}
+    if partial := [f"{name} ({parts[name]:,})" for name in statistics["traits"] if name in parts]:
+        notes.append(
+            f"not all of the {len(own):,} examples have these traits, which are compared on those "
+            f"that do: {', '.join(partial)}"
+        )
     if small := sum(window.examples < SMALLEST for window in windows):
         notes.append(
             f"{small} of {len(windows)} hours have fewer than {SMALLEST} examples and are only "

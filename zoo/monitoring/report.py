@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from zoo.monitoring.windows import CHANGE, Window
 
 _LINES = 8  # traits in the plot
+_CHARACTERS = 40  # of a category on the page
 _STYLE = (
     "body{font-family:sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
     "table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.3em .6em;"
@@ -64,7 +65,7 @@ def format_page(model: str, whole: Window, hours: Sequence[Window], notes: Seque
     rows = [("trait", "test", "p-value", "stability index", "test split", "requests", "unseen")]
     rows += [
         (d.trait, d.test, f"{d.p_value:.2g}", f"{d.stability_index:.3f}", d.before, d.after,
-         ", ".join(d.unseen[:5]))
+         ", ".join(name[:_CHARACTERS] for name in d.unseen[:5]))
         for d in whole.departures
     ]  # fmt: skip
     by_hour = [("hour (UTC)", "examples", "alarms")]
@@ -112,7 +113,9 @@ def _plot(hours: Sequence[Window]) -> str:
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     axes = figure.subplots()
     for name in largest:
-        axes.plot([*series[name]], [*series[name].values()], marker=".", label=name)
+        axes.plot(
+            [*series[name]], [*series[name].values()], marker=".", label=name.replace("$", r"\$")
+        )
     axes.axhline(CHANGE, color="grey", linestyle=":", label="smallest alarm")
     axes.set_ylabel("population stability index")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))

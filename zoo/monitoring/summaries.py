@@ -15,6 +15,7 @@ _CATEGORIES = 100  # of a category that are counted one by one
 _BINS = 10  # of a population stability index
 _SMALLEST = 1e-4  # share in it of an empty bin
 _EXPECTED = 5  # examples of a category at least, for the chi-square distribution to hold
+_CHARACTERS = 40  # of a category that are shown
 OTHER, NO_VALUE = "(other)", "(missing)"
 
 
@@ -180,4 +181,10 @@ def _format_numbers(values: np.ndarray) -> str:
 
 def _format_shares(counts: pd.Series) -> str:
     shares = (counts / counts.sum()).sort_values(ascending=False, kind="stable")
-    return ", ".join(f"{name} {share:.0%}" for name, share in shares.iloc[:4].items())
+    return ", ".join(f"{_shorten(name)} {share:.0%}" for name, share in shares.iloc[:4].items())
+
+
+def _shorten(name: str) -> str:
+    """Returns a category as a part of a line; a request may have any text in its place."""
+    shown = repr(name)[1:-1]
+    return shown if len(shown) <= _CHARACTERS else f"{shown[:_CHARACTERS]}..."

@@ -30,7 +30,10 @@ def measure_inputs(inputs: Mapping[str, np.ndarray], spec: Spec) -> Traits:
     if spec.kind == "image":
         return measure_images(inputs["image"])
     if spec.tokenizer:
-        return _measure_text_inputs(inputs, spec.tokenizer)
+        if spec.kind == "text":
+            (texts,) = inputs.values()
+            return measure_texts(texts, spec.tokenizer)
+        return _measure_text_pairs(inputs, spec.tokenizer)
     if not spec.columns:
         features = np.asarray(inputs["features"], "float64")
         names = spec.feature_names or [f"feature {i}" for i in range(features.shape[1])]
@@ -50,10 +53,7 @@ def measure_inputs(inputs: Mapping[str, np.ndarray], spec: Spec) -> Traits:
     return traits
 
 
-def _measure_text_inputs(inputs: Mapping[str, np.ndarray], tokenizer: Tokenizer) -> Traits:
-    if len(inputs) == 1:
-        (texts,) = inputs.values()
-        return measure_texts(texts, tokenizer)
+def _measure_text_pairs(inputs: Mapping[str, np.ndarray], tokenizer: Tokenizer) -> Traits:
     return {
         f"{name}: {trait}": values
         for name, texts in inputs.items()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo.data.spec import Spec
-from zoo.errors import UserError
+from zoo.errors import UserError, one_line
 from zoo.monitoring.plain_traits import HASH, Traits
 from zoo.monitoring.summaries import Departure, compare_trait
 from zoo.monitoring.traits import measure_inputs
@@ -112,16 +112,34 @@ def _parse_line(line: str) -> Any:
 
 
 def measure_entries(entries: Iterable[Mapping[str, Any]], spec: Spec) -> Traits:
-    """Returns the traits of logged requests: of the inputs that they have, and of the answers."""
-    entries = list(entries)
+    """Returns the traits of logged requests: of the inputs that they have, and of the answers.
+
+    Args:
+        entries: Objects of a log.
+        spec: Spec of the model's data.
+
+    Returns:
+        Arrays by the name of the trait. Each has the values of the entries that have the input or
+        the output in clear, so that the lengths may differ.
+
+    Raises:
+        UserError: if inputs or outputs are not those of such a model.
+    """
+    try:
+        return _measure_entries(list(entries), spec)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"the requests do not fit the model ({one_line(error)}): choose the version of "
+            "the export that has answered them with --version"
+        ) from error
+
+
+def _measure_entries(entries: list[Mapping[str, Any]], spec: Spec) -> Traits:
     inputs = _collect([entry["inputs"] for entry in entries])
-    traits: Traits = {}
-    images = inputs.get("image", inputs.get("image_bytes"))
-    if images is not None:
-        for name, values in _collect(list(images)).items():
-            traits[name] = np.asarray(values, "float64")
-    inputs = {name: x for name, x in inputs.items() if not _is_hashed(x)}
-    if images is None and inputs:
+    # of pixels and of files the same is logged
+    images = [image for name in ("image", "image_bytes") for image in inputs.pop(name, ())]
+    traits: Traits = {k: np.asarray(x, "float64") for k, x in _collect(images).items()}
+    if inputs and not images:
         traits = measure_inputs({k: _fill_gaps(v, k, spec) for k, v in inputs.items()}, spec)
     for name, values in _collect([entry["outputs"] for entry in entries]).items():
         is_class = name == "class"
@@ -130,18 +148,17 @@ def measure_entries(entries: Iterable[Mapping[str, Any]], spec: Spec) -> Traits:
 
 
 def _collect(rows: list[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Returns the values of rows, arrays of objects, for the names that all rows have."""
-    names = [name for name in (rows[0] if rows else ()) if all(name in row for row in rows)]
+    """Returns the values of rows by name, arrays of objects, without those that are hashed."""
+    lists: dict[str, list[Any]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if not (isinstance(value, dict) and HASH in value):
+                lists.setdefault(name, []).append(value)
     columns = {}
-    for name in names:
-        column = np.empty(len(rows), object)
-        column[:] = [row[name] for row in rows]
-        columns[name] = column
+    for name, values in lists.items():
+        columns[name] = np.empty(len(values), object)
+        columns[name][:] = values
     return columns
-
-
-def _is_hashed(values: np.ndarray) -> bool:
-    return any(isinstance(value, dict) and HASH in value for value in values)
 
 
 def _fill_gaps(values: np.ndarray, name: str, spec: Spec) -> np.ndarray:
