@@ -79,9 +79,22 @@ def test_missing_and_unseen_values():
 def test_many_categories_are_pooled():
     names = np.array([f"c{i}" for i in range(3_000)], object)
     summary = summarize_trait(names)
-    assert len(summary["counts"]) == 100 and summary["other"] == 2_900
+    assert len(summary["counts"]) == 100 and summary["other"] == 1_500
     (found,) = compare_trait("id", summary, names[:200])
     assert not found.unseen, "the others are not known by name"
+
+
+@pytest.mark.parametrize("kinds", [150, 300, 3_000])
+def test_no_alarm_from_the_choice_of_the_categories_that_are_counted(kinds):
+    """Which of many are the most frequent in the summary is chance in part."""
+
+    def draw(count):
+        return np.array([f"c{i}" for i in RANDOM.integers(0, kinds, count)], object)
+
+    found = [compare(draw(before), draw(2_000))[0] for before in [300, 5_000] * 10]
+    assert sum(each.p_value < 0.01 and each.stability_index >= 0.1 for each in found) <= 1
+    (changed,) = compare(draw(5_000), np.array(["c1", "new"] * 1_000, object))
+    assert changed.p_value < 1e-9 and changed.stability_index > 0.1
 
 
 def test_a_damaged_summary():

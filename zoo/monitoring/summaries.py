@@ -60,13 +60,20 @@ def summarize_trait(values: np.ndarray) -> dict[str, Any]:
             "quantiles": [float(f"{value:.6g}") for value in quantiles],
         }
     known = _find_known(values)
-    counts = known.value_counts()
+    counts, other = known.value_counts(), 0
+    if len(counts) > _CATEGORIES:
+        # chosen and counted by different values: those that are frequent by chance are so only once
+        counts = known[1::2].value_counts()
+        chosen = known[::2].value_counts().index[:_CATEGORIES]
+        other = int(counts.sum())
+        counts = counts.reindex(chosen, fill_value=0)
+        other -= int(counts.sum())
     return {
         "kind": "category",
         "count": len(known),
         "missing": len(values) - len(known),
-        "counts": {str(k): int(v) for k, v in counts.iloc[:_CATEGORIES].items()},
-        "other": int(counts.iloc[_CATEGORIES:].sum()),
+        "counts": {str(k): int(v) for k, v in counts.items()},
+        "other": other,
     }
 
 
@@ -135,22 +142,28 @@ def _compare_categories(name: str, summary: Mapping[str, Any], values: pd.Series
     """Applies the chi-square test of homogeneity; rare categories are counted together."""
     old = pd.Series({str(k): int(v) for k, v in summary["counts"].items()}, dtype=float)
     new = values.value_counts().astype(float)
-    unseen = [] if summary["other"] else [k for k in new.index if k not in old.index]
-    table = pd.DataFrame({"old": old, "new": new}).fillna(0)
-    table.loc[OTHER] = [float(summary["other"]), 0.0]
-    share = table["new"].sum() / table.to_numpy().sum()
-    is_rare = table.sum(axis=1) * min(share, 1 - share) < _EXPECTED
+    is_unknown, others = ~new.index.isin(old.index), [float(summary["other"]), 0.0]
+    unseen = [] if summary["other"] else [*new.index[is_unknown]]
+    counted = new
+    if summary["other"]:  # the categories that are not counted one by one are among these
+        others[1], counted = float(new[is_unknown].sum()), new[~is_unknown]
+    table = pd.DataFrame({"old": old, "new": counted}).fillna(0)
+    total = np.array([old.sum() + others[0], len(values)])
+    smallest = _EXPECTED * total.sum() / min(total)
+    is_rare = table.sum(axis=1) < smallest
     # what the summary has none of is told, and stays a row of its own if it is frequent
-    pooled = pd.concat([table[~is_rare], table[is_rare].sum().to_frame(OTHER).T])
+    rare, rows = table[is_rare].sum().to_numpy(), [table[~is_rare].to_numpy()]
+    rows += [rare + others] if rare.sum() < smallest or sum(others) < smallest else [rare, others]
+    pooled = np.vstack(rows)
     pooled = pooled[pooled.sum(axis=1) > 0]
-    p_value = stats.chi2_contingency(pooled.to_numpy())[1] if len(pooled) > 1 else 1.0
+    p_value = stats.chi2_contingency(pooled)[1] if len(pooled) > 1 else 1.0
     return Departure(
         name,
         "chi-square",
         float(p_value),
-        _compute_stability_index(pooled["old"].to_numpy(), pooled["new"].to_numpy()),
-        _format_shares(old),
-        _format_shares(new),
+        _compute_stability_index(*pooled.T),
+        _format_shares(old, total[0]),
+        _format_shares(new, len(values)),
         tuple(unseen),
     )
 
@@ -179,8 +192,8 @@ def _format_numbers(values: np.ndarray) -> str:
     return f"median {middle:.4g}, 90% from {low:.4g} to {high:.4g}"
 
 
-def _format_shares(counts: pd.Series) -> str:
-    shares = (counts / counts.sum()).sort_values(ascending=False, kind="stable")
+def _format_shares(counts: pd.Series, total: float) -> str:
+    shares = (counts / max(total, 1)).sort_values(ascending=False, kind="stable")
     return ", ".join(f"{_shorten(name)} {share:.0%}" for name, share in shares.iloc[:4].items())
 
 
