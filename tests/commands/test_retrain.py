@@ -157,3 +157,39 @@ def check_retraining(retrain, monkeypatch):
     assert out.endswith("mlp: candidate is version 2, stable is version 2\n")
     code, _, err = retrain(*arguments)
     assert code == 2 and "saved_models/mlp/2 was trained on it already" in err
+
+
+@pytest.mark.parametrize(
+    ("label_of", "flags", "score"),
+    [
+        (lambda a, b: 100 * a + 50 * b, (), "mae"),
+        (lambda a, b: [f"{x}|{y}" for x, y in zip(_sign(a, "a"), _sign(b, "b"), strict=True)],
+         ("--task=multilabel",), "f1"),
+    ],
+    ids=["a regression", "several labels"],
+)  # fmt: skip
+def test_other_tasks(label_of, flags, score, tmp_path, monkeypatch, train, retrain, run_zoo):
+    """A version that has hardly been trained is replaced, answers, and comes back."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("old", "new")):
+        a, b = np.random.default_rng(seed).normal(size=(2, 300)).round(3)
+        pd.DataFrame({"a": a, "b": b, "y": label_of(a, b)}).to_csv(f"{name}.csv", index=False)
+    flags = ("--model=mlp", "--dataset=csv:old.csv", "--label=y", "--holdout=0.2", *flags)
+    code, _, err = train(*flags, "--hparam=hidden=16", "--epochs=1", "--learning_rate=1e-5")
+    assert code == 0, err
+    faster = ("--epochs=10", "--learning_rate=0.05", "--nowait")
+    code, out, err = retrain("--model=mlp", "--dataset=csv:new.csv", *faster)
+    assert code == 0 and out.endswith("mlp: stable is version 2\n"), err
+    record = json.loads(Path("runs/mlp-old-2", RETRAINING).read_text())
+    all_rows = record["comparisons"][0]
+    assert all_rows["score"] == score and all_rows["gain"] > 0.2 and all_rows["examples"] > 100
+    answers = [Client("mlp", version=v).predict({"a": [2.0], "b": [-2.0]}) for v in (1, 2)]
+    if score == "mae":
+        assert abs(answers[1]["prediction"][0] - 100) < abs(answers[0]["prediction"][0] - 100)
+    else:
+        assert {*answers[1]["labels"][0]} - {""} == {"a above", "b below"}
+    assert run_zoo(label, "mlp", "1", "stable", "--nowait")[1].endswith("stable is version 1\n")
+
+
+def _sign(numbers, name):
+    return [f"{name} {'above' if x > 0 else 'below'}" for x in numbers]
