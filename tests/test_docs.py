@@ -19,9 +19,10 @@ from support.commands import call_command
 from support.files import fill_once, read_few, write_image
 from support.onnx_files import add_onnx_file
 from support.paths import ROOT
+from support.serving_double import Double, small_models
 
 import zoo
-from benchmarks import contenders
+from benchmarks import contenders, request_logs
 from benchmarks.explanations import PICTURES, write_inputs
 from zoo.commands import compress as compress_command
 from zoo.commands import pretrain as pretrain_command
@@ -400,6 +401,18 @@ def test_benchmarks_models_are_of_the_sizes_they_say():
             for epoch in (zoo_epoch, keras_epoch)
         ]
         assert counts[0] == counts[1], family
+
+
+def test_benchmark_of_request_logs_runs_in_small(run_zoo):
+    double = Double(small_models("price"))
+    arguments = ("--model=price", '--inputs={"features": [[80, 3]]}', "--seconds=0.2")
+    addresses = (f"--server={double.rest}", f"--proxy={double.rest}")
+    code, out, err = run_zoo(request_logs, *arguments, *addresses, "--clients=2")
+    double.stop()
+    assert code == 0, err
+    rows = [line.split() for line in out.splitlines()[1:]]
+    assert [row[:3] for row in rows] == [["2", "the", "server"], ["2", "the", "proxy"]]
+    assert all(float(row[3].replace(",", "")) > 0 and row[-1] == "0" for row in rows)
 
 
 @pytest.mark.parametrize("model", ["perceptron", "fasttext"])
