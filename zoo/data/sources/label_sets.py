@@ -10,7 +10,6 @@ An empty list is a row without any label, and so is an empty cell. A missing val
 labels are not known, which is left out.
 """
 
-import collections
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,12 +19,8 @@ import pandas as pd
 from zoo.data.cells import STRING, strip_cells
 from zoo.data.columns import MISSING
 from zoo.data.config import DataConfig
-from zoo.data.labels import (
-    Target,
-    find_canonical_names,
-    name_classes,
-    resolve_case,
-)
+from zoo.data.label_vectors import describe_unknown_labels, encode_label_sets
+from zoo.data.labels import Target, name_classes, resolve_case
 from zoo.data.sources.table_files import Table, reject_values
 from zoo.errors import UserError, format_count
 from zoo.schema import is_line
@@ -38,7 +33,6 @@ _EXPECTED = (
     "or choose one column"
 )
 _EXACT = "expected classes of the model ({}): rename or remove the others"
-_SHOWN = 5  # labels in a note
 
 
 def has_label_sets(table: Table, columns: Sequence[str], task: str | None) -> bool:
@@ -131,11 +125,11 @@ def read_label_sets(
         known = name_classes(labels["train"], tables["train"], config.task is not None)
     splits = {}
     for name, split in sets.items():
-        y, unknown = _encode_labels(labels[name], len(split), known)
+        y, unknown = encode_label_sets(labels[name], len(split), known)
         if config.exact_classes:
             is_invalid = split.index.isin(unknown.index)
             reject_values(tables[name], columns[0], is_invalid, _EXACT.format(", ".join(known)))
-        notes += tuple(f"{tables[name].path}: {note}" for note in _describe_unknown(unknown))
+        notes += tuple(f"{tables[name].path}: {note}" for note in describe_unknown_labels(unknown))
         rows = split.notna().to_numpy()
         splits[name] = (rows, y[rows])
     return splits, Target(known, multilabel=True), notes
@@ -268,38 +262,3 @@ def _reject_vectors(table: Table, name: str, cells: Iterable[Any]) -> None:
             f"{table.path}: column {name!r} has lists of 0 and 1, such as {lists[0]!r:.40}; "
             "expected lists with the names of a row's labels, or a column of 0 and 1 for each label"
         )
-
-
-def _encode_labels(
-    labels: pd.Series, size: int, class_names: tuple[str, ...]
-) -> tuple[np.ndarray, pd.Series]:
-    """Returns a vector of 0 and 1 for each row, uint8 (size, classes), and the other labels.
-
-    Args:
-        labels: The labels by number of their row; the index has a row as often as it has labels.
-        size: Number of rows.
-        class_names: Names of the classes.
-    """
-    index = pd.Index(class_names)
-    codes = index.get_indexer(labels)
-    other = codes < 0
-    codes[other] = index.get_indexer(find_canonical_names(labels)[other])
-    y = np.zeros((size, len(class_names)), "uint8")
-    found = codes >= 0
-    y[labels.index[found], codes[found]] = 1
-    return y, labels[~found]
-
-
-def _describe_unknown(labels: pd.Series) -> tuple[str, ...]:
-    """Returns a note on labels that are none of the classes, if there are any."""
-    if labels.empty:
-        return ()
-    unknown = collections.Counter(labels)
-    shown = ", ".join(f"{name!r}" for name, _ in unknown.most_common(_SHOWN))
-    more = ", ..." if len(unknown) > _SHOWN else ""
-    count = format_count(
-        unknown.total(),
-        "label is none of the classes and is left out",
-        "labels are none of the classes and are left out",
-    )
-    return (f"{count}: {shown}{more}; their rows stay",)
