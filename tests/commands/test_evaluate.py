@@ -446,6 +446,7 @@ def test_help_is_quick_and_without_tensorflow():
 
 def test_settings_of_a_training_are_not_used_in_silence():
     values = copy.deepcopy(evaluate.FLAGS)
+    values(["zoo"])
     assert evaluate.describe_unused_flags(values) == ""
     values(["zoo", "--weights=run", "--batch_size=9", "--threshold=0.4", "--l2=1", "--hparam=a=1"])
     assert evaluate.describe_unused_flags(values).startswith("not used: --l2, --hparam: the model")

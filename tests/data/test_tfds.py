@@ -137,7 +137,7 @@ def test_nested_and_mixed_columns(read):
     assert data.spec.class_names == ("False", "True")
     data = read(features, example, label="person.sex", load=load_data)
     assert data.spec.class_names == ("f", "m") and data.spec.kind == "text"
-    unread = "these columns are not read: person.age, alive (--columns=town:text reads them beside"
+    unread = "these columns are not read: person.age, alive (--model=mlp --columns=town:text "
     assert any(unread in note for note in data.notes)
     for keys in (None, ("town", "alive")):
         chosen = {"columns": (("town", "text"),), "label": "person.sex"}

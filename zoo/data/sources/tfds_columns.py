@@ -134,7 +134,9 @@ def choose_columns(
     others = [column for column in columns if column not in given]
     inputs = _guess_inputs(features, others, name, is_table)
     unread = [column for column in others if column not in inputs]
-    return inputs, label, _describe_unread(features, inputs, unread, name)
+    # a trained or pretrained model of texts reads nothing else
+    advises = not (config.preset or config.known_classes or config.task)
+    return inputs, label, _describe_unread(features, inputs, unread, name, advises=advises)
 
 
 def _are_texts(features: tfds.features.FeaturesDict, columns: Iterable[str]) -> bool:
@@ -143,14 +145,24 @@ def _are_texts(features: tfds.features.FeaturesDict, columns: Iterable[str]) -> 
 
 
 def _describe_unread(
-    features: tfds.features.FeaturesDict, inputs: list[str], unread: list[str], name: str
+    features: tfds.features.FeaturesDict,
+    inputs: list[str],
+    unread: list[str],
+    name: str,
+    *,
+    advises: bool,
 ) -> tuple[str, ...]:
-    """Returns a note on columns that are not read; how to, if they are beside texts."""
+    """Returns a note on columns that are not read; with advice on how to, if beside texts."""
     if not unread:
         return ()
     advice = ""
-    if _are_texts(features, inputs) and any(is_scalar(find_column(features, x)) for x in unread):
-        advice = f" ({format_column_kinds(inputs[:1], 'text')} reads them beside the texts)"
+    if (
+        advises
+        and _are_texts(features, inputs)
+        and any(is_scalar(find_column(features, x)) for x in unread)
+    ):
+        kinds = format_column_kinds(inputs[:1], "text")
+        advice = f" (--model=mlp {kinds} reads them beside the texts)"
     return (f"{name}: these columns are not read: {', '.join(unread)}{advice}",)
 
 
