@@ -65,7 +65,7 @@ def columns(table):
 )
 def test_csv(content, expected, read):
     if expected is None:
-        with pytest.raises(UserError, match="line 2: 2 fields, but line 1 names 1 columns"):
+        with pytest.raises(UserError, match="line 2: 2 fields, but line 1 names 1 column:"):
             read(content)
         return
     assert columns(read(content)) == expected
@@ -153,7 +153,7 @@ def test_an_encoding_that_the_guess_misses_can_be_named(tmp_path):
         (b"PAR1", "this is a Parquet file: pass it as parquet:PATH"),
         ("", "the file is empty; expected a line of column names"),
         ("a,b\n", "no rows; expected at least one below the column names"),
-        ("a,b\n1,2\n3\n", "line 3: 1 fields, but line 1 names 2 columns"),
+        ("a,b\n1,2\n3\n", "line 3: 1 field, but line 1 names 2 columns"),
         ('a,b\n"x\ny",2\n1,2,3\n', "line 4: 3 fields"),
         ('a,b\n1,2\n3,"x\n\n', "lines 3 to 4: a quote is not closed before the end of the file"),
         (b"a,b\n1,\0\n", "line 2: a NUL byte"),

@@ -215,8 +215,9 @@ def parse_exactly(
         if len(row) != len(names):
             on_bad_row(
                 end,
-                f"{_format_lines(file.path, start, end)}: {len(row)} fields, but line "
-                f"{layout.header_end} names {len(names)} columns: fix one of them (put fields with "
+                f"{_format_lines(file.path, start, end)}: "
+                f"{format_count(len(row), 'field')}, but line {layout.header_end} names "
+                f"{format_count(len(names), 'column')}: fix one of them (put fields with "
                 f"{separator!r} in quotes, close every quote, and remove lines above the column "
                 "names)",
             )
