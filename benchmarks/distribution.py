@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
@@ -34,6 +35,9 @@ from zoo.commands.launch import find_free_ports
 from zoo.commands.runner import import_tensorflow, run_command
 from zoo.distribution.tf_config import Cluster
 from zoo.registry import find_entry
+
+if TYPE_CHECKING:
+    from zoo.data.splits import Data
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -48,14 +52,24 @@ flags.DEFINE_string("contender", None, "Is one of the processes that take turns.
 CONTENDERS = {"one": 1, "mirrored": 1, "workers": 2}  # processes
 
 
+def make_noise() -> "Data":
+    """Returns random digits, the same in each process."""
+    from zoo.data.spec import Spec
+    from zoo.data.splits import Arrays, Data
+
+    random = np.random.default_rng(0)
+    shape = (FLAGS.examples, 28, 28, 1)
+    split = Arrays(random.integers(0, 256, shape, "uint8"), random.integers(0, 10, FLAGS.examples))
+    spec = Spec("image", (28, 28, 1), tuple("0123456789"))
+    return Data("noise", "", spec, split, split, split, {})
+
+
 def epochs(contender: str) -> dict[str, Callable[[], None]]:
     """Functions that train an epoch: "with" exchange, and "without" it where there is any."""
     import tensorflow as tf
 
     from zoo.data.batching import make_training_batches
     from zoo.data.microbatches import MicroBatches
-    from zoo.data.spec import Spec
-    from zoo.data.splits import Arrays, Data
     from zoo.distribution.keras_patches import spans_workers
     from zoo.distribution.strategy import choose_strategy, distribute_batches
     from zoo.training.building import prepare_model
@@ -66,11 +80,7 @@ def epochs(contender: str) -> dict[str, Callable[[], None]]:
         tf.config.set_logical_device_configuration(cpu, both)
     name = {"one": "cpu", "mirrored": "mirrored", "workers": "multi_worker"}[contender]
     strategy, _ = choose_strategy(name)
-    random = np.random.default_rng(0)
-    shape = (FLAGS.examples, 28, 28, 1)
-    split = Arrays(random.integers(0, 256, shape, "uint8"), random.integers(0, 10, FLAGS.examples))
-    spec = Spec("image", (28, 28, 1), tuple("0123456789"))
-    data = Data("noise", "", spec, split, split, split, {})
+    data = make_noise()
     entry = find_entry(FLAGS.model)
     recipe = dataclasses.replace(
         entry.recipe, batch_size=FLAGS.batch_size, jit_compile=False, steps_per_execution=1
@@ -80,8 +90,8 @@ def epochs(contender: str) -> dict[str, Callable[[], None]]:
         settings = {"changes": {}, "one_hot": False, "class_weights": None, "seed": 0}
         epoch = tf.Variable(0, dtype=tf.int64)
         return make_training_batches(
-            split,
-            spec,
+            data.train,
+            data.spec,
             batch_size=FLAGS.batch_size,
             epoch=epoch,
             microbatches=microbatches,

@@ -106,6 +106,14 @@ def test_ids_are_those_of_the_graph(name, texts):
         assert split_batch(np.array([x.encode() for x in texts], object), tokenizer) == words
 
 
+@settings(max_examples=40, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=2, max_size=40))
+def test_windows_are_those_of_the_graph(texts):
+    tokenizer = dataclasses.replace(TOKENIZERS["wordpiece"], window=4)
+    expected = make_encoder(tokenizer)[0](tf.constant(texts))
+    np.testing.assert_array_equal(make_batch_encoder(tokenizer)(np.array(texts, object)), expected)
+
+
 def test_every_ascii_character_alone_and_between_letters():
     texts = [chr(i) for i in range(128)] + [f"a{chr(i)}b" for i in range(128)]
     for tokenizer in TOKENIZERS.values():

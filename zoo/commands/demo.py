@@ -18,8 +18,7 @@ from absl import flags
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
 from zoo.commands.runner import check_extra, import_tensorflow
-from zoo.commands.scored_weights import open_scored_weights
-from zoo.errors import UserError
+from zoo.commands.scored_weights import check_one_source, open_scored_weights
 from zoo.registry import load_plugin
 from zoo.serving.client import Client
 
@@ -53,11 +52,7 @@ def main() -> None:
     check_extra("serve", "starlette", "uvicorn")
     if FLAGS.plugin:
         load_plugin(FLAGS.plugin)
-    sources = [f"--{name}" for name in ("weights", "server", "grpc") if FLAGS[name].value]
-    if len(sources) > 1:
-        raise UserError(f"{' and '.join(sources)}: pass one of them")
-    if FLAGS.model is None and not FLAGS.weights:
-        raise UserError("no model: choose one with --model, such as --model=cnn")
+    check_one_source(FLAGS)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
     import_tensorflow()
     from zoo.demo.app import make_demo_app

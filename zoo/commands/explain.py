@@ -34,7 +34,7 @@ from zoo.commands.file_settings import choose_file_settings, read_data_settings
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
-from zoo.commands.scored_weights import complete_config, open_scored_weights
+from zoo.commands.scored_weights import check_one_source, complete_config, open_scored_weights
 from zoo.console import show_progress
 from zoo.data.config import DataConfig, parse_encoding, parse_separator, parse_text_columns
 from zoo.data.spec import Spec
@@ -100,11 +100,7 @@ def main(*files: str) -> None:
     """Explains the predictions for files, or for standard input."""
     if FLAGS.plugin:
         load_plugin(FLAGS.plugin)
-    sources = [f"--{name}" for name in ("weights", "server", "grpc") if FLAGS[name].value]
-    if len(sources) > 1:
-        raise UserError(f"{' and '.join(sources)}: pass one of them")
-    if FLAGS.model is None and not FLAGS.weights:
-        raise UserError("no model: choose one with --model, such as --model=cnn")
+    check_one_source(FLAGS)
     for file in files:
         if not Path(file).exists():
             raise UserError(f"{file}: there is no such file")

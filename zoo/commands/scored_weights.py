@@ -33,6 +33,19 @@ def check_long_texts(values: flags.FlagValues) -> None:
         )
 
 
+def check_one_source(values: flags.FlagValues) -> None:
+    """Checks that the flags name one model: an export, weights, or a server's.
+
+    Raises:
+        UserError: if they name none or several.
+    """
+    sources = [f"--{name}" for name in ("weights", "server", "grpc") if values[name].value]
+    if len(sources) > 1:
+        raise UserError(f"{' and '.join(sources)}: pass one of them")
+    if values.model is None and not values.weights:
+        raise UserError("no model: choose one with --model, such as --model=cnn")
+
+
 def open_scored_weights(weights: str, name: str | None) -> "Source":
     """Opens trained weights.
 

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -76,8 +75,7 @@ def make_batch_encoder(tokenizer: Tokenizer) -> Callable[[np.ndarray], np.ndarra
     if not has_plain_words(tokenizer):
         encode, _ = make_encoder(tokenizer)
         return lambda texts: encode(*split_columns(texts)).numpy()
-    # the tables have to live as long as the function that looks up in them
-    tables, look_up = make_lookup(tokenizer)
+    _, look_up = make_lookup(tokenizer)
     string = tf.TensorSpec((None,), tf.string)
     look_up_ids = tf.function(look_up, input_signature=[string], autograph=False)
     make_word_encoder = _encode_pieces if tokenizer.kind == "wordpiece" else _encode_words
@@ -96,7 +94,7 @@ def make_batch_encoder(tokenizer: Tokenizer) -> Callable[[np.ndarray], np.ndarra
         values = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
         return tf.RaggedTensor.from_row_lengths(values, np.array([*map(len, rows)], np.int64))
 
-    def encode_batch(texts: np.ndarray, _: Any = tables) -> np.ndarray:
+    def encode_batch(texts: np.ndarray) -> np.ndarray:
         columns = [encode_column(column) for column in split_columns(texts)]
         return frames[len(columns)](*columns).numpy()
 
