@@ -95,18 +95,21 @@ def fit_weights_to_data(
         data: The data.
 
     Returns:
-        The hyperparameters, and the data with a note on the head.
+        The hyperparameters, and the data with a note on the head, or on scored examples that the
+        weights may have been trained on.
 
     Raises:
         UserError: if the weights do not suit the data.
     """
+    from zoo.evaluation.compatibility import describe_leak
     from zoo.training.finetuning import check_source
     from zoo.training.preset_head import adopt_preset_head
 
     if source is None:
         return adopt_preset_head(entry, hparams, data)
     check_source(source, data)
-    return hparams, data
+    leak = describe_leak(source.record, data, "test")
+    return hparams, dataclasses.replace(data, notes=(*data.notes, *filter(None, [leak])))
 
 
 def choose_stratify(
