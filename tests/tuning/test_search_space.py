@@ -50,6 +50,13 @@ def test_every_model_has_a_space_which_can_be_written_and_read(name):
     assert recipe == entry.recipe and hparams.items() <= defaults.items()
 
 
+@pytest.mark.parametrize("has_text_columns", [True, False])
+def test_the_width_of_texts_varies_where_there_are_texts(has_text_columns):
+    entry = find_entry("mlp")
+    space = derive_space(entry, {}, entry.recipe, set(), has_text_columns=has_text_columns)
+    assert ("hparam.text_width" in space) == has_text_columns and "hparam.hidden" in space
+
+
 def test_what_is_set_does_not_vary():
     named = {"learning_rate", "schedule", "hparam.dropout", "hparam.filters"}
     space = derive_space(CNN, {"dense": 8}, Recipe(batch_size=4), named)

@@ -206,7 +206,7 @@ def _make_tuning(plan: Plan, data: "Data") -> "Tuning":
     model = plan.entry, plan.hparams, plan.recipe
     if FLAGS.space is None:
         named = set(read_settings(FLAGS)) | {f"{HPARAM}{name}" for name in plan.hparams}
-        space = derive_space(*model, named)
+        space = derive_space(*model, named, has_text_columns=bool(data.spec.texts))
     else:
         space = parse_space(FLAGS.space, *model)
 

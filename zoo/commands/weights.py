@@ -86,7 +86,7 @@ def adopt_preset(config: DataConfig, entry: Entry, hparams: dict[str, Any]) -> D
 def fit_weights_to_data(
     source: "Source | None", entry: Entry, hparams: dict[str, Any], data: "Data"
 ) -> "tuple[dict[str, Any], Data]":
-    """Checks the weights against the data, or chooses whether the head of the preset is used.
+    """Checks weights and hyperparameters against the data; decides on the head of a preset.
 
     Args:
         source: The weights of --weights, or None.
@@ -95,8 +95,8 @@ def fit_weights_to_data(
         data: The data.
 
     Returns:
-        The hyperparameters, and the data with a note on the head, or on scored examples that the
-        weights may have been trained on.
+        The hyperparameters, and the data with notes: on the head, on scored examples that the
+        weights may have been trained on, and on a hyperparameter without effect.
 
     Raises:
         UserError: if the weights do not suit the data.
@@ -105,6 +105,9 @@ def fit_weights_to_data(
     from zoo.training.finetuning import check_source
     from zoo.training.preset_head import adopt_preset_head
 
+    if "text_width" in hparams and not data.spec.texts:
+        note = f"text_width={hparams['text_width']} changes nothing: no column of texts is read"
+        data = dataclasses.replace(data, notes=(*data.notes, note))
     if source is None:
         return adopt_preset_head(entry, hparams, data)
     check_source(source, data)

@@ -33,13 +33,21 @@ _FIXED = {
     "hparam.preset_weights": "tune one --preset_weights at a time",
     "hparam.pretrained": "random weights need another recipe: set --hparam=pretrained=false",
 }
+_OF_TEXT_COLUMNS = ("hparam.text_width",)
 _MOST_COUNTED = 10_000  # combinations
 _SEPARATOR = r",(?=\s*(?:[A-Za-z_][\w.]*\s*(?:=|,|$)|,|$))"  # not the commas between digits
 
 Space = dict[str, Domain]
 
 
-def derive_space(entry: Entry, hparams: dict[str, Any], recipe: Recipe, named: set[str]) -> Space:
+def derive_space(
+    entry: Entry,
+    hparams: dict[str, Any],
+    recipe: Recipe,
+    named: set[str],
+    *,
+    has_text_columns: bool = True,
+) -> Space:
     """Returns the space that is searched where none is given.
 
     It has the learning rate, the batch size, the schedule, and the hyperparameters of the model
@@ -50,15 +58,18 @@ def derive_space(entry: Entry, hparams: dict[str, Any], recipe: Recipe, named: s
         hparams: Hyperparameters that differ from the defaults.
         recipe: The settings, in the middle of the space.
         named: Names that the user has set, which do not vary.
+        has_text_columns: Whether the data have columns of texts beside others. What only these
+            read does not vary without them.
 
     Raises:
         UserError: if nothing is left to search.
     """
     parameters = _list_parameters(entry, hparams, recipe)
     names = [*SETTINGS, *(name for name in parameters if name.startswith(HPARAM))]
+    omitted = {*named, *_FIXED, *(() if has_text_columns else _OF_TEXT_COLUMNS)}
     space = {}
     for name in names:
-        if name not in named and name not in _FIXED:
+        if name not in omitted:
             domain = _omit_invalid(name, derive_domain(parameters[name]), recipe)
             if domain is not None:
                 space[name] = domain
