@@ -152,11 +152,23 @@ def test_a_regression_with_its_own_head(tmp_path):
     np.testing.assert_allclose(found, (features @ kernel + bias)[:, 0], atol=1e-5)
 
 
+def test_a_head_of_several_labels_has_the_same_logits(folders, answers, tmp_path):
+    folder = shutil.copytree(folders["distilbert"], tmp_path / "a")
+    config = json.loads((folder / "config.json").read_text())
+    config["problem_type"] = "multi_label_classification"
+    (folder / "config.json").write_text(json.dumps(config))
+    predictor = load_preset_classifier(str(folder), reads_pairs=True)
+    assert predictor.spec.task == "multilabel" and predictor.spec.class_names == LABELS
+    outputs = predictor(list(zip(FIRST, SECOND, strict=True)))
+    logits = np.array(answers["distilbert"]["logits"])
+    np.testing.assert_allclose(outputs["scores"], 1 / (1 + np.exp(-logits)), atol=1e-4)
+    np.testing.assert_array_equal(outputs["is_selected"], logits > 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
         ({"architectures": ["RobertaForMaskedLM"]}, "no classifier (RobertaForMaskedLM)"),
-        ({"problem_type": "multi_label_classification"}, "one of 'multi_label_classification'"),
         ({"problem_type": "regression"}, "one of 'regression' with 3 outputs"),
         ({"id2label": {"0": "no"}}, "id2label has 1 names, but the head has 3 classes"),
     ],

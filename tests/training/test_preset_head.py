@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +55,25 @@ def test_classes_of_the_same_name_start_from_the_head(folder):
     np.testing.assert_array_equal(model.get_layer("pooler").kernel, load_head(folder).pooler[0])
 
 
+def test_a_head_of_several_labels_starts_a_training_of_several_labels(folder, tmp_path):
+    several = shutil.copytree(folder, tmp_path / "a")
+    config = json.loads((several / "config.json").read_text())
+    config["problem_type"] = "multi_label_classification"
+    (several / "config.json").write_text(json.dumps(config))
+    data = make_data(("no", "yes"), multilabel=True)
+    hparams, told = adopt_preset_head(ENTRY, {"preset": str(several)}, data)
+    assert hparams["pooling"] == "first" and "is trained further for no, yes" in told.notes[1]
+    _, told = adopt_preset_head(ENTRY, {"preset": str(several)}, make_data(("no", "yes")))
+    assert told.notes[1].startswith(f"a new head for no, yes: that of {several} is for several")
+
+
 @pytest.mark.parametrize(
     ("names", "changes", "hparams", "told"),
     [
         (("a", "b"), {}, {}, "a new head for a, b: that of {} is for no, maybe, yes"),
         (None, {}, {}, "a new head for a number: that of {} is for no, maybe, yes"),
         (("no", "yes"), {}, {"pooling": "mean"}, "a new head: that of {} needs --hparam=pooling="),
-        (("no", "yes"), {"multilabel": True}, {}, "a new head for no, yes: that of {} is for no"),
+        (("no", "yes"), {"multilabel": True}, {}, "a new head for several of no, yes: that of {} is for"),
     ],
 )
 def test_other_heads_are_new(folder, names, changes, hparams, told):

@@ -18,6 +18,7 @@ from zoo.models.text_folder import (
     read_weight,
 )
 
+_ONE, _SEVERAL, _NUMBER = "single_label_classification", "multi_label_classification", "regression"
 # by model_type: the dense layer of the first token, its activation, and the last layer
 _LAYERS = {
     "albert": ("pooler", "tanh", "classifier"),
@@ -44,12 +45,14 @@ class TextHead:
         activation: Its activation, as Keras names it.
         last: Kernel, float32 (width, classes), and bias, float32 (classes,), of the last layer.
         class_names: Names of the classes; None for a regression.
+        multilabel: Whether a text has any number of the classes, and not one.
     """
 
     pooler: Dense
     activation: str
     last: Dense
     class_names: tuple[str, ...] | None
+    multilabel: bool = False
 
     @property
     def has_own_names(self) -> bool:
@@ -65,7 +68,7 @@ def read_head(folder: Path) -> TextHead:
         folder: Folder of Hugging Face that can be read as a text encoder.
 
     Raises:
-        UserError: if it has no head, or one for several labels per text.
+        UserError: if it has no head, or one for several numbers per text.
     """
     config, files = read_folder_config(folder), list_weights(folder)
     pooler, activation, last = _LAYERS[config["model_type"]]
@@ -78,13 +81,14 @@ def read_head(folder: Path) -> TextHead:
     weights = _read_dense(files, last)
     problem, count = config.get("problem_type"), len(weights[1])
     names = None if count == 1 else _read_class_names(config, count)
-    if problem not in (None, "regression" if names is None else "single_label_classification"):
+    if problem not in ((None, _NUMBER) if names is None else (None, _ONE, _SEVERAL)):
         raise UserError(
-            f"its head is one of {problem!r:.40} with {count} outputs, but only those of one class "
+            f"its head is one of {problem!r:.40} with {count} outputs, but only those of classes "
             "or one number per text can be used as they are: train it with zoo train "
             "--model=text_encoder"
         )
-    return TextHead(_read_dense(files, pooler), activation, weights, names)
+    dense = _read_dense(files, pooler)
+    return TextHead(dense, activation, weights, names, multilabel=problem == _SEVERAL)
 
 
 def has_head(config: Mapping[str, Any], files: Mapping[str, Path]) -> bool:
@@ -125,7 +129,7 @@ def load_head(preset: str) -> TextHead:
         preset: Folder of Hugging Face.
 
     Raises:
-        UserError: if it cannot be read, or has no head, or one for several labels per text.
+        UserError: if it cannot be read, or has no head, or one for several numbers per text.
     """
     with explain_preset_errors(preset, "a text classifier", _EXPECTED):
         folder = find_hugging_face(preset)
@@ -141,7 +145,7 @@ def find_head(preset: str) -> TextHead | None:
         preset: Name of a preset, or a folder.
 
     Returns:
-        None if it has no head, or one for several labels per text or for numbers.
+        None if it has no head, or one for numbers.
 
     Raises:
         UserError: if it is a folder that cannot be read.
@@ -152,7 +156,7 @@ def find_head(preset: str) -> TextHead | None:
             return None
     try:
         head = load_head(preset)
-    except UserError:  # of several labels
+    except UserError:  # of several numbers
         return None
     return head if head.class_names else None
 

@@ -74,6 +74,7 @@ def _open_text_classifier(preset: str, reads_pairs: bool, long_texts: str | None
     head = load_head(preset)
     tokenizer, notes = _make_tokenizer(preset, read_positions(preset), reads_pairs, long_texts)
     spec = _describe_texts(tokenizer, reads_pairs, head.class_names)
+    spec = dataclasses.replace(spec, multilabel=head.multilabel)
     record = {
         "model": "text_encoder",
         "hyperparameters": {"preset": preset, "pooling": "first"},

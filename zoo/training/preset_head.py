@@ -38,9 +38,9 @@ def adopt_preset_head(
     if head is None:
         return hparams, data
     common, new = _compare_classes(head, data.spec)
-    kept = shorten_names(head.class_names or ())
     if not common:
-        wanted = shorten_names(data.spec.class_names or ("a number",))
+        kept = _describe_classes(head.class_names or (), head.multilabel)
+        wanted = _describe_classes(data.spec.class_names or ("a number",), data.spec.multilabel)
         note = f"a new head for {wanted}: that of {preset} is for {kept}"
     elif hparams.get("pooling", _FIRST) != _FIRST:
         note = f"a new head: that of {preset} needs --hparam=pooling={_FIRST}"
@@ -76,9 +76,14 @@ def load_preset_head(model: keras.Model, hparams: dict[str, Any], spec: Spec) ->
     set_layer_weights(layer, arrays)
 
 
+def _describe_classes(names: tuple[str, ...], multilabel: bool) -> str:
+    """Returns the classes of a head in words."""
+    return f"{'several of ' if multilabel else ''}{shorten_names(names)}"
+
+
 def _compare_classes(head: TextHead, spec: Spec) -> tuple[list[str], list[str]]:
     """Returns the classes of the data that the head has, and the others."""
     names = spec.class_names or ()
-    # several labels per text are independent, but a classifier chooses one
-    known = () if spec.multilabel else head.class_names or ()
+    # several labels per text are independent, where one is chosen of the classes
+    known = (head.class_names or ()) if spec.multilabel == head.multilabel else ()
     return [x for x in names if x in known], [x for x in names if x not in known]
