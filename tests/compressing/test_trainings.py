@@ -27,7 +27,7 @@ def images():
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ("structured:0.5", "structured: lenet5 cannot lose whole filters or units"),
+        ("structured:0.5", "structured: this lenet5 cannot lose whole filters or units"),
         ("distill:mlp", "choose a smaller model, or smaller hyperparameters"),
         ("distill:lstm", "lstm reads text or text_pair data"),
     ],

@@ -7,6 +7,7 @@ them. What remains is the registered model with smaller hyperparameters, which i
 
 import itertools
 import typing
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -54,13 +55,19 @@ def shrink_model(
         UserError: if the model has branches, or its sizes are not hyperparameters.
     """
     chain = _find_chain(model)
-    smaller = _shrink_hparams(entry, hparams, share)
-    target = build_model(entry, spec, smaller) if chain and smaller != hparams else None
-    if target is None or not _is_shrunk_chain(model, target, chain):
+    smaller = {name: argument.default for name, argument in entry.hyperparameters.items()} | hparams
+    target = None
+    # sizes of other layers, such as the width of embeddings before the first dense layer, stay
+    for name, sizes in _shrink_sizes(entry, smaller, share) if chain else ():
+        changed = smaller | {name: sizes}
+        candidate = build_model(entry, spec, changed)
+        if _is_shrunk_chain(model, candidate, chain):
+            target, smaller = candidate, changed
+    if target is None:
         raise UserError(
-            f"structured: {entry.name} cannot lose whole filters or units: this needs layers that "
-            "follow each other, with sizes that are hyperparameters, as those of cnn and mlp: use "
-            "prune, int8 or distill instead"
+            f"structured: this {entry.name} cannot lose whole filters or units: this needs layers "
+            "that follow each other, with sizes above 1 that are hyperparameters, as those of cnn "
+            "and mlp: use prune, int8 or distill instead"
         )
     _copy_weights(model, target, chain)
     return target, smaller
@@ -86,17 +93,17 @@ def _find_chain(model: keras.Model) -> list[keras.layers.Layer]:
     return chain if len([x for x in chain if isinstance(x, _RESIZED)]) > 1 else []
 
 
-def _shrink_hparams(entry: Entry, hparams: dict[str, Any], share: float) -> dict[str, Any]:
-    """Returns the hyperparameters with smaller numbers and lists of numbers, but for flags."""
-    shrunk = {name: argument.default for name, argument in entry.hyperparameters.items()} | hparams
+def _shrink_sizes(
+    entry: Entry, hparams: dict[str, Any], share: float
+) -> Iterator[tuple[str, int | tuple[int, ...]]]:
+    """Yields the names of the hyperparameters that are numbers, with smaller ones."""
     for name, argument in entry.hyperparameters.items():
         kind, _ = split_annotation(argument.annotation)
-        value = shrunk[name]
+        value = hparams[name]
         if kind is int and isinstance(value, int):
-            shrunk[name] = _shrink_size(value, share)
-        elif typing.get_origin(kind) is tuple and all(isinstance(x, int) for x in value):
-            shrunk[name] = tuple(_shrink_size(size, share) for size in value)
-    return shrunk
+            yield name, _shrink_size(value, share)
+        elif typing.get_origin(kind) is tuple and all(isinstance(x, int) for x in value or ()):
+            yield name, tuple(_shrink_size(size, share) for size in value or ())
 
 
 def _shrink_size(size: int, share: float) -> int:
