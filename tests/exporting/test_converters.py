@@ -168,19 +168,25 @@ def test_a_regression_far_from_zero_keeps_its_precision_in_int8(price_csv, tmp_p
 
 
 def test_codes_and_tokens_of_tables_are_exact_in_int8(tmp_path):
-    """The features are a number, a category of 600 values and a text of 900 words."""
+    """The features are a number, categories of 4 and 600 codes, and a text of 900 words.
+
+    LiteRT wrote the 1 of a one-hot code as another number where numbers beside it are larger.
+    """
     random = np.random.default_rng(0)
     keras.utils.set_random_seed(0)
-    sizes = {"cardinalities": (0, 600), "texts": ((900, 6),)}
-    model = zoo.get("mlp", input_shape=(8,), num_classes=3, hidden=(32,), **sizes)
-    for name in ("embedding_1", "text_1"):
+    sizes = {"cardinalities": (0, 4, 600), "texts": ((900, 6),)}
+    model = zoo.get("mlp", input_shape=(9,), num_classes=3, hidden=(32,), **sizes)
+    for name in ("embedding_2", "text_1"):
         (vectors,) = model.get_layer(name).get_weights()
         model.get_layer(name).set_weights([random.normal(size=vectors.shape)])
-    x = np.concatenate(
-        [random.normal(size=(200, 1)), random.integers(1, (600, *[900] * 6), (200, 7))], axis=1
-    ).astype("float32")
-    columns = (Column("x", "number"), Column("c", "category", values=tuple(map(str, range(599)))))
-    spec = Spec("features", (8,), tuple("abc"), columns=columns)
+    codes = random.integers(1, (4, 600, *[900] * 6), (200, 8))
+    x = np.concatenate([4 * random.normal(size=(200, 1)), codes], axis=1).astype("float32")
+    columns = (
+        Column("x", "number"),
+        Column("b", "category", values=tuple("pqr")),
+        Column("c", "category", values=tuple(map(str, range(599)))),
+    )
+    spec = Spec("features", (9,), tuple("abc"), columns=columns)
     files = convert_model(model, spec, tmp_path, ["litert_int8"], x[:100])
     predict = load_runtime("litert_int8", files["litert_int8"], spec)
     classes = np.concatenate([predict(row) for row in x]).argmax(1)

@@ -54,7 +54,7 @@ _FLOAT_OPERATIONS = [
     "TRANSPOSE",
 ]
 # those that read codes and token ids from the features of a table, which are no multiples of a step
-_FLOAT_TABLE_OPERATIONS = ["CAST", "GATHER", "STRIDED_SLICE"]
+_FLOAT_TABLE_OPERATIONS = ["CAST", "GATHER", "ONE_HOT", "STRIDED_SLICE"]
 _TOLERANCE = 1e-4  # relative to the largest logit
 # they round by design; their scores on the test split show the cost
 _ROUNDED = ("litert_float16", "litert_int8", "onnx_int8")
