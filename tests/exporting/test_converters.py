@@ -21,6 +21,7 @@ from zoo.exporting.converters import check_convertible, convert_model
 from zoo.exporting.format_scores import measure_formats
 from zoo.exporting.formats import check_formats
 from zoo.exporting.runtimes import load_runtime
+from zoo.layers.feature_tokenizer import FeatureTokenizer
 from zoo.registry import find_entry
 from zoo.storage.filenames import FORMATS
 
@@ -167,18 +168,21 @@ def test_a_regression_far_from_zero_keeps_its_precision_in_int8(price_csv, tmp_p
     assert scores["onnx_int8"] < scores["onnx"] + 10
 
 
-def test_codes_and_tokens_of_tables_are_exact_in_int8(tmp_path):
+@pytest.mark.parametrize("name", ["mlp", "ft_transformer"])
+def test_codes_and_tokens_of_tables_are_exact_in_int8(name, tmp_path):
     """The features are a number, categories of 4 and 600 codes, and a text of 900 words.
 
-    LiteRT wrote the 1 of a one-hot code as another number where numbers beside it are larger.
+    LiteRT wrote the 1 of a one-hot code as another number where numbers beside it are larger, and
+    divided numbers into the steps of codes.
     """
     random = np.random.default_rng(0)
     keras.utils.set_random_seed(0)
     sizes = {"cardinalities": (0, 4, 600), "texts": ((900, 6),)}
-    model = zoo.get("mlp", input_shape=(9,), num_classes=3, hidden=(32,), **sizes)
-    for name in ("embedding_2", "text_1"):
-        (vectors,) = model.get_layer(name).get_weights()
-        model.get_layer(name).set_weights([random.normal(size=vectors.shape)])
+    hparams = {"mlp": {"hidden": (32,)}, "ft_transformer": {"width": 16, "depth": 1}}[name]
+    model = zoo.get(name, input_shape=(9,), num_classes=3, **hparams, **sizes)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Embedding | FeatureTokenizer):
+            layer.set_weights([random.normal(0, 0.5, x.shape) for x in layer.get_weights()])
     codes = random.integers(1, (4, 600, *[900] * 6), (200, 8))
     x = np.concatenate([4 * random.normal(size=(200, 1)), codes], axis=1).astype("float32")
     columns = (
