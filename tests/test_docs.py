@@ -229,7 +229,7 @@ def test_compress_command(command, tfds_dir, monkeypatch, tmp_path, capfd):
         Path("runs", run).symlink_to(weights)
     monkeypatch.setattr(workflow, "run_methods", Mock(side_effect=Started))
     extra = [f"--data_dir={tfds_dir}"]
-    if "lstm" in command:
+    if "imdb_reviews" in command:
         extra.append("--dataset=synthetic_reviews")
     elif "--dataset=mnist_5k" not in command:
         extra.append("--dataset=mnist_5k")

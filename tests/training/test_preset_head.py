@@ -73,7 +73,12 @@ def test_a_head_of_several_labels_starts_a_training_of_several_labels(folder, tm
         (("a", "b"), {}, {}, "a new head for a, b: that of {} is for no, maybe, yes"),
         (None, {}, {}, "a new head for a number: that of {} is for no, maybe, yes"),
         (("no", "yes"), {}, {"pooling": "mean"}, "a new head: that of {} needs --hparam=pooling="),
-        (("no", "yes"), {"multilabel": True}, {}, "a new head for several of no, yes: that of {} is for"),
+        (
+            ("no", "yes"),
+            {"multilabel": True},
+            {},
+            "a new head for several of no, yes: that of",
+        ),
     ],
 )
 def test_other_heads_are_new(folder, names, changes, hparams, told):
