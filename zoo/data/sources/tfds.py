@@ -15,7 +15,11 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from zoo.data.config import DataConfig
-from zoo.data.sources import mnist_5k, synthetic_reviews  # noqa: F401, registered on import
+from zoo.data.sources import (
+    fashion_mnist,
+    mnist_5k,  # noqa: F401, registered on import
+    synthetic_reviews,  # noqa: F401, registered on import
+)
 from zoo.data.sources.tfds_columns import choose_columns
 from zoo.data.sources.tfds_splits import (
     choose_splits,
@@ -53,11 +57,11 @@ def load_tfds(name: str, config: DataConfig) -> LabelledSplits:
         DatasetUnavailableError: if the dataset is not prepared and cannot be downloaded.
         UserError: if the name or a split is unknown, or no model can read the data.
     """
-    builder = open_builder(name, config.data_dir)
+    builder, prepared_notes = open_builder(name, config.data_dir)
     expressions, split_notes = choose_splits(builder, name, config.train_split)
     columns, label, column_notes = choose_columns(builder, name, config)
     config = dataclasses.replace(config, label=label)
-    notes = split_notes + column_notes
+    notes = prepared_notes + split_notes + column_notes
     if not is_plain(builder, columns, config):
         source = read_tables(builder, name, expressions, columns, config, notes)
     else:
@@ -72,25 +76,46 @@ def load_tfds(name: str, config: DataConfig) -> LabelledSplits:
     )
 
 
-def open_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
-    """Returns the builder of a TFDS dataset, which is prepared if needed.
+def open_builder(
+    name: str, data_dir: str | None
+) -> tuple[tfds.core.DatasetBuilder, tuple[str, ...]]:
+    """Opens a TFDS dataset, which is prepared if needed.
 
     Args:
         name: TFDS name, with a config if needed.
         data_dir: Folder of prepared datasets; None for TFDS' own.
 
+    Returns:
+        The builder, and a note if it was prepared from installed files.
+
     Raises:
         DatasetUnavailableError: if the dataset is not prepared and cannot be downloaded.
         UserError: if the name is unknown, or the files have another format than TFRecord.
     """
-    builder = _make_builder(name, data_dir)
+    builder, notes = _make_builder(name, data_dir), ()
+    if builder.name == fashion_mnist.NAME and not builder.is_prepared():
+        builder, notes = _use_installed_files(builder, data_dir)
     _prepare_builder(builder, name)
     if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
         raise UserError(
             f"{name} is prepared in {builder.data_dir} as {builder.info.file_format.value}: "
             "expected tfrecord: prepare it again with TFDS' file_format='tfrecord'"
         )
-    return builder
+    return builder, notes
+
+
+def _use_installed_files(
+    builder: tfds.core.DatasetBuilder, data_dir: str | None
+) -> tuple[tfds.core.DatasetBuilder, tuple[str, ...]]:
+    """Returns the builder of installed files, where these are, and a note on them."""
+    installed = fashion_mnist.make_installed_builder(data_dir)
+    if installed is None:
+        return builder, ()
+    note = (
+        f"{fashion_mnist.NAME} was prepared from {fashion_mnist.FOLDER}, Debian's package "
+        f"{fashion_mnist.PACKAGE}, without a download"
+    )
+    return installed, (note,)
 
 
 def _make_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
@@ -124,6 +149,8 @@ def _prepare_builder(builder: tfds.core.DatasetBuilder, name: str) -> None:
         "connect to the network, pass a folder that contains it with --data_dir, or use "
         "--dataset=mnist_5k or --dataset=synthetic_reviews, which need no download"
     )
+    if builder.name == fashion_mnist.NAME:
+        advice = f"install Debian's package {fashion_mnist.PACKAGE}, {advice}"
     if "://" not in str(builder.data_dir):
         try:
             check_writable(Path(builder.data_dir))

@@ -102,7 +102,7 @@ def _read_lines(path: Path, encoding: str | None) -> UnlabelledTexts:
 
 
 def _read_tfds(name: str, config: DataConfig) -> UnlabelledTexts:
-    builder = open_builder(name, config.data_dir)
+    builder, prepared_notes = open_builder(name, config.data_dir)
     features = builder.info.features
     texts = [
         column
@@ -112,7 +112,7 @@ def _read_tfds(name: str, config: DataConfig) -> UnlabelledTexts:
     if not texts:
         raise UserError(f"{name} has no column of texts: choose a dataset with texts")
     column = _choose_column(name, texts, config)
-    expression, notes = config.train_split, list[str]()
+    expression, notes = config.train_split, list(prepared_notes)
     if expression is None:
         scored = [s for s in builder.info.splits if match_split_name(s) in ("validation", "test")]
         used = [s for s in builder.info.splits if s not in scored]
