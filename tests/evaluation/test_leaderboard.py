@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import UserError
-from zoo.evaluation.leaderboard import format_leaderboard, write_leaderboard
+from zoo.evaluation.leaderboard import format_leaderboard, read_leaderboard, write_leaderboard
 
 
 def add(folder, name, **changes):
@@ -79,9 +79,23 @@ def test_table(tmp_path):
     # deviations of -0.03, 0.01 and 0.02
     assert float(rows[2]["spread"]) == pytest.approx((0.0014 / 2) ** 0.5, abs=1e-6)
     assert rows[1]["spread"] == rows[1]["latency_ms"] == rows[1]["saved_model_bytes"] == ""
-    assert Image.open(tmp_path / "results.png").size == (1000, 700)
+    # only mnist has two rows
+    assert Image.open(tmp_path / "results.png").size == (1000, 350)
     lines = format_leaderboard(found)
     assert lines[3].split() == ["wide", "mnist", "1,000", "93.00%", "2.65%", "3", "0.500"]
+
+
+def test_rows_of_other_recipes_are_kept(tmp_path):
+    first = write_leaderboard([add(tmp_path, "a"), add(tmp_path, "b", config="small")], tmp_path)
+    assert read_leaderboard(tmp_path / "results.csv") == first
+    better = add(tmp_path, "c", test={"accuracy": 0.97}, formats={})
+    rows = write_leaderboard([better], tmp_path, update=True)
+    assert {row["recipe"]: row["accuracy"] for row in rows} == {"small": 0.9, "wide": 0.97}
+    assert read_leaderboard(tmp_path / "results.csv") == rows
+    assert len(write_leaderboard([better], tmp_path)) == 1
+    (tmp_path / "results.csv").write_text("model,accuracy\ncnn,0.9\n")
+    with pytest.raises(UserError, match=r"results\.csv: expected the columns model, .*omit --upd"):
+        write_leaderboard([better], tmp_path, update=True)
 
 
 def test_the_command_prints_the_table(python, tmp_path):

@@ -80,11 +80,17 @@ def compare_predictions(
             for each, _ in (before, after)
         )
         return _compare_errors(rows, *errors)
-    return _compare_classes(rows, *(find_classes(*each) == target for each in (before, after)))
+    return compare_classes(rows, *(find_classes(*each) == target for each in (before, after)))
 
 
-def _compare_classes(rows: str, before: np.ndarray, after: np.ndarray) -> Comparison:
-    """Compares which predictions are right, bool (n,)."""
+def compare_classes(rows: str, before: np.ndarray, after: np.ndarray) -> Comparison:
+    """Compares which predictions of two models are right.
+
+    Args:
+        rows: What the examples are, in words.
+        before: bool (n,), of the first model.
+        after: bool (n,), of the second one.
+    """
     count, won, lost = len(before), int((after & ~before).sum()), int((before & ~after).sum())
     low, high, p_value = 0.0, 0.0, 1.0
     if won + lost:

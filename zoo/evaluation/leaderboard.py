@@ -1,5 +1,6 @@
 """The leaderboard: finished runs compared in a table and a plot, one row per recipe."""
 
+import collections
 import csv
 import dataclasses
 import json
@@ -37,7 +38,9 @@ COLUMNS = (
 )
 
 
-def write_leaderboard(runs: Sequence[Path], directory: Path) -> list[dict[str, Any]]:
+def write_leaderboard(
+    runs: Sequence[Path], directory: Path, *, update: bool = False
+) -> list[dict[str, Any]]:
     """Writes results.csv and results.png.
 
     Runs that only differ in the seed are one row, with the mean and the sample standard deviation
@@ -48,13 +51,14 @@ def write_leaderboard(runs: Sequence[Path], directory: Path) -> list[dict[str, A
     Args:
         runs: Folders of finished classification runs.
         directory: An existing folder.
+        update: Whether rows that results.csv has of other recipes stay.
 
     Returns:
         The rows of the table, with the keys in COLUMNS.
 
     Raises:
         UserError: if there are no runs, one is unfinished or no classification of one class each,
-            or two have the same recipe and seed.
+            two have the same recipe and seed, or the results.csv to update is not one.
     """
     if not runs:
         raise UserError("no runs: expected their folders, as in zoo results runs/*")
@@ -62,9 +66,12 @@ def write_leaderboard(runs: Sequence[Path], directory: Path) -> list[dict[str, A
     for run in runs:
         record = _read_run(run)
         groups.setdefault(_recipe_key(record), []).append(record | {"folder": run})
-    rows = sorted(
-        map(_make_row, groups.values()), key=lambda row: (row["dataset"], row["parameters"])
-    )
+    rows = [_make_row(records) for records in groups.values()]
+    if update:
+        given = {(row["dataset"], _row_name(row)) for row in rows}
+        before = read_leaderboard(directory / "results.csv")
+        rows += [row for row in before if (row["dataset"], _row_name(row)) not in given]
+    rows.sort(key=lambda row: (row["dataset"], row["parameters"]))
     with replace_file(directory / "results.csv") as draft, draft.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -73,9 +80,40 @@ def write_leaderboard(runs: Sequence[Path], directory: Path) -> list[dict[str, A
     return rows
 
 
+def read_leaderboard(path: Path) -> list[dict[str, Any]]:
+    """Reads the rows of a results.csv; none if there is no such file.
+
+    Raises:
+        UserError: if the file has other columns, or a number is none.
+    """
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise UserError(f"{path}: expected the columns {', '.join(COLUMNS)}: omit --update")
+        try:
+            return [{name: _read_cell(name, row[name]) for name in COLUMNS} for row in reader]
+        except ValueError as error:
+            raise UserError(f"{path}, line {reader.line_num}: {error}: omit --update") from None
+
+
+def _read_cell(name: str, cell: str) -> str | int | float | None:
+    """Returns a value of results.csv as `_make_row` makes it."""
+    if name in ("model", "dataset", "recipe", "split"):
+        return cell
+    if not cell:
+        return None
+    return int(cell) if cell.isdecimal() else float(cell)
+
+
 def plot_leaderboard(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Plots accuracy against parameters and latency, with a row of axes for each test split."""
-    splits = list(dict.fromkeys((row["dataset"], row["split"]) for row in rows))
+    """Plots accuracy against parameters and latency, with a row of axes for each test split.
+
+    Where a split has several models, those with a single one, which nothing compares, are omitted.
+    """
+    counts = collections.Counter((row["dataset"], row["split"]) for row in rows)
+    splits = [split for split, count in counts.items() if count > 1] or list(counts)
     figure = Figure(figsize=(10, 3.5 * len(splits)), layout="constrained")
     grid = figure.subplots(len(splits), 2, sharey="row", squeeze=False)
     for (dataset, split), (left, right) in zip(splits, grid, strict=True):

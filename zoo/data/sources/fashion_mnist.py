@@ -5,6 +5,7 @@ the same, example by example.
 """
 
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -35,9 +36,9 @@ def make_installed_builder(data_dir: str | None) -> tfds.core.DatasetBuilder | N
     """
     if not FOLDER.is_dir():
         return None
-    base = tfds.builder_cls(NAME)
+    base: Any = tfds.builder_cls(NAME)
 
-    class InstalledFashionMnist(base, skip_registration=True):
+    class InstalledFashionMnist(base, skip_registration=True):  # type: ignore[call-arg]
         """TFDS' builder, with nothing to download."""
 
         name = NAME

@@ -92,7 +92,8 @@ def open_builder(
         DatasetUnavailableError: if the dataset is not prepared and cannot be downloaded.
         UserError: if the name is unknown, or the files have another format than TFRecord.
     """
-    builder, notes = _make_builder(name, data_dir), ()
+    builder = _make_builder(name, data_dir)
+    notes: tuple[str, ...] = ()
     if builder.name == fashion_mnist.NAME and not builder.is_prepared():
         builder, notes = _use_installed_files(builder, data_dir)
     _prepare_builder(builder, name)
