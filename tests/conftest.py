@@ -48,6 +48,7 @@ LONGEST = (
 # what programs in forks need, beside TensorFlow
 IMPORTED = ("keras", "tensorflow_datasets", "zoo.exporting.format_scores", "zoo.training.loop")
 server = pytest.StashKey[PythonServer]()
+fewest_steps = pytest.StashKey[int]()
 
 
 def pytest_configure(config):
@@ -58,6 +59,10 @@ def pytest_configure(config):
         import_tensorflow()
         for name in IMPORTED:
             importlib.import_module(name)
+        # the tests' data are tiny: a training of 1,000 steps would be a hundred epochs, each time
+        adaptation = importlib.import_module("zoo.training.recipe_adaptation")
+        config.stash[fewest_steps] = adaptation.FEWEST_STEPS
+        adaptation.FEWEST_STEPS = 0
         config.stash[server] = PythonServer()
         # the tests' own steps are small: a second thread costs them a tenth of their time. Programs
         # that they start have as many as a user's.
@@ -144,6 +149,13 @@ def train(tmp_path, monkeypatch, capfd):
         return code, *capfd.readouterr()
 
     return run
+
+
+@pytest.fixture
+def raised_epochs(pytestconfig, monkeypatch):
+    """Default epochs are raised on small data, as they are for users."""
+    value = pytestconfig.stash[fewest_steps]
+    monkeypatch.setattr("zoo.training.recipe_adaptation.FEWEST_STEPS", value)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ with epy.lazy_imports():
 @register(
     kinds=("image", "features"),
     source="Rosenblatt 1958, 'The perceptron', Psychological Review 65(6)",
-    recipe=Recipe(jit_compile=True, steps_per_execution=32),
+    recipe=Recipe(learning_rate=1e-2, jit_compile=True, steps_per_execution=32),
 )
 def perceptron(
     input_shape: Shape = (28, 28, 1),

@@ -1,12 +1,15 @@
 """Changes of a recipe's defaults that suit the data and the weights of a training."""
 
 import dataclasses
+import math
 from typing import Any
 
-from zoo.errors import UserError
+from zoo.errors import UserError, format_count
 from zoo.recipe import Recipe
 from zoo.training.building import adapt_recipe_to_size
 from zoo.training.finetuning import has_trained_weights
+
+FEWEST_STEPS = 1000  # of a training from random weights
 
 
 def adapt_recipe(
@@ -14,10 +17,41 @@ def adapt_recipe(
 ) -> tuple[Recipe, list[str]]:
     """Returns the recipe for a number of examples, and for trained or random weights.
 
-    See `adapt_recipe_to_size`, `has_trained_weights` and `adapt_recipe_to_weights`.
+    See `adapt_recipe_to_size`, `has_trained_weights`, `adapt_recipe_to_weights` and `raise_epochs`.
     """
     recipe = adapt_recipe_to_size(recipe, examples, named)
-    return adapt_recipe_to_weights(recipe, has_trained_weights(weights, hparams), named)
+    is_trained = has_trained_weights(weights, hparams)
+    recipe, notes = adapt_recipe_to_weights(recipe, is_trained, named)
+    if not is_trained:
+        recipe, raised = raise_epochs(recipe, examples, named)
+        notes += raised
+    return recipe, notes
+
+
+def raise_epochs(recipe: Recipe, examples: int, named: set[str]) -> tuple[Recipe, list[str]]:
+    """Returns the recipe with more epochs where random weights would take too few steps.
+
+    The recipes are made for tens of thousands of examples. With a thousand, their few epochs are
+    so few steps that a network has hardly left its random weights: they are raised until the
+    training has 1,000 steps.
+
+    Args:
+        recipe: How the model is to be trained.
+        examples: Number of examples to train on.
+        named: Names of the settings that the user set.
+
+    Returns:
+        The recipe, and a line if it changed.
+    """
+    steps = math.ceil(examples / recipe.batch_size)
+    epochs = math.ceil(FEWEST_STEPS / steps)
+    if "epochs" in named or recipe.epochs >= epochs:
+        return recipe, []
+    note = (
+        f"{epochs} epochs instead of {recipe.epochs}, since {examples:,} examples give only "
+        f"{format_count(steps, 'step')} an epoch: --epochs={recipe.epochs} for fewer"
+    )
+    return dataclasses.replace(recipe, epochs=epochs), [note]
 
 
 def adapt_recipe_to_weights(
