@@ -31,16 +31,17 @@ images: $(VENV)/.installed
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks.compare --out=benchmarks $(ARGS)
 
-# every recipe of configs/ with three seeds: what is finished is not trained again;
-# LiteRT has no int8 for the loops of an LSTM
+# every recipe of configs/ with three seeds: what is finished is not trained again. The log of the
+# runs is kept; LiteRT has no int8 for the loops of an LSTM
 results: $(VENV)/.installed-test
 	for seed in $(SEEDS); do for config in $(CONFIGS); do \
 	  case $$config in lstm_*) int8=;; *) int8=,litert_int8;; esac; \
 	  $(BIN)/python train.py --flagfile=configs/$$config.flags --seed=$$seed \
 	    --run_dir=runs/$$config-$$seed --export_formats=saved_model,litert,onnx$$int8 \
-	    $(ARGS) || exit; done; done
-	$(BIN)/zoo results --out=results \
-	  $(foreach config,$(CONFIGS),$(SEEDS:%=runs/$(config)-%))
+	    $(ARGS) || exit; \
+	  mkdir -p results/runs/$$config-$$seed && \
+	  cp runs/$$config-$$seed/metrics.json results/runs/$$config-$$seed/ || exit; done; done
+	$(BIN)/zoo results --update --out=results results/runs/*
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \

@@ -12,13 +12,14 @@ from support.paths import ROOT
 from zoo.commands import train
 from zoo.commands.flags import parse_hparams, read_settings
 from zoo.commands.runner import parse_flags
+from zoo.evaluation.leaderboard import read_leaderboard, write_leaderboard
 from zoo.registry import find_entry
 
 CONFIGS = sorted((ROOT / "configs").glob("*.flags"))
 RESULTS = ROOT / "results" / "results.csv"
 FIGURES = re.compile(
-    r"# (\d+) s on (?:1 core|2 cores); (\w+) accuracy (\d+\.\d\d%) \(mean of (\d+) seeds?, "
-    r"spread (\d+\.\d\d)\)"
+    r"# (\d+) s on (?:1 core|2 cores); (\w+) accuracy (\d+\.\d\d%) \((?:mean of )?(\d+) seeds?"
+    r"(?:, spread (\d+\.\d\d))?\)"
 )
 
 
@@ -41,7 +42,7 @@ def disagreement(path, rows):
         row["split"],
         f"{float(row['accuracy']):.2%}",
         row["seeds"],
-        f"{100 * float(row['spread']):.2f}",
+        f"{100 * float(row['spread']):.2f}" if row["spread"] else None,  # of one seed
     )
     told = figures(path)
     return "" if told == measured else f"{path.name} has {told}, results.csv {measured}"
@@ -92,11 +93,19 @@ def test_the_docs_have_the_rows_of_the_results():
     with RESULTS.open(newline="") as file:
         for row in csv.DictReader(file):
             numbers = (int(row["parameters"]), int(row["multiply_adds"]))
-            scores = f"{float(row['accuracy']):.2%} | {100 * float(row['spread']):.2f}"
+            spread = f"{100 * float(row['spread']):.2f}" if row["spread"] else "one seed"
+            scores = f"{float(row['accuracy']):.2%} | {spread}"
             times = f"{float(row['seconds']):.0f} s | {float(row['latency_ms']):.2f} ms"
             sizes = f"{numbers[0]:,} | {numbers[1]:,}"
             cells = f"`{row['recipe']}` | {sizes} | {row['split']} | {scores} | {times}"
             assert f"| {cells} |" in page
+
+
+def test_the_log_gives_the_rows_of_the_results(tmp_path):
+    runs = sorted((ROOT / "results" / "runs").iterdir())
+    recorded = {row["recipe"]: row for row in read_leaderboard(RESULTS)}
+    rows = write_leaderboard(runs, tmp_path)
+    assert rows == [recorded[row["recipe"]] for row in rows]
 
 
 def test_these_tests_can_fail(tmp_path, parsed):

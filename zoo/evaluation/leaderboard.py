@@ -73,7 +73,7 @@ def write_leaderboard(
         rows += [row for row in before if (row["dataset"], _row_name(row)) not in given]
     rows.sort(key=lambda row: (row["dataset"], row["parameters"]))
     with replace_file(directory / "results.csv") as draft, draft.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     plot_leaderboard(rows, directory / "results.png")
