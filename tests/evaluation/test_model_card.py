@@ -107,7 +107,9 @@ def test_licences():
     for dataset, licence in (
         ("synthetic_reviews", "Apache 2.0"),
         ("glue/mrpc", "catalog/glue |"),
+        ("fashion_mnist", "MIT"),
         ("folder:photos", "not recorded: see where the files come from"),
+        ("parquet:rows", "not recorded: see where the files come from"),
     ):
         record = {"dataset": dataset, "test": RECORD["test"]}
         assert licence in render_card(Path("nowhere"), record)

@@ -11,8 +11,8 @@ from zoo.evaluation import mistakes
 from zoo.evaluation.mistakes import evaluate_model, score_and_plot
 from zoo.evaluation.plots import plot_confusion, plot_curves, plot_mistakes
 from zoo.evaluation.predictions import Predictions
-from zoo.evaluation.record import format_scores
-from zoo.evaluation.scores import score_regression
+from zoo.evaluation.record import describe_chance, format_scores
+from zoo.evaluation.scores import score_classification, score_regression
 from zoo.storage.json_files import write_json
 
 
@@ -115,3 +115,29 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["m.json"]
+
+
+def score_constant(share, logit_of_true=0.0, examples=200):
+    """Scores of logits that are the same for all examples, but for a hint of the true class."""
+    target = (np.arange(examples) >= share * examples).astype("int64")
+    logits = np.stack([np.full(examples, 0.5), logit_of_true * target], axis=1)
+    return score_classification(target, logits, ("bad", "good"))
+
+
+def test_a_model_that_has_learned_nothing_is_told():
+    assert describe_chance(score_constant(0.6)) == (
+        "an accuracy of 60.00% is no better than always answering 'bad' (60.00%): train for longer "
+        "(--epochs), or look for a learning rate (--find_learning_rate)"
+    )
+    # below the threshold, but the AUC is 1: it tells the classes apart
+    assert score_constant(0.6, 0.1)["accuracy"] == 0.6
+    assert describe_chance(score_constant(0.6, 0.1)) == ""
+    assert describe_chance(score_constant(0.6, 2.0)) == ""
+    assert describe_chance(score_constant(0.6, examples=50)) == ""
+
+
+def test_a_regression_that_has_learned_nothing_is_told():
+    target = np.arange(100.0)
+    told = describe_chance(score_regression(target, np.full(100, 60.0)))
+    assert told.startswith("an R2 of -0.1323 is no better than always answering the mean: ")
+    assert describe_chance(score_regression(target, target + 1)) == ""

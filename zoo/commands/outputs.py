@@ -54,7 +54,7 @@ def score_model(
     """
     from zoo.evaluation.decision_threshold import decide_threshold, format_threshold
     from zoo.evaluation.mistakes import evaluate_model
-    from zoo.evaluation.record import make_record
+    from zoo.evaluation.record import describe_chance, make_record
     from zoo.evaluation.thresholds import choose_thresholds
     from zoo.explaining.mistakes import explain_mistakes
 
@@ -66,6 +66,7 @@ def score_model(
         names = data.spec.class_names or ()
         print(format_threshold(threshold["threshold"], names, threshold))
     test, predictions = evaluate_model(model, data, recipe.batch_size, run_dir)
+    print_warning(describe_chance(test))
     raw = data.raw_test or data.test
     print_warning(explain_mistakes(model, predictions, raw, data.spec, run_dir))
     record = dataclasses.replace(

@@ -260,11 +260,10 @@ def _describe_threshold(facts: dict[str, Any], spec: dict[str, Any]) -> str:
 
 
 def _describe_licence(dataset: str) -> str:
-    kind, colon, _ = dataset.partition(":")
-    if colon and kind in ("folder", "csv", "jsonl"):
+    if dataset.partition(":")[0] in ("folder", "csv", "tsv", "jsonl", "parquet", "arrow"):
         return "not recorded: see where the files come from"
-    page = dataset.partition("/")[0]
-    return _LICENCES.get(dataset, f"see the page of the dataset, {_CATALOG}/{page}")
+    page = f"{_CATALOG}/{dataset.partition('/')[0]}"
+    return _LICENCES.get(dataset, f"see the page of the dataset, {page}")
 
 
 def _get_dict(record: dict[str, Any], key: str) -> dict[str, Any]:

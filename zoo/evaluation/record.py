@@ -23,6 +23,7 @@ from zoo.storage.json_files import read_json
 from zoo.training.finetuning import count_parameters
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+_FEWEST_EXAMPLES, _POOR_AUC = 100, 0.6  # to tell that a model has learned next to nothing
 
 
 def format_headline(model: keras.Model, data: Data, devices: str) -> str:
@@ -194,6 +195,31 @@ def format_scores(test: dict[str, Any], split_name: str = "test") -> str:
         f"{split_name}: MAE {test['mae']:.4g} (95% interval {low:.4g} to {high:.4g}), "
         f"MSE {test['mse']:.4g}, {''.join(others)}{format_count(test['examples'], 'example')}"
     )
+
+
+def describe_chance(test: dict[str, Any]) -> str:
+    """Tells if a model has learned next to nothing; "" if not, or if there are under 100 examples.
+
+    That is a classification no more accurate than always answering the most frequent class, whose
+    AUC is below 0.6 too, and a regression no better than always answering the mean.
+
+    Args:
+        test: Scores of a split.
+    """
+    if test["examples"] < _FEWEST_EXAMPLES:
+        return ""
+    advice = "train for longer (--epochs), or look for a learning rate (--find_learning_rate)"
+    if "per_class" in test and "accuracy" in test:
+        most = max(test["per_class"], key=lambda scores: scores["examples"])
+        share = most["examples"] / test["examples"]
+        if test["accuracy"] <= share and (test["auc"] is None or test["auc"] < _POOR_AUC):
+            return (
+                f"an accuracy of {test['accuracy']:.2%} is no better than always answering "
+                f"{most['class']!r} ({share:.2%}): {advice}"
+            )
+    if "mse" in test and test["r2"] is not None and test["r2"] <= 0:
+        return f"an R2 of {test['r2']:.4f} is no better than always answering the mean: {advice}"
+    return ""
 
 
 def _format_label_scores(test: dict[str, Any], split_name: str) -> str:
