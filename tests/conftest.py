@@ -59,7 +59,7 @@ def pytest_configure(config):
         import_tensorflow()
         for name in IMPORTED:
             importlib.import_module(name)
-        # the tests' data are tiny: a training of 1,000 steps would be a hundred epochs, each time
+        # the tests' data are tiny: a training of 500 steps would be a hundred epochs, each time
         adaptation = importlib.import_module("zoo.training.recipe_adaptation")
         config.stash[fewest_steps] = adaptation.FEWEST_STEPS
         adaptation.FEWEST_STEPS = 0

@@ -31,7 +31,7 @@ class Recipe:
 
     Attributes:
         epochs: Passes over the training split. With random weights, default epochs are raised
-            until the training has 1,000 steps; a value that you set is kept.
+            until the training has 500 steps; a value that you set is kept.
         batch_size: Examples per optimizer step, over all devices together. A default batch size
             is halved, down to 8, until an epoch has 30 steps; a value that you set is kept.
         accumulate_steps: Gradient accumulation, to save memory: each batch is split into this many
