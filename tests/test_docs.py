@@ -391,6 +391,15 @@ def test_benchmark_of_loading_runs_in_small(python):
     assert [row.split()[1] for row in rows] == ["csv", "streamed", "words", "wordpiece"]
 
 
+def test_benchmark_of_predicting_runs_in_small(python):
+    arguments = ("--parts=rows", "--rows=600", "--rounds=1", "--servers")
+    done = python("-m", "benchmarks.predicting", *arguments)
+    assert done.returncode == 0, done.stderr
+    names = ["graph", "predict", "requests", "rest, 1", "rest, 4", "grpc, 1", "grpc, 4"]
+    rows = [line[2:] for line in done.stdout.splitlines() if not line.startswith(("| 600", "|-"))]
+    assert [row.startswith(name) for row, name in zip(rows, names, strict=True)] == [True] * 7
+
+
 def test_benchmarks_models_are_of_the_sizes_they_say():
     """The zoo's, Keras' and PyTorch's count the same, but for PyTorch's second bias of its LSTM."""
     for family in contenders.BATCH:
