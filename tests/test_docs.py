@@ -22,7 +22,7 @@ from support.paths import ROOT
 from support.serving_double import Double, small_models
 
 import zoo
-from benchmarks import contenders, request_logs
+from benchmarks import contenders, request_logs, serve
 from benchmarks.explanations import PICTURES, write_inputs
 from zoo.commands import compress as compress_command
 from zoo.commands import pretrain as pretrain_command
@@ -422,6 +422,17 @@ def test_benchmark_of_request_logs_runs_in_small(run_zoo):
     rows = [line.split() for line in out.splitlines()[1:]]
     assert [row[:3] for row in rows] == [["2", "the", "server"], ["2", "the", "proxy"]]
     assert all(float(row[3].replace(",", "")) > 0 and row[-1] == "0" for row in rows)
+
+
+def test_benchmark_of_serving_runs_in_small(run_zoo):
+    double = Double(small_models("price"))
+    arguments = ("--model=price", f"--export_dir={small_models()}", "--seconds=0.5", "--clients=2")
+    code, out, err = run_zoo(serve, *arguments, f"--server={double.rest}", "--shares=0.5")
+    double.stop()
+    assert code == 0, err
+    rows = [line.split(" | ") for line in out.splitlines()[2:]]
+    assert [row[0].split(",")[0] for row in rows] == ["| closed", "| open"]
+    assert all(float(row[1].replace(",", "")) > 0 and row[-1] == "0 |" for row in rows)
 
 
 @pytest.mark.parametrize("model", ["perceptron", "fasttext"])
