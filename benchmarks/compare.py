@@ -53,14 +53,17 @@ flags.DEFINE_string("contenders", ",".join(NEEDS), "What is compared.", **BENCHM
 flags.DEFINE_integer("rounds", 5, "Epochs of each contender that count.", 1, **BENCHMARK)
 flags.DEFINE_integer("examples", None, "Examples in an epoch, in place of each model's own.", 100,
                      **BENCHMARK)
+flags.DEFINE_enum("precision", "float32", ("float32", "mixed_bfloat16"), "Of the zoo, Keras and "
+                  "PyTorch.", **BENCHMARK)
 flags.DEFINE_string("out", None, "Folder for RESULTS.md and results.png.", **BENCHMARK)
 # fmt: on
 
 
-def serve(pipe, name: str, model: str, examples: int | None) -> None:
+def serve(pipe, name: str, model: str, examples: int | None, precision: str) -> None:
     """Process of a contender: trains an epoch whenever it is told to, and tells its peak memory."""
     if name not in WITHOUT_TENSORFLOW:
         import_tensorflow()
+    contenders.PRECISION = precision
     if examples:
         contenders.EXAMPLES[model] = examples
     try:
@@ -82,14 +85,18 @@ def answer(pipe, name: str, model: str):
 
 
 def measure(
-    model: str, names: Sequence[str], rounds: int, examples: int | None = None
+    model: str,
+    names: Sequence[str],
+    rounds: int,
+    examples: int | None = None,
+    precision: str = "float32",
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Seconds of each counted epoch, and peak MiB at the end of each of all, by contender."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for name in names:
         pipes[name], theirs = context.Pipe()
-        arguments = theirs, name, model, examples
+        arguments = theirs, name, model, examples, precision
         process = context.Process(target=serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
@@ -172,7 +179,7 @@ def choose_contenders(wanted: Sequence[str]) -> list[str]:
             print_warning(
                 f"{name} is left out, {missing[0]} is not installed: pip install -e '.[bench]'"
             )
-        elif name in wanted and name != "zoo":
+        elif name in (*wanted, "keras") and name != "zoo":  # the chart is over Keras
             names.append(name)
     return names
 
@@ -195,7 +202,7 @@ def main() -> None:
     rates = {}
     for model in models:
         running = [name for name in names if model in FAMILIES.get(name, models)]
-        seconds, memory = measure(model, running, FLAGS.rounds, FLAGS.examples)
+        seconds, memory = measure(model, running, FLAGS.rounds, FLAGS.examples, FLAGS.precision)
         rates[model] = {name: 1 / statistics.median(seconds[name]) for name in running}
         lines.append(row(model, names, seconds, memory))
         print(lines[-1], flush=True)

@@ -25,6 +25,7 @@ HPARAMS = {
     "lstm": {"bidirectional": False, "pooling": "last"},
     "transformer": {"width": 128, "depth": 2, "norm": "post", "dropout": 0.1},
 }
+PRECISION = "float32"  # of the zoo, Keras and PyTorch; or "mixed_bfloat16"
 _WORDS, _LENGTH = 20_000, 200
 _WIDTH, _HEADS = 128, 4
 
@@ -63,29 +64,35 @@ def zoo(family: str, ready: bool = False) -> Callable[[], object]:
 
 def _epoch(family: str, data, batches=None) -> Callable[[], object]:
     """An epoch of the zoo on the training split or, if they are given, on batches."""
-    import tensorflow as tf
-
-    from zoo.data.batching import make_training_batches
     from zoo.recipe import Recipe
     from zoo.registry import find_entry
     from zoo.training.building import prepare_model
 
     entry = find_entry(family)
-    changes = {"batch_size": BATCH[family], "optimizer": "adam"}  # as the others have
+    changes = {"batch_size": BATCH[family], "optimizer": "adam", "precision": PRECISION}
     settings: Recipe = dataclasses.replace(entry.recipe, **changes)
     model, _ = prepare_model(entry, HPARAMS[family], settings, data, seed=0)
     if batches is None:
-        batches = make_training_batches(
-            data.train,
-            data.spec,
-            batch_size=BATCH[family],
-            seed=0,
-            epoch=tf.Variable(0, dtype=tf.int64),
-            changes={},
-            one_hot=False,
-            class_weights=None,
-        )
+        batches = make_batches(data, BATCH[family])
     return lambda: model.fit(batches, verbose=0, shuffle=False)
+
+
+def make_batches(data, batch_size: int):
+    """Returns an epoch of the training split as the zoo trains on it."""
+    import tensorflow as tf
+
+    from zoo.data.batching import make_training_batches
+
+    return make_training_batches(
+        data.train,
+        data.spec,
+        batch_size=batch_size,
+        seed=0,
+        epoch=tf.Variable(0, dtype=tf.int64),
+        changes={},
+        one_hot=False,
+        class_weights=None,
+    )
 
 
 def held(family: str, budget: int | None = None) -> Callable[[], object]:
@@ -111,6 +118,7 @@ def keras(family: str) -> Callable[[], object]:
     import keras
     from keras import layers
 
+    keras.mixed_precision.set_dtype_policy(PRECISION)
     x, y = arrays(family)
     if family == "mlp":
         body = [layers.Rescaling(1 / 255), layers.Flatten()]
@@ -223,10 +231,12 @@ def torch(family: str, compiled: bool = False) -> Callable[[], object]:
     from torch import nn
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     x, y = arrays(family)
     x = torch.from_numpy(x.transpose(0, 3, 1, 2).copy() if x.ndim == 4 else x.astype("int64"))
-    y = torch.from_numpy(y)
-    model = torch.compile(_torch_model(family)) if compiled else _torch_model(family)
+    x, y = x.to(device), torch.from_numpy(y).to(device)
+    model = _torch_model(family).to(device)
+    model = torch.compile(model) if compiled else model
     optimizer = torch.optim.Adam(model.parameters(), eps=1e-7)
     loss_of = nn.CrossEntropyLoss()
 
@@ -234,8 +244,9 @@ def torch(family: str, compiled: bool = False) -> Callable[[], object]:
         model.train()
         right = 0
         for rows in torch.randperm(len(x)).split(BATCH[family]):
-            logits = model(x[rows])
-            loss = loss_of(logits, y[rows])
+            with torch.autocast(device, torch.bfloat16, enabled=PRECISION != "float32"):
+                logits = model(x[rows])
+                loss = loss_of(logits, y[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -263,7 +274,7 @@ def _torch_model(family: str):
             self.words, self.places = nn.Embedding(_WORDS, _WIDTH), nn.Embedding(_LENGTH, _WIDTH)
 
         def forward(self, x):
-            return self.words(x) + self.places(torch.arange(x.shape[1]))
+            return self.words(x) + self.places(torch.arange(x.shape[1], device=x.device))
 
     class Mean(nn.Module):
         def forward(self, x):

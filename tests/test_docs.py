@@ -412,6 +412,16 @@ def test_benchmarks_models_are_of_the_sizes_they_say():
         assert counts[0] == counts[1], family
 
 
+def test_benchmark_of_scaling_runs_in_small(python, tmp_path):
+    arguments = ("--parts=classes", "--largest=10", f"--out={tmp_path}")
+    done = python("-m", "benchmarks.scaling", *arguments)
+    assert done.returncode == 0, done.stderr
+    row, slopes = done.stdout.splitlines()[2:]
+    assert row.startswith("| classes 10 | ") and slopes.startswith("| classes, slope | ")
+    assert all(float(cell.replace(",", "")) >= 0 for cell in row.strip("| ").split(" | ")[1:])
+    assert (tmp_path / "scaling.png").stat().st_size > 5_000
+
+
 def test_benchmark_of_request_logs_runs_in_small(run_zoo):
     double = Double(small_models("price"))
     arguments = ("--model=price", '--inputs={"features": [[80, 3]]}', "--seconds=0.2")
