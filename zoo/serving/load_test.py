@@ -89,9 +89,13 @@ def measure_load(
         thread.start()
     for thread in threads:
         thread.join()
-    answered = np.concatenate([np.asarray(own) for own in latencies])
+    return _summarize(latencies, errors, time.perf_counter() - start)
+
+
+def _summarize(latencies: list[list[float]], errors: list[str], seconds: float) -> LoadResult:
+    """Returns the result of the latencies of all threads, in seconds."""
+    answered, error = np.concatenate([np.asarray(own) for own in latencies]), next(iter(errors), "")
     if not answered.size:
-        return LoadResult(0.0, math.nan, math.nan, len(errors), next(iter(errors), ""))
+        return LoadResult(0.0, math.nan, math.nan, len(errors), error)
     median, p95, p99 = 1000 * np.percentile(answered, [50, 95, 99])
-    answered_rate = len(answered) / (time.perf_counter() - start)
-    return LoadResult(answered_rate, median, p99, len(errors), next(iter(errors), ""), p95)
+    return LoadResult(len(answered) / seconds, median, p99, len(errors), error, p95)
