@@ -5,6 +5,7 @@ import itertools
 import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,16 +64,7 @@ def measure_load(
     begin = time.perf_counter()
     start = begin + _WARM_UP * seconds
     end = start + seconds
-    due_times = (begin + number / rate for number in itertools.count()) if rate else None
-    lock = threading.Lock()
-
-    def wait_for_next() -> float:
-        if due_times is None:
-            return time.perf_counter()
-        with lock:
-            due = next(due_times)
-        time.sleep(max(0.0, due - time.perf_counter()))
-        return due
+    wait_for_next = _make_timer(begin, rate)
 
     def send_requests(own: list[float]) -> None:
         while (due := wait_for_next()) < end and time.perf_counter() < end + seconds:
@@ -90,6 +82,22 @@ def measure_load(
     for thread in threads:
         thread.join()
     return _summarize(latencies, errors, time.perf_counter() - start)
+
+
+def _make_timer(begin: float, rate: float | None) -> Callable[[], float]:
+    """Returns what waits until the next request is due, and returns that time; for any thread."""
+    if rate is None:
+        return time.perf_counter
+    due_times = (begin + number / rate for number in itertools.count())
+    lock = threading.Lock()
+
+    def wait_for_next() -> float:
+        with lock:
+            due = next(due_times)
+        time.sleep(max(0.0, due - time.perf_counter()))
+        return due
+
+    return wait_for_next
 
 
 def _summarize(latencies: list[list[float]], errors: list[str], seconds: float) -> LoadResult:
