@@ -5,7 +5,8 @@
 Each contender (`benchmarks/contenders.py`) trains in a process of its own that is started once; the
 processes take turns epoch by epoch (A B C D A B C D ...), so that the figures of a round belong
 together. A time is that of a whole epoch, from the first batch to the return of `fit`; the first
-round, which traces and compiles, does not count. `torch` needs the extra `bench`.
+round, which traces and compiles, does not count. Contenders whose packages are not installed are
+left out: `pip install -e '.[bench]'` installs them, and `torch.compile` needs a compiler of C++.
 
 With --out it writes RESULTS.md and results.png there.
 """
@@ -29,25 +30,40 @@ from zoo.commands.help import format_help
 from zoo.commands.runner import exit_with_error, import_tensorflow, print_warning, run_command
 from zoo.errors import UserError
 
+# what a contender needs, and its column
+NEEDS = {
+    "zoo": ((), ""),
+    "step_only": ((), "of the step-only upper bound"),
+    "keras": ((), "over Keras"),
+    "torch": (("torch",), "over PyTorch"),
+    "torch_compile": (("torch",), "over torch.compile"),
+    "keras_jax": (("jax",), "over Keras on JAX"),
+    "flax": (("jax", "flax", "optax"), "over Flax"),
+}
+WITHOUT_TENSORFLOW = ("torch", "torch_compile", "keras_jax", "flax")
+FAMILIES = {"flax": ("mlp", "lstm")}  # of contenders that are not of all families
+
 FLAGS = flags.FlagValues()
 WORDS = ""
 BENCHMARK = under_heading(FLAGS, "Benchmark")
 # fmt: off
 flags.DEFINE_string("models", "mlp,cnn,lstm,transformer", "Of mlp,cnn,lstm,transformer.",
                     **BENCHMARK)
+flags.DEFINE_string("contenders", ",".join(NEEDS), "What is compared.", **BENCHMARK)
 flags.DEFINE_integer("rounds", 5, "Epochs of each contender that count.", 1, **BENCHMARK)
 flags.DEFINE_integer("examples", None, "Examples in an epoch, in place of each model's own.", 100,
                      **BENCHMARK)
+flags.DEFINE_enum("precision", "float32", ("float32", "mixed_bfloat16"), "Of the zoo, Keras and "
+                  "PyTorch.", **BENCHMARK)
 flags.DEFINE_string("out", None, "Folder for RESULTS.md and results.png.", **BENCHMARK)
 # fmt: on
-NAMES = ("zoo", "step_only", "keras", "torch")
-LABELS = {"step_only": "step-only upper bound"}  # in the drawing, where it is not the name
 
 
-def serve(pipe, name: str, model: str, examples: int | None) -> None:
+def serve(pipe, name: str, model: str, examples: int | None, precision: str) -> None:
     """Process of a contender: trains an epoch whenever it is told to, and tells its peak memory."""
-    if name != "torch":
+    if name not in WITHOUT_TENSORFLOW:
         import_tensorflow()
+    contenders.PRECISION = precision
     if examples:
         contenders.EXAMPLES[model] = examples
     try:
@@ -69,14 +85,18 @@ def answer(pipe, name: str, model: str):
 
 
 def measure(
-    model: str, names: Sequence[str], rounds: int, examples: int | None = None
+    model: str,
+    names: Sequence[str],
+    rounds: int,
+    examples: int | None = None,
+    precision: str = "float32",
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Seconds of each counted epoch, and peak MiB at the end of each of all, by contender."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for name in names:
         pipes[name], theirs = context.Pipe()
-        arguments = theirs, name, model, examples
+        arguments = theirs, name, model, examples, precision
         process = context.Process(target=serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
@@ -103,12 +123,17 @@ def ratios(seconds: dict[str, list[float]], over: str) -> str:
     return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
-def row(model: str, seconds: dict[str, list[float]], memory: dict[str, list[float]]) -> str:
+def row(
+    model: str,
+    names: Sequence[str],
+    seconds: dict[str, list[float]],
+    memory: dict[str, list[float]],
+) -> str:
     """The model's line of the table."""
     rate = (FLAGS.examples or contenders.EXAMPLES[model]) / statistics.median(seconds["zoo"])
     cells = [model, str(contenders.BATCH[model]), f"{rate:,.0f}"]
-    cells += [ratios(seconds, name) if name in seconds else "" for name in NAMES[1:]]
-    cells += [f"{memory['zoo'][-1]:,.0f} / {memory['keras'][-1]:,.0f}"]
+    cells += [ratios(seconds, name) if name in seconds else "" for name in names[1:]]
+    cells += [" / ".join(f"{memory[name][-1]:,.0f}" for name in ("zoo", "keras") if name in memory)]
     return f"| {' | '.join(cells)} |"
 
 
@@ -118,11 +143,12 @@ def draw(rates: dict[str, dict[str, float]], path: Path) -> None:
 
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.subplots()
-    names = list(next(iter(rates.values())))
+    names = list(dict.fromkeys(name for found in rates.values() for name in found))
+    width = 0.8 / len(names)
     for i, name in enumerate(names):
-        places = [at + (i - (len(names) - 1) / 2) * 0.2 for at in range(len(rates))]
-        heights = [found[name] / found["keras"] for found in rates.values()]
-        axes.bar(places, heights, 0.18, label=LABELS.get(name, name))
+        shift = (i - (len(names) - 1) / 2) * width
+        heights = [found.get(name, 0) / found["keras"] for found in rates.values()]
+        axes.bar([at + shift for at in range(len(rates))], heights, 0.9 * width, label=name)
     axes.set_xticks(range(len(rates)), rates)
     axes.set(ylabel="examples/s over plain Keras")
     axes.axhline(1, color="gray", linewidth=1)
@@ -137,6 +163,27 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def choose_contenders(wanted: Sequence[str]) -> list[str]:
+    """The zoo, and of those that are wanted the ones whose packages are installed.
+
+    Raises:
+        UserError: if there is no such contender.
+    """
+    for name in wanted:
+        if name not in NEEDS:
+            raise UserError(f"--contenders: {name!r} is none of {','.join(NEEDS)}")
+    names = ["zoo"]
+    for name in NEEDS:
+        missing = [package for package in NEEDS[name][0] if not importlib.util.find_spec(package)]
+        if name in wanted and missing:
+            print_warning(
+                f"{name} is left out, {missing[0]} is not installed: pip install -e '.[bench]'"
+            )
+        elif name in (*wanted, "keras") and name != "zoo":  # the chart is over Keras
+            names.append(name)
+    return names
+
+
 def main() -> None:
     """Times all contenders of each model; prints a table and writes it with a chart."""
     models = FLAGS.models.split(",")
@@ -145,20 +192,19 @@ def main() -> None:
             raise UserError(
                 f"--models={FLAGS.models}: {model!r} is none of {','.join(contenders.BATCH)}"
             )
-    names = [n for n in NAMES if n != "torch" or importlib.util.find_spec("torch")]
-    if "torch" not in names:
-        print_warning("torch is not installed and is left out: pip install -e '.[bench]'")
+    names = choose_contenders(FLAGS.contenders.split(","))
+    titles = ["model", "batch", "zoo, examples/s", *(NEEDS[name][1] for name in names[1:])]
     lines = [
-        "| model | batch | zoo, examples/s | of the step-only upper bound | over Keras | "
-        "over PyTorch | peak MiB, zoo / Keras |",
-        "|---|---|---|---|---|---|---|",
+        f"| {' | '.join([*titles, 'peak MiB, zoo / Keras'])} |",
+        "|---" * (len(titles) + 1) + "|",
     ]
     print(*lines, sep="\n", flush=True)
     rates = {}
     for model in models:
-        seconds, memory = measure(model, names, FLAGS.rounds, FLAGS.examples)
-        rates[model] = {name: 1 / statistics.median(seconds[name]) for name in names}
-        lines.append(row(model, seconds, memory))
+        running = [name for name in names if model in FAMILIES.get(name, models)]
+        seconds, memory = measure(model, running, FLAGS.rounds, FLAGS.examples, FLAGS.precision)
+        rates[model] = {name: 1 / statistics.median(seconds[name]) for name in running}
+        lines.append(row(model, names, seconds, memory))
         print(lines[-1], flush=True)
     if FLAGS.out:
         out = Path(FLAGS.out)

@@ -4,6 +4,9 @@
 - step_only: the same compiled step, fed one ready batch again and again: an upper bound;
 - keras: the plain script, Keras' own layers and arrays into `fit`;
 - torch: PyTorch's own layers, and its plain training loop;
+- torch_compile: the same, compiled by `torch.compile`;
+- keras_jax: the plain script in Keras, in a process whose backend is JAX;
+- flax: the modules and the training step of Flax's documentation, for `mlp` and `lstm`;
 - held, streamed: the zoo on real images, in memory or read and decoded again in each epoch.
 """
 
@@ -22,6 +25,7 @@ HPARAMS = {
     "lstm": {"bidirectional": False, "pooling": "last"},
     "transformer": {"width": 128, "depth": 2, "norm": "post", "dropout": 0.1},
 }
+PRECISION = "float32"  # of the zoo, Keras and PyTorch; or "mixed_bfloat16"
 _WORDS, _LENGTH = 20_000, 200
 _WIDTH, _HEADS = 128, 4
 
@@ -60,29 +64,35 @@ def zoo(family: str, ready: bool = False) -> Callable[[], object]:
 
 def _epoch(family: str, data, batches=None) -> Callable[[], object]:
     """An epoch of the zoo on the training split or, if they are given, on batches."""
-    import tensorflow as tf
-
-    from zoo.data.batching import make_training_batches
     from zoo.recipe import Recipe
     from zoo.registry import find_entry
     from zoo.training.building import prepare_model
 
     entry = find_entry(family)
-    changes = {"batch_size": BATCH[family], "optimizer": "adam"}  # as the others have
+    changes = {"batch_size": BATCH[family], "optimizer": "adam", "precision": PRECISION}
     settings: Recipe = dataclasses.replace(entry.recipe, **changes)
     model, _ = prepare_model(entry, HPARAMS[family], settings, data, seed=0)
     if batches is None:
-        batches = make_training_batches(
-            data.train,
-            data.spec,
-            batch_size=BATCH[family],
-            seed=0,
-            epoch=tf.Variable(0, dtype=tf.int64),
-            changes={},
-            one_hot=False,
-            class_weights=None,
-        )
+        batches = make_batches(data, BATCH[family])
     return lambda: model.fit(batches, verbose=0, shuffle=False)
+
+
+def make_batches(data, batch_size: int):
+    """Returns an epoch of the training split as the zoo trains on it."""
+    import tensorflow as tf
+
+    from zoo.data.batching import make_training_batches
+
+    return make_training_batches(
+        data.train,
+        data.spec,
+        batch_size=batch_size,
+        seed=0,
+        epoch=tf.Variable(0, dtype=tf.int64),
+        changes={},
+        one_hot=False,
+        class_weights=None,
+    )
 
 
 def held(family: str, budget: int | None = None) -> Callable[[], object]:
@@ -108,6 +118,7 @@ def keras(family: str) -> Callable[[], object]:
     import keras
     from keras import layers
 
+    keras.mixed_precision.set_dtype_policy(PRECISION)
     x, y = arrays(family)
     if family == "mlp":
         body = [layers.Rescaling(1 / 255), layers.Flatten()]
@@ -150,16 +161,82 @@ def _keras_transformer():
     return keras.Model(tokens, layers.Dropout(0.1)(layers.GlobalAveragePooling1D()(x)))
 
 
-def torch(family: str) -> Callable[[], object]:
-    """An epoch of the plain loop in PyTorch."""
+def keras_jax(family: str) -> Callable[[], object]:
+    """An epoch of the plain script in Keras on JAX, in a process that has not imported Keras."""
+    os.environ["KERAS_BACKEND"] = "jax"
+    return keras(family)
+
+
+def flax(family: str) -> Callable[[], object]:
+    """An epoch of Flax NNX: a compiled step with Optax, as in its tutorial on MNIST."""
+    import jax
+    import optax
+    from flax import nnx
+
+    x, y = arrays(family)
+    model = _flax_model(family)
+    optimizer = nnx.Optimizer(model, optax.adam(1e-3, eps=1e-7), wrt=nnx.Param)
+    metrics = nnx.MultiMetric(accuracy=nnx.metrics.Accuracy(), loss=nnx.metrics.Average("loss"))
+    random = np.random.default_rng(0)
+
+    def compute_loss(model, inputs, labels):
+        logits = model(inputs)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.mean(), logits
+
+    @nnx.jit
+    def train_step(model, optimizer, metrics, inputs, labels):
+        differentiate = nnx.value_and_grad(compute_loss, has_aux=True)
+        (loss, logits), gradients = differentiate(model, inputs, labels)
+        metrics.update(loss=loss, logits=logits, labels=labels)
+        optimizer.update(model, gradients)
+
+    def epoch():
+        model.train()
+        metrics.reset()
+        order = random.permutation(len(x))
+        for start in range(0, len(x), BATCH[family]):
+            rows = order[start : start + BATCH[family]]
+            train_step(model, optimizer, metrics, x[rows], y[rows].astype("int32"))
+        return jax.device_get(metrics.compute())  # waits for the last step
+
+    return epoch
+
+
+def _flax_model(family: str):
+    """The layers of the others as modules of Flax NNX."""
+    from flax import nnx
+
+    rngs = nnx.Rngs(0)
+    if family == "mlp":
+        hidden = []
+        for inputs in (784, 512):
+            hidden += [nnx.Linear(inputs, 512, rngs=rngs), nnx.relu, nnx.Dropout(0.2, rngs=rngs)]
+        body = [lambda x: x.reshape(len(x), -1) / 255.0, *hidden]
+        return nnx.Sequential(*body, nnx.Linear(512, 10, rngs=rngs))
+    lstm = nnx.RNN(nnx.OptimizedLSTMCell(_WIDTH, _WIDTH, rngs=rngs))
+    body = [nnx.Embed(_WORDS, _WIDTH, rngs=rngs), nnx.Dropout(0.3, rngs=rngs), lstm]
+    body += [lambda x: x[:, -1], nnx.Dropout(0.3, rngs=rngs)]
+    return nnx.Sequential(*body, nnx.Linear(_WIDTH, 2, rngs=rngs))
+
+
+def torch_compile(family: str) -> Callable[[], object]:
+    """An epoch of the plain loop in PyTorch with a model that is compiled."""
+    return torch(family, compiled=True)
+
+
+def torch(family: str, compiled: bool = False) -> Callable[[], object]:
+    """An epoch of the plain loop in PyTorch; with `compiled` of a compiled model."""
     import torch
     from torch import nn
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     x, y = arrays(family)
     x = torch.from_numpy(x.transpose(0, 3, 1, 2).copy() if x.ndim == 4 else x.astype("int64"))
-    y = torch.from_numpy(y)
-    model = _torch_model(family)
+    x, y = x.to(device), torch.from_numpy(y).to(device)
+    model = _torch_model(family).to(device)
+    model = torch.compile(model) if compiled else model
     optimizer = torch.optim.Adam(model.parameters(), eps=1e-7)
     loss_of = nn.CrossEntropyLoss()
 
@@ -167,8 +244,9 @@ def torch(family: str) -> Callable[[], object]:
         model.train()
         right = 0
         for rows in torch.randperm(len(x)).split(BATCH[family]):
-            logits = model(x[rows])
-            loss = loss_of(logits, y[rows])
+            with torch.autocast(device, torch.bfloat16, enabled=PRECISION != "float32"):
+                logits = model(x[rows])
+                loss = loss_of(logits, y[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -196,7 +274,7 @@ def _torch_model(family: str):
             self.words, self.places = nn.Embedding(_WORDS, _WIDTH), nn.Embedding(_LENGTH, _WIDTH)
 
         def forward(self, x):
-            return self.words(x) + self.places(torch.arange(x.shape[1]))
+            return self.words(x) + self.places(torch.arange(x.shape[1], device=x.device))
 
     class Mean(nn.Module):
         def forward(self, x):

@@ -22,7 +22,7 @@ from support.paths import ROOT
 from support.serving_double import Double, small_models
 
 import zoo
-from benchmarks import contenders, request_logs
+from benchmarks import contenders, request_logs, serve
 from benchmarks.explanations import PICTURES, write_inputs
 from zoo.commands import compress as compress_command
 from zoo.commands import pretrain as pretrain_command
@@ -391,6 +391,15 @@ def test_benchmark_of_loading_runs_in_small(python):
     assert [row.split()[1] for row in rows] == ["csv", "streamed", "words", "wordpiece"]
 
 
+def test_benchmark_of_predicting_runs_in_small(python):
+    arguments = ("--parts=rows", "--rows=600", "--rounds=1", "--servers")
+    done = python("-m", "benchmarks.predicting", *arguments)
+    assert done.returncode == 0, done.stderr
+    names = ["graph", "predict", "requests", "rest, 1", "rest, 4", "grpc, 1", "grpc, 4"]
+    rows = [line[2:] for line in done.stdout.splitlines() if not line.startswith(("| 600", "|-"))]
+    assert [row.startswith(name) for row, name in zip(rows, names, strict=True)] == [True] * 7
+
+
 def test_benchmarks_models_are_of_the_sizes_they_say():
     """The zoo's, Keras' and PyTorch's count the same, but for PyTorch's second bias of its LSTM."""
     for family in contenders.BATCH:
@@ -403,6 +412,16 @@ def test_benchmarks_models_are_of_the_sizes_they_say():
         assert counts[0] == counts[1], family
 
 
+def test_benchmark_of_scaling_runs_in_small(python, tmp_path):
+    arguments = ("--parts=classes", "--largest=10", f"--out={tmp_path}")
+    done = python("-m", "benchmarks.scaling", *arguments)
+    assert done.returncode == 0, done.stderr
+    row, slopes = done.stdout.splitlines()[2:]
+    assert row.startswith("| classes 10 | ") and slopes.startswith("| classes, slope | ")
+    assert all(float(cell.replace(",", "")) >= 0 for cell in row.strip("| ").split(" | ")[1:])
+    assert (tmp_path / "scaling.png").stat().st_size > 5_000
+
+
 def test_benchmark_of_request_logs_runs_in_small(run_zoo):
     double = Double(small_models("price"))
     arguments = ("--model=price", '--inputs={"features": [[80, 3]]}', "--seconds=0.2")
@@ -413,6 +432,17 @@ def test_benchmark_of_request_logs_runs_in_small(run_zoo):
     rows = [line.split() for line in out.splitlines()[1:]]
     assert [row[:3] for row in rows] == [["2", "the", "server"], ["2", "the", "proxy"]]
     assert all(float(row[3].replace(",", "")) > 0 and row[-1] == "0" for row in rows)
+
+
+def test_benchmark_of_serving_runs_in_small(run_zoo):
+    double = Double(small_models("price"))
+    arguments = ("--model=price", f"--export_dir={small_models()}", "--seconds=0.5", "--clients=2")
+    code, out, err = run_zoo(serve, *arguments, f"--server={double.rest}", "--shares=0.5")
+    double.stop()
+    assert code == 0, err
+    rows = [line.split(" | ") for line in out.splitlines()[2:]]
+    assert [row[0].split(",")[0] for row in rows] == ["| closed", "| open"]
+    assert all(float(row[1].replace(",", "")) > 0 and row[-1] == "0 |" for row in rows)
 
 
 @pytest.mark.parametrize("model", ["perceptron", "fasttext"])

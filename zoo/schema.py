@@ -148,7 +148,10 @@ def split_annotation(annotation: Any) -> tuple[Any, Range | None]:
 
 def is_text(value: Any) -> bool:
     """Whether `value` is a string that UTF-8 can encode; JSON may contain lone surrogates."""
-    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def is_line(value: Any) -> bool:

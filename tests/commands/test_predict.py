@@ -559,6 +559,7 @@ def test_help_names_every_flag(command):
         "long_texts",
         "skip_bad_rows",
         "batch_size",
+        "concurrency",
         "signature",
         "top",
         "json",

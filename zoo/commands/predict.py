@@ -39,8 +39,9 @@ from zoo.registry import load_plugin
 from zoo.serving.client import Client
 from zoo.serving.prediction_files import check_prediction_file, open_prediction_file
 from zoo.serving.row_log import RowLog
-from zoo.serving.row_predictions import predict_rows
+from zoo.serving.row_predictions import predict_batches, predict_rows
 from zoo.serving.rows import Row, expand_folders, read_rows
+from zoo.serving.transports import MAX_CONCURRENCY
 
 FLAGS = flags.FlagValues()
 WORDS = "FILE..."
@@ -79,7 +80,10 @@ flags.DEFINE_enum("long_texts", None, LONG_TEXTS, "How a text encoder of --prese
                   "whose logits are averaged.", **MODEL)
 flags.DEFINE_bool("skip_bad_rows", False, "Leaves out rows that cannot be read or predicted, and "
                   "counts them, instead of stopping at the first one.", **MODEL)
-flags.DEFINE_integer("batch_size", 32, "Examples per request.", 1, **MODEL)
+flags.DEFINE_integer("batch_size", None, "Examples per request. By default 32, and up to 512 rows "
+                    "of tables without a server.", 1, **MODEL)
+flags.DEFINE_integer("concurrency", None, "Number of requests to the server at the same time. By "
+                     "default 4, and 1 for standard input.", 1, MAX_CONCURRENCY, **MODEL)
 flags.DEFINE_enum("signature", None, ("features",), "What is predicted of texts in place of the "
                   "answer: features, the embedding of each text, of length 1.", **OUTPUT)
 flags.DEFINE_integer("top", None, "Number of classes to show, the most probable one first.", 1,
@@ -90,6 +94,8 @@ flags.DEFINE_string("out", None, "File for the predictions, .csv or .jsonl, with
 # fmt: on
 
 _SHOWN_BAD_ROWS = 5
+_BATCH_SIZE, _TABLE_BATCH_SIZE, _TABLE_BATCH_CELLS = 32, 512, 1 << 14
+_CONCURRENCY = 4  # batches in flight
 
 
 def main(*files: str) -> None:
@@ -120,9 +126,7 @@ def main(*files: str) -> None:
     separator, encoding = choose_file_settings(FLAGS, settings, paths, spec)
     text = parse_text_columns(FLAGS.text)
     rows = read_rows(paths, spec, client.model, text, separator, log, encoding)
-    # typed lines are answered immediately
-    size = 1 if not files and sys.stdin.isatty() else FLAGS.batch_size
-    pairs = iterate_predictions(rows, client, spec, size, log)
+    pairs = iterate_predictions(rows, client, spec, not files, log)
     try:
         count = _write_file(pairs) if FLAGS.out else _print_predictions(pairs, spec)
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
@@ -222,21 +226,34 @@ def _find_data_settings(client: Client) -> Any:
 
 
 def iterate_predictions(
-    rows: Iterator[Row], client: Client, spec: Spec, batch_size: int, log: RowLog
+    rows: Iterator[Row], client: Client, spec: Spec, is_piped: bool, log: RowLog
 ) -> Iterator[tuple[Row, Any]]:
     """Yields each row with its prediction; they are predicted a batch at a time."""
-    is_local = not (FLAGS.server or FLAGS.grpc)
-    while batch := list(itertools.islice(rows, batch_size)):
-        print_notes(log.take_notes())
-        if is_local:
-            import_tensorflow()  # not earlier, so that most errors don't wait for it
-        predictions = predict_rows(
-            client, spec, batch, FLAGS.top, log, as_embeddings=bool(FLAGS.signature)
-        )
-        for row, prediction in zip(batch, predictions, strict=True):
-            if prediction is not None:
-                yield row, prediction
+    # typed lines are answered immediately
+    size = 1 if is_piped and sys.stdin.isatty() else FLAGS.batch_size or _choose_batch_size(spec)
+    concurrency = 1 if is_piped else FLAGS.concurrency or _CONCURRENCY
+
+    def read_batches() -> Iterator[list[Row]]:
+        while batch := list(itertools.islice(rows, size)):
+            print_notes(log.take_notes())
+            if not (FLAGS.server or FLAGS.grpc):
+                import_tensorflow()  # not earlier, so that most errors don't wait for it
+            yield batch
+
+    def predict(batch: list[Row], own_log: RowLog) -> list:
+        embeds = bool(FLAGS.signature)
+        return predict_rows(client, spec, batch, FLAGS.top, own_log, as_embeddings=embeds)
+
+    for pairs in predict_batches(read_batches(), predict, log, concurrency):
+        yield from pairs
         sys.stdout.flush()
+
+
+def _choose_batch_size(spec: Spec) -> int:
+    """Returns the default of --batch_size: more rows of tables, whose models take less time."""
+    if spec.kind != "features" or FLAGS.server or FLAGS.grpc:
+        return _BATCH_SIZE
+    return max(_BATCH_SIZE, min(_TABLE_BATCH_SIZE, _TABLE_BATCH_CELLS // max(spec.shape[0], 1)))
 
 
 def _print_predictions(pairs: Iterator[tuple[Row, Any]], spec: Spec) -> int:
@@ -245,15 +262,11 @@ def _print_predictions(pairs: Iterator[tuple[Row, Any]], spec: Spec) -> int:
     columns = FLAGS.signature or columns
     if spec.multilabel and not (FLAGS.top or FLAGS.signature):
         columns = "labels"
-    count = 0
+    count, as_json, top = 0, FLAGS.json, FLAGS.top
     for count, (row, prediction) in enumerate(pairs, 1):
-        if count == 1 and not FLAGS.json:
+        if count == 1 and not as_json:
             print(f"{'input':40}  {columns}")
-        print(
-            format_object(row, prediction, FLAGS.top)
-            if FLAGS.json
-            else format_line(row, prediction)
-        )
+        print(format_object(row, prediction, top) if as_json else format_line(row, prediction))
     return count
 
 

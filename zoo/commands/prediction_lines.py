@@ -7,6 +7,7 @@ from zoo.serving.row_predictions import Embedding, LabelSet
 from zoo.serving.rows import Row
 
 _SHOWN_NUMBERS = 6  # of a vector
+_WIDTH = 40  # of the input
 
 
 def format_object(row: Row, prediction: Any, top: int | None) -> str:
@@ -25,21 +26,32 @@ def format_object(row: Row, prediction: Any, top: int | None) -> str:
 
 def format_line(row: Row, prediction: Any) -> str:
     """Formats a prediction as a line of the table, or one line per class with --top."""
-    shown = row.shown
-    if isinstance(shown, dict):
-        shown = ", ".join(f"{name}={value}" for name, value in shown.items())
+    shown = _shorten_cells(row.shown) if isinstance(row.shown, dict) else row.shown
     shown = " ".join(shown.split())
-    if len(shown) > 40:
+    if len(shown) > _WIDTH:
         # the end of a path tells more than its start
-        shown = f"...{shown[-37:]}" if "image_bytes" in row.example else f"{shown[:37]}..."
+        cut = _WIDTH - len("...")
+        shown = f"...{shown[-cut:]}" if "image_bytes" in row.example else f"{shown[:cut]}..."
     if isinstance(prediction, float):
-        return f"{shown:40}  {prediction:.6g}"
+        return f"{shown:{_WIDTH}}  {prediction:.6g}"
     if isinstance(prediction, Embedding):
         values = prediction.values
         numbers = " ".join(f"{value:.4f}" for value in values[:_SHOWN_NUMBERS])
-        return f"{shown:40}  {numbers}{' ...' * (len(values) > _SHOWN_NUMBERS)}"
+        return f"{shown:{_WIDTH}}  {numbers}{' ...' * (len(values) > _SHOWN_NUMBERS)}"
     if isinstance(prediction, LabelSet):
         pairs = zip(prediction.labels, prediction.scores, strict=True)
         labels = ", ".join(f"{label} {score:.4f}" for label, score in pairs)
-        return f"{shown:40}  {labels or '(none)'}"
-    return "\n".join(f"{shown:40}  {label:20}  {p:.4f}" for label, p in prediction)
+        return f"{shown:{_WIDTH}}  {labels or '(none)'}"
+    return "\n".join(f"{shown:{_WIDTH}}  {label:20}  {p:.4f}" for label, p in prediction)
+
+
+def _shorten_cells(cells: dict[str, Any]) -> str:
+    """Formats the first cells of a row: at least as many as a line shows."""
+    parts: list[str] = []
+    length = 0
+    for name, value in cells.items():
+        parts.append(" ".join(f"{name}={value}".split()))
+        length += len(parts[-1])
+        if length > _WIDTH:  # the first of perhaps thousands
+            break
+    return ", ".join(parts)

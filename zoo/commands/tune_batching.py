@@ -20,7 +20,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
 
 from zoo.commands.flags import under_heading
@@ -76,7 +75,10 @@ def main() -> None:
     version = find_version(directory / FLAGS.model)
     open_server = _choose_server(version)
     settings = [None, *(Batching(size, timeout) for size in sizes for timeout in timeouts)]
-    inputs = _read_example(version)
+    import_tensorflow()
+    from zoo.exporting.warmup import read_warmup_batch
+
+    inputs = read_warmup_batch(version, FLAGS.examples)
     print(format_results({}), flush=True)
     results = measure_settings(
         open_server,
@@ -148,19 +150,6 @@ def _choose_server(version: Path) -> Any:
         )
     grpc_port, rest_port = find_free_ports(2)
     return run_binary(found, version, (grpc_port, rest_port))
-
-
-def _read_example(version: Path) -> dict[str, np.ndarray]:
-    """Returns inputs of `serving_default` from the warm-up examples, repeated up to --examples."""
-    import_tensorflow()
-    from zoo.exporting.warmup import read_warmup
-
-    records = [inputs for name, inputs in read_warmup(version) if name == "serving_default"]
-    if not records:
-        raise UserError(f"{version} has no warm-up examples: export it with zoo train")
-    largest = max(records, key=lambda inputs: len(next(iter(inputs.values()))))
-    count = len(next(iter(largest.values())))
-    return {name: array[np.arange(FLAGS.examples) % count] for name, array in largest.items()}
 
 
 def format_help_text() -> str:

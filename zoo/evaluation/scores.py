@@ -11,7 +11,6 @@ from sklearn.metrics import (
     mean_squared_error,
     precision_recall_fscore_support,
     r2_score,
-    roc_auc_score,
 )
 
 from zoo.evaluation.multilabel_scores import format_label_table
@@ -199,10 +198,13 @@ def _cross_entropy(target: np.ndarray, logits: np.ndarray) -> np.floating:
 
 def _auc(target: np.ndarray, probabilities: np.ndarray) -> float | None:
     count = probabilities.shape[-1]
-    classes = [1] if count == 2 else range(count)
-    areas = [
-        roc_auc_score(target == c, probabilities[:, c])
-        for c in classes
-        if 0 < (target == c).sum() < len(target)
-    ]
+    areas = []
+    for c in [1] if count == 2 else range(count):
+        is_class = target == c
+        positives = int(is_class.sum())
+        negatives = len(target) - positives
+        if positives and negatives:
+            # the statistic of Mann and Whitney: much faster than a ROC curve for each class
+            ranks = stats.rankdata(probabilities[:, c])[is_class].sum()
+            areas.append((ranks - positives * (positives + 1) / 2) / (positives * negatives))
     return float(np.mean(areas)) if areas else None

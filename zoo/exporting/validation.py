@@ -66,11 +66,12 @@ def name_probabilities(spec: Spec) -> str:
 
 def decode_output(values: Any, dtype: str) -> np.ndarray:
     """Converts an output to an array; strings become an array of str objects."""
-    array = np.array(values, object if dtype == "string" else dtype)
-    for i, value in enumerate(array.flat):
-        if isinstance(value, bytes):
-            array.flat[i] = value.decode("utf-8", "replace")
-    return array
+    if dtype != "string":
+        return np.array(values, dtype)
+    array = np.array(values, object)
+    decoded = np.empty(array.size, object)
+    decoded[:] = [x.decode("utf-8", "replace") if isinstance(x, bytes) else x for x in array.flat]
+    return decoded.reshape(array.shape)
 
 
 def check_feature(name: str, value: Any) -> str | bytes | np.ndarray:

@@ -75,6 +75,24 @@ def read_warmup(version: Path) -> list[tuple[str, dict[str, np.ndarray]]]:
         ) from error
 
 
+def read_warmup_batch(version: Path, count: int) -> dict[str, np.ndarray]:
+    """Returns inputs of `serving_default` for a number of examples, from the warm-up records.
+
+    Args:
+        version: Folder of a version of an export.
+        count: Number of examples; those of the largest record are repeated up to it.
+
+    Raises:
+        UserError: if there are none.
+    """
+    records = [inputs for name, inputs in read_warmup(version) if name == "serving_default"]
+    if not records:
+        raise UserError(f"{version} has no warm-up examples: export it with zoo train")
+    largest = max(records, key=lambda inputs: len(next(iter(inputs.values()))))
+    rows = np.arange(count) % len(next(iter(largest.values())))
+    return {name: array[rows] for name, array in largest.items()}
+
+
 def _read_log(serialized: bytes) -> tuple[str, dict[str, np.ndarray]]:
     """Returns the signature and the inputs of a serialized PredictionLog."""
     log = PredictionLog.FromString(serialized)

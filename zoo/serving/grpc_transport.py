@@ -16,6 +16,8 @@ from zoo.serving.transports import (
     parse_states,
 )
 
+_CONNECT_MS = 2_000  # for a server that is busy to accept a connection
+
 
 class GrpcTransport(ServerTransport):
     """TF Serving's gRPC API."""
@@ -32,7 +34,7 @@ class GrpcTransport(ServerTransport):
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", -1),
             ("grpc.initial_reconnect_backoff_ms", int(1000 * PAUSE)),
-            ("grpc.min_reconnect_backoff_ms", int(1000 * PAUSE)),
+            ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
             ("grpc.enable_http_proxy", int(not self.server.is_local)),
         ]
         if self.server.is_secure:

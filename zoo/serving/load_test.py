@@ -1,8 +1,11 @@
 """Puts a server under load, and measures how many requests it answers and how soon."""
 
 import dataclasses
+import itertools
+import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,7 @@ class LoadResult:
         p99_ms: Time that 99% of the answers took at most, in milliseconds.
         failures: Number of requests that failed.
         error: What the first of them failed with, or "".
+        p95_ms: Time that 95% of the answers took at most, in milliseconds.
     """
 
     requests_per_second: float
@@ -30,43 +34,76 @@ class LoadResult:
     p99_ms: float
     failures: int
     error: str = ""
+    p95_ms: float = math.nan
 
 
 def measure_load(
-    client: Client, inputs: dict[str, Any], clients: int, seconds: float
+    client: Client,
+    inputs: dict[str, Any],
+    clients: int,
+    seconds: float,
+    rate: float | None = None,
 ) -> LoadResult:
     """Sends the same request again and again, from several threads, and measures the answers.
+
+    Without a rate the loop is closed: a thread sends its next request when the last one is
+    answered, so that a slow server gets fewer requests. With a rate it is open: requests are due at
+    that rate whatever the server does, and their times are counted from then on, also while all
+    threads are busy.
 
     Args:
         client: Client without retries.
         inputs: Inputs of `serving_default`.
-        clients: Number of threads; each sends its next request when the last one is answered.
+        clients: Number of threads.
         seconds: Time of the measurement, after a fifth of it to warm up.
+        rate: Requests per second of an open loop; None for a closed one.
     """
     client.metadata  # noqa: B018, asked for once, before the measurement
     latencies: list[list[float]] = [[] for _ in range(clients)]
     errors: list[str] = []
-    start = time.perf_counter() + _WARM_UP * seconds
+    begin = time.perf_counter()
+    start = begin + _WARM_UP * seconds
     end = start + seconds
+    wait_for_next = _make_timer(begin, rate)
 
     def send_requests(own: list[float]) -> None:
-        while (begin := time.perf_counter()) < end:
+        while (due := wait_for_next()) < end and time.perf_counter() < end + seconds:
             try:
                 client.predict(inputs)
             except UserError as error:
                 errors.append(one_line(error))
                 continue
-            if begin >= start:
-                own.append(time.perf_counter() - begin)
+            if due >= start:
+                own.append(time.perf_counter() - due)
 
     threads = [threading.Thread(target=send_requests, args=(own,)) for own in latencies]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    answered = np.concatenate([np.asarray(own) for own in latencies])
+    return _summarize(latencies, errors, time.perf_counter() - start)
+
+
+def _make_timer(begin: float, rate: float | None) -> Callable[[], float]:
+    """Returns what waits until the next request is due, and returns that time; for any thread."""
+    if rate is None:
+        return time.perf_counter
+    due_times = (begin + number / rate for number in itertools.count())
+    lock = threading.Lock()
+
+    def wait_for_next() -> float:
+        with lock:
+            due = next(due_times)
+        time.sleep(max(0.0, due - time.perf_counter()))
+        return due
+
+    return wait_for_next
+
+
+def _summarize(latencies: list[list[float]], errors: list[str], seconds: float) -> LoadResult:
+    """Returns the result of the latencies of all threads, in seconds."""
+    answered, error = np.concatenate([np.asarray(own) for own in latencies]), next(iter(errors), "")
     if not answered.size:
-        return LoadResult(0.0, float("nan"), float("nan"), len(errors), next(iter(errors), ""))
-    median, p99 = 1000 * np.percentile(answered, [50, 99])
-    rate = len(answered) / (time.perf_counter() - start)
-    return LoadResult(rate, median, p99, len(errors), next(iter(errors), ""))
+        return LoadResult(0.0, math.nan, math.nan, len(errors), error)
+    median, p95, p99 = 1000 * np.percentile(answered, [50, 95, 99])
+    return LoadResult(len(answered) / seconds, median, p99, len(errors), error, p95)

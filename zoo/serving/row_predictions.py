@@ -1,5 +1,8 @@
 """Predicts rows that were read from files."""
 
+import collections
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +38,55 @@ class Embedding(NamedTuple):
     """
 
     values: tuple[float, ...]
+
+
+def predict_batches(
+    batches: Iterable[list[Row]],
+    predict: Callable[[list[Row], RowLog], list],
+    log: RowLog,
+    concurrency: int,
+) -> Iterator[list[tuple[Row, Any]]]:
+    """Yields the rows of each batch with their predictions, in the order of the batches.
+
+    The next batches are read, and sent, while the predictions of one are awaited.
+
+    Args:
+        batches: The rows of each request.
+        predict: Predicts the rows of one request, as `predict_rows`; called from several threads.
+        log: Takes rows that the model refuses.
+        concurrency: Number of requests in flight.
+    """
+
+    def predict_batch(batch: list[Row]) -> tuple[list[tuple[Row, Any]], RowLog]:
+        own = RowLog(log.skip_bad_rows)  # so that the log has the order of the rows
+        predictions = zip(batch, predict(batch, own), strict=True)
+        return [(row, found) for row, found in predictions if found is not None], own
+
+    pending: collections.deque[Future] = collections.deque()
+
+    def take_first() -> list[tuple[Row, Any]]:
+        pairs, own = pending.popleft().result()
+        log.bad_rows += own.bad_rows
+        return pairs
+
+    reading, mistake, is_read = iter(batches), None, False
+    with ThreadPoolExecutor(concurrency) as threads:
+        try:
+            while pending or not is_read:
+                try:
+                    if not is_read:
+                        pending.append(threads.submit(predict_batch, next(reading)))
+                except StopIteration:
+                    is_read = True
+                except UserError as error:  # what was read before it is predicted
+                    mistake, is_read = error, True
+                if len(pending) >= concurrency or (is_read and pending):
+                    yield take_first()
+            if mistake:
+                raise mistake
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 def predict_rows(

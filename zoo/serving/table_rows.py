@@ -1,6 +1,6 @@
 """Reads the rows of tables for prediction."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,14 @@ from zoo.data.cells import (
 from zoo.data.columns import Column
 from zoo.data.date_forms import are_dates
 from zoo.data.sources.arrow_files import ARROW_KINDS
-from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
+from zoo.data.sources.table_files import TABLE_KINDS, StorageOptions, Table, read_table
 from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count
 from zoo.schema import is_text, suggest_closest
 from zoo.serving.row_log import RowLog
+
+_BLOCK_CELLS = 1 << 18  # of a table that are read together
+_MEMORY_BUDGET = 1 << 28  # bytes; what is more of a table is mapped from a file
 
 
 def find_table_kind(file: Path) -> str:
@@ -55,7 +58,8 @@ def read_table_rows(
         UserError: if the file cannot be read, lacks a column or has an invalid cell.
     """
     report = log.report_bad_row
-    table = read_table(find_table_kind(file), file, separator, report, encoding=encoding)
+    storage = StorageOptions(budget=_MEMORY_BUDGET)
+    table = read_table(find_table_kind(file), file, separator, report, storage, encoding)
     log.notes += table.notes
     faults: dict[int, str] = {}
     if spec.is_text:
@@ -70,31 +74,57 @@ def read_table_rows(
         raise UserError(f"{file}: no column has numbers; expected the features of the model")
     if faults and not log.skip_bad_rows:  # before the first row is predicted
         raise UserError(f"{table.find_line(min(faults))}: {faults[min(faults)]}")
-    all_names = list(table.frame.columns)
-    all_cells = table.frame.itertuples(index=False, name=None)
-    inputs_by_row = zip(*columns.values(), strict=True)
-    rows = zip(table.iterate_places(), all_cells, inputs_by_row, strict=True)
-    for row, (place, cells, values) in enumerate(_watch_blank_lines(rows, table, log)):
+    numbers = _watch_blank_lines(table, log)
+    for row, (values, shown, cells) in enumerate(_iterate_blocks(table, columns)):
+        place = table.format_place(next(numbers))
         if row in faults:
             log.report_bad_row(f"{place}: {faults[row]}")
-            continue
-        inputs = dict(zip(columns, values, strict=True))
-        shown = inputs["text"] if [*inputs] == ["text"] else _format_cells(inputs)
-        yield place, shown, inputs, dict(zip(all_names, cells, strict=True))
+        else:
+            yield place, values["text"] if [*values] == ["text"] else shown, values, cells
+    next(numbers, None)  # notes the blank lines
 
 
-def _watch_blank_lines(rows: Iterable[Any], table: Table, log: RowLog) -> Iterator[Any]:
-    """Yields the rows of a table, and notes how many blank lines between them there are."""
+def _iterate_blocks(
+    table: Table, columns: dict[str, pd.Series]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
+    """Yields the inputs, what to show of them, and all cells of each row, by name."""
+    size = max(_BLOCK_CELLS // len(table.frame.columns), 1)
+    for start in range(0, len(table.frame), size):
+        block = slice(start, start + size)
+        inputs = {name: _list_cells(cells, block) for name, cells in columns.items()}
+        shown = {name: _show_missing(cells) for name, cells in inputs.items()}
+        cells = {name: _list_cells(column, block) for name, column in table.frame.items()}
+        yield from zip(*map(_iterate_rows, (inputs, shown, cells)), strict=True)
+
+
+def _iterate_rows(columns: dict[str, list]) -> Iterator[dict[str, Any]]:
+    """Yields the cells of each row by the names of the columns."""
+    names = tuple(columns)
+    return (dict(zip(names, cells)) for cells in zip(*columns.values()))  # noqa: B905, equal lengths
+
+
+def _list_cells(column: pd.Series, rows: slice) -> list:
+    """Returns cells as Python values, which is much faster than one by one."""
+    return column.iloc[rows].to_numpy(object).tolist()
+
+
+def _show_missing(cells: list) -> list:
+    """Returns cells for JSON, None where they are missing."""
+    return [None if cell == "" or cell != cell else cell for cell in cells]
+
+
+def _watch_blank_lines(table: Table, log: RowLog) -> Iterator[int]:
+    """Yields the numbers of a table's rows, and notes how many blank lines there are in between."""
     previous, blank, first = 0, 0, 0
-    for place, cells, values in rows:
-        number = int(place.rpartition(" ")[2])
-        has_breaks = any(isinstance(cell, str) and "\n" in cell for cell in cells)
-        if previous and not has_breaks and table.kind not in ARROW_KINDS:
-            between = [n for n in range(previous + 1, number) if n not in table.bad_lines]
-            first = first or (between[0] if between else 0)
-            blank += len(between)
+    for row, number in enumerate(table.iterate_numbers()):
+        if previous and number > previous + 1 and table.kind not in ARROW_KINDS:
+            cells = table.frame.iloc[row]
+            if not any(isinstance(cell, str) and "\n" in cell for cell in cells):
+                between = [n for n in range(previous + 1, number) if n not in table.bad_lines]
+                first = first or (between[0] if between else 0)
+                blank += len(between)
         previous = number
-        yield place, cells, values
+        yield number
     if blank:
         lines = format_count(blank, "blank line has", "blank lines have")
         log.notes.append(f"{table.path}: {lines} no prediction (the first is line {first})")
@@ -121,7 +151,7 @@ def _read_text_columns(
 
 def _read_features(
     table: Table, spec: Spec, faults: dict[int, str], log: RowLog
-) -> dict[str, np.ndarray]:
+) -> dict[str, pd.Series]:
     """Returns the features of a model without columns; those of a server have no known names."""
     columns = {}
     for name in spec.feature_names or table.frame.columns:
@@ -133,7 +163,7 @@ def _read_features(
     return columns
 
 
-def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowLog) -> np.ndarray:
+def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowLog) -> pd.Series:
     """Returns the cells of a column: float64, NaN where missing, or strings, "" where missing."""
     raw = _find_column(table, column.name, "expected those of the training")
     cells = strip_cells(raw)
@@ -141,14 +171,14 @@ def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowL
         invalid = ~are_dates(cells, column.date_format)
         _add_faults(cells, invalid, column, f"a date as {column.date_format}", faults)
     if column.kind != "number":
-        return cells.fillna("").to_numpy(object)
+        return cells.fillna("")
     decimal, thousands = _choose_number_form(table, column, raw)
     if (decimal, thousands) != (column.decimal, column.thousands) and table.kind not in ARROW_KINDS:
         written = describe_number_form(decimal, thousands) or "'.' is the decimal mark"
         log.notes.append(f"{table.path}: column {column.name!r}: {written}")
     numbers = parse_raw_numbers(raw, decimal, thousands, column.unit)
     _add_faults(cells, np.isnan(numbers), column, "a number", faults)
-    return numbers
+    return pd.Series(numbers)
 
 
 def _choose_number_form(table: Table, column: Column, raw: pd.Series) -> tuple[str, str]:
@@ -176,14 +206,14 @@ def _add_faults(
         )
 
 
-def _describe_unseen_values(cells: np.ndarray, column: Column) -> str:
+def _describe_unseen_values(cells: pd.Series, column: Column) -> str:
     """Returns a note on values of a category that the training split lacks, or ""."""
     if not column.values:  # of a server, they are not known
         return ""
-    is_unseen = find_unseen_values(pd.Series(cells), column.values, column.is_boolean)
+    is_unseen = find_unseen_values(cells, column.values, column.is_boolean)
     if not is_unseen.any():
         return ""
-    example = cells[int(np.argmax(is_unseen))]
+    example = cells.iloc[int(np.argmax(is_unseen))]
     return (
         f"column {column.name!r}: {is_unseen.sum():,} of {len(cells):,} rows have values that the "
         f"model does not know, such as {example[:40] or '(missing)'!r}"
@@ -198,10 +228,3 @@ def _find_column(table: Table, name: str, advice: str) -> pd.Series:
             f"{', '.join(columns)}: {advice}"
         )
     return table.frame[name]
-
-
-def _format_cells(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Returns the cells for JSON, None where they are missing."""
-    return {
-        name: None if value == "" or value != value else value for name, value in inputs.items()
-    }

@@ -238,6 +238,17 @@ def iterate_file_rows(file: TextFile, layout: CsvLayout) -> Iterator[tuple[int, 
         yield from itertools.islice(iterate_rows(whole, file.path, layout.separator), 1, None)
 
 
+def iterate_row_ends(file: TextFile, layout: CsvLayout) -> Iterator[int]:
+    """Yields the number of the last line of each row below the column names."""
+    if file.quotes:
+        yield from (end for _, end, _ in iterate_file_rows(file, layout))
+        return
+    with file.open_text() as lines:  # each line is a row, if it is not empty
+        for number, line in enumerate(lines, 1):
+            if number > layout.header_end and line.strip("\r\n"):
+                yield number
+
+
 def iterate_rows(
     lines: Iterable[str], path: Path, separator: str
 ) -> Iterator[tuple[int, int, list[str]]]:

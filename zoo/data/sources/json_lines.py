@@ -60,6 +60,12 @@ def iterate_objects(
             yield number, row
 
 
+def iterate_object_lines(text: TextFile) -> Iterator[int]:
+    """Yields the number of each line that is not blank, without reading its object."""
+    with text.open_text(newline="\n") as lines:
+        yield from (number for number, line in enumerate(lines, 1) if line.strip())
+
+
 def _join_pairs(repeated: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Returns a JSON object, and adds its keys that are there twice to `repeated`."""
     joined = dict(pairs)

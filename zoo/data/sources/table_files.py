@@ -18,12 +18,12 @@ from zoo.data.sources.arrow_files import ARROW_KINDS, ArrowParts
 from zoo.data.sources.csv_files import (
     BadRowHandler,
     find_csv_layout,
-    iterate_file_rows,
+    iterate_row_ends,
     may_differ,
     parse_exactly,
     parse_quickly,
 )
-from zoo.data.sources.json_lines import iterate_json_blocks, iterate_objects
+from zoo.data.sources.json_lines import iterate_json_blocks, iterate_object_lines
 from zoo.data.sources.text_files import TextFile, recall_encoding, survey_text_file
 from zoo.errors import UserError, one_line
 
@@ -82,16 +82,26 @@ class Table:
 
         The file is read again, line by line.
         """
-        if self.kind in (*ARROW_KINDS, "tfds"):
-            yield from (f"{self.path}, row {row}" for row in range(1, len(self.frame) + 1))
-            return
+        return map(self.format_place, self.iterate_numbers())
+
+    def format_place(self, number: int) -> str:
+        """Returns "FILE, line N", or "FILE, row N" of a file without lines."""
+        return f"{self.path}, {'row' if self._has_no_lines else 'line'} {number}"
+
+    def iterate_numbers(self) -> Iterator[int]:
+        """Yields the number of the last line of each row of the frame, or that of the row."""
+        if self._has_no_lines:
+            return iter(range(1, len(self.frame) + 1))
         text = survey_text_file(self.path, self.encoding)
         if self.kind == "jsonl":
-            numbers = (number for number, _ in iterate_objects(text, lambda *_: None))
+            numbers = iterate_object_lines(text)
         else:
-            layout = find_csv_layout(text, self.separator)
-            numbers = (end for _, end, _ in iterate_file_rows(text, layout))
-        yield from (f"{self.path}, line {n}" for n in numbers if n not in self.bad_lines)
+            numbers = iterate_row_ends(text, find_csv_layout(text, self.separator))
+        return (number for number in numbers if number not in self.bad_lines)
+
+    @property
+    def _has_no_lines(self) -> bool:
+        return self.kind in (*ARROW_KINDS, "tfds")
 
 
 def read_table(
