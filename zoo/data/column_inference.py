@@ -9,8 +9,10 @@
 | dropped | a single value; numbers of the rows; a different value in (almost) each row |
 """
 
+import os
 import re
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -73,22 +75,25 @@ def infer_columns(
             raise UserError(
                 f"columns={name}:{kind}: expected {', '.join(KINDS)} or {DROP} after the colon"
             )
-    columns, notes = [], []
     written = (name for name in names if not rows.has_numbers(name))
     has_commas = have_decimal_commas(next(rows.iterate_cells(name)) for name in written)
-    for name in names:
+
+    def learn(name: str) -> tuple[Column | None, str]:
         cells = ColumnCells(rows, name, has_commas)
         kind, reason = (kinds[name], "") if name in kinds else infer_kind(cells)
         if kind == DROP:
-            reason = reason or "as --columns asks"
-            notes.append(f"column {name!r} is left out: {reason}")
-            continue
+            return None, f"column {name!r} is left out: {reason or 'as --columns asks'}"
         column, note = learn_column(cells, kind)
-        columns.append(column)
         if kind == "category" and rows.has_lists(name):
             reason = "each different list is a value of its own"
         note = "; ".join(filter(None, [reason, note]))
-        notes += [f"column {name!r}: {note}"] if note else []
+        return column, f"column {name!r}: {note}" if note else ""
+
+    # NumPy and Arrow work without Python's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        learned = [*pool.map(learn, names)]
+    columns = [column for column, _ in learned if column]
+    notes = [note for _, note in learned if note]
     if not columns:
         raise UserError("no column is left to learn from: " + "; ".join(notes))
     return tuple(columns), tuple(notes)

@@ -80,9 +80,8 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
         return Target(None, False, decimal, thousands, unit, written)
     if task is None and _are_mostly_numbers(cells, is_number):
         _reject(cells, ~is_number, table, "most of the others are different numbers")
-    is_invalid = cells.isin([value for value in cells.unique() if not is_line(value)])
-    if is_invalid.any():
-        _reject(cells, is_invalid, table, "expected a class name without line breaks")
+    if broken := [value for value in cells.unique() if not is_line(value)]:
+        _reject(cells, cells.isin(broken), table, "expected a class name without line breaks")
     return Target(name_classes(cells, table, may_be_many=task is not None))
 
 
@@ -110,8 +109,11 @@ def check_unit(target: Target, known: str, table: Table, label: str) -> None:
 
 def _count_label_units(cells: pd.Series) -> dict[str, int] | None:
     values, counts = count_values(cells)
-    is_plain = are_plain_numbers(cells)
-    return None if is_plain else count_units([(pa.array(values, pa.string()), counts)])
+    return (
+        None
+        if are_plain_numbers(values)
+        else count_units([(pa.array(values, pa.string()), counts)])
+    )
 
 
 def describe_numbers(cells: pd.Series, target: Target) -> tuple[str, ...]:
@@ -153,7 +155,7 @@ def name_classes(cells: pd.Series, table: Table, may_be_many: bool = False) -> t
     Raises:
         UserError: if there is only one class, or almost each label has its own.
     """
-    names = find_canonical_names(cells)
+    names = find_canonical_names(cells.drop_duplicates())
     is_whole = names.str.fullmatch(r"-?(0|[1-9]\d*)").all()
     class_names = tuple(sorted(names.unique(), key=int if is_whole else None))
     if len(class_names) < 2:
@@ -268,11 +270,13 @@ def encode_target(labels: pd.Series, target: Target) -> np.ndarray:
         numbers = parse_numbers(labels, target.decimal, target.thousands, target.unit)
         with np.errstate(over="ignore"):
             return numbers[:, None].astype("float32")
-    codes = pd.Index(target.class_names).get_indexer(labels)
+    rows, distinct = pd.factorize(labels)
+    values = pd.Series(distinct, dtype=labels.dtype)
+    codes = pd.Index(target.class_names).get_indexer(values)
     # labels that are written in another way, as 1.0 and +1 are for 1
     other = codes < 0
-    codes[other] = pd.Index(target.class_names).get_indexer(find_canonical_names(labels)[other])
-    return codes.astype("int64")
+    codes[other] = pd.Index(target.class_names).get_indexer(find_canonical_names(values)[other])
+    return codes.astype("int64")[rows]
 
 
 def _is_regression(cells: pd.Series, is_number: pd.Series, decimal: str, unit: str) -> bool:
