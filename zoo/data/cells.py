@@ -148,11 +148,14 @@ def _remove_decoration(strings: pa.Array) -> pa.Array:
     return pc.utf8_trim_whitespace(strings)
 
 
-def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
+def find_number_form(
+    cells: pd.Series, counts: np.ndarray | None = None
+) -> tuple[str, str, pd.Series]:
     """Returns the decimal mark and thousands separator that fit most cells, and which cells fit.
 
     Args:
         cells: Stripped cells, null where they are missing.
+        counts: How many rows each cell stands for, if none is missing; None for one.
 
     Returns:
         The decimal mark, the thousands separator, and a boolean series for the cells that are not
@@ -161,7 +164,7 @@ def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
     present = cells.dropna()
     # each different value is looked at once
     codes, values = pd.factorize(present)
-    values, counts = pd.Series(values), np.bincount(codes, minlength=len(values))
+    values, counts = pd.Series(values), np.bincount(codes, counts, minlength=len(values))
     decimal, thousands, fits = ".", "", fit_number_form(values, ".", "")[0]
     if fits.all() and are_grouped(pa.array(values, pa.string())):
         decimal, thousands = ",", "."
