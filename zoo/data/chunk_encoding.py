@@ -22,7 +22,7 @@ _MOST_CHUNKS = 1_000_000  # whose words or ids are kept
 
 
 class ChunkCounter:
-    """Counts the words of texts, batch by batch.
+    """Counts the words of texts, batch by batch, in any number of threads.
 
     Args:
         tokenizer: Tokenizer of kind "words" with plain words.
@@ -33,22 +33,23 @@ class ChunkCounter:
         self._sizes: dict[bytes, int] = {}  # number of words of each chunk
         self._chunks: collections.Counter[bytes] = collections.Counter()
         self._others: collections.Counter[bytes] = collections.Counter()
+        self._lock = threading.Lock()
 
     def add(self, texts: np.ndarray) -> np.ndarray:
         """Counts the words of texts (n,), and returns their number in each, int64 (n,)."""
         chunks = divide_texts(texts, self._tokenizer)
         repeats = np.bincount(chunks.codes, minlength=len(chunks.values))
-        for chunk, count in zip(chunks.values, repeats.tolist(), strict=True):
-            self._chunks[chunk] += count
-        if missing := [chunk for chunk in chunks.values if chunk not in self._sizes]:
-            words_of = split_chunks(missing, self._tokenizer)
-            self._sizes.update(zip(missing, map(len, words_of), strict=True))
-        sizes = np.fromiter(map(self._sizes.__getitem__, chunks.values), np.int64)
-        lengths = _sum_texts(sizes[chunks.codes], chunks.counts)
-        if chunks.is_whole.any():
-            whole = split_others(texts[chunks.is_whole], self._tokenizer)
+        whole = split_others(texts[chunks.is_whole], self._tokenizer)
+        with self._lock:
+            for chunk, count in zip(chunks.values, repeats.tolist(), strict=True):
+                self._chunks[chunk] += count
+            if missing := [chunk for chunk in chunks.values if chunk not in self._sizes]:
+                words_of = split_chunks(missing, self._tokenizer)
+                self._sizes.update(zip(missing, map(len, words_of), strict=True))
             self._others.update(itertools.chain.from_iterable(whole))
-            lengths[chunks.is_whole] = [*map(len, whole)]
+            sizes = np.fromiter(map(self._sizes.__getitem__, chunks.values), np.int64)
+        lengths = _sum_texts(sizes[chunks.codes], chunks.counts)
+        lengths[chunks.is_whole] = [*map(len, whole)]
         return lengths
 
     def count_words(self) -> dict[bytes, int]:
@@ -62,7 +63,7 @@ class ChunkCounter:
 
 
 class ChunkEncoder:
-    """Encodes texts as ids, without a frame and uncut.
+    """Encodes texts as ids, without a frame and uncut, in any number of threads.
 
     Args:
         tokenizer: Tokenizer of kind "words" or "wordpiece" with plain words.

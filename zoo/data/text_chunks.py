@@ -7,6 +7,7 @@ are split and looked up by Python or TensorFlow.
 import dataclasses
 import functools
 import re
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -56,15 +57,18 @@ def divide_texts(texts: np.ndarray, tokenizer: Tokenizer) -> TextChunks:
     raw = [text.encode() if isinstance(text, str) else text for text in texts]
     joined, is_whole = _join_texts(raw, tokenizer)
     content = np.frombuffer(joined, "uint8")
-    is_blank, is_mark, lowered = _make_tables(tokenizer)
-    in_word = ~_look_up_bytes(joined, is_blank)
-    letters = np.frombuffer(joined.translate(lowered), "uint8")
-    alone = _look_up_bytes(joined, is_mark) if is_mark else None
-    if not joined.isascii():
+    tables = _make_tables(tokenizer)
+    in_word = ~_look_up_bytes(joined, tables.is_blank)
+    alone = _look_up_bytes(joined, tables.is_mark) if tables.is_mark else None
+    letters: bytes | np.ndarray
+    if joined.isascii():
+        letters = joined.translate(tables.lowered, tables.blanks)
+    else:
         in_run = _find_other_runs(content)
         in_word |= in_run
-        letters = np.where(in_run, content, letters)
         alone = alone & ~in_run if alone is not None else None
+        lowered = np.frombuffer(joined.translate(tables.lowered), "uint8")
+        letters = np.where(in_run, content, lowered)[in_word]
     # between a byte and the next one, whether another chunk begins, or none goes on
     breaks = ~(in_word[:-1] & in_word[1:])
     if alone is not None:
@@ -73,7 +77,7 @@ def divide_texts(texts: np.ndarray, tokenizer: Tokenizer) -> TextChunks:
     stops = np.flatnonzero(breaks & in_word[:-1]) + 1
     offsets = np.zeros(len(starts) + 1, "int32")
     np.cumsum(stops - starts, out=offsets[1:])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(letters[in_word])]
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(letters)]
     chunks = pa.BinaryArray.from_buffers(pa.binary(), len(starts), buffers).dictionary_encode()
     ends = np.searchsorted(starts, _find_ends(content))
     return TextChunks(
@@ -138,18 +142,32 @@ def _look_up_bytes(content: bytes, table: bytes) -> np.ndarray:
     return np.frombuffer(content.translate(table), bool)
 
 
+class _Tables(NamedTuple):
+    """Tables of 256 bytes, and the blanks.
+
+    Attributes:
+        is_blank: Which bytes are between chunks.
+        is_mark: Which bytes are chunks of their own; empty for none.
+        lowered: The letters, in lower case if the tokenizer has it so.
+        blanks: The bytes that are between chunks.
+    """
+
+    is_blank: bytes
+    is_mark: bytes
+    lowered: bytes
+    blanks: bytes
+
+
 @functools.lru_cache(maxsize=8)
-def _make_tables(tokenizer: Tokenizer) -> tuple[bytes, bytes, bytes]:
-    """Returns tables: which bytes are blanks, which are marks, and what is in lower case."""
+def _make_tables(tokenizer: Tokenizer) -> _Tables:
     is_bert = tokenizer.kind == "wordpiece"
-    is_blank = bytearray(byte == _SPACE for byte in make_plain_table(tokenizer))
+    blanks = {byte for byte, other in enumerate(make_plain_table(tokenizer)) if other == _SPACE}
     if is_bert:
-        for byte in NOT_BLANKS:
-            is_blank[byte] = False
-        is_blank[0] = True
+        blanks = {*_END} | blanks - {*NOT_BLANKS}
     marks = BERT_MARK if is_bert else MARK
     is_mark = b""
     if is_bert or tokenizer.punctuation:
         is_mark = bytes(marks.fullmatch(bytes([byte])) is not None for byte in range(256))
     lowered = bytes(range(256)).lower() if tokenizer.lowercase else bytes(range(256))
-    return bytes(is_blank), is_mark, lowered
+    is_blank = bytes(byte in blanks for byte in range(256))
+    return _Tables(is_blank, is_mark, lowered, bytes(blanks))

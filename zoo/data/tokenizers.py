@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from zoo.data.batch_encoding import split_batch
 from zoo.data.chunk_encoding import ChunkCounter
+from zoo.data.parallel import map_in_threads
 from zoo.data.spec import Spec
 from zoo.data.splits import Split
 from zoo.data.text_encoding import BATCH_SIZE, iterate_texts
@@ -118,9 +119,12 @@ def _find_frequent_tokens(
     lengths = None
     if settings.kind == "words":
         counter = ChunkCounter(settings)
-        batches = iterate_texts(train, size=None)
-        counted = [counter.add(x.ravel()).reshape(len(x), -1).sum(axis=1) for x in batches]
-        lengths = np.concatenate(counted) if counted else None
+
+        def count_batch(texts: np.ndarray) -> np.ndarray:
+            return counter.add(texts.ravel()).reshape(len(texts), -1).sum(axis=1)
+
+        counted = map_in_threads(count_batch, iterate_texts(train, size=None))
+        lengths = np.concatenate([np.zeros(0, int), *counted])
         counts = counter.count_words()
     else:
         counts = collections.Counter()
