@@ -37,6 +37,7 @@ OTHER_NUMBER_FORMS = {
 # Whole numbers with points between thousands, such as 900 and 1.200. Numbers with three decimals
 # would have them in all cells, or would not end in 0.
 _GROUPED_PATTERN = r"^[+-]?(0|[1-9]\d{0,2}(\.\d{3})*)$"
+_OTHER_LETTER = "[A-DF-Za-df-z]"  # that no number has
 _FIRST_CELLS, _SAMPLED_ROWS = 16, 1_000
 _GROUP_OF_ZERO = r"\.\d{2}0$"
 
@@ -146,6 +147,12 @@ def _remove_decoration(strings: pa.Array) -> pa.Array:
     for pattern, replacement in DECORATION_STEPS:
         strings = pc.replace_substring_regex(strings, pattern, replacement)
     return pc.utf8_trim_whitespace(strings)
+
+
+def may_be_numbers(cells: pd.Series) -> np.ndarray:
+    """Returns which stripped cells, none missing, have no letter of words, a boolean mask."""
+    strings = pa.array(cells, pa.string())
+    return ~pc.match_substring_regex(strings, _OTHER_LETTER).to_numpy(zero_copy_only=False)
 
 
 def find_number_form(

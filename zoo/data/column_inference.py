@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import count_values, have_decimal_commas
+from zoo.data.cells import have_decimal_commas
 from zoo.data.column_cells import (
     ColumnCells,
     choose_date_format,
@@ -216,11 +216,10 @@ def _infer_text(cells: ColumnCells, present: int) -> tuple[str, str]:
     if present < _MANY_CELLS:
         return "category", ""
     hashes, words = [], 0.0
-    for block in cells.iterate_present():
-        values, counts = count_values(block)
+    for values, counts in cells.iterate_counted():
         hashes.append(pd.util.hash_array(values.to_numpy(object), categorize=False))
         words += float(_count_words(values) @ counts)
-    distinct = len(np.unique(np.concatenate(hashes))) / present
+    distinct = len(pd.unique(np.concatenate(hashes))) / present
     names_rows = distinct > _ID_DISTINCT and _ID_NAME.fullmatch(cells.name)
     odd_dates = _describe_odd_dates(cells)
     if distinct > _MIN_DISTINCT and words / present > _MIN_WORDS and not names_rows:

@@ -17,10 +17,11 @@ from zoo.data.date_forms import format_days
 from zoo.data.frame_rows import FrameRows, RowRange
 from zoo.data.mapped_files import allocate_array
 from zoo.data.number_scaling import scale_numbers
-from zoo.data.text_encoding import BATCH_SIZE
+from zoo.data.parallel import map_in_threads
 
 _BLOCK_SIZE = 1 << 21  # cells and features of the rows that are read together
 _MIN_ROWS = 512  # of these
+_MANY_TEXTS = 4096  # that are encoded together
 
 
 class TableRecords:
@@ -162,13 +163,14 @@ def _encode_strings(rows: RowRange, group: ColumnGroup) -> np.ndarray:
     # each different string is encoded once
     codes, values = pd.factorize(strip_cells(rows.read_cells(column.name)).fillna(""))
     texts = np.asarray(values, object)
-    batches = [texts[start : start + BATCH_SIZE] for start in range(0, len(texts), BATCH_SIZE)]
+    batches = [texts[start : start + _MANY_TEXTS] for start in range(0, len(texts), _MANY_TEXTS)]
     if column.tokenizer:
         encode_texts = make_batch_encoder(column.tokenizer)
-        encoded = [pad_rows(encode_texts(batch), column.tokenizer) for batch in batches]
+        encoded = map_in_threads(encode_texts, batches)
+        features = np.concatenate([pad_rows(ids, column.tokenizer) for ids in encoded])
     else:
-        encoded = [group.encode(tf.constant(batch)).numpy() for batch in batches]
-    return np.concatenate(encoded)[codes]
+        features = np.concatenate([group.encode(tf.constant(batch)).numpy() for batch in batches])
+    return features[codes]
 
 
 def _read_numbers(cells: pd.Series, column: Column) -> np.ndarray:
