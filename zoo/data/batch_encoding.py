@@ -243,7 +243,7 @@ def _make_pair_encoder(
 
     def encode(texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = _split_plain_texts(texts, tokenizer)
-        ids = [row and [*map(numbers.get, row, unknown)] for row in rows]
+        ids: list = [row and [*map(numbers.get, row, unknown)] for row in rows]
         return flatten_rows(_complete_rows(ids, texts, look_up_ids))
 
     return encode

@@ -36,10 +36,10 @@ class TableRecords:
     """
 
     def __init__(self, rows: FrameRows, columns: tuple[Column, ...]):
-        self._rows, self._columns = rows, columns
+        self.rows, self.columns = rows, columns
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __iter__(self):
         for start in range(0, len(self), _MIN_ROWS):
@@ -49,10 +49,10 @@ class TableRecords:
         """Returns records (n,) for a slice, one for a number, and `TableRecords` for a mask."""
         if isinstance(rows, slice):
             first, last, _ = rows.indices(len(self))
-            return make_records(self._rows.read_rows(first, last), self._columns)
+            return make_records(self.rows.read_rows(first, last), self.columns)
         if isinstance(rows, np.ndarray):
-            return TableRecords(self._rows[rows], self._columns)
-        return make_records(self._rows.read_rows(rows, rows + 1), self._columns)[0]
+            return TableRecords(self.rows[rows], self.columns)
+        return make_records(self.rows.read_rows(rows, rows + 1), self.columns)[0]
 
 
 def make_records(frame: pd.DataFrame, columns: tuple[Column, ...]) -> np.ndarray:
