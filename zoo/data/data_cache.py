@@ -21,7 +21,9 @@ from zoo.data.config import DataConfig
 from zoo.data.data_files import (
     DamagedFileError,
     UnstorableDataError,
+    read_checked_record,
     read_data_files,
+    write_checked_record,
     write_data,
 )
 from zoo.data.loading import prepare_and_fingerprint, read_data
@@ -31,7 +33,6 @@ from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.splits import Data, Stream
 from zoo.errors import one_line
 from zoo.storage.atomic import DRAFT_PREFIX
-from zoo.storage.json_files import read_json, write_json
 
 _SOURCES = "sources.json"
 _PREPARED_VARIABLE = "TFDS_DATA_DIR"
@@ -160,10 +161,7 @@ def _has_changed(entry: Path) -> bool:
     Raises:
         DamagedFileError: if the entry does not tell.
     """
-    try:
-        states = read_json(entry / _SOURCES)
-    except Exception as error:
-        raise DamagedFileError(f"{entry / _SOURCES}: {one_line(error)}") from error
+    states = read_checked_record(entry / _SOURCES)
     return _read_states(states) != states
 
 
@@ -177,7 +175,7 @@ def _keep(data: Data, sources: State, folder: Path, key: str) -> tuple[Path, int
     draft = Path(tempfile.mkdtemp(prefix=DRAFT_PREFIX, dir=folder))
     try:
         write_data(data, draft)
-        write_json(draft / _SOURCES, dict(sources))
+        write_checked_record(draft / _SOURCES, dict(sources))
         size = sum(file.stat().st_size for file in draft.iterdir())
         for other in folder.glob(f"{key}-*"):
             if other != entry:

@@ -1,5 +1,6 @@
 """Writes prepared data to the files of a folder, and reads it from there as it was."""
 
+import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,10 +18,10 @@ from zoo.data.spec import spec_from_record, spec_to_record
 from zoo.data.splits import Arrays, Data, Split, iterate_raw_batches
 from zoo.data.table_encoding import TableRecords
 from zoo.data.tokenizer_settings import tokenizer_from_record, tokenizer_to_record
-from zoo.errors import UserError
+from zoo.errors import UserError, one_line
 from zoo.storage.json_files import read_json, write_json
 
-RECORD = "data.json"
+_RECORD = "data.json"
 _RAW_TEST = "raw_test.arrow"
 _SPLITS = ("train", "validation", "test")
 _ARRAYS = ("x", "y", "weights")  # of a prepared split
@@ -76,7 +77,7 @@ def write_data(data: Data, folder: Path) -> None:
         "arrays": stored,
         "raw_test": raw,
     }
-    write_json(folder / RECORD, record)
+    write_checked_record(folder / _RECORD, record)
 
 
 def read_data_files(folder: Path) -> Data:
@@ -86,7 +87,7 @@ def read_data_files(folder: Path) -> Data:
         DamagedFileError: if a file is missing or not what was written.
     """
     try:
-        record = read_json(folder / RECORD)
+        record = read_checked_record(folder / _RECORD)
         stored = record["arrays"]
         with ThreadPoolExecutor() as pool:
             loaded = pool.map(lambda name: _read_array(folder, name, stored[name]), stored)
@@ -102,7 +103,7 @@ def read_data_files(folder: Path) -> Data:
         return Data(
             record["name"],
             record["version"],
-            spec_from_record(record, folder / RECORD, tokenizer),
+            spec_from_record(record, folder / _RECORD, tokenizer),
             splits["train"],
             splits["validation"],
             splits["test"],
@@ -113,7 +114,31 @@ def read_data_files(folder: Path) -> Data:
             record["fingerprint"],
         )
     except (OSError, UserError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        raise DamagedFileError(f"{folder / RECORD}: {error}") from error
+        raise DamagedFileError(f"{folder / _RECORD}: {error}") from error
+
+
+def write_checked_record(file: Path, record: dict[str, Any]) -> None:
+    """Writes a record with its checksum as a JSON file."""
+    write_json(file, {"record": record, "checksum": _compute_record_checksum(record)})
+
+
+def read_checked_record(file: Path) -> dict[str, Any]:
+    """Reads what `write_checked_record` has written.
+
+    Raises:
+        DamagedFileError: if the file is missing or not what was written.
+    """
+    try:
+        content = read_json(file)
+        if _compute_record_checksum(content["record"]) != content["checksum"]:
+            raise ValueError("it has changed")
+        return content["record"]
+    except (OSError, UserError, KeyError, ValueError) as error:
+        raise DamagedFileError(f"{file}: {one_line(error)}") from error
+
+
+def _compute_record_checksum(record: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
 
 
 def _describe_raw(split: Split) -> tuple[dict[str, Any], pa.Table, np.ndarray]:
