@@ -10,6 +10,13 @@ from zoo.data.image_files import MAX_PIXELS, TOO_MANY_PIXELS, read_image_file
 from zoo.errors import UserError, one_line
 
 MAX_DEFAULT_SIZE = 224
+# what TensorFlow raises of a file that cannot be read or decoded
+UNREADABLE = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.FailedPreconditionError,
+)
 REMEDY = "replace or remove the file, or pass --skip_broken"
 
 # First byte of PNG, BMP and GIF files, and the weight of each header byte in (rows, columns).
@@ -38,10 +45,17 @@ def load_image(path: tf.Tensor, shape: tuple[int, ...], resize: str = "stretch")
         resize: As in `decode_image`.
 
     Raises:
-        tf.errors.InvalidArgumentError: if the file cannot be read or decoded.
+        tf.errors.OpError: one of `UNREADABLE`, if the file cannot be read or decoded.
     """
-    encoded = tf.numpy_function(lambda name: read_image_file(name.decode()), [path], tf.string)
-    return decode_image(tf.ensure_shape(encoded, []), shape, resize)
+    content = tf.io.read_file(path)
+
+    def convert():
+        encoded = tf.numpy_function(lambda name: read_image_file(name.decode()), [path], tf.string)
+        return tf.ensure_shape(encoded, [])
+
+    # a JPEG file, as which most come, is not converted: no thread waits for Python
+    encoded = tf.cond(_is_jpeg(content), lambda: content, convert)
+    return decode_image(encoded, shape, resize)
 
 
 def decode_image(encoded: tf.Tensor, shape: tuple[int, ...], resize: str = "stretch") -> tf.Tensor:
@@ -126,7 +140,7 @@ def find_image_fault(path: str) -> str:
     return ""
 
 
-def unreadable_file_error(paths: Sequence[str], error: tf.errors.InvalidArgumentError) -> UserError:
+def unreadable_file_error(paths: Sequence[str], error: tf.errors.OpError) -> UserError:
     """Returns the error for failed decoding, which names the first file that cannot be decoded."""
     faults = filter(None, map(find_image_fault, paths))
     fault = next(faults, f"an example cannot be decoded: {one_line(error.message)}")
