@@ -93,9 +93,16 @@ def make_batch_encoder(tokenizer: Tokenizer) -> Callable[[np.ndarray], np.ndarra
     if not has_plain_words(tokenizer):
         encode, _ = make_encoder(tokenizer)
         return lambda texts: encode(*split_columns(texts)).numpy()
-    _, look_up = make_lookup(tokenizer)
-    string = tf.TensorSpec((None,), tf.string)
-    look_up_ids = tf.function(look_up, input_signature=[string], autograph=False)
+
+    @functools.cache
+    def make_look_up() -> LookUp:  # its tables are made when a text needs them, which takes long
+        _, look_up = make_lookup(tokenizer)
+        string = tf.TensorSpec((None,), tf.string)
+        return tf.function(look_up, input_signature=[string], autograph=False)
+
+    def look_up_ids(texts: tf.Tensor) -> tf.RaggedTensor:
+        return make_look_up()(texts)
+
     if tokenizer.kind == "bigrams":
         encode_column = _make_pair_encoder(tokenizer, look_up_ids)
     else:

@@ -2,13 +2,13 @@
 
 import collections
 import dataclasses
-import itertools
 import math
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.batch_encoding import add_frame, count_tokens, make_batch_encoder, split_batch
+from zoo.data.batch_encoding import add_frame, count_tokens, make_batch_encoder
+from zoo.data.chunk_encoding import ChunkCounter
 from zoo.data.config import DataConfig
 from zoo.data.spec import Tokenizer
 from zoo.data.splits import Split, take_inputs
@@ -131,17 +131,15 @@ def choose_kind(survey: WordSurvey) -> tuple[str, str]:
 def survey_words(texts: Split) -> WordSurvey:
     """Splits a sample of texts into words, and measures them."""
     settings = Tokenizer("words", (), 0, normalization="nfkc")
-    seen: tuple[collections.Counter, ...] = (collections.Counter(), collections.Counter())
-    counts: list[int] = []
+    counters = (ChunkCounter(settings), ChunkCounter(settings))
+    counts = [np.zeros(0, int)]
     blank = 0
-    for batch in iterate_texts(_take_sample(texts)):
+    for batch in iterate_texts(_take_sample(texts), size=None):
         for column in split_columns(batch):
-            words = split_batch(column, settings)
-            for half in (0, 1):
-                seen[half].update(itertools.chain.from_iterable(words[half::2]))
-            counts += map(len, words)
+            counts += [counters[half].add(column[half::2]) for half in (0, 1)]
             blank += sum(not text.strip() for text in map(tf.compat.as_bytes, column))
-    lengths = np.array(counts)
+    seen = [collections.Counter(counter.count_words()) for counter in counters]
+    lengths = np.concatenate(counts)
     written = max(len(lengths) - blank, 1)
     total = sum(seen[0].values()) + sum(seen[1].values())
     both = seen[0] + seen[1]
