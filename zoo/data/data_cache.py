@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import zoo
 from zoo.data.config import DataConfig
 from zoo.data.data_files import (
     DamagedFileError,
@@ -91,7 +90,7 @@ def _compute_key(config: DataConfig) -> str:
     settings["memory_budget"] = choose_budget(config.memory_budget)
     places = os.getcwd(), os.environ.get(_PREPARED_VARIABLE)  # of relative paths, of TFDS
     versions = {name: _find_version(name) for name in _PACKAGES}
-    code = _read_states(str(file) for file in Path(zoo.__file__).parent.rglob("*.py"))
+    code = _read_states(str(file) for file in Path(__file__).parents[1].rglob("*.py"))
     content = json.dumps([settings, places, versions, code], sort_keys=True, default=repr)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 

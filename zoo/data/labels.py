@@ -22,7 +22,7 @@ from zoo.data.cells import (
 )
 from zoo.data.config import DataConfig
 from zoo.data.sources.table_files import Table
-from zoo.data.units import count_units, find_common_unit, find_mixed_units, unify_unit
+from zoo.data.units import count_units, find_common_unit, find_mixed_units
 from zoo.errors import UserError
 from zoo.schema import is_line
 
@@ -74,10 +74,9 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
     unit = "" if find_mixed_units(units) else find_common_unit(units)
     numbers = strip_units(values, unit)
     decimal, thousands, is_number = find_number_form(numbers, counts)
-    others, rows = values[~is_number], len(cells)
-    if task == "regression" or (
-        task is None and not len(others) and _is_regression(numbers, rows, decimal, unit)
-    ):
+    others = values[~is_number]
+    are_numbers = task is None and not len(others)
+    if task == "regression" or (are_numbers and _is_regression(numbers, len(cells), decimal, unit)):
         if len(others):
             _reject(cells, others, table, "a regression needs numbers, of one unit")
         written = unit or next(filter(None, units or ()), "")
@@ -87,28 +86,6 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
     if broken := [value for value in values if not is_line(value)]:
         _reject(cells, broken, table, "expected a class name without line breaks")
     return Target(name_classes(cells, table, may_be_many=task is not None))
-
-
-def check_unit(target: Target, known: str, table: Table, label: str) -> None:
-    """Checks that the numbers of a column have the unit of those that a model was trained on.
-
-    Numbers without a unit are taken to be in it.
-
-    Args:
-        target: What the labels of the table are.
-        known: Unit of the model, or "".
-        table: The table.
-        label: Name of the column.
-
-    Raises:
-        UserError: if they have another unit.
-    """
-    unit = target.written_unit
-    if known and unit and unify_unit(unit) != unify_unit(known):
-        raise UserError(
-            f"{table.path}: column {label!r} has numbers in {unit!r}, but the model predicts "
-            f"{known!r}: convert them to {known!r}"
-        )
 
 
 def _count_label_units(values: pd.Series, counts: np.ndarray) -> dict[str, int] | None:
