@@ -1,10 +1,11 @@
 """Seconds and memory of reading data, next to the plain way to read the same files, in turns.
 
-python -m benchmarks.loading [--parts=csv,mixed,parquet,photos,words,wordpiece] [--rounds=3]
+python -m benchmarks.loading [--parts=csv,mixed,cached,parquet,photos,words,wordpiece] [--rounds=3]
 
 Each reader has a process of its own in each round, which has the libraries imported, and reads
 files that the system has in memory. `csv` is a table of numbers, `mixed` one with categories and
 texts, and `parquet` the numbers again, next to pandas with the engine pyarrow and to pyarrow.
+`cached` is the second table again, from the files of --cache_dir.
 `photos` is a folder of JPEG files that is read once, next to plain tf.data. `words` learns and
 applies a vocabulary of words, next to keras.layers.TextVectorization. `wordpiece` cuts texts into
 pieces of a vocabulary that is there, next to Hugging Face's tokenizers.
@@ -84,6 +85,14 @@ def read_by_zoo(name: str, **settings) -> None:
     from zoo.data.loading import load_data
 
     load_data(DataConfig(name, **settings))
+
+
+def read_from_cache(name: str, folder: Path) -> None:
+    """Reads a dataset as a second training with --cache_dir does; the first call fills it."""
+    from zoo.data.config import DataConfig
+    from zoo.data.data_cache import load_cached_data
+
+    load_cached_data(DataConfig(name, label="label"), str(folder))
 
 
 def stream_by_zoo(name: str) -> None:
@@ -198,6 +207,10 @@ def list_contenders(folder: Path) -> dict[str, tuple[Callable[[], object], ...]]
             lambda: read_by_zoo(f"csv:{folder}/mixed.csv", label="label"),
             lambda: read_by_pandas(folder / "mixed.csv"),
         ),
+        "cached": (
+            lambda: read_from_cache(f"csv:{folder}/mixed.csv", folder / "cache"),
+            lambda: read_by_pandas(folder / "mixed.csv"),
+        ),
         "parquet": (
             lambda: read_by_zoo(f"parquet:{folder}/numbers.parquet", label="label"),
             lambda: read_by_pyarrow(folder / "numbers.parquet"),
@@ -246,7 +259,9 @@ def measure_call(call: Callable[[], object]) -> tuple[float, float]:
 def main() -> None:
     """Prints a row for each part: medians, and the median ratio within a round."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--parts", default="csv,mixed,parquet,photos,streamed,words,wordpiece")
+    parser.add_argument(
+        "--parts", default="csv,mixed,cached,parquet,photos,streamed,words,wordpiece"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=300_000, help="of tables")
     parser.add_argument("--photos", type=int, default=2_000)
@@ -270,6 +285,8 @@ def main() -> None:
         for part, pair in list_contenders(folder).items():
             if part not in parts:
                 continue
+            if part == "cached":
+                measure_call(pair[0])
             rounds = [[measure_call(call) for call in pair] for _ in range(options.rounds)]
             cells = [
                 f"{statistics.median(round[i][kind] for round in rounds):.{2 - 2 * kind}f}"

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from zoo.commands.announcement import announce_training, print_weights, report_finished
+from zoo.commands.cached_data import load_training_data
 from zoo.commands.flags import (
     define_model_flags,
     format_flagfile,
@@ -64,8 +65,8 @@ if TYPE_CHECKING:
 FLAGS = flags.FlagValues()
 WORDS = ""
 # flags that may change when a run is resumed
-CHANGEABLE_FLAGS = ("data_dir", "run_dir", "overwrite", "checkpoint_every", "export_dir",
-                    "export_name", "export_formats", "keep_versions",
+CHANGEABLE_FLAGS = ("data_dir", "cache_dir", "run_dir", "overwrite", "checkpoint_every",
+                    "export_dir", "export_name", "export_formats", "keep_versions",
                     "change_contract", "explain_signature")  # fmt: skip
 MODEL, RUN = under_heading(FLAGS, "Model"), under_heading(FLAGS, "Run")
 DATA = under_heading(FLAGS, "Data")
@@ -89,6 +90,8 @@ flags.DEFINE_integer("seed", 0, "Seed of the initial weights, the held-out rows,
                      "examples, augmentation and dropout.", 0, 2**31 - 1, **RUN)
 flags.DEFINE_string("run_dir", None, "Folder of the run; an unfinished run there is resumed. By "
                     "default runs/<model>-<dataset>, with -2, -3, ... for other flags.", **RUN)
+flags.DEFINE_string("cache_dir", None, "Folder where prepared data is kept for the next run with "
+                    "the same files and settings. By default none is kept.", **DATA)
 flags.DEFINE_bool("overwrite", False, "Deletes the run in the folder and starts over.", **RUN)
 flags.DEFINE_string("checkpoint_every", "5m", "Time between checkpoints: a number of steps (500) "
                     "or minutes (5m).", **RUN)
@@ -131,7 +134,6 @@ def main() -> Path | None:
 
     # imported here, so that errors in the flags, --help and --list don't wait for TensorFlow
     import_tensorflow()
-    from zoo.data.loading import load_data
     from zoo.data.memory import report_unreadable_files
     from zoo.distribution.multi_worker import report_lost_workers
     from zoo.distribution.strategy import choose_strategy, run_chief_first
@@ -150,7 +152,7 @@ def main() -> Path | None:
     with report_lost_workers(strategy):
         # the chief prepares the dataset, and the other workers read it
         with run_chief_first(strategy):
-            data = load_data(config)
+            data = load_training_data(config, FLAGS.cache_dir)
         check_recipe(recipe, data.spec)
         hparams, data = fit_weights_to_data(source, entry, hparams, data)
         if FLAGS.find_learning_rate:

@@ -1,7 +1,7 @@
 """Splits and encodes arrays of texts as `zoo.data.text_encoding` does, many times as fast.
 
-Most texts are plain, and are split by `zoo.data.plain_texts`; wordpieces are looked up once for
-each distinct word. TensorFlow splits and encodes the other texts.
+Most texts are plain: `zoo.data.text_chunks` divides them, and each different chunk is split and
+looked up once. TensorFlow splits and encodes the other texts.
 """
 
 import dataclasses
@@ -13,7 +13,16 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.console import progress_bar
+from zoo.data.chunk_encoding import (
+    UNKNOWN_ID,
+    ChunkEncoder,
+    LookUp,
+    flatten_rows,
+    frame_rows,
+    split_others,
+)
 from zoo.data.mapped_files import allocate_array
+from zoo.data.parallel import map_in_threads
 from zoo.data.plain_texts import (
     has_plain_words,
     make_plain_table,
@@ -37,9 +46,7 @@ from zoo.data.text_encoding import (
 from zoo.data.tokenizer_settings import SUBWORD_KINDS, Tokenizer
 from zoo.errors import UserError
 
-_UNKNOWN_ID = 1
 _PARALLEL_CALLS = 2
-_MOST_WORDS = 1_000_000  # whose pieces are kept
 
 
 def split_batch(texts: np.ndarray, tokenizer: Tokenizer) -> list[list[bytes]]:
@@ -60,8 +67,19 @@ def count_tokens(texts: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
         return np.count_nonzero(encode_uncut(texts), axis=1)
     columns = split_columns(texts)
     lengths = [np.array([*map(len, split_batch(column, tokenizer))]) for column in columns]
-    separators = (len(columns) - 1) * len(tokenizer.framing.separator)
-    return np.maximum(sum(lengths) + separators, 1)  # an empty text is an unknown token
+    return add_frame(np.sum(lengths, axis=0), tokenizer, len(columns))
+
+
+def add_frame(lengths: np.ndarray, tokenizer: Tokenizer, columns: int) -> np.ndarray:
+    """Returns the numbers of tokens of texts or pairs with the separator between the two.
+
+    Args:
+        lengths: Numbers of tokens without it, int64 (n,).
+        tokenizer: Tokenizer of words or characters.
+        columns: 1 for texts, 2 for pairs.
+    """
+    separators = (columns - 1) * len(tokenizer.framing.separator)
+    return np.maximum(lengths + separators, 1)  # an empty text is an unknown token
 
 
 # cached, since tracing BERT's tokenizer takes a second
@@ -75,11 +93,20 @@ def make_batch_encoder(tokenizer: Tokenizer) -> Callable[[np.ndarray], np.ndarra
     if not has_plain_words(tokenizer):
         encode, _ = make_encoder(tokenizer)
         return lambda texts: encode(*split_columns(texts)).numpy()
-    _, look_up = make_lookup(tokenizer)
-    string = tf.TensorSpec((None,), tf.string)
-    look_up_ids = tf.function(look_up, input_signature=[string], autograph=False)
-    make_word_encoder = _encode_pieces if tokenizer.kind == "wordpiece" else _encode_words
-    encode_words = make_word_encoder(tokenizer, look_up_ids)
+
+    @functools.cache
+    def make_look_up() -> LookUp:  # its tables are made when a text needs them, which takes long
+        _, look_up = make_lookup(tokenizer)
+        string = tf.TensorSpec((None,), tf.string)
+        return tf.function(look_up, input_signature=[string], autograph=False)
+
+    def look_up_ids(texts: tf.Tensor) -> tf.RaggedTensor:
+        return make_look_up()(texts)
+
+    if tokenizer.kind == "bigrams":
+        encode_column = _make_pair_encoder(tokenizer, look_up_ids)
+    else:
+        encode_column = ChunkEncoder(tokenizer, look_up_ids).encode
     ragged = tf.RaggedTensorSpec([None, None], tf.int32, 1, tf.int64)
     frames = {
         n: tf.function(
@@ -88,15 +115,12 @@ def make_batch_encoder(tokenizer: Tokenizer) -> Callable[[np.ndarray], np.ndarra
         for n in (1, 2)
     }
 
-    def encode_column(texts: np.ndarray) -> tf.RaggedTensor:
-        rows = encode_words(_split_plain_texts(texts, tokenizer))
-        rows = _complete_rows(rows, texts, look_up_ids)
-        values = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
-        return tf.RaggedTensor.from_row_lengths(values, np.array([*map(len, rows)], np.int64))
-
     def encode_batch(texts: np.ndarray) -> np.ndarray:
         columns = [encode_column(column) for column in split_columns(texts)]
-        return frames[len(columns)](*columns).numpy()
+        if len(columns) == 1 and not tokenizer.window:
+            return frame_rows(*columns[0], tokenizer)
+        rows = [tf.RaggedTensor.from_row_lengths(*ids, validate=False) for ids in columns]
+        return frames[len(rows)](*rows).numpy()
 
     return encode_batch
 
@@ -151,10 +175,12 @@ def pad_rows(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
 
 def _fill_ids(ids: np.ndarray, split: Arrays, tokenizer: Tokenizer) -> None:
     """Writes the token ids of a split into an array of shape (examples, tokenizer.length)."""
-    encode, start = make_batch_encoder(tokenizer), 0
-    for batch in iterate_texts(split):
-        ids[start : start + len(batch)] = pad_rows(encode(batch), tokenizer)
-        start += len(batch)
+    start = 0
+    for encoded in map_in_threads(make_batch_encoder(tokenizer), iterate_texts(split, size=None)):
+        rows = ids[start : start + len(encoded)]
+        rows[:, : encoded.shape[1]] = encoded
+        rows[:, encoded.shape[1] :] = 0
+        start += len(encoded)
 
 
 def _map_stream(split: Stream, tokenizer: Tokenizer) -> Stream:
@@ -189,21 +215,13 @@ def _encode_stream(split: Stream, spec: Spec, tokenizer: Tokenizer) -> Arrays:
 
 
 def _split_plain_texts(texts: np.ndarray, tokenizer: Tokenizer) -> list[list[bytes] | None]:
-    """Returns the tokens of each text but those, as None, that TensorFlow has to split.
-
-    Of wordpieces it returns words, and what is not ASCII between two blanks.
-    """
+    """Returns the tokens of each text but those, as None, that TensorFlow has to split."""
     if not has_plain_words(tokenizer):
         return [None] * len(texts)
     table = make_plain_table(tokenizer)
     texts_in_parts = [separate_plain_parts(text, tokenizer) for text in texts]
-    others = {other for parts in texts_in_parts if parts for other in parts[1::2]}
-    if tokenizer.kind == "wordpiece" or not others:
-        words_of = {other: [other] for other in others}
-    else:
-        settings = dataclasses.replace(tokenizer, kind="words")
-        words = split_texts(tf.constant([*others]), settings).to_list()
-        words_of = dict(zip(others, words, strict=True))
+    others = [*{other for parts in texts_in_parts if parts for other in parts[1::2]}]
+    words_of = dict(zip(others, split_others(others, tokenizer), strict=True))
 
     def split(parts: list[bytes]) -> list[bytes]:
         words = split_plain_part(parts[0], tokenizer, table)
@@ -223,32 +241,17 @@ def _insert_pairs(words: list[bytes]) -> list[bytes]:
     return tokens
 
 
-def _encode_words(tokenizer: Tokenizer, _) -> Callable[[list], list]:
-    """Returns the function from rows of tokens to rows of ids; rows may be None."""
-    ids = {token.encode(): number for number, token in enumerate(tokenizer.vocabulary)}
+def _make_pair_encoder(
+    tokenizer: Tokenizer, look_up_ids: LookUp
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Returns what `ChunkEncoder.encode` is, for words and pairs of words."""
+    numbers = {token.encode(): number for number, token in enumerate(tokenizer.vocabulary)}
+    unknown = itertools.repeat(UNKNOWN_ID)
 
-    def encode(rows: list) -> list:
-        unknown = itertools.repeat(_UNKNOWN_ID)
-        return [row and [*map(ids.get, row, unknown)] for row in rows]
-
-    return encode
-
-
-def _encode_pieces(
-    _, look_up_ids: Callable[[tf.Tensor], tf.RaggedTensor]
-) -> Callable[[list], list]:
-    """Returns the function from rows of words to rows of the ids of their pieces."""
-    pieces: dict[bytes, list[int]] = {}
-
-    def encode(rows: list) -> list:
-        if len(pieces) > _MOST_WORDS:
-            pieces.clear()
-        words = set(itertools.chain.from_iterable(row for row in rows if row)) - pieces.keys()
-        if words:
-            pieces.update(zip(words, look_up_ids(tf.constant([*words])).to_list(), strict=True))
-        return [
-            row and [*itertools.chain.from_iterable(pieces[word] for word in row)] for row in rows
-        ]
+    def encode(texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = _split_plain_texts(texts, tokenizer)
+        ids: list = [row and [*map(numbers.get, row, unknown)] for row in rows]
+        return flatten_rows(_complete_rows(ids, texts, look_up_ids))
 
     return encode
 

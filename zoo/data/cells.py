@@ -37,6 +37,7 @@ OTHER_NUMBER_FORMS = {
 # Whole numbers with points between thousands, such as 900 and 1.200. Numbers with three decimals
 # would have them in all cells, or would not end in 0.
 _GROUPED_PATTERN = r"^[+-]?(0|[1-9]\d{0,2}(\.\d{3})*)$"
+_OTHER_LETTER = "[A-DF-Za-df-z]"  # that no number has
 _FIRST_CELLS, _SAMPLED_ROWS = 16, 1_000
 _GROUP_OF_ZERO = r"\.\d{2}0$"
 
@@ -148,11 +149,20 @@ def _remove_decoration(strings: pa.Array) -> pa.Array:
     return pc.utf8_trim_whitespace(strings)
 
 
-def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
+def may_be_numbers(cells: pd.Series) -> np.ndarray:
+    """Returns which stripped cells, none missing, have no letter of words, a boolean mask."""
+    strings = pa.array(cells, pa.string())
+    return ~pc.match_substring_regex(strings, _OTHER_LETTER).to_numpy(zero_copy_only=False)
+
+
+def find_number_form(
+    cells: pd.Series, counts: np.ndarray | None = None
+) -> tuple[str, str, pd.Series]:
     """Returns the decimal mark and thousands separator that fit most cells, and which cells fit.
 
     Args:
         cells: Stripped cells, null where they are missing.
+        counts: How many rows each cell stands for, if none is missing; None for one.
 
     Returns:
         The decimal mark, the thousands separator, and a boolean series for the cells that are not
@@ -161,7 +171,7 @@ def find_number_form(cells: pd.Series) -> tuple[str, str, pd.Series]:
     present = cells.dropna()
     # each different value is looked at once
     codes, values = pd.factorize(present)
-    values, counts = pd.Series(values), np.bincount(codes, minlength=len(values))
+    values, counts = pd.Series(values), np.bincount(codes, counts, minlength=len(values))
     decimal, thousands, fits = ".", "", fit_number_form(values, ".", "")[0]
     if fits.all() and are_grouped(pa.array(values, pa.string())):
         decimal, thousands = ",", "."

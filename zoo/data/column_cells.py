@@ -16,6 +16,7 @@ from zoo.data.cells import (
     count_values,
     fit_number_form,
     has_numbers,
+    may_be_numbers,
     parse_numbers,
     strip_cells,
     strip_units,
@@ -48,6 +49,7 @@ class ColumnCells:
         # they are not stripped again and again
         is_small = len(rows) <= _KEPT_ROWS and not rows.has_numbers(name)
         self._kept = [*self._read()] if is_small else None
+        self._counted: list[tuple[pd.Series, np.ndarray]] | None = None
 
     @functools.cached_property
     def numbers(self) -> np.ndarray | None:
@@ -60,8 +62,9 @@ class ColumnCells:
         is_plain = self.numbers is not None or all(map(are_plain_numbers, self.iterate_present()))
         if is_plain or self.unit:
             return None
-        blocks = (count_values(block) for block in self.iterate_present())
-        return count_units((pa.array(values, pa.string()), counts) for values, counts in blocks)
+        return count_units(
+            (pa.array(values, pa.string()), counts) for values, counts in self.iterate_counted()
+        )
 
     @property
     def have_signs(self) -> bool:
@@ -89,6 +92,12 @@ class ColumnCells:
         """Yields blocks of the cells that are not missing."""
         return (cells.dropna() for cells in self)
 
+    def iterate_counted(self) -> Iterator[tuple[pd.Series, np.ndarray]]:
+        """Yields the different cells of each block, none missing, and how often each occurs."""
+        if self._kept is not None and self._counted is None:
+            self._counted = [count_values(block) for block in self._kept]
+        return iter(self._counted or map(count_values, self))
+
     def iterate_strings(self) -> Iterator[pd.Series]:
         """Yields blocks of the cells as strings, numbers too."""
         return (strip_cells(cells) if has_numbers(cells) else cells for cells in self)
@@ -111,9 +120,10 @@ def choose_number_form(cells: ColumnCells) -> tuple[str, str, int]:
     best, most, present = forms[0], -1, 0
     for form in forms:
         fitting, has_marks, present = 0, False, 0
-        for block in cells.iterate_present():
-            present += len(block)
-            values, counts = count_values(block)
+        for values, counts in cells.iterate_counted():
+            present += int(counts.sum())
+            may_fit = may_be_numbers(values)
+            values, counts = values[may_fit], counts[may_fit]
             fits, marked = fit_number_form(values, *form)
             fitting += int(counts[fits.to_numpy(bool)].sum())
             has_marks = has_marks or marked

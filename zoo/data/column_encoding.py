@@ -19,10 +19,10 @@ import tensorflow as tf
 from zoo.data.cells import DECORATION_STEPS, NUMBER_PATTERN
 from zoo.data.columns import MISSING, Column, count_features
 from zoo.data.dates import parse_dates
+from zoo.data.number_scaling import LINEAR_RANGE, place_numbers
 from zoo.data.text_encoding import make_encoder, pad_tokens
 from zoo.data.units import make_unit_steps
 
-_LINEAR_RANGE = 4.0  # spreads around the median; farther values are compressed by a logarithm
 _BLANKS = r"[\s\v\x1c-\x1f\x{85}\p{Z}]"
 
 Tensors = Mapping[str, tf.Tensor]
@@ -113,13 +113,12 @@ def _make_number_group(columns: tuple[Column, ...], starts: list[int]) -> Column
         z = tf.where(is_finite, (values - centers) / scales, 0)
         size = tf.abs(z)
         # continuous, with a slope of 1, at the end of the linear range
-        compressed = _LINEAR_RANGE + tf.math.log(tf.maximum(size - _LINEAR_RANGE, 0) + 1)
-        z = tf.where(size > _LINEAR_RANGE, tf.sign(z) * compressed, z)
+        compressed = LINEAR_RANGE + tf.math.log(tf.maximum(size - LINEAR_RANGE, 0) + 1)
+        z = tf.where(size > LINEAR_RANGE, tf.sign(z) * compressed, z)
         indicators = tf.gather(tf.cast(~is_finite, tf.float32), lacking, axis=1)
         return tf.concat([tf.cast(z, tf.float32), indicators], axis=1)
 
-    positions = np.array([*starts, *(starts[number] + 1 for number in lacking)])
-    return ColumnGroup(columns, encode, positions)
+    return ColumnGroup(columns, encode, place_numbers(columns, starts))
 
 
 def _make_category_group(column: Column, positions: np.ndarray) -> ColumnGroup:

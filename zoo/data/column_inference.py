@@ -9,13 +9,15 @@
 | dropped | a single value; numbers of the rows; a different value in (almost) each row |
 """
 
+import os
 import re
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import count_values, have_decimal_commas
+from zoo.data.cells import have_decimal_commas
 from zoo.data.column_cells import (
     ColumnCells,
     choose_date_format,
@@ -73,22 +75,25 @@ def infer_columns(
             raise UserError(
                 f"columns={name}:{kind}: expected {', '.join(KINDS)} or {DROP} after the colon"
             )
-    columns, notes = [], []
     written = (name for name in names if not rows.has_numbers(name))
     has_commas = have_decimal_commas(next(rows.iterate_cells(name)) for name in written)
-    for name in names:
+
+    def learn(name: str) -> tuple[Column | None, str]:
         cells = ColumnCells(rows, name, has_commas)
         kind, reason = (kinds[name], "") if name in kinds else infer_kind(cells)
         if kind == DROP:
-            reason = reason or "as --columns asks"
-            notes.append(f"column {name!r} is left out: {reason}")
-            continue
+            return None, f"column {name!r} is left out: {reason or 'as --columns asks'}"
         column, note = learn_column(cells, kind)
-        columns.append(column)
         if kind == "category" and rows.has_lists(name):
             reason = "each different list is a value of its own"
         note = "; ".join(filter(None, [reason, note]))
-        notes += [f"column {name!r}: {note}"] if note else []
+        return column, f"column {name!r}: {note}" if note else ""
+
+    # NumPy and Arrow work without Python's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        learned = [*pool.map(learn, names)]
+    columns = [column for column, _ in learned if column]
+    notes = [note for _, note in learned if note]
     if not columns:
         raise UserError("no column is left to learn from: " + "; ".join(notes))
     return tuple(columns), tuple(notes)
@@ -211,11 +216,10 @@ def _infer_text(cells: ColumnCells, present: int) -> tuple[str, str]:
     if present < _MANY_CELLS:
         return "category", ""
     hashes, words = [], 0.0
-    for block in cells.iterate_present():
-        values, counts = count_values(block)
+    for values, counts in cells.iterate_counted():
         hashes.append(pd.util.hash_array(values.to_numpy(object), categorize=False))
         words += float(_count_words(values) @ counts)
-    distinct = len(np.unique(np.concatenate(hashes))) / present
+    distinct = len(pd.unique(np.concatenate(hashes))) / present
     names_rows = distinct > _ID_DISTINCT and _ID_NAME.fullmatch(cells.name)
     odd_dates = _describe_odd_dates(cells)
     if distinct > _MIN_DISTINCT and words / present > _MIN_WORDS and not names_rows:

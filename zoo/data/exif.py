@@ -11,14 +11,16 @@ _EXIF_START = r"^\C*?(?:Exif\x00\x00|eXIf|EXIF\C{4}(?:Exif\x00\x00)?)(?:MM\x00\*
 _HEADER_SIZE = 4  # the byte order and the number 42
 
 
-def apply_orientation(pixels: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
+def apply_orientation(pixels: tf.Tensor, encoded: tf.Tensor, is_jpeg: bool = False) -> tf.Tensor:
     """Turns and mirrors the pixels of a file as its EXIF orientation asks for.
 
     Args:
         pixels: Pixels of shape (rows, columns, channels).
         encoded: Content of the JPEG, PNG or WebP file, a scalar string tensor.
+        is_jpeg: Whether it is known to be a JPEG file.
     """
-    orientation = read_orientation(encoded)
+    searched = _SEARCHED_BYTES if is_jpeg else _count_searched_bytes(encoded)
+    orientation = _read_orientation(tf.strings.substr(encoded, 0, searched), encoded)
 
     def turn():
         # 5 to 8 are transposed; then rows or columns are reversed
@@ -31,22 +33,36 @@ def apply_orientation(pixels: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation == 1, lambda: pixels, turn)
 
 
-def read_orientation(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns the EXIF orientation of a JPEG, PNG or WebP file: int32, 1 (upright) to 8."""
+def _count_searched_bytes(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns up to which byte EXIF data may begin."""
     header = tf.strings.join([tf.strings.substr(encoded, 0, 21), "\0" * 21])
     is_webp = tf.strings.substr(header, 8, 8) == b"WEBPVP8X"
     # WebP files have EXIF data at their end; a bit of the header tells whether there is any
     flags = tf.io.decode_raw(header, tf.uint8)[20]
     searched = tf.where(tf.bitwise.bitwise_and(flags, 8) > 0, tf.strings.length(encoded), 0)
-    searched = tf.where(is_webp, searched, _SEARCHED_BYTES)
-    window = tf.strings.substr(encoded, 0, searched)
-    rest = tf.strings.regex_replace(window, _EXIF_START, "", replace_global=False)
-    start = tf.strings.length(window) - tf.strings.length(rest) - _HEADER_SIZE
-    return tf.cond(
-        start < 0,
-        lambda: tf.constant(1),
-        lambda: _parse_orientation(tf.strings.substr(encoded, start, 1 << 16)),
-    )
+    return tf.where(is_webp, searched, _SEARCHED_BYTES)
+
+
+def _read_orientation(window: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
+    """Returns the orientation in EXIF data that begins in the window, int32, 1 (upright) to 8."""
+
+    def search():
+        rest = tf.strings.regex_replace(window, _EXIF_START, "", replace_global=False)
+        start = tf.strings.length(window) - tf.strings.length(rest) - _HEADER_SIZE
+        return tf.cond(
+            start < 0,
+            lambda: tf.constant(1),
+            lambda: _parse_orientation(tf.strings.substr(encoded, start, 1 << 16)),
+        )
+
+    # most files have none, for which the pattern would take as long as the decoding
+    has_order = _contains(window, b"MM\x00*") | _contains(window, b"II*\x00")
+    return tf.cond(has_order, search, lambda: tf.constant(1))
+
+
+def _contains(text: tf.Tensor, part: bytes) -> tf.Tensor:
+    """Whether a scalar string has a part."""
+    return tf.size(tf.raw_ops.StringSplitV2(input=[text], sep=part, maxsplit=1).values) > 1
 
 
 def _parse_orientation(exif: tf.Tensor) -> tf.Tensor:

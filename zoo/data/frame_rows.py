@@ -27,6 +27,7 @@ class FrameColumns:
         frame: The DataFrame.
         cells: Its columns.
         numbers: Those of numbers, as Arrow has them.
+        row_hashes: Names of columns, and a hash of their cells in each row, once it is computed.
     """
 
     def __init__(self, frame: pd.DataFrame):
@@ -37,6 +38,7 @@ class FrameColumns:
             for name, cells in self.cells.items()
             if has_numbers(cells)
         }
+        self.row_hashes: tuple[tuple[str, ...], np.ndarray] | None = None
 
     def read_numbers(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         """Returns cells of a column of numbers, float64 (n,), NaN where they are missing."""
@@ -55,6 +57,13 @@ class RowRange(NamedTuple):
     columns: FrameColumns
     rows: slice
     mask: np.ndarray | None
+
+    @property
+    def size(self) -> int:
+        """Number of the selected rows."""
+        if self.mask is not None:
+            return int(self.mask.sum())
+        return len(range(*self.rows.indices(len(self.columns.frame))))
 
     def read_cells(self, name: str) -> pd.Series:
         """Returns the selected cells of a column."""

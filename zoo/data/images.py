@@ -10,6 +10,13 @@ from zoo.data.image_files import MAX_PIXELS, TOO_MANY_PIXELS, read_image_file
 from zoo.errors import UserError, one_line
 
 MAX_DEFAULT_SIZE = 224
+# what TensorFlow raises of a file that cannot be read or decoded
+UNREADABLE = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.FailedPreconditionError,
+)
 REMEDY = "replace or remove the file, or pass --skip_broken"
 
 # First byte of PNG, BMP and GIF files, and the weight of each header byte in (rows, columns).
@@ -38,10 +45,17 @@ def load_image(path: tf.Tensor, shape: tuple[int, ...], resize: str = "stretch")
         resize: As in `decode_image`.
 
     Raises:
-        tf.errors.InvalidArgumentError: if the file cannot be read or decoded.
+        tf.errors.OpError: one of `UNREADABLE`, if the file cannot be read or decoded.
     """
-    encoded = tf.numpy_function(lambda name: read_image_file(name.decode()), [path], tf.string)
-    return decode_image(tf.ensure_shape(encoded, []), shape, resize)
+    content = tf.io.read_file(path)
+
+    def convert():
+        encoded = tf.numpy_function(lambda name: read_image_file(name.decode()), [path], tf.string)
+        return tf.ensure_shape(encoded, [])
+
+    # a JPEG file, as which most come, is not converted: no thread waits for Python
+    encoded = tf.cond(_is_jpeg(content), lambda: content, convert)
+    return decode_image(encoded, shape, resize)
 
 
 def decode_image(encoded: tf.Tensor, shape: tuple[int, ...], resize: str = "stretch") -> tf.Tensor:
@@ -98,7 +112,8 @@ def resize_image(pixels: tf.Tensor, shape: tuple[int, ...], resize: str = "stret
     elif resize == "pad":
         size = _fit_size(tf.shape(pixels)[:2], size)
     resized = tf.image.resize(tf.cast(pixels, tf.float32), size, antialias=True)
-    resized = tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8)
+    # the weights of the pixels are positive: no sum of them is out of range once it is rounded
+    resized = tf.cast(tf.round(resized), tf.uint8)
     if resize == "pad":
         before = (shape[:2] - size) // 2
         after = shape[:2] - size - before
@@ -125,7 +140,7 @@ def find_image_fault(path: str) -> str:
     return ""
 
 
-def unreadable_file_error(paths: Sequence[str], error: tf.errors.InvalidArgumentError) -> UserError:
+def unreadable_file_error(paths: Sequence[str], error: tf.errors.OpError) -> UserError:
     """Returns the error for failed decoding, which names the first file that cannot be decoded."""
     faults = filter(None, map(find_image_fault, paths))
     fault = next(faults, f"an example cannot be decoded: {one_line(error.message)}")
@@ -136,34 +151,47 @@ def unreadable_file_error(paths: Sequence[str], error: tf.errors.InvalidArgument
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 def _decode_upright(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes as `_decode_pixels`, and turns the image upright."""
-    return apply_orientation(_decode_pixels(encoded), encoded)
+    # one branch for JPEG files: the operations of the other would take as long as the decoding
+    return tf.cond(
+        _is_jpeg(encoded),
+        lambda: apply_orientation(_decode_jpeg(encoded), encoded, is_jpeg=True),
+        lambda: apply_orientation(_decode_others(encoded), encoded),
+    )
 
 
 def _decode_pixels(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes to uint8 pixels (rows, columns, channels): 1, 2 (grey, opacity), 3 or 4 channels."""
+    return tf.cond(
+        _is_jpeg(encoded), lambda: _decode_jpeg(encoded), lambda: _decode_others(encoded)
+    )
+
+
+def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    # the position of the size in a JPEG header varies, so TensorFlow's parser reads it
+    count = tf.reduce_prod(tf.image.extract_jpeg_shape(encoded, tf.int64)[:2])
+    fits = tf.debugging.Assert(count <= MAX_PIXELS, [TOO_MANY_PIXELS])
+    with tf.control_dependencies([fits]):  # a graph may otherwise run the decoder first
+        # the method of Pillow, which is not TensorFlow's default
+        return tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE")
+
+
+def _decode_others(encoded: tf.Tensor) -> tf.Tensor:
     is_other = tf.strings.regex_full_match(tf.strings.substr(encoded, 0, 12), _KNOWN_FORMATS)
-    is_known = tf.debugging.Assert(_is_jpeg(encoded) | is_other, [_UNKNOWN_FORMAT])
+    is_known = tf.debugging.Assert(is_other, [_UNKNOWN_FORMAT])
     # a search through all of a file would take as long as a fifth of the decoding
-    head = tf.strings.substr(encoded, 0, tf.where(_is_jpeg(encoded), 0, _LONGEST_SETTINGS))
+    head = tf.strings.substr(encoded, 0, _LONGEST_SETTINGS)
     settings = tf.strings.regex_replace(head, _PNG_PIXELS, "", replace_global=False)
     has_colour = tf.strings.regex_full_match(settings, _TRANSPARENT_COLOUR)
     is_supported = tf.debugging.Assert(~has_colour, [_UNSUPPORTED_PNG])
     with tf.control_dependencies([is_known, is_supported]):
         fits = tf.debugging.Assert(_count_pixels(encoded) <= MAX_PIXELS, [TOO_MANY_PIXELS])
 
-    def decode_others():
-        is_bmp = tf.strings.substr(encoded, 0, 2) == b"BM"
-        return tf.cond(is_bmp, lambda: _decode_bmp(encoded), decode_general)
-
     def decode_general():
         return tf.io.decode_image(encoded, channels=0, expand_animations=False)
 
-    def decode_jpeg():
-        # the method of Pillow, which is not TensorFlow's default
-        return tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE")
-
-    with tf.control_dependencies([fits]):  # a graph may otherwise run the decoder first
-        return tf.cond(_is_jpeg(encoded), decode_jpeg, decode_others)
+    with tf.control_dependencies([fits]):
+        is_bmp = tf.strings.substr(encoded, 0, 2) == b"BM"
+        return tf.cond(is_bmp, lambda: _decode_bmp(encoded), decode_general)
 
 
 def _is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
@@ -219,26 +247,17 @@ def _draw_on_white(rgb: tf.Tensor, opacity: tf.Tensor) -> tf.Tensor:
 
 
 def _count_pixels(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns rows times columns (int64) from the header, without decoding the pixels."""
+    """Returns rows times columns (int64) from the header of a file that is no JPEG."""
+    numbers = _read_bytes(encoded, 0, 30)
 
-    def count_jpeg():
-        # The position of the size in a JPEG header varies, so TensorFlow's parser reads it.
-        return tf.reduce_prod(tf.image.extract_jpeg_shape(encoded, tf.int64)[:2])
-
-    def count_others():
-        numbers = _read_bytes(encoded, 0, 30)
-        is_webp = tf.strings.substr(encoded, 0, 4) == b"RIFF"
-        return tf.cond(
-            is_webp, lambda: _count_webp(encoded, numbers), lambda: count_general(numbers)
-        )
-
-    def count_general(numbers):
+    def count_general():
         one_hot_format = tf.cast(numbers[0] == _FIRST_BYTES, tf.int64)
         sizes = tf.einsum("f,fsb,b->s", one_hot_format, _SIZE_WEIGHTS, numbers)
         # BMP files that store the top row first have a negative number of rows.
         return tf.reduce_prod(tf.minimum(sizes, 2**32 - sizes))
 
-    return tf.cond(_is_jpeg(encoded), count_jpeg, count_others)
+    is_webp = tf.strings.substr(encoded, 0, 4) == b"RIFF"
+    return tf.cond(is_webp, lambda: _count_webp(encoded, numbers), count_general)
 
 
 def _count_webp(encoded: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:

@@ -22,7 +22,7 @@ from zoo.data.cells import (
 )
 from zoo.data.config import DataConfig
 from zoo.data.sources.table_files import Table
-from zoo.data.units import count_units, find_common_unit, find_mixed_units, unify_unit
+from zoo.data.units import count_units, find_common_unit, find_mixed_units
 from zoo.errors import UserError
 from zoo.schema import is_line
 
@@ -69,49 +69,29 @@ def read_target(cells: pd.Series, table: Table, task: str | None = None) -> Targ
         UserError: if there is only one class, or almost each row has its own, a class name has
             line breaks, or a label of a regression is no number.
     """
-    units = None if task == "classification" else _count_label_units(cells)
+    values, counts = count_values(cells)
+    units = None if task == "classification" else _count_label_units(values, counts)
     unit = "" if find_mixed_units(units) else find_common_unit(units)
-    numbers = strip_units(cells, unit)
-    decimal, thousands, is_number = find_number_form(numbers)
-    if task == "regression" or (task is None and _is_regression(numbers, is_number, decimal, unit)):
-        if not is_number.all():
-            _reject(cells, ~is_number, table, "a regression needs numbers, of one unit")
+    numbers = strip_units(values, unit)
+    decimal, thousands, is_number = find_number_form(numbers, counts)
+    others = values[~is_number]
+    are_numbers = task is None and not len(others)
+    if task == "regression" or (are_numbers and _is_regression(numbers, len(cells), decimal, unit)):
+        if len(others):
+            _reject(cells, others, table, "a regression needs numbers, of one unit")
         written = unit or next(filter(None, units or ()), "")
         return Target(None, False, decimal, thousands, unit, written)
-    if task is None and _are_mostly_numbers(cells, is_number):
-        _reject(cells, ~is_number, table, "most of the others are different numbers")
-    is_invalid = cells.isin([value for value in cells.unique() if not is_line(value)])
-    if is_invalid.any():
-        _reject(cells, is_invalid, table, "expected a class name without line breaks")
+    if task is None and _are_mostly_numbers(is_number, counts):
+        _reject(cells, others, table, "most of the others are different numbers")
+    if broken := [value for value in values if not is_line(value)]:
+        _reject(cells, broken, table, "expected a class name without line breaks")
     return Target(name_classes(cells, table, may_be_many=task is not None))
 
 
-def check_unit(target: Target, known: str, table: Table, label: str) -> None:
-    """Checks that the numbers of a column have the unit of those that a model was trained on.
-
-    Numbers without a unit are taken to be in it.
-
-    Args:
-        target: What the labels of the table are.
-        known: Unit of the model, or "".
-        table: The table.
-        label: Name of the column.
-
-    Raises:
-        UserError: if they have another unit.
-    """
-    unit = target.written_unit
-    if known and unit and unify_unit(unit) != unify_unit(known):
-        raise UserError(
-            f"{table.path}: column {label!r} has numbers in {unit!r}, but the model predicts "
-            f"{known!r}: convert them to {known!r}"
-        )
-
-
-def _count_label_units(cells: pd.Series) -> dict[str, int] | None:
-    values, counts = count_values(cells)
-    is_plain = are_plain_numbers(cells)
-    return None if is_plain else count_units([(pa.array(values, pa.string()), counts)])
+def _count_label_units(values: pd.Series, counts: np.ndarray) -> dict[str, int] | None:
+    if are_plain_numbers(values):
+        return None
+    return count_units([(pa.array(values, pa.string()), counts)])
 
 
 def describe_numbers(cells: pd.Series, target: Target) -> tuple[str, ...]:
@@ -124,7 +104,7 @@ def describe_numbers(cells: pd.Series, target: Target) -> tuple[str, ...]:
     if target.class_names is not None or are_plain_numbers(cells):
         return ()
     numbers = parse_numbers(cells, target.decimal, target.thousands, target.unit)
-    mixed = find_mixed_units(_count_label_units(cells))
+    mixed = find_mixed_units(_count_label_units(*count_values(cells)))
     notes = (
         describe_decoration(cells, numbers, target.unit),
         f"the units {' and '.join(map(repr, mixed))} count alike" if mixed else "",
@@ -133,12 +113,13 @@ def describe_numbers(cells: pd.Series, target: Target) -> tuple[str, ...]:
     return tuple(f"column {cells.name!r}: {note}" for note in notes if note)
 
 
-def _are_mostly_numbers(cells: pd.Series, is_number: pd.Series) -> bool:
+def _are_mostly_numbers(is_number: pd.Series, counts: np.ndarray) -> bool:
     """Whether labels would be a regression but for some that are no numbers."""
-    return (
-        len(cells) >= _MANY_ROWS
-        and 0.5 <= is_number.mean() < 1
-        and cells[is_number].nunique() > 0.5 * len(cells)
+    rows = counts.sum()
+    return bool(
+        rows >= _MANY_ROWS
+        and 0.5 * rows <= counts[is_number].sum() < rows
+        and is_number.sum() > 0.5 * rows
     )
 
 
@@ -153,7 +134,7 @@ def name_classes(cells: pd.Series, table: Table, may_be_many: bool = False) -> t
     Raises:
         UserError: if there is only one class, or almost each label has its own.
     """
-    names = find_canonical_names(cells)
+    names = find_canonical_names(cells.drop_duplicates())
     is_whole = names.str.fullmatch(r"-?(0|[1-9]\d*)").all()
     class_names = tuple(sorted(names.unique(), key=int if is_whole else None))
     if len(class_names) < 2:
@@ -169,9 +150,10 @@ def name_classes(cells: pd.Series, table: Table, may_be_many: bool = False) -> t
     return class_names
 
 
-def _reject(cells: pd.Series, is_invalid: pd.Series, table: Table, expected: str) -> None:
-    """Raises a UserError about the first invalid cell."""
-    row = int(cells.index[is_invalid.to_numpy(bool)][0])
+def _reject(cells: pd.Series, invalid: Iterable[str], table: Table, expected: str) -> None:
+    """Raises a UserError about the first cell with an invalid value."""
+    is_invalid = cells.isin([*invalid]).to_numpy(bool)
+    row = int(cells.index[is_invalid][0])
     raise UserError(
         f"{table.find_line(row)}: column {cells.name!r} holds {cells[row][:40]!r} "
         f"({is_invalid.sum()} such rows); {expected}: correct these rows"
@@ -268,24 +250,27 @@ def encode_target(labels: pd.Series, target: Target) -> np.ndarray:
         numbers = parse_numbers(labels, target.decimal, target.thousands, target.unit)
         with np.errstate(over="ignore"):
             return numbers[:, None].astype("float32")
-    codes = pd.Index(target.class_names).get_indexer(labels)
+    rows, distinct = pd.factorize(labels)
+    values = pd.Series(distinct, dtype=labels.dtype)
+    codes = pd.Index(target.class_names).get_indexer(values)
     # labels that are written in another way, as 1.0 and +1 are for 1
     other = codes < 0
-    codes[other] = pd.Index(target.class_names).get_indexer(find_canonical_names(labels)[other])
-    return codes.astype("int64")
+    codes[other] = pd.Index(target.class_names).get_indexer(find_canonical_names(values)[other])
+    return codes.astype("int64")[rows]
 
 
-def _is_regression(cells: pd.Series, is_number: pd.Series, decimal: str, unit: str) -> bool:
-    if not is_number.all() or cells.str.match(r"[+-]?0\d").any():
+def _is_regression(values: pd.Series, rows: int, decimal: str, unit: str) -> bool:
+    """Whether labels that are numbers make a regression, by their different values."""
+    if values.str.match(r"[+-]?0\d").any():
         return False
-    numbers = parse_numbers(cells, decimal)
+    numbers = parse_numbers(values, decimal)
     if np.isnan(numbers).any() or (numbers % 1).any():
         return True
     distinct = np.unique(numbers)
-    if cells.str.contains(r"[.,eE]").any():
+    if values.str.contains(r"[.,eE]").any():
         return len(distinct) > _MAX_DECIMAL
     is_counted = not unit and distinct[0] in (0, 1) and np.all(np.diff(distinct) == 1)
-    limit = max(_MAX_COUNTED, len(cells) // 5) if is_counted else _MAX_WHOLE
+    limit = max(_MAX_COUNTED, rows // 5) if is_counted else _MAX_WHOLE
     return len(distinct) > limit
 
 

@@ -9,7 +9,7 @@ import psutil
 import tensorflow as tf
 
 from zoo.console import progress_bar
-from zoo.data.images import unreadable_file_error
+from zoo.data.images import UNREADABLE, unreadable_file_error
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split, Stream, disable_autotuning
 from zoo.data.targets import make_empty_targets
@@ -33,7 +33,7 @@ def report_unreadable_files(*splits: Split) -> Iterator[None]:
     """Context manager that raises a UserError naming the streamed file that cannot be decoded."""
     try:
         yield
-    except tf.errors.InvalidArgumentError as error:
+    except UNREADABLE as error:
         streams = [split for split in splits if isinstance(split, Stream)]
         if not streams:
             raise

@@ -10,15 +10,17 @@ from zoo.data.tokenizer_settings import Tokenizer
 
 _LETTERS = bytes(range(ord("a"), ord("z") + 1))
 _WORD = _LETTERS + _LETTERS.upper() + b"0123456789'"
-_CONTROLS = bytes([*range(32), 127])
+CONTROLS = bytes([*range(32), 127])
 # what is white space to all tokenizers: BERT's removes other control characters
-_BLANKS = bytes.maketrans(b"\t\n\r", b"   ")
-_NOT_BLANKS = _CONTROLS.translate(None, b"\t\n\r")
-_LINE_BREAK = re.compile(rb"(?i)<br(?:[\t\n\f\r ][^<>]*)?/?>")
-_ENTITY = re.compile(rb"&#?[A-Za-z0-9]{1,31};")
+BLANKS = b"\t\n\r"  # and the space
+NOT_BLANKS = CONTROLS.translate(None, BLANKS)
+# no NUL, which is between the texts of a batch
+LINE_BREAK = re.compile(rb"(?i)<br(?:[\t\n\f\r ][^<>\0]*)?/?>")
+ENTITY = re.compile(rb"&#?[A-Za-z0-9]{1,31};")
+_TO_SPACES = bytes.maketrans(BLANKS, b"   ")
 _OTHER = re.compile(rb"([^ ]*[\x80-\xff][^ ]*)")
-_MARK = re.compile(rb"[!-&(-/:-@\[-`{-~]")  # without the apostrophe, which belongs to words
-_BERT_MARK = re.compile(rb"[!-/:-@\[-`{-~]")
+MARK = re.compile(rb"[!-&(-/:-@\[-`{-~]")  # without the apostrophe, which belongs to words
+BERT_MARK = re.compile(rb"[!-/:-@\[-`{-~]")
 _OUTER_APOSTROPHES = (re.compile(rb"(?:^| )'+"), re.compile(rb"'+(?: |\Z)"))
 
 
@@ -42,13 +44,13 @@ def separate_plain_parts(text: str | bytes, tokenizer: Tokenizer) -> list[bytes]
     raw = text.encode() if isinstance(text, str) else text
     if tokenizer.kind != "wordpiece":
         # before line breaks are removed: an entity in one, such as &gt;, may end its tag
-        if b"&" in raw and _ENTITY.search(raw):
+        if b"&" in raw and ENTITY.search(raw):
             return None
         if b"<" in raw:
-            raw = _LINE_BREAK.sub(b" ", raw)
+            raw = LINE_BREAK.sub(b" ", raw)
             if b"<" in raw:
                 return None
-    return [raw] if raw.isascii() else _OTHER.split(raw.translate(_BLANKS))
+    return [raw] if raw.isascii() else _OTHER.split(raw.translate(_TO_SPACES))
 
 
 def make_plain_table(tokenizer: Tokenizer) -> bytes:
@@ -56,7 +58,7 @@ def make_plain_table(tokenizer: Tokenizer) -> bytes:
     table = bytearray(range(256))
     for byte in range(128):
         has_marks = tokenizer.punctuation or tokenizer.kind == "wordpiece"
-        if byte in _CONTROLS if has_marks else byte not in _WORD:
+        if byte in CONTROLS if has_marks else byte not in _WORD:
             table[byte] = ord(" ")
     if tokenizer.lowercase:
         table[ord("A") : ord("Z") + 1] = _LETTERS
@@ -72,10 +74,10 @@ def split_plain_part(part: bytes, tokenizer: Tokenizer, table: bytes) -> list[by
         table: From `make_plain_table`.
     """
     if tokenizer.kind == "wordpiece":
-        return _BERT_MARK.sub(rb" \g<0> ", part.translate(table, _NOT_BLANKS)).split()
+        return BERT_MARK.sub(rb" \g<0> ", part.translate(table, NOT_BLANKS)).split()
     part = part.translate(table)
     if tokenizer.punctuation:
-        part = _MARK.sub(rb" \g<0> ", part)
+        part = MARK.sub(rb" \g<0> ", part)
     if b" '" in part or b"' " in part or part[:1] == b"'" or part[-1:] == b"'":
         for apostrophes in _OUTER_APOSTROPHES:
             part = apostrophes.sub(b" ", part)

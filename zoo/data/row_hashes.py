@@ -1,7 +1,10 @@
 """Hashes of rows of tables: to find those that are the same, and data that has changed."""
 
+import functools
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -52,20 +55,28 @@ def hash_rows(
 
 
 def _hash_columns(columns: FrameColumns, names: Sequence[str]) -> np.ndarray:
-    """Returns a hash of each row, uint64 (n,)."""
-    size = len(columns.frame)
-    hashes = np.zeros(size, "uint64")
-    for name in names:
-        for start in range(0, size, BLOCK_ROWS):
-            rows = slice(start, start + BLOCK_ROWS)
-            part = hashes[rows]
-            if name in columns.numbers:
-                part ^= pd.util.hash_array(columns.read_numbers(name, rows))
-            else:
-                part ^= _hash_cells(columns.cells[name].iloc[rows])
-            part *= _MULTIPLIER
-            part ^= part >> np.uint64(32)
-    return hashes
+    """Returns a hash of each row, uint64 (n,). It is kept, since it is needed several times."""
+    if columns.row_hashes is None or columns.row_hashes[0] != tuple(names):
+        size = len(columns.frame)
+        hashes = np.zeros(size, "uint64")
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, size, BLOCK_ROWS)]
+            for rows in blocks:
+                hash_cells = functools.partial(_hash_column, columns, rows)
+                for hashed in pool.map(hash_cells, names):
+                    part = hashes[rows]
+                    part ^= hashed
+                    part *= _MULTIPLIER
+                    part ^= part >> np.uint64(32)
+        columns.row_hashes = tuple(names), hashes
+    return columns.row_hashes[1]
+
+
+def _hash_column(columns: FrameColumns, rows: slice, name: str) -> np.ndarray:
+    """Returns a hash of each cell of some rows of a column, uint64 (n,)."""
+    if name in columns.numbers:
+        return pd.util.hash_array(columns.read_numbers(name, rows))
+    return _hash_cells(columns.cells[name].iloc[rows])
 
 
 def _hash_cells(cells: pd.Series) -> np.ndarray:

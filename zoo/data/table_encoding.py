@@ -1,5 +1,9 @@
 """Encodes the rows of tables as features, block by block, and as clients send them."""
 
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -12,10 +16,12 @@ from zoo.data.columns import Column, count_features
 from zoo.data.date_forms import format_days
 from zoo.data.frame_rows import FrameRows, RowRange
 from zoo.data.mapped_files import allocate_array
-from zoo.data.text_encoding import BATCH_SIZE
+from zoo.data.number_scaling import scale_numbers
+from zoo.data.parallel import map_in_threads
 
 _BLOCK_SIZE = 1 << 21  # cells and features of the rows that are read together
 _MIN_ROWS = 512  # of these
+_MANY_TEXTS = 4096  # that are encoded together
 
 
 class TableRecords:
@@ -30,10 +36,10 @@ class TableRecords:
     """
 
     def __init__(self, rows: FrameRows, columns: tuple[Column, ...]):
-        self._rows, self._columns = rows, columns
+        self.rows, self.columns = rows, columns
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __iter__(self):
         for start in range(0, len(self), _MIN_ROWS):
@@ -43,10 +49,10 @@ class TableRecords:
         """Returns records (n,) for a slice, one for a number, and `TableRecords` for a mask."""
         if isinstance(rows, slice):
             first, last, _ = rows.indices(len(self))
-            return make_records(self._rows.read_rows(first, last), self._columns)
+            return make_records(self.rows.read_rows(first, last), self.columns)
         if isinstance(rows, np.ndarray):
-            return TableRecords(self._rows[rows], self._columns)
-        return make_records(self._rows.read_rows(rows, rows + 1), self._columns)[0]
+            return TableRecords(self.rows[rows], self.columns)
+        return make_records(self.rows.read_rows(rows, rows + 1), self.columns)[0]
 
 
 def make_records(frame: pd.DataFrame, columns: tuple[Column, ...]) -> np.ndarray:
@@ -109,38 +115,62 @@ def encode_rows(
     features = allocate_array((len(rows), width), "float32", budget, directory)
     groups = make_column_groups(columns)
     size = max(_BLOCK_SIZE // (width + len(columns)), _MIN_ROWS)
-    start = 0
-    with progress_bar(len(rows), "encoding columns", unit=" rows") as bar:
-        for part in rows.iterate_ranges(size):
-            for group in groups:
-                encoded = _encode_group(part, group)
-                features[start : start + len(encoded), group.positions] = encoded
-            bar.update(len(encoded))
-            start += len(encoded)
+    numbers = [group for group in groups if group.columns[0].kind == "number"]
+    others = [group for group in groups if group.columns[0].kind != "number"]
+    with (
+        progress_bar(len(rows), "encoding columns", unit=" rows") as bar,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+
+        def encode_part(part: RowRange, block: np.ndarray) -> int:
+            for group in numbers:
+                _fill_numbers(part, group, block)
+            return len(block)
+
+        parts = [*_divide_features(rows, size, features)]
+        scaled = pool.map(encode_part, *zip(*parts, strict=True)) if parts else iter(())
+        for part, block in parts:
+            for group in others:
+                block[:, group.positions] = _encode_strings(part, group)
+            bar.update(next(scaled))
     return features
 
 
-def _encode_group(rows: RowRange, group: ColumnGroup) -> np.ndarray:
-    """Returns the features of one group of columns, float32 (rows, count)."""
-    if group.columns[0].kind == "number":
-        numbers = [
+def _divide_features(
+    rows: FrameRows, size: int, features: np.ndarray
+) -> Iterator[tuple[RowRange, np.ndarray]]:
+    """Yields the rows, of at most `size` at a time, and the part of the features that is theirs."""
+    start = 0
+    for part in rows.iterate_ranges(size):
+        yield part, features[start : start + part.size]
+        start += part.size
+
+
+def _fill_numbers(rows: RowRange, group: ColumnGroup, features: np.ndarray) -> None:
+    """Writes the features of the columns of numbers."""
+    for column, start in zip(group.columns, group.positions, strict=False):
+        numbers = (
             rows.read_numbers(column.name)
             if column.name in rows.columns.numbers
             else _read_numbers(rows.read_cells(column.name), column)
-            for column in group.columns
-        ]
-        return group.encode(tf.constant(np.stack(numbers, axis=1))).numpy()
+        )
+        scale_numbers(numbers, column, features[:, start : start + 1 + column.has_missing])
+
+
+def _encode_strings(rows: RowRange, group: ColumnGroup) -> np.ndarray:
+    """Returns the features of a column that has no numbers, float32 (rows, count)."""
     (column,) = group.columns
     # each different string is encoded once
     codes, values = pd.factorize(strip_cells(rows.read_cells(column.name)).fillna(""))
     texts = np.asarray(values, object)
-    batches = [texts[start : start + BATCH_SIZE] for start in range(0, len(texts), BATCH_SIZE)]
+    batches = [texts[start : start + _MANY_TEXTS] for start in range(0, len(texts), _MANY_TEXTS)]
     if column.tokenizer:
         encode_texts = make_batch_encoder(column.tokenizer)
-        encoded = [pad_rows(encode_texts(batch), column.tokenizer) for batch in batches]
+        encoded = map_in_threads(encode_texts, batches)
+        features = np.concatenate([pad_rows(ids, column.tokenizer) for ids in encoded])
     else:
-        encoded = [group.encode(tf.constant(batch)).numpy() for batch in batches]
-    return np.concatenate(encoded)[codes]
+        features = np.concatenate([group.encode(tf.constant(batch)).numpy() for batch in batches])
+    return features[codes]
 
 
 def _read_numbers(cells: pd.Series, column: Column) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Encodes texts as token ids, in training and in serving alike."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from zoo.data.text_normalization import UNSPACED_LETTER, normalize_for_bert, nor
 from zoo.data.tokenizer_settings import Tokenizer
 
 BATCH_SIZE = 512
+_JOINED_CHARACTERS = 1 << 22
 NO_PAIRS = (
     "--long_texts=windows: only single texts are divided into windows, but these are pairs: choose "
     "--long_texts=truncate"
@@ -230,13 +231,36 @@ def split_columns(texts: tf.Tensor | np.ndarray) -> tuple:
     return (texts,) if len(texts.shape) == 1 else (texts[:, 0], texts[:, 1])
 
 
-def iterate_texts(split: Split, title: str = "reading texts") -> Iterable[np.ndarray]:
-    """Yields batches of raw texts, (batch,) or (batch, 2), and shows a progress bar if slow."""
+def iterate_texts(
+    split: Split, title: str = "reading texts", size: int | None = BATCH_SIZE
+) -> Iterator[np.ndarray]:
+    """Yields batches of raw texts, (batch,) or (batch, 2), and shows a progress bar if slow.
+
+    Args:
+        split: Split of texts.
+        title: What the progress bar says.
+        size: Number of texts in a batch; None for more of them, some millions of characters.
+    """
+    step = size or BATCH_SIZE
     if isinstance(split, Arrays):
-        batches = (split.x[i : i + BATCH_SIZE] for i in range(0, len(split), BATCH_SIZE))
+        batches = (split.x[i : i + step] for i in range(0, len(split), step))
     else:
-        batches = (x for x, _ in split.read(None).batch(BATCH_SIZE).as_numpy_iterator())
+        batches = (x for x, _ in split.read(None).batch(step).as_numpy_iterator())
     with progress_bar(len(split), title) as bar:
-        for batch in batches:
+        for batch in batches if size else _join_batches(batches):
             yield batch
             bar.update(len(batch))
+
+
+def _join_batches(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields several batches at a time, as long as their texts are short."""
+    joined: list[np.ndarray] = []
+    characters = 0
+    for batch in batches:
+        joined.append(batch)
+        characters += sum(map(len, batch.ravel()))
+        if characters > _JOINED_CHARACTERS:
+            yield np.concatenate(joined)
+            joined, characters = [], 0
+    if joined:
+        yield np.concatenate(joined)

@@ -2,20 +2,20 @@
 
 import collections
 import dataclasses
-import itertools
 import math
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.batch_encoding import count_tokens, make_batch_encoder, split_batch
+from zoo.data.batch_encoding import add_frame, count_tokens, make_batch_encoder
+from zoo.data.chunk_encoding import ChunkCounter
 from zoo.data.config import DataConfig
 from zoo.data.spec import Tokenizer
-from zoo.data.splits import Split
+from zoo.data.splits import Split, take_inputs
 from zoo.data.text_encoding import iterate_texts, split_columns
 from zoo.data.text_length import limit_length
 from zoo.data.text_normalization import UNSPACED_LETTER
-from zoo.data.tokenizers import learn_tokenizer, make_preset_tokenizer
+from zoo.data.tokenizers import learn_and_count, make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.models.text_preset import read_vocabulary
 
@@ -60,6 +60,7 @@ def make_tokenizer(
         UserError: if the preset cannot be read, or the training texts are empty.
     """
     notes, advice = [], ""
+    lengths = None
     if config.preset:
         preset = read_vocabulary(config.preset)
         if config.tokenizer == "wordpiece" != preset.kind:
@@ -72,17 +73,21 @@ def make_tokenizer(
         tokenizer, note = config.tokenizer, ""
         advice = "train without --weights, or from a model of the same language"
     else:
-        tokenizer, note = _learn(train, config.tokenizer, config)
+        tokenizer, note, lengths = _learn(train, config.tokenizer, config)
     notes.append(note)
-    lengths = _count_tokens(tokenizer, train)
+    lengths = _count_tokens(tokenizer, train) if lengths is None else lengths
     tokenizer, length_notes = limit_length(tokenizer, lengths, config)
     notes += length_notes
     notes.append(describe_unknown_tokens(tokenizer, validation, "validation texts", advice))
     return tokenizer, tuple(note for note in notes if note)
 
 
-def _learn(train: Split, kind: str, config: DataConfig) -> tuple[Tokenizer, str]:
-    """Learns a tokenizer of a kind, or of the one that fits the texts for "auto"."""
+def _learn(train: Split, kind: str, config: DataConfig) -> tuple[Tokenizer, str, np.ndarray | None]:
+    """Learns a tokenizer of a kind, or of the one that fits the texts for "auto".
+
+    Returns:
+        The tokenizer, a note, and the number of tokens of each text if it is known.
+    """
     note, punctuation = "", kind == "bigrams"
     kind = "wordpiece" if kind == "subword" else kind
     if kind in ("auto", "words"):
@@ -97,14 +102,16 @@ def _learn(train: Split, kind: str, config: DataConfig) -> tuple[Tokenizer, str]
                 f"punctuation marks are tokens too, since {survey.wordless:.0%} of the training "
                 "texts have no words: --tokenizer=characters for characters"
             )
-    tokenizer = learn_tokenizer(
+    tokenizer, lengths = learn_and_count(
         train,
         kind,
         vocabulary_size=config.vocabulary_size,
         lowercase=config.lowercase is not False,
         punctuation=punctuation,
     )
-    return tokenizer, note
+    if lengths is not None:
+        lengths = add_frame(lengths, tokenizer, columns=np.ndim(take_inputs(train, 1)))
+    return tokenizer, note, lengths
 
 
 def choose_kind(survey: WordSurvey) -> tuple[str, str]:
@@ -124,17 +131,15 @@ def choose_kind(survey: WordSurvey) -> tuple[str, str]:
 def survey_words(texts: Split) -> WordSurvey:
     """Splits a sample of texts into words, and measures them."""
     settings = Tokenizer("words", (), 0, normalization="nfkc")
-    seen: tuple[collections.Counter, ...] = (collections.Counter(), collections.Counter())
-    counts: list[int] = []
+    counters = (ChunkCounter(settings), ChunkCounter(settings))
+    counts = [np.zeros(0, int)]
     blank = 0
-    for batch in iterate_texts(_take_sample(texts)):
+    for batch in iterate_texts(_take_sample(texts), size=None):
         for column in split_columns(batch):
-            words = split_batch(column, settings)
-            for half in (0, 1):
-                seen[half].update(itertools.chain.from_iterable(words[half::2]))
-            counts += map(len, words)
+            counts += [counters[half].add(column[half::2]) for half in (0, 1)]
             blank += sum(not text.strip() for text in map(tf.compat.as_bytes, column))
-    lengths = np.array(counts)
+    seen = [collections.Counter(counter.count_words()) for counter in counters]
+    lengths = np.concatenate(counts)
     written = max(len(lengths) - blank, 1)
     total = sum(seen[0].values()) + sum(seen[1].values())
     both = seen[0] + seen[1]

@@ -5,12 +5,15 @@ import collections
 import dataclasses
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from zoo.data.batch_encoding import split_batch
+from zoo.data.chunk_encoding import ChunkCounter
+from zoo.data.parallel import map_in_threads
 from zoo.data.spec import Spec
 from zoo.data.splits import Split
 from zoo.data.text_encoding import BATCH_SIZE, iterate_texts
@@ -42,7 +45,25 @@ def learn_tokenizer(
     lowercase: bool = True,
     punctuation: bool = False,
 ) -> Tokenizer:
-    """Learns a tokenizer from training texts.
+    """Learns a tokenizer from training texts; see `learn_and_count`."""
+    return learn_and_count(
+        train,
+        kind,
+        vocabulary_size=vocabulary_size,
+        lowercase=lowercase,
+        punctuation=punctuation,
+    )[0]
+
+
+def learn_and_count(
+    train: Split,
+    kind: str,
+    *,
+    vocabulary_size: int,
+    lowercase: bool = True,
+    punctuation: bool = False,
+) -> tuple[Tokenizer, np.ndarray | None]:
+    """Learns a tokenizer from training texts, and counts their tokens on the way.
 
     Args:
         train: Split of texts, not tokenized yet.
@@ -53,17 +74,19 @@ def learn_tokenizer(
         punctuation: Whether punctuation marks are words too.
 
     Returns:
-        The tokenizer; its length is 0.
+        The tokenizer, whose length is 0; and the number of tokens of each text or pair, uncut and
+        without a frame, int64 (n,), or None where it is not known yet.
 
     Raises:
         UserError: if the training texts are empty.
     """
+    lengths = None
     settings = Tokenizer(kind, (), 0, lowercase, NORMALIZATIONS[kind], punctuation)
     if kind == "wordpiece":
         tokens = _learn_wordpieces(train, settings, vocabulary_size)
     else:
-        tokens = _find_frequent_tokens(train, settings, vocabulary_size)
-    return dataclasses.replace(settings, vocabulary=tuple(tokens))
+        tokens, lengths = _find_frequent_tokens(train, settings, vocabulary_size)
+    return dataclasses.replace(settings, vocabulary=tuple(tokens)), lengths
 
 
 def make_preset_tokenizer(preset: PresetVocabulary) -> Tokenizer:
@@ -88,17 +111,31 @@ def make_preset_tokenizer(preset: PresetVocabulary) -> Tokenizer:
     )
 
 
-def _find_frequent_tokens(train: Split, settings: Tokenizer, vocabulary_size: int) -> list[str]:
-    """Returns the reserved tokens and the most frequent other tokens of the texts."""
-    counts: collections.Counter[bytes] = collections.Counter()
-    for batch in iterate_texts(train):
-        counts.update(itertools.chain.from_iterable(split_batch(batch.ravel(), settings)))
+def _find_frequent_tokens(
+    train: Split, settings: Tokenizer, vocabulary_size: int
+) -> tuple[list[str], np.ndarray | None]:
+    """Returns the reserved and the most frequent other tokens, and how many each text has."""
+    counts: Mapping[bytes, int]
+    lengths = None
+    if settings.kind == "words":
+        counter = ChunkCounter(settings)
+
+        def count_batch(texts: np.ndarray) -> np.ndarray:
+            return counter.add(texts.ravel()).reshape(len(texts), -1).sum(axis=1)
+
+        counted = map_in_threads(count_batch, iterate_texts(train, size=None))
+        lengths = np.concatenate([np.zeros(0, int), *counted])
+        counts = counter.count_words()
+    else:
+        counts = collections.Counter()
+        for batch in iterate_texts(train):
+            counts.update(itertools.chain.from_iterable(split_batch(batch.ravel(), settings)))
     if not counts:
         raise UserError(_EMPTY)
     # ties in alphabetical order, so that the order of the examples does not matter
     by_frequency = sorted(counts, key=lambda token: (-counts[token], token))
     kept = by_frequency[: vocabulary_size - len(RESERVED_TOKENS)]
-    return [*RESERVED_TOKENS, *(token.decode() for token in kept)]
+    return [*RESERVED_TOKENS, *(token.decode() for token in kept)], lengths
 
 
 def _learn_wordpieces(train: Split, settings: Tokenizer, vocabulary_size: int) -> list[str]:

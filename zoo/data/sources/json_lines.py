@@ -28,14 +28,17 @@ def iterate_objects(
     text: TextFile, on_bad_row: BadRowHandler
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the line number and the object of each line that is not blank."""
+    repeated: list[str] = []
+    decoder = json.JSONDecoder(object_pairs_hook=functools.partial(_join_pairs, repeated))
+    valid_names: set[str] = set()
     with text.open_text(newline="\n") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             place = f"{text.path}, line {number}"
-            repeated: list[str] = []
+            repeated.clear()
             try:
-                row = json.loads(line, object_pairs_hook=functools.partial(_join_pairs, repeated))
+                row = decoder.decode(line)
             except (ValueError, RecursionError):
                 row = None
             if isinstance(row, dict) and repeated:
@@ -53,10 +56,12 @@ def iterate_objects(
             except UserError as error:
                 on_bad_row(number, f"{place}: {error}")
                 continue
-            if invalid := [key for key in row if not is_line(key)]:
+            new_names = row.keys() - valid_names
+            if invalid := [key for key in row if key in new_names and not is_line(key)]:
                 name = invalid[0][:40]
                 on_bad_row(number, f"{place}: {name!r} is not a valid column name")
                 continue
+            valid_names |= new_names
             yield number, row
 
 

@@ -19,7 +19,6 @@ from zoo.data.date_forms import describe_date_format
 from zoo.data.label_cells import clean_labels
 from zoo.data.labels import (
     Target,
-    check_unit,
     describe_numbers,
     encode_target,
     read_target,
@@ -29,6 +28,7 @@ from zoo.data.row_groups import name_groups
 from zoo.data.sources.label_sets import describe_whole_cells, has_label_sets, read_label_sets
 from zoo.data.sources.table_files import Table, reject_values
 from zoo.data.target_rounding import describe_rounding
+from zoo.data.target_units import check_unit
 from zoo.errors import UserError, format_count
 from zoo.schema import is_text
 
