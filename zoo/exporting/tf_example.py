@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 from google.protobuf import descriptor_pb2
@@ -29,45 +30,62 @@ def parse_examples(serialized: tf.Tensor, spec: Spec) -> dict[str, tf.Tensor]:
     """
     keys, values = _split_features(serialized)
     if spec.tokenizer:
-        return {name: _parse_strings(keys, values, name) for name in make_raw_input_specs(spec)}
+        return _parse_strings(keys, values, [*make_raw_input_specs(spec)])
     if spec.kind == "image":
         return {"image": _parse_images(keys, values, spec)}
     if spec.columns:
-        return {column.name: _parse_cells(keys, values, column) for column in spec.columns}
+        return _parse_cells(keys, values, spec.columns)
     width = spec.shape[0]
-    numbers, has_all = _parse_numbers(keys, values, "features", width)
-    if not spec.feature_names:
+    all_numbers, has_all = _parse_numbers(keys, values, ["features"], width)
+    numbers, has_all = all_numbers[:, 0], has_all[:, 0]
+    if spec.feature_names:
+        each, has_each = _parse_numbers(keys, values, spec.feature_names, 1)
+        what = "each example needs one number as the feature"
+        _require_each(has_all[:, None] | has_each, spec.feature_names, what)
+        numbers = tf.where(has_all[:, None], numbers, each[:, :, 0])
+    else:
         _require(has_all, f"each example needs {width} numbers as 'features'")
-    columns = []
-    for name in spec.feature_names:
-        column, has_one = _parse_numbers(keys, values, name, 1)
-        _require(has_all | has_one, f"each example needs one number as the feature '{name}'")
-        columns.append(column)
-    if columns:
-        numbers = tf.where(has_all[:, None], numbers, tf.concat(columns, axis=1))
     return {"features": tf.ensure_shape(numbers, [None, width])}
 
 
-def _parse_cells(keys: tf.Tensor, values: tf.Tensor, column: Column) -> tf.Tensor:
-    """Returns the cells of a column, float64 for a number and strings for others, (batch,)."""
-    numbers, has_number = _parse_numbers(keys, values, column.name, 1, tf.float64)
-    numbers = numbers[:, 0]
-    strings, has_string = _parse_bytes(keys, values, column.name)
-    if not (column.has_missing or "" in column.values):
-        message = f"each example needs a number or a string as the feature '{column.name}'"
-        _require(has_number | has_string, message)
-    if column.kind == "number":
-        return tf.where(has_number, numbers, parse_number_strings(strings, column.unit))
+def _parse_cells(
+    keys: tf.Tensor, values: tf.Tensor, columns: tuple[Column, ...]
+) -> dict[str, tf.Tensor]:
+    """Returns the cells of each column, float64 for a number and strings for others, (batch,).
+
+    The columns are decoded together: one by one they took 230 operations each, and an export of
+    100 columns 16 s.
+    """
+    names = [column.name for column in columns]
+    numbers, has_number = _parse_numbers(keys, values, names, 1, tf.float64)
+    numbers = numbers[:, :, 0]
+    strings, has_string = _parse_bytes(keys, values, names)
+    may_lack = [column.has_missing or "" in column.values for column in columns]
+    what = "each example needs a number or a string as the feature"
+    _require_each(has_number | has_string | may_lack, names, what)
+    cells: dict[int, tf.Tensor] = {}
+    units = {column.unit for column in columns if column.kind == "number"}
+    for unit in sorted(units):
+        places = [i for i, c in enumerate(columns) if c.kind == "number" and c.unit == unit]
+        written, sent = (tf.gather(x, places, axis=1) for x in (strings, numbers))
+        read = parse_number_strings(tf.reshape(written, [-1]), unit)
+        read = tf.where(
+            tf.gather(has_number, places, axis=1), sent, tf.reshape(read, tf.shape(sent))
+        )
+        cells |= dict(zip(places, tf.unstack(read, len(places), axis=1), strict=True))
     is_whole = numbers == tf.round(numbers)
     whole = tf.strings.as_string(tf.cast(numbers, tf.int64))
     shortest = tf.strings.as_string(tf.cast(numbers, tf.float32), shortest=True)
-    return tf.where(has_number, tf.where(is_whole, whole, shortest), strings)
+    texts = tf.where(has_number, tf.where(is_whole, whole, shortest), strings)
+    texts = tf.unstack(texts, len(columns), axis=1)
+    return {name: cells.get(i, texts[i]) for i, name in enumerate(names)}
 
 
 def _parse_images(keys: tf.Tensor, values: tf.Tensor, spec: Spec) -> tf.Tensor:
     """Returns the images of a batch as uint8 pixels (batch, rows, columns, channels)."""
-    files, has_file = _parse_bytes(keys, values, "image_bytes")
-    numbers, has_pixels = _parse_numbers(keys, values, "image", math.prod(spec.shape))
+    files, has_file = _parse_bytes(keys, values, ["image_bytes"])
+    numbers, has_pixels = _parse_numbers(keys, values, ["image"], math.prod(spec.shape))
+    files, has_file, has_pixels = files[:, 0], has_file[:, 0], has_pixels[:, 0]
     _require(
         has_file | has_pixels,
         f"each example needs one string as the feature 'image_bytes', or "
@@ -183,30 +201,35 @@ def _describe_parts(count: int) -> bytes:
     return descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString()
 
 
-def _decode_feature(keys: tf.Tensor, values: tf.Tensor, name: str) -> list[tf.Tensor]:
-    """Returns the lists of strings, floats and integers of one feature of each example, serialized.
+def _decode_features(keys: tf.Tensor, values: tf.Tensor, names: Sequence[str]) -> list[tf.Tensor]:
+    """Returns the lists of strings, floats and integers of some features, serialized.
 
-    Of several features with that name the last one counts, as in protobuf.
+    Of several features with the same name the last one counts, as in protobuf.
 
     Returns:
-        Three string tensors of shape (batch,).
+        Three string tensors of shape (batch * number of names,).
     """
     positions = tf.range(1, tf.shape(keys)[1] + 1)
-    last = tf.reduce_max(tf.where(keys == name, positions, 0), axis=1)
+    last = [tf.reduce_max(tf.where(keys == name, positions, 0), axis=1) for name in names]
     padded = tf.pad(values, [[0, 0], [1, 0]])  # "" where the feature is missing
-    return _decode_parts(tf.gather(padded, last, axis=1, batch_dims=1), 3)
+    found = tf.gather(padded, tf.stack(last, axis=1), axis=1, batch_dims=1)
+    return _decode_parts(tf.reshape(found, [-1]), 3)
 
 
 def _parse_numbers(
-    keys: tf.Tensor, values: tf.Tensor, name: str, width: int, dtype: tf.DType = tf.float32
+    keys: tf.Tensor,
+    values: tf.Tensor,
+    names: Sequence[str],
+    width: int,
+    dtype: tf.DType = tf.float32,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the numbers, integers or floats, of one feature of each example.
+    """Returns the numbers, integers or floats, of some features of each example.
 
     Returns:
-        Numbers of `dtype` (batch, width), truncated or padded with zeros; and whether each example
-        has exactly `width` numbers, bool (batch,).
+        Numbers of `dtype` (batch, number of names, width), truncated or padded with zeros; and
+        whether each example has exactly `width` numbers, bool (batch, number of names).
     """
-    _, floats, integers = _decode_feature(keys, values, name)
+    _, floats, integers = _decode_features(keys, values, names)
     float_counts, (floats,) = _decode_repeated(floats, "FloatList", ["value"], tf.float32)
     integer_counts, (integers,) = _decode_repeated(integers, "Int64List", ["value"], tf.int64)
 
@@ -215,28 +238,48 @@ def _parse_numbers(
 
     integers = tf.cast(fit_width(integers), dtype)
     numbers = tf.where(float_counts > 0, tf.cast(fit_width(floats), dtype), integers)
-    counts = (float_counts + integer_counts)[:, 0]
-    return tf.ensure_shape(numbers, [None, width]), counts == width
+    has_all = (float_counts + integer_counts)[:, 0] == width
+    return tf.reshape(numbers, [-1, len(names), width]), tf.reshape(has_all, [-1, len(names)])
 
 
-def _parse_bytes(keys: tf.Tensor, values: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the string of one feature of each example.
+def _parse_bytes(
+    keys: tf.Tensor, values: tf.Tensor, names: Sequence[str]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the strings of some features of each example.
 
     Returns:
-        The strings, (batch,), and whether each example has exactly one, bool (batch,).
+        The strings, (batch, number of names), and whether each example has exactly one, bool
+        (batch, number of names).
     """
-    lists, *_ = _decode_feature(keys, values, name)
+    lists, *_ = _decode_features(keys, values, names)
     counts, (strings,) = _decode_repeated(lists, "BytesList", ["value"])
-    return tf.strings.reduce_join(strings, axis=1), counts[:, 0] == 1
+    shape = [-1, len(names)]
+    joined = tf.strings.reduce_join(strings, axis=1)
+    return tf.reshape(joined, shape), tf.reshape(counts[:, 0] == 1, shape)
 
 
-def _parse_strings(keys: tf.Tensor, values: tf.Tensor, name: str) -> tf.Tensor:
-    """Returns the strings of one feature, (batch,), and requires one for each example."""
-    strings, has_one = _parse_bytes(keys, values, name)
-    _require(has_one, f"each example needs one string as the feature '{name}'")
-    return strings
+def _parse_strings(
+    keys: tf.Tensor, values: tf.Tensor, names: Sequence[str]
+) -> dict[str, tf.Tensor]:
+    """Returns the strings of each feature, (batch,), and requires one of each for each example."""
+    strings, has_one = _parse_bytes(keys, values, names)
+    _require_each(has_one, names, "each example needs one string as the feature")
+    return dict(zip(names, tf.unstack(strings, len(names), axis=1), strict=True))
 
 
-def _require(condition: tf.Tensor, message: str) -> None:
+def _require_each(conditions: tf.Tensor, names: Sequence[str], what: str) -> None:
+    """Fails as `_require`, with the first name whose conditions, (batch, names), do not all hold.
+
+    Args:
+        conditions: bool (batch, number of names).
+        names: Names of features.
+        what: Begin of the message.
+    """
+    fulfilled = tf.reduce_all(conditions, axis=0)
+    first = tf.gather(tf.constant([*names]), tf.argmin(tf.cast(fulfilled, tf.int32)))
+    _require(fulfilled, tf.strings.join([what, " '", first, "'"]))
+
+
+def _require(condition: tf.Tensor, message: str | tf.Tensor) -> None:
     """Fails with INVALID_ARGUMENT and the message unless the condition holds for each example."""
     tf.debugging.Assert(tf.reduce_all(condition), [message])
