@@ -145,6 +145,7 @@ def test_every_flag_is_fuzzed():
         "plugin",
         "list",
         "data_dir",
+        "cache_dir",
         "run_dir",
         "export_dir",
     }

@@ -70,7 +70,7 @@ def test_the_command_writes_two_files_and_trains_nothing(train, iris_csv, tmp_pa
     flags = ("--model=perceptron", f"--dataset=csv:{iris_csv}", "--label=species")
     code, out, err = train(*flags, "--find_learning_rate", "--run_dir=here")
     assert code == 0, err
-    assert "suggestion: --learning_rate=" in out and "it is 0.001 now" in out
+    assert "suggestion: --learning_rate=" in out and "it is 0.01 now" in out
     with open(tmp_path / "here/learning_rate.csv") as file:
         rows = list(csv.DictReader(file))
     assert float(rows[0]["learning_rate"]) == 1e-7 and len(rows) > 20
