@@ -25,7 +25,8 @@ MLP = (
 )
 CNN = (
     "--kfold=3",
-    "--space=learning_rate,batch_size=32|64|128,hparam.dropout,"
+    "--epochs=18",  # of the first trial
+    "--space=learning_rate,batch_size=32|64|128,hparam.dropout,epochs=18|36|54,"
     "augment=|shift=0.1|shift=0.1,rotation=10,zoom=0.1",
 )
 SAMPLED = ("--objective=loss", "--epochs=3", "--hparam=hidden=64,64")
