@@ -511,7 +511,7 @@ runpy.run_path(program, run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("kibibytes", [2, 8, 116])
+@pytest.mark.parametrize("kibibytes", [2, 8, 90])
 def test_a_limit_on_files(kibibytes, finished, python, iris_csv, tmp_path):
     """In a checkpoint, in best.keras, and in the graph of the export."""
     shutil.copytree(finished / "saved_models", tmp_path / "saved_models")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from absl.testing import flagsaver
 from support.paths import ROOT
 
 from benchmarks import compare, soak
@@ -19,6 +20,15 @@ with open("{log}", "a") as log:
 sys.exit(3 if os.environ.get("FAILS", "-") in sys.argv else 0)
 """
 MODULES = {"benchmarks.compare": compare, "benchmarks.soak": soak, "benchmarks.two_devices": train}
+
+
+@pytest.fixture(autouse=True)
+def kept_flags():
+    """The flags are afterwards as they were, for the other tests."""
+    saved = [(x.FLAGS, flagsaver.save_flag_values(x.FLAGS)) for x in (check, compare, soak, train)]
+    yield
+    for flags, values in saved:
+        flagsaver.restore_flag_values(values, flags)
 
 
 @pytest.fixture
