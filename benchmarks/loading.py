@@ -12,7 +12,6 @@ pieces of a vocabulary that is there, next to Hugging Face's tokenizers.
 """
 
 import argparse
-import multiprocessing
 import resource
 import statistics
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.forks import run_in_fork
 from zoo.commands.runner import import_tensorflow
 
 COLUMNS, VOCABULARY, LENGTH, SIZE = 20, 20_000, 256, (224, 224)
@@ -238,22 +238,15 @@ def list_contenders(folder: Path) -> dict[str, tuple[Callable[[], object], ...]]
 
 def measure_call(call: Callable[[], object]) -> tuple[float, float]:
     """Runs a function in a fork: (seconds, MiB of memory above those at its start)."""
-    receiver, sender = multiprocessing.Pipe(duplex=False)
 
-    def run():
+    def run() -> tuple[float, float]:
         before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
         call()
         seconds = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        sender.send((seconds, (peak - before) / 1024))
+        return seconds, (peak - before) / 1024
 
-    # TensorFlow is imported, which takes longest, but has not begun to work: a fork is safe
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise SystemExit(f"a reader ended with code {process.exitcode}")
-    return receiver.recv()
+    return run_in_fork(run, "a reader")
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ difference here.
 import argparse
 import contextlib
 import itertools
-import multiprocessing
 import os
 import re
 import resource
@@ -31,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.forks import run_in_fork
 from benchmarks.loading import write_numbers, write_photos, write_texts
 from zoo.commands.runner import import_tensorflow, parse_flags
 
@@ -181,19 +181,12 @@ def stopwatch() -> Iterator[Seconds]:
 
 def measure(call: Call) -> tuple[Seconds, float]:
     """Runs a function in a fork: (seconds that it returns, peak MiB of the process)."""
-    receiver, sender = multiprocessing.Pipe(duplex=False)
 
-    def run():
+    def run() -> tuple[Seconds, float]:
         seconds = call()
-        sender.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+        return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    # TensorFlow is imported, which takes longest, but has not begun to work: a fork is safe
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise SystemExit(f"a contender ended with code {process.exitcode}")
-    return receiver.recv()
+    return run_in_fork(run, "a contender")
 
 
 def compare(calls: dict[str, Call], count: int, base: str, rounds: int) -> None:

@@ -13,7 +13,6 @@ ends early at a size whose steps take more than --limit seconds.
 
 import argparse
 import json
-import multiprocessing
 import resource
 import tempfile
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.forks import run_in_fork
 from zoo.commands.runner import import_tensorflow
 
 SIZES = {
@@ -117,22 +117,15 @@ def run_steps(settings: dict, folder: Path) -> Iterator[None]:
 
 def measure(settings: dict, folder: Path) -> tuple[dict[str, float], float]:
     """Runs the steps in a fork: (seconds of all cores by step, peak MiB of the process)."""
-    receiver, sender = multiprocessing.Pipe(duplex=False)
 
-    def run():
+    def run() -> tuple[dict[str, float], float]:
         seconds, before = {}, time.process_time()
         for step, _ in zip(STEPS, run_steps(settings, folder), strict=True):
             seconds[step] = time.process_time() - before
             before = time.process_time()
-        sender.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+        return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    # TensorFlow is imported, which takes longest, but has not begun to work: a fork is safe
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise SystemExit(f"{settings['name']}: a run ended with code {process.exitcode}")
-    return receiver.recv()
+    return run_in_fork(run, f"a run on {settings['name']}")
 
 
 def fit_slope(sizes: list[int], seconds: list[float]) -> float:

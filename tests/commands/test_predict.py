@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,11 @@ from support.paths import ROOT
 from support.serving_double import Double, small_models
 from support.text_folders import write_text_folder
 
+from zoo.commands import predict
 from zoo.data.images import resize_image
+from zoo.data.spec import Spec
 from zoo.serving.client import Client
+from zoo.serving.row_log import RowLog
 
 # runs command after command, in a process of its own for the sake of its flags
 WORKER = """
@@ -535,6 +539,19 @@ def test_how_a_table_was_read_is_told(command):
     local = f"--export_dir={small_models()}"
     code, out, err = command("--model=flower", local, "carets.csv", "--separator=^", "--json")
     assert (code, err) == (0, "") and objects(out)[0]["input"]["b"] == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_piped", "in_flight"),
+    [(None, False, 4), (None, True, 1), (8, False, 8), (8, True, 8)],
+)
+def test_what_is_asked_for_holds_for_standard_input_too(asked, is_piped, in_flight, monkeypatch):
+    found = []
+    monkeypatch.setattr(predict, "predict_batches", lambda *given: found.append(given[-1]) or [])
+    monkeypatch.setattr(predict, "FLAGS", SimpleNamespace(concurrency=asked, batch_size=2))
+    spec = Spec("features", (2,), ("x", "y"))
+    assert not [*predict.iterate_predictions(iter([]), None, spec, is_piped, RowLog(False))]
+    assert found == [in_flight]
 
 
 def test_help_names_every_flag(command):

@@ -143,11 +143,11 @@ def test_a_text_has_the_same_ids_alone_and_in_any_batch(kind, columns):
 def test_the_most_frequent_tokens_are_kept_and_ties_are_alphabetical():
     texts = ["c B b", "a b d", "e d", "C, a"]
     for order in (texts, texts[::-1]):
-        whole = learn_tokenizer(arrays(order), "words", vocabulary_size=99)
+        whole, _ = learn_tokenizer(arrays(order), "words", vocabulary_size=99)
         assert whole.vocabulary == ("", "[UNK]", "[SEP]", "b", "a", "c", "d", "e")
-        cut = learn_tokenizer(arrays(order), "words", vocabulary_size=5)
+        cut, _ = learn_tokenizer(arrays(order), "words", vocabulary_size=5)
         assert cut.vocabulary == whole.vocabulary[:5]
-    characters = learn_tokenizer(arrays(["ba", "ab b"]), "characters", vocabulary_size=5)
+    characters, _ = learn_tokenizer(arrays(["ba", "ab b"]), "characters", vocabulary_size=5)
     assert characters.vocabulary == ("", "[UNK]", "[SEP]", "b", "a")
     characters = dataclasses.replace(characters, length=8)
     assert ids_of(characters, ["ab c"]) == [[4, 3, 1, 1]]
@@ -220,7 +220,7 @@ def test_of_a_pair_the_longer_text_is_cut_first_and_the_room_is_used(kind, lengt
 
 def test_wordpieces_from_scratch():
     train = arrays(["The film was good.", "The film was bad!", "a café at night"] * 30)
-    tokenizer = learn_tokenizer(train, "wordpiece", vocabulary_size=80)
+    tokenizer, _ = learn_tokenizer(train, "wordpiece", vocabulary_size=80)
     tokenizer = dataclasses.replace(tokenizer, length=8)
     assert tokenizer.vocabulary[:5] == ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
     assert len(tokenizer.vocabulary) <= 80

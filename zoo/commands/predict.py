@@ -82,8 +82,9 @@ flags.DEFINE_bool("skip_bad_rows", False, "Leaves out rows that cannot be read o
                   "counts them, instead of stopping at the first one.", **MODEL)
 flags.DEFINE_integer("batch_size", None, "Examples per request. By default 32, and up to 512 rows "
                     "of tables without a server.", 1, **MODEL)
-flags.DEFINE_integer("concurrency", None, "Number of requests to the server at the same time. By "
-                     "default 4, and 1 for standard input.", 1, MAX_CONCURRENCY, **MODEL)
+flags.DEFINE_integer("concurrency", None, "Number of batches that are predicted at the same time, "
+                     "each a request where there is a server. By default 4, and 1 for standard "
+                     "input.", 1, MAX_CONCURRENCY, **MODEL)
 flags.DEFINE_enum("signature", None, ("features",), "What is predicted of texts in place of the "
                   "answer: features, the embedding of each text, of length 1.", **OUTPUT)
 flags.DEFINE_integer("top", None, "Number of classes to show, the most probable one first.", 1,
@@ -95,7 +96,7 @@ flags.DEFINE_string("out", None, "File for the predictions, .csv or .jsonl, with
 
 _SHOWN_BAD_ROWS = 5
 _BATCH_SIZE, _TABLE_BATCH_SIZE, _TABLE_BATCH_CELLS = 32, 512, 1 << 14
-_CONCURRENCY = 4  # batches in flight
+_CONCURRENCY = 4
 
 
 def main(*files: str) -> None:
@@ -231,7 +232,7 @@ def iterate_predictions(
     """Yields each row with its prediction; they are predicted a batch at a time."""
     # typed lines are answered immediately
     size = 1 if is_piped and sys.stdin.isatty() else FLAGS.batch_size or _choose_batch_size(spec)
-    concurrency = 1 if is_piped else FLAGS.concurrency or _CONCURRENCY
+    concurrency = FLAGS.concurrency or (1 if is_piped else _CONCURRENCY)
 
     def read_batches() -> Iterator[list[Row]]:
         while batch := list(itertools.islice(rows, size)):

@@ -15,7 +15,7 @@ from zoo.data.splits import Split, take_inputs
 from zoo.data.text_encoding import iterate_texts, split_columns
 from zoo.data.text_length import limit_length
 from zoo.data.text_normalization import UNSPACED_LETTER
-from zoo.data.tokenizers import learn_and_count, make_preset_tokenizer
+from zoo.data.tokenizers import learn_tokenizer, make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.models.text_preset import read_vocabulary
 
@@ -102,7 +102,7 @@ def _learn(train: Split, kind: str, config: DataConfig) -> tuple[Tokenizer, str,
                 f"punctuation marks are tokens too, since {survey.wordless:.0%} of the training "
                 "texts have no words: --tokenizer=characters for characters"
             )
-    tokenizer, lengths = learn_and_count(
+    tokenizer, lengths = learn_tokenizer(
         train,
         kind,
         vocabulary_size=config.vocabulary_size,

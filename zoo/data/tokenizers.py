@@ -44,24 +44,6 @@ def learn_tokenizer(
     vocabulary_size: int,
     lowercase: bool = True,
     punctuation: bool = False,
-) -> Tokenizer:
-    """Learns a tokenizer from training texts; see `learn_and_count`."""
-    return learn_and_count(
-        train,
-        kind,
-        vocabulary_size=vocabulary_size,
-        lowercase=lowercase,
-        punctuation=punctuation,
-    )[0]
-
-
-def learn_and_count(
-    train: Split,
-    kind: str,
-    *,
-    vocabulary_size: int,
-    lowercase: bool = True,
-    punctuation: bool = False,
 ) -> tuple[Tokenizer, np.ndarray | None]:
     """Learns a tokenizer from training texts, and counts their tokens on the way.
 
