@@ -52,7 +52,7 @@ def write(frame, path):
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.jsonl", "t.parquet"])
 def test_what_is_mapped_is_what_is_in_memory(name, tmp_path):
     dataset = write(FRAME, tmp_path / name)
-    settings = {"label": "y", "cache_dir": str(tmp_path / "cache")}
+    settings = {"label": "y", "mapped_dir": str(tmp_path / "cache")}
     memory = load_data(DataConfig(dataset, **settings))
     mapped = load_data(DataConfig(dataset, memory_budget=0, **settings))
     assert memory.spec == mapped.spec and memory.fingerprint == mapped.fingerprint

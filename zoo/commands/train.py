@@ -145,9 +145,9 @@ def main() -> Path | None:
     if FLAGS["stratify"].value is None:
         FLAGS["stratify"].value = choose_stratify(FLAGS, source, config)
     # beside the runs, since the folder of temporary files may be in memory
-    cache_dir = Path(os.path.expanduser(FLAGS.run_dir or "runs/run")).parent
+    mapped_dir = Path(os.path.expanduser(FLAGS.run_dir or "runs/run")).parent
     config = dataclasses.replace(
-        config, stratify=bool(FLAGS["stratify"].value), cache_dir=str(cache_dir)
+        config, stratify=bool(FLAGS["stratify"].value), mapped_dir=str(mapped_dir)
     )
     with report_lost_workers(strategy):
         # the chief prepares the dataset, and the other workers read it

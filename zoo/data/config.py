@@ -80,7 +80,7 @@ class DataConfig:
         memory_budget: Maximum bytes of decoded data to load into memory; larger datasets are
             streamed, and larger tables are kept in mapped files. None for a quarter of the
             machine's memory.
-        cache_dir: Folder of the mapped files; None for that of temporary files.
+        mapped_dir: Folder of the mapped files; None for that of temporary files.
     """
 
     name: str | None = None
@@ -119,7 +119,7 @@ class DataConfig:
     length: int | None = None
     long_texts: Literal["truncate", "windows"] | None = None
     memory_budget: int | None = None
-    cache_dir: str | None = None
+    mapped_dir: str | None = None
 
     @property
     def resize_mode(self) -> ResizeMode:

@@ -86,7 +86,7 @@ def load_cached_data(config: DataConfig, directory: str) -> tuple[Data, tuple[st
 
 def _compute_key(config: DataConfig) -> str:
     """Returns what names the entries of the same settings, versions and code."""
-    settings = dataclasses.asdict(dataclasses.replace(config, cache_dir=None))
+    settings = dataclasses.asdict(dataclasses.replace(config, mapped_dir=None))
     settings["memory_budget"] = choose_budget(config.memory_budget)
     places = os.getcwd(), os.environ.get(_PREPARED_VARIABLE)  # of relative paths, of TFDS
     versions = {name: _find_version(name) for name in _PACKAGES}

@@ -211,7 +211,7 @@ def prepare_data(data: Data, config: DataConfig) -> Data:
     if spec.is_text:
         tokenizer, notes = make_tokenizer(data.train, data.validation, config)
         with report_unreadable_files(*splits.values()):
-            splits, spec = tokenize_splits(splits, spec, tokenizer, budget, config.cache_dir)
+            splits, spec = tokenize_splits(splits, spec, tokenizer, budget, config.mapped_dir)
         data = dataclasses.replace(data, notes=(*data.notes, *notes))
     elif config.preset or (config.length is not None and not spec.texts):
         option = "preset" if config.preset else "length"

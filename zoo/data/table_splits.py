@@ -99,7 +99,7 @@ def encode_table(
     encoded: Splits = {}
     for name, table in tables.items():
         records[name] = Arrays(TableRecords(table.x, written[name]), table.y)
-        features = encode_rows(table.x, written[name], budget, config.cache_dir)
+        features = encode_rows(table.x, written[name], budget, config.mapped_dir)
         encoded[name] = Arrays(features, table.y, weights=table.weights)
     names = tuple(column.name for column in columns)
     spec = dataclasses.replace(spec, shape=(width,), feature_names=names, columns=columns)

@@ -66,7 +66,7 @@ def _read_tables(kind: str, files: dict[str, Path], config: DataConfig) -> dict[
     budget = choose_budget(config.memory_budget) // len(files)
 
     def read(split: str, strings: set[str]) -> Table:
-        storage = StorageOptions(strings, budget, config.cache_dir)
+        storage = StorageOptions(strings, budget, config.mapped_dir)
         return read_table(
             kind, files[split], config.separator, storage=storage, encoding=config.encoding
         )
