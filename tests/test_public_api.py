@@ -65,6 +65,18 @@ def test_import_needs_no_tensorflow():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_the_public_packages_need_no_import_of_their_own():
+    code = "import sys, zoo; print(zoo.serving.Client.__name__, 'tensorflow' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "Client False\n"
+
+
+def test_data_is_imported_with_tensorflow():
+    """Its import takes seconds, which nobody expects of the first `data.load`."""
+    code = "import sys; sys.modules['tensorflow'] = None; from zoo import data"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "import of tensorflow halted" in ended.stderr
+
+
 def test_no_module_takes_the_place_of_a_public_name():
     """An imported submodule becomes an attribute of its package: `zoo.export` would be a module."""
     modules = {path.stem for path in Path(zoo.__file__).parent.iterdir()}

@@ -22,12 +22,17 @@ _PUBLIC = {
     "Recipe": "zoo.recipe",
     "UserError": "zoo.errors",
 }
+_PACKAGES = ("data", "serving")  # public too: after `import zoo` there is `zoo.data.load`
 
 __all__ = sorted(_PUBLIC)
 __version__ = "0.2.0"
 
 
 def __getattr__(name: str):
+    if name == "data":
+        importlib.import_module("zoo.data.loading")  # with TensorFlow, before the first `load`
+    if name in _PACKAGES:
+        return importlib.import_module(f"zoo.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
     if name == "register":
@@ -36,4 +41,4 @@ def __getattr__(name: str):
 
 
 def __dir__():
-    return [*globals(), *_PUBLIC]
+    return [*globals(), *_PUBLIC, *_PACKAGES]

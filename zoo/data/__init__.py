@@ -1,6 +1,7 @@
 """Datasets: reading, splitting, tokenization, augmentation and batching.
 
-`zoo.data.load` is imported when it is first used, since it imports TensorFlow.
+`load` needs TensorFlow. It is imported by `from zoo import data`, but not by `import zoo.data.config`
+and the like, which commands need before.
 """
 
 import importlib
