@@ -16,6 +16,7 @@ from zoo.attributions.baselines import make_typical_record
 from zoo.attributions.grad_cam import make_grad_cam
 from zoo.attributions.integrated_gradients import TOLERANCE, IntegratedGradients
 from zoo.attributions.occlusion import occlude_image
+from zoo.compressing.quantization import quantize_model
 from zoo.data.columns import Column, count_features
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.table_encoding import encode_records
@@ -122,6 +123,19 @@ def test_attributions_add_up_to_the_difference_of_outputs(name, kind):
     assert gap <= 1.05 * TOLERANCE * max(1, abs(difference)) + 1e-4
     if spec.is_text:
         assert not integral.attributions[7:].any()  # the padding
+
+
+@pytest.mark.parametrize(("name", "kind"), [("fasttext", "text"), ("mlp", "noted")])
+def test_a_quantised_model_has_nearly_the_same_attributions(name, kind):
+    """Keras calls another method of layers that are quantised."""
+    spec = SPECS[kind]
+    model, x = draw_model(name, spec), draw_inputs(spec)
+    before = IntegratedGradients(model, spec, traced=False).attribute({spec.input_name: x}, 1)
+    quantize_model(model, "int8")
+    after = IntegratedGradients(model, spec, traced=False).attribute({spec.input_name: x}, 1)
+    largest = np.abs(before.attributions).max()
+    np.testing.assert_allclose(after.attributions, before.attributions, atol=0.1 * largest)
+    assert np.abs(after.attributions - before.attributions).max() > 0
 
 
 def test_a_linear_model_of_images_has_its_weights_times_pixels():

@@ -11,6 +11,7 @@ import zoo
 from zoo.attributions.baselines import describe_baseline
 from zoo.data.spec import Spec
 from zoo.errors import UserError
+from zoo.explaining.explanation import Explanation
 from zoo.serving import Client
 
 TEXTS = ["a wonderful film", "a dull, tedious mess"]
@@ -104,6 +105,16 @@ def test_features_are_named(tmp_path):
         zoo.explain(client, [[1.0, -2.0]])
     with pytest.raises(UserError, match=r"area reads a vector of numbers.*pass --weights"):
         zoo.explain(client, [[1.0, -2.0]], method="occlusion")
+
+
+def test_tiny_numbers_keep_their_attributions():
+    """Those of a regression whose target is in metres, say, of the size of atoms."""
+    sizes = np.array([-1.2345678e-10, 4e-11, 1e-19], "float32")
+    names, values = ("a", "b", "c"), (1, 2, 3)
+    tiny = Explanation("integrated_gradients", None, None, 1e-10, 2e-10, sizes, names, values)
+    rows = tiny.to_dict()["attributions"]
+    assert [row["attribution"] for row in rows] == [-1.234568e-10, 4e-11, 0.0]
+    assert tiny.find_strongest(3) == [0, 1]
 
 
 def test_what_is_refused(reviews, digits, stroke):

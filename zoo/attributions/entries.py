@@ -85,13 +85,17 @@ def replace_entries(
 def _replace_calls(operations: Sequence[keras.Operation], replacement: Callable) -> Iterator[None]:
     """Context manager that calls `replacement(operation, call, *args)` in place of `call(*args)`.
 
-    Keras has no hooks such as PyTorch's `register_forward_hook`.
+    Keras has no hooks such as PyTorch's `register_forward_hook`. Of layers that `quantize` has
+    changed it calls `quantized_call`.
     """
+    quantized = [getattr(x, "quantization_mode", None) is not None for x in operations]
+    methods = ["quantized_call" if is_quantized else "call" for is_quantized in quantized]
     with _lock:
-        for operation in operations:
-            operation.call = functools.partial(replacement, operation, operation.call)
+        for operation, method in zip(operations, methods, strict=True):
+            call = functools.partial(replacement, operation, getattr(operation, method))
+            setattr(operation, method, call)
         try:
             yield
         finally:
-            for operation in operations:
-                del operation.call
+            for operation, method in zip(operations, methods, strict=True):
+                delattr(operation, method)

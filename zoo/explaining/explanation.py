@@ -11,6 +11,7 @@ METHODS = {
     "occlusion": "occlusion",
 }
 
+_DIGITS = 7  # of the largest attribution in JSON
 _ROUNDING = 1e-6  # of float32
 
 
@@ -48,7 +49,7 @@ class Explanation:
         """Returns an object for JSON; words and columns are objects with their attributions."""
         fields = dataclasses.asdict(self)
         names, values = fields.pop("names"), fields.pop("values")
-        fields["attributions"] = self.attributions.astype("float64").round(6).tolist()
+        fields["attributions"] = _round_together(self.attributions).tolist()
         if names:
             columns = {"column": names, "value": values} if values else {"word": names}
             columns["attribution"] = fields["attributions"]
@@ -76,8 +77,19 @@ class Explanation:
     def find_strongest(self, count: int) -> list[int]:
         """Returns the positions of the words or columns with the largest attributions.
 
-        What is smaller than the rounding errors of the output is left out.
+        What is smaller than the rounding errors of the outputs is left out.
         """
         sizes = np.abs(self.attributions)
         order = np.argsort(-sizes, kind="stable")[:count]
-        return [int(i) for i in order if sizes[i] > _ROUNDING * max(1.0, abs(self.output))]
+        unit = 0.0 if self.label is None else 1.0  # numbers to predict may all be tiny
+        largest = max(unit, abs(self.output), abs(self.baseline_output or 0.0))
+        return [int(i) for i in order if sizes[i] > _ROUNDING * largest]
+
+
+def _round_together(attributions: np.ndarray) -> np.ndarray:
+    """Rounds attributions to the same place, so that the largest has seven digits, as float64."""
+    values = attributions.astype("float64")
+    largest = np.abs(values).max(initial=0)
+    if not (largest and np.isfinite(largest)):
+        return values
+    return values.round(_DIGITS - 1 - int(np.floor(np.log10(largest))))
