@@ -62,14 +62,15 @@ def test_table(tmp_path):
 
 @pytest.mark.parametrize("kfold", [None, 3])
 def test_flags_of_the_winner(kfold, tmp_path):
-    run = tmp_path / "trial-0001" / ("fold-1" if kfold else "")
+    folder = tmp_path / "a study"
+    run = folder / "trial-0001" / ("fold-1" if kfold else "")
     run.mkdir(parents=True)
     (run / "flags.txt").write_text("# fold 1/3\n# zoo tune\n--model=mlp\n--learning_rate=0.01\n")
-    path = write_winner_flags(tuning(tmp_path, kfold=kfold), TRIALS[0], "zoo tune --model=mlp")
-    assert path == tmp_path / "best.flags"
+    path = write_winner_flags(tuning(folder, kfold=kfold), TRIALS[0], "zoo tune --model=mlp")
+    assert path == folder / "best.flags"
     assert path.read_text().splitlines() == [
         f"# trial 1 of 9, accuracy 0.5 on {'3 folds' if kfold else 'the validation split'}",
-        f"# zoo train --flagfile={path}",
+        f"# zoo train '--flagfile={path}'",
         "# found by zoo tune --model=mlp",
         "--model=mlp",
         "--learning_rate=0.01",

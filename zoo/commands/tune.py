@@ -124,9 +124,11 @@ def main() -> None:
     from zoo.commands.tune_report import announce_tuning, report_tuning, work_on_trials
     from zoo.data.memory import report_unreadable_files
     from zoo.training.run_data import save_run_data
+    from zoo.tuning.tuning_checks import check_tuning
 
     plan, data, trial_data = _load_data(plan)
     tuning = _make_tuning(plan, data)
+    check_tuning(tuning, data)
     with (
         report_unreadable_files(data.train, data.validation),
         _open_study_folder(plan, tuning, data) as run_dir,
@@ -170,9 +172,7 @@ def _read_plan() -> Plan:
     check_writable(Path(os.path.expanduser(FLAGS.export_dir), export_name))
     check_run_folder(FLAGS.run_dir)
     if importlib.util.find_spec("optuna") is None:
-        raise UserError(
-            "the package optuna is not installed: run pip install 'keras-model-zoo[tune]'"
-        )
+        raise UserError("Optuna is not installed: run pip install 'keras-model-zoo[tune]'")
     return Plan(entry, hparams, recipe, config)
 
 

@@ -1,6 +1,7 @@
 """What a tuning prints and writes: a line for each trial, trials.csv and the winner's flags."""
 
 import csv
+import shlex
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,7 +88,7 @@ def write_winner_flags(tuning: Tuning, best: Trial, command: str) -> Path:
     comments = [
         f"# trial {best.number} of {tuning.trials}, {format_objectives(best, tuning.objectives)} "
         f"on {split}",
-        f"# zoo train --flagfile={path}",
+        f"# zoo train {shlex.quote(f'--flagfile={path}')}",
         f"# found by {command}",
     ]
     flags = [line for line in lines if not line.startswith("#")]
