@@ -15,6 +15,7 @@ from zoo.errors import UserError
 from zoo.exporting.loading import load_model
 from zoo.exporting.verification import verify_export
 from zoo.pretrained.publishing import publish_run
+from zoo.storage.filenames import EXTRA_FOLDER, STATISTICS
 
 FOLDER = Path("compressing/mlp-iris")
 
@@ -40,8 +41,11 @@ def test_methods_one_after_the_other(train, without_export, compress, iris_csv, 
         "--epochs=10",
         "--learning_rate=0.02",
         "--batch_size=16",
+        "--explain_signature",
     )
     assert train(*data, *small)[0] == 0
+    code, out, err = compress(*data, "--methods=int8,distill:lstm")
+    assert code == 2 and "lstm reads text" in err and not FOLDER.exists()
     real = workflow.export_model
 
     def export_int8(model, folder, **options):
@@ -92,7 +96,8 @@ def check_rows(rows):
     assert load_model(smaller["run"]).get_layer("dense_1").units == 32
     # 4 x 32, 32 x 16 and 16 x 3, with biases
     assert int(smaller["parameters"]) == 160 + 528 + 51
-    assert verify_export(Path(rows["int8"]["export"]))
+    assert any(x.startswith("explain: ") for x in verify_export(Path(rows["int8"]["export"])))
+    assert Path(rows["int8"]["export"], EXTRA_FOLDER, STATISTICS).is_file()
     assert (
         "int8 by zoo compress, 100% of the parameters"
         in Path(rows["int8"]["run"], "card.md").read_text()

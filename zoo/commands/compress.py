@@ -48,6 +48,7 @@ from zoo.training.run_folder import check_run_folder, choose_run_folder, open_ru
 from zoo.training.signals import advise_on_interrupt
 
 if TYPE_CHECKING:
+    from zoo.compressing.trainings import Trained
     from zoo.compressing.workflow import Compression
     from zoo.data.splits import Data
     from zoo.training.finetuning import Source
@@ -95,25 +96,26 @@ flags.DEFINE_integer("keep_versions", 2, "Number of newest versions of a model t
                      "serves.", 1, **COMPRESSION)
 # fmt: on
 
-_METHODS = "int8,prune:0.8"
-
 
 def main() -> None:
     """Compresses the model that the flags describe, and prints the table."""
     methods = _read_flags()
     import_tensorflow()
     from zoo.commands.compress_report import announce_compression, report_compression
+    from zoo.compressing.trainings import check_methods, open_trained
     from zoo.compressing.workflow import run_methods
     from zoo.data.memory import report_unreadable_files
     from zoo.serving.server_config import write_server_files
 
     source, data, seed = _load_model_and_data()
+    original = open_trained(source, FLAGS.model or "")
+    check_methods(methods, original, data)  # before there is a folder
     with (
         report_unreadable_files(data.train, data.validation, data.test),
         _open_folder(source, data, seed) as directory,
         advise_on_interrupt(f"the same command resumes {directory}"),
     ):
-        work = _make_compression(source, data, seed, directory)
+        work = _make_compression(original, data, seed, directory)
         announce_compression(work, source.path, methods)
         rows: list[dict[str, Any]] = []
         for row in run_methods(work, methods):
@@ -144,7 +146,7 @@ def _read_flags() -> list[Method]:
     if FLAGS.model:
         find_entry(FLAGS.model)
     if not FLAGS.methods:
-        raise UserError(f"no methods: choose some, such as --methods={_METHODS} (see --help)")
+        raise UserError("no methods: choose some, such as --methods=int8,prune:0.8 (see --help)")
     methods = parse_methods(FLAGS.methods)
     parse_max_drop(FLAGS.max_drop)
     check_formats([method.kind for method in methods if method.kind in CONVERTED])
@@ -267,27 +269,25 @@ def _open_folder(source: "Source", data: "Data", seed: int) -> Iterator[Path]:
         yield directory
 
 
-def _make_compression(source: "Source", data: "Data", seed: int, directory: Path) -> "Compression":
+def _make_compression(original: "Trained", data: "Data", seed: int, folder: Path) -> "Compression":
     """Returns the compression that the flags describe."""
-    from zoo.compressing.trainings import open_trained
     from zoo.compressing.workflow import Compression
     from zoo.data.loading import dataset_slug
     from zoo.exporting.contract import choose_export_folder
 
-    original = open_trained(source, FLAGS.model or "")
     name = FLAGS.export_name or original.entry.name
 
     def choose_export(slug: str) -> Path:
-        folder = Path(os.path.expanduser(FLAGS.export_dir), f"{name}-{slug}")
+        export = Path(os.path.expanduser(FLAGS.export_dir), f"{name}-{slug}")
         if FLAGS.export_name:
-            return folder
-        folder, warning = choose_export_folder(folder, data.spec, dataset_slug(data.name))
+            return export
+        export, warning = choose_export_folder(export, data.spec, dataset_slug(data.name))
         print_warning(warning)
-        return folder
+        return export
 
     print_notes(data.notes)
     return Compression(
-        directory=directory,
+        directory=folder,
         original=original,
         data=data,
         settings=_read_settings(),

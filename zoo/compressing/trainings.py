@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from zoo.attributions.integrated_gradients import check_explainable
 from zoo.compressing.distillation import check_distillation, make_distiller
 from zoo.compressing.methods import CONVERTED, QUANTIZED, Method
 from zoo.compressing.pruning import PruningCallback
@@ -69,6 +70,11 @@ def open_trained(source: Source, name: str) -> Trained:
     entry = find_entry(str(source.record.get("model", name)))
     hparams = source.record.get("hyperparameters", {})
     return Trained(entry, entry.check(hparams, entry.hyperparameters), source.load, source.record)
+
+
+def has_explain_signature(original: Trained) -> bool:
+    """Whether the original was exported with the signature `explain`, as its results are then."""
+    return bool(original.record.get("explain_signature"))
 
 
 def make_finetuning_recipe(
@@ -140,9 +146,12 @@ def check_methods(methods: Sequence[Method], original: Trained, data: Data) -> N
             find_quantizable_layers(model, method.kind)
         elif method.kind in CONVERTED:
             check_convertible(model, [method.kind])
+        elif method.kind == "distill":
+            distiller, *_ = _make_student(method, original, data, {}, 0)
+            if has_explain_signature(original):
+                check_explainable(distiller.student, data.spec)
         else:
-            make = _make_student if method.kind == "distill" else _make_pruned
-            make(method, original, data, {}, 0)
+            _make_pruned(method, original, data, {}, 0)
 
 
 def train_method(

@@ -21,7 +21,7 @@ from zoo.compressing.quantization import quantize_model
 from zoo.compressing.scores import find_scores
 from zoo.compressing.trainings import (
     Trained,
-    check_methods,
+    has_explain_signature,
     open_trained,
     train_method,
 )
@@ -36,6 +36,7 @@ from zoo.exporting.converters import convert_model
 from zoo.exporting.format_scores import choose_calibration
 from zoo.exporting.loading import open_source
 from zoo.exporting.saved_model import export_model
+from zoo.exporting.statistics import compute_statistics
 from zoo.storage.atomic import replace_file
 from zoo.storage.filenames import EXTRA_FOLDER, LAST, METRICS
 from zoo.storage.json_files import read_json, write_json
@@ -80,13 +81,12 @@ def run_methods(work: Compression, methods: Sequence[Method]) -> Iterator[dict[s
 
     Args:
         work: The compression.
-        methods: The methods; each follows the one that it is applied to.
+        methods: The methods, from `check_methods`; each follows the one that it is applied to.
 
     Raises:
-        UserError: if a method does not suit the model.
+        UserError: if a method that follows another one does not suit its model.
         Interrupted: after SIGINT or SIGTERM, with a checkpoint.
     """
-    check_methods([m for m in methods if _load_row(work, m.slug) is None], work.original, work.data)
     models = {ORIGINAL: work.original}
     rows = {ORIGINAL: _load_row(work, ORIGINAL) or _measure_original(work)}
     yield rows[ORIGINAL]
@@ -260,14 +260,18 @@ def _publish(
 
 def _export(work: Compression, slug: str, trained: Trained, folder: Path | None) -> str:
     """Exports a model, notes it in the record of its run, and returns the path of the version."""
-    data = work.data
+    data, model = work.data, trained.load()
+    explains = has_explain_signature(work.original)
     record = trained.record if folder else _copy_record(work, trained)
+    record = record | {"explain_signature": explains}
     version = export_model(
-        trained.load(),
+        model,
         work.choose_export(slug),
         spec=data.spec,
         samples=take_inputs(data.raw_test or data.test, 32),
         record=record,
+        explain_signature=explains,
+        statistics=compute_statistics(model, data, _BATCH_SIZE),
     )
     if folder:
         record = record | {"export": str(version)}

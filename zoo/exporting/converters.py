@@ -95,7 +95,7 @@ def check_convertible(model: keras.Model, formats: Sequence[str]) -> None:
         # the converter would crash the process
         raise UserError(
             f"litert_int8: {model.name} has recurrent layers, and LiteRT cannot quantize their "
-            "loops: use litert, onnx or onnx_int8 instead"
+            "loops: use litert_float16 or onnx_int8 instead"
         )
 
 
