@@ -159,13 +159,19 @@ def test_a_regression_far_from_zero_keeps_its_precision_in_int8(price_csv, tmp_p
     model.get_layer("denormalization").adapt(data.train.y)
     model.compile(keras.optimizers.Adam(1e-2), {"logits": "mae"})
     model.fit({"features": data.train.x}, {"logits": data.train.y}, epochs=20, verbose=0)
-    table, _ = exported(model, data, tmp_path, FORMATS)
+    wanted = [name for name in FORMATS if name != "litert_float16"]
+    table, _ = exported(model, data, tmp_path, wanted)
     scores = {name: row["mae"] for name, row in table.items()}
     assert scores["litert"] == pytest.approx(scores["saved_model"], rel=1e-2)
     assert scores["onnx"] == pytest.approx(scores["saved_model"], rel=1e-2)
     # one of int8's steps from 0 to the prices would be 390
     assert scores["litert_int8"] < scores["litert"] + 10
     assert scores["onnx_int8"] < scores["onnx"] + 10
+    for unit in (1, 1e-12):  # the prices are about 100,000
+        model.get_layer("denormalization").adapt(data.train.y * unit)
+        with pytest.raises(UserError, match="numbers in 16 bits are at most"):
+            convert_model(model, data.spec, tmp_path, ["litert_float16"], data.train.x[:9])
+        assert not list(tmp_path.glob("*.tflite"))
 
 
 @pytest.mark.parametrize("name", ["mlp", "ft_transformer"])

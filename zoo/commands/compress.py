@@ -279,8 +279,6 @@ def _make_compression(original: "Trained", data: "Data", seed: int, folder: Path
 
     def choose_export(slug: str) -> Path:
         export = Path(os.path.expanduser(FLAGS.export_dir), f"{name}-{slug}")
-        if FLAGS.export_name:
-            return export
         export, warning = choose_export_folder(export, data.spec, dataset_slug(data.name))
         print_warning(warning)
         return export

@@ -243,7 +243,8 @@ def _find_export_folder(export_dir: Path, data: "Data", strategy: "tf.distribute
 
     if FLAGS.export_name or FLAGS.change_contract:
         return export_dir
-    folder, warning = choose_export_folder(export_dir, data.spec, dataset_slug(data.name))
+    advice = "--export_name gives it another name, --change_contract makes it the next version"
+    folder, warning = choose_export_folder(export_dir, data.spec, dataset_slug(data.name), advice)
     if is_chief(strategy):
         print_warning(warning)
     return folder

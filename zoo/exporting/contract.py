@@ -47,22 +47,22 @@ def check_contract(directory: Path, spec: Spec) -> None:
         )
 
 
-def choose_export_folder(default: Path, spec: Spec, suffix: str) -> tuple[Path, str]:
+def choose_export_folder(
+    default: Path, spec: Spec, suffix: str, advice: str = "--export_name gives it another name"
+) -> tuple[Path, str]:
     """Returns the folder of an export that was given no name, and a warning, which may be "".
 
     Args:
         default: The preferred folder, with the name of the model.
         spec: Spec of the model's data.
         suffix: Added to the name where the newest version there has another contract.
+        advice: What the user can do then.
     """
     change = describe_contract_change(default, spec)
     if not change:
         return default, ""
     name = f"{default.name}-{suffix}"
-    return default.with_name(name), (
-        f"{change}: this model is exported as {name} (--export_name gives it another name, "
-        f"--change_contract makes it the next version of {default.name})"
-    )
+    return default.with_name(name), f"{change}: this model is exported as {name} ({advice})"
 
 
 def describe_contract_change(directory: Path, spec: Spec) -> str:
