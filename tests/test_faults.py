@@ -106,6 +106,8 @@ CASES = [
     (TRAIN, "--flagfile=binary.flags", "--flagfile: expected a file of flags, one per line: 'utf-8' codec"),
     (TRAIN, "--flagfile=self.flags", "--flagfile: self.flags includes itself"),
     (TRAIN, "--flagfile=other.flags", "nowhere.flags"),
+    (TRAIN, "--model=mlp", "--label=", "--label=: expected a column: quote names that the shell reads, as in '--label=$price'"),
+    (TRAIN, "--model=mlp", "--group=", "--group=: expected a column"),
     (TRAIN, "--flagfile=nul.flags", "--run_dir='a\\x00b': expected one line of text"),
     (TRAIN, "--flagfile=words.flags", "'model cnn': expected only flags"),
     (TRAIN, "--flagfile=.", "Is a directory"),

@@ -120,7 +120,8 @@ def _format_strongest(explanation: Explanation) -> str:
     items = []
     for i in explanation.find_strongest(_STRONGEST):
         value = f"={format_cell(explanation.values[i])}" if explanation.values else ""
-        items.append(f"{explanation.names[i]}{value} {explanation.attributions[i]:+.3g}")
+        name = explanation.names[i] if explanation.names[i].strip() else "(space)"  # a character
+        items.append(f"{name}{value} {explanation.attributions[i]:+.3g}")
     noun = "cell" if explanation.values else "word"
     return "  ".join(items) or f"(no {noun} changes the output)"
 

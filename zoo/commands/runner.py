@@ -24,6 +24,7 @@ from zoo.schema import is_line
 from zoo.training.signals import Interrupted, raise_on_signals
 
 _HELP = ("--help", "-h", "-help", "--helpfull")
+_COLUMNS = ("group", "label", "slices", "text", "time", "weight")  # flags that name columns
 _MAX_MESSAGE = 2_000  # characters; a message may quote the user's files
 
 
@@ -207,7 +208,7 @@ def _check_words(words: list[str], expected: str) -> None:
 
 
 def _check_values(values: flags.FlagValues) -> None:
-    """Checks that texts are one line of text, and that numbers are finite and below 2**31.
+    """Checks that texts are one line of text, columns named, and numbers finite and below 2**31.
 
     Raises:
         UserError: if a value is invalid.
@@ -218,6 +219,11 @@ def _check_values(values: flags.FlagValues) -> None:
                 raise UserError(
                     f"--{name}={item!r}: not text in {sys.getfilesystemencoding()}, the encoding "
                     "of this terminal: run export PYTHONUTF8=1 if it is UTF-8, or rename the file"
+                )
+            if item == "" and name in _COLUMNS:  # a group that is ignored would leak
+                raise UserError(
+                    f"--{name}=: expected a column: quote names that the shell reads, as in "
+                    f"'--{name}=$price', or omit --{name}"
                 )
             # flags.txt has one flag per line
             if isinstance(item, str) and not is_line(item):
