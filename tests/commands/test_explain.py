@@ -16,8 +16,10 @@ from support.serving_double import Double
 
 import zoo
 from zoo.commands import explain as explain_command
+from zoo.commands import explanations
 from zoo.data.columns import Column
 from zoo.data.spec import Spec
+from zoo.explaining.explanation import Explanation
 
 GOLDEN = ROOT / "tests/golden/export"
 COLUMNS = (
@@ -75,6 +77,13 @@ def test_texts_get_a_page_and_their_strongest_words(explain, tmp_path):
     assert last == "explanations: words  (explanations.html)"
     page = (tmp_path / "words/explanations.html").read_text()
     assert page.count("<span") == 5 and ">good</span>" in page
+
+
+def test_a_space_between_characters_is_named(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    sizes = np.array([0.5, -0.25], "float32")
+    explanation = Explanation("occlusion", "a", 0.9, 2.0, None, sizes, (" ", "好"))
+    assert explanations._format_strongest(explanation) == "(space) +0.5  好 -0.25"
 
 
 def test_rows_get_bars_or_json(explain, exports, tmp_path):
