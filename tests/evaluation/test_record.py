@@ -7,7 +7,7 @@ from PIL import Image
 
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data
-from zoo.evaluation import mistakes
+from zoo.evaluation import mistakes, record
 from zoo.evaluation.mistakes import evaluate_model, score_and_plot
 from zoo.evaluation.plots import plot_confusion, plot_curves, plot_mistakes
 from zoo.evaluation.predictions import Predictions
@@ -88,6 +88,12 @@ def test_summary_of_a_regression():
     older = {name: x for name, x in found.items() if name not in ("pearson", "spearman")}
     assert "R2 0.2000, 4 examples" in format_scores(older)
     format_scores(score_regression(np.array([1.0]), np.array([3.0])))
+
+
+def test_the_empty_test_split_of_a_trial_has_no_mean_number_of_labels():
+    split = Arrays(np.zeros((0, 2), "float32"), np.zeros((0, 3)))
+    spec = Spec("features", (2,), ("a", "b", "c"), multilabel=True)
+    assert record._describe_split(split, "a.csv", spec) == {"from": "a.csv", "examples": 0}
 
 
 def test_many_classes_are_drawn_without_numbers(tmp_path):

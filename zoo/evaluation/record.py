@@ -166,7 +166,8 @@ def make_record(
 def _describe_split(split: Split, origin: str, spec: Spec) -> dict[str, Any]:
     """Returns where a split comes from, its size and, of a multi-label task, its cardinality."""
     description: dict[str, Any] = {"from": origin, "examples": len(split)}
-    if spec.multilabel and has_known_labels(split):
+    # trials of a tuning have an empty test split
+    if spec.multilabel and len(split) and has_known_labels(split):
         description["labels_per_example"] = float(count_labels(read_labels(split)).mean())
     return description
 
