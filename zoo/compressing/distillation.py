@@ -82,7 +82,7 @@ def check_distillation(
         raise UserError(
             f"distill:{student.name}: {student.name} has {size:,} parameters here, and "
             f"{teacher.name} {most:,}: choose a smaller model, or smaller hyperparameters, as in "
-            "distill:cnn:filters=8,16:dense=32"
+            "distill:cnn:filters=8,16:dense=32 or distill:mlp:hidden=64"
         )
     if data.spec.task != "classification":
         raise UserError(
