@@ -57,7 +57,7 @@ def contenders(name: str, batches: tuple[int, ...]) -> dict[int, dict]:
     import tensorflow as tf
 
     import zoo
-    from zoo.data.text_encoding import make_encoder
+    from zoo.data.texts.text_encoding import make_encoder
     from zoo.evaluation.predictions import make_predictor
     from zoo.exporting.warmup import make_signature_inputs
     from zoo.training.building import build_model

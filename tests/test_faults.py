@@ -26,7 +26,7 @@ from PIL import Image
 from support.paths import ROOT
 
 import zoo
-from zoo.data.images import decode_image
+from zoo.data.images.decoding import decode_image
 from zoo.errors import UserError
 from zoo.evaluation import plots
 from zoo.exporting import saved_model

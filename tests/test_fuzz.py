@@ -22,7 +22,7 @@ from zoo.data.config import DataConfig, parse_image_size
 from zoo.data.loading import dataset_slug
 from zoo.data.sources.table import load_table
 from zoo.data.spec import Spec, spec_from_record
-from zoo.data.tokenizers import read_tokenizer, save_tokenizer
+from zoo.data.texts.tokenizers import read_tokenizer, save_tokenizer
 from zoo.errors import UserError
 from zoo.evaluation.record import find_finished_record
 from zoo.exporting.loading import load_spec

@@ -16,8 +16,8 @@ from support.serving_double import Double
 
 import zoo
 from zoo.commands import explain as explain_command
-from zoo.data.columns import Column
 from zoo.data.spec import Spec
+from zoo.data.tables.columns import Column
 
 GOLDEN = ROOT / "tests/golden/export"
 COLUMNS = (

@@ -21,7 +21,7 @@ from support.serving_double import Double, small_models
 from support.text_folders import write_text_folder
 
 from zoo.commands import predict
-from zoo.data.images import resize_image
+from zoo.data.images.decoding import resize_image
 from zoo.data.spec import Spec
 from zoo.serving.client import Client
 from zoo.serving.row_log import RowLog

@@ -7,9 +7,9 @@ from support.small_models import build_small
 
 import zoo
 from zoo.compressing.structured import shrink_model
-from zoo.data.columns import Column
 from zoo.data.spec import Spec
-from zoo.data.tokenizer_settings import Tokenizer
+from zoo.data.tables.columns import Column
+from zoo.data.texts.tokenizer_settings import Tokenizer
 from zoo.errors import UserError
 from zoo.registry import find_entry
 from zoo.training.building import build_model

@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 from support.serving_double import Double, run_app, small_models
 
 from zoo.commands import demo as demo_command
-from zoo.data.columns import Column
 from zoo.data.spec import Spec
+from zoo.data.tables.columns import Column
 from zoo.demo import app
 from zoo.demo.answers import describe_fields
 from zoo.demo.app import make_demo_app

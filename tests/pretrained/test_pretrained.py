@@ -19,7 +19,7 @@ from support.paths import REAL_DATA, ROOT
 import zoo
 from zoo.commands import publish
 from zoo.data.spec import Spec, Tokenizer
-from zoo.data.tokenizers import save_tokenizer
+from zoo.data.texts.tokenizers import save_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.loading import load_spec, open_source
 from zoo.layers.weights import weighted_layers

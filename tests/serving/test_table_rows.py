@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from zoo.data.columns import Column
 from zoo.data.spec import Spec
+from zoo.data.tables.columns import Column
 from zoo.serving.row_log import RowLog
 from zoo.serving.rows import read_rows
 from zoo.serving.table_rows import read_table_rows

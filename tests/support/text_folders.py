@@ -10,7 +10,7 @@ import sentencepiece
 from safetensors.numpy import save_file
 from sentencepiece import sentencepiece_model_pb2 as proto
 
-from zoo.data.byte_pairs import BYTE_SYMBOLS
+from zoo.data.texts.byte_pairs import BYTE_SYMBOLS
 
 KINDS = ("albert", "distilbert", "roberta", "xlm-roberta")
 LAYERS, WIDTH, INNER, POSITIONS = 2, 8, 16, 40

@@ -15,8 +15,8 @@ from support.small_models import SMALL, build_small
 import zoo
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays
-from zoo.data.text_encoding import make_encoder
-from zoo.data.tokenizers import make_preset_tokenizer
+from zoo.data.texts.text_encoding import make_encoder
+from zoo.data.texts.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.loading import open_source
 from zoo.layers.weights import weighted_layers

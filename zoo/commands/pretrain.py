@@ -270,7 +270,7 @@ def _announce(
     start: "Checkpoint | None",
 ) -> None:
     """Saves what identifies the data, and prints it, the model and where the training starts."""
-    from zoo.data.tokenizer_settings import format_tokenizer
+    from zoo.data.texts.tokenizer_settings import format_tokenizer
     from zoo.training.loop import describe_raised_epochs
     from zoo.training.run_data import save_run_data
     from zoo.training.transfer import format_transfers

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.augmentation import augment_batch
+from zoo.data.images.augmentation import augment_batch
 from zoo.data.masking import mask_tokens
 from zoo.data.microbatches import MicroBatch, MicroBatches, separate_microbatches
 from zoo.data.shuffling import (

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.batch_encoding import tokenize_splits
 from zoo.data.config import DataConfig
 from zoo.data.fingerprint import compute_fingerprint
 from zoo.data.holdout import choose_holdout_rows
@@ -19,8 +18,9 @@ from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.sources.tfds import DatasetUnavailableError, load_tfds
 from zoo.data.split_checks import describe_missing_classes, describe_repeated_rows
 from zoo.data.splits import Arrays, Data, LabelledSplits
-from zoo.data.table_splits import encode_table, is_table
-from zoo.data.tokenizer_choice import make_tokenizer
+from zoo.data.tables.table_splits import encode_table, is_table
+from zoo.data.texts.batch_encoding import tokenize_splits
+from zoo.data.texts.tokenizer_choice import make_tokenizer
 from zoo.errors import UserError, format_count
 
 # Small datasets that replace a default dataset that cannot be downloaded.

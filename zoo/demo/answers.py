@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo.data.columns import Column
+from zoo.data.tables.columns import Column
 from zoo.demo.sources import DemoVersion
 from zoo.errors import UserError
 from zoo.explaining.explainer import Explainer

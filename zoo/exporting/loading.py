@@ -13,7 +13,7 @@ import numpy as np
 
 from zoo import layers  # noqa: F401, Keras finds the zoo's classes by name
 from zoo.data.spec import Spec, Tokenizer, spec_from_record
-from zoo.data.tokenizers import read_tokenizer
+from zoo.data.texts.tokenizers import read_tokenizer
 from zoo.errors import UserError, one_line
 from zoo.exporting.versions import index_versions
 from zoo.layers.weights import set_layer_weights, weighted_layers

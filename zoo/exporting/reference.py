@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import special
 
-from zoo.data.images import decode_image
+from zoo.data.images.decoding import decode_image
 from zoo.data.spec import Spec
 from zoo.evaluation.decision_threshold import choose_classes
 from zoo.evaluation.predictions import make_feature_predictor

@@ -31,7 +31,7 @@ _SIZES = {
     "base": (12, 768),
 }
 _POSITIONS = 512
-_SEPARATOR_ID = 3  # of [SEP] in the vocabularies that zoo.data.tokenizers learns
+_SEPARATOR_ID = 3  # of [SEP] in the vocabularies that zoo.data.texts.tokenizers learns
 
 
 @register(

@@ -18,7 +18,7 @@ with epy.lazy_imports():
 
 _NAME = "text_encoder"
 _LAYERS, _WIDTH, _POSITIONS = 2, 128, 512  # of the encoder without a preset
-_SEPARATOR_ID = 3  # of [SEP] in the vocabularies that zoo.data.tokenizers learns
+_SEPARATOR_ID = 3  # of [SEP] in the vocabularies that zoo.data.texts.tokenizers learns
 
 
 @register(

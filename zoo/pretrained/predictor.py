@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.image_files import make_decodable
+from zoo.data.images.image_files import make_decodable
 from zoo.data.spec import Spec
 from zoo.errors import UserError, one_line
 from zoo.exporting.loading import open_source

@@ -7,15 +7,15 @@ from pathlib import Path
 import tensorflow as tf
 
 from zoo.data.spec import Spec, spec_to_record
-from zoo.data.text_encoding import NO_PAIRS
-from zoo.data.text_length import MOST_WINDOWS, POSITIONS
-from zoo.data.tokenizer_settings import (
+from zoo.data.texts.text_encoding import NO_PAIRS
+from zoo.data.texts.text_length import MOST_WINDOWS, POSITIONS
+from zoo.data.texts.tokenizer_settings import (
     Tokenizer,
     count_window_tokens,
     describe_windows,
     divide_into_windows,
 )
-from zoo.data.tokenizers import make_preset_tokenizer
+from zoo.data.texts.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
 from zoo.layers.outputs import FEATURES

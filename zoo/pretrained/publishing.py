@@ -15,7 +15,7 @@ from zoo.data.config import DataConfig, adopt_image_settings, parse_image_size, 
 from zoo.data.loading import dataset_slug, load_data
 from zoo.data.spec import Spec, spec_to_record
 from zoo.data.splits import Data, take_inputs
-from zoo.data.tokenizers import save_tokenizer
+from zoo.data.texts.tokenizers import save_tokenizer
 from zoo.errors import UserError
 from zoo.evaluation.mistakes import evaluate_model
 from zoo.evaluation.model_card import write_card

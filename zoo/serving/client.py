@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.columns import Column
-from zoo.data.image_files import make_decodable
+from zoo.data.images.image_files import make_decodable
 from zoo.data.spec import Spec, spec_from_record
+from zoo.data.tables.columns import Column
 from zoo.errors import UserError, one_line
 from zoo.exporting.validation import (
     InputRefusedError,

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zoo.data.cells import strip_cells
 from zoo.data.config import DataConfig
 from zoo.data.sources.image_paths import find_image_file, find_path_column
 from zoo.data.sources.table_files import read_table
+from zoo.data.tables.cells import strip_cells
 from zoo.errors import UserError
 from zoo.serving.row_log import RowLog
 from zoo.serving.table_rows import find_table_kind

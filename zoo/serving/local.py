@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.spec import spec_from_record
-from zoo.data.tokenizer_settings import tokenizer_from_record
+from zoo.data.texts.tokenizer_settings import tokenizer_from_record
 from zoo.errors import UserError, one_line
 from zoo.exporting.tensors import make_example
 from zoo.exporting.validation import InputRefusedError, decode_output

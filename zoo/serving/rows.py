@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zoo.data.image_files import format_skipped, list_image_files, list_image_suffixes
+from zoo.data.images.image_files import format_skipped, list_image_files, list_image_suffixes
 from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import (
+from zoo.data.sources.arrow_files import ARROW_KINDS
+from zoo.data.sources.table_files import TABLE_KINDS, StorageOptions, Table, read_table
+from zoo.data.spec import Spec
+from zoo.data.tables.cells import (
     are_plain_numbers,
     describe_number_form,
     find_number_form,
@@ -17,11 +20,8 @@ from zoo.data.cells import (
     strip_cells,
     strip_units,
 )
-from zoo.data.columns import Column
-from zoo.data.date_forms import are_dates
-from zoo.data.sources.arrow_files import ARROW_KINDS
-from zoo.data.sources.table_files import TABLE_KINDS, StorageOptions, Table, read_table
-from zoo.data.spec import Spec
+from zoo.data.tables.columns import Column
+from zoo.data.tables.date_forms import are_dates
 from zoo.errors import UserError, format_count
 from zoo.schema import is_text, suggest_closest
 from zoo.serving.row_log import RowLog

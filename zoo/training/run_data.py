@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from zoo.data.fingerprint import compare_fingerprints
 from zoo.data.splits import Data
-from zoo.data.tokenizers import check_saved_tokenizer, save_tokenizer
+from zoo.data.texts.tokenizers import check_saved_tokenizer, save_tokenizer
 from zoo.errors import UserError
 from zoo.registry import Entry
 from zoo.storage.filenames import FINGERPRINT
