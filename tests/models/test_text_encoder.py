@@ -22,7 +22,7 @@ from zoo.data.texts.tokenizer_settings import divide_into_windows
 from zoo.data.texts.tokenizers import make_preset_tokenizer, read_tokenizer, save_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.saved_model import export_model
-from zoo.models.text_preset import load_preset, read_vocabulary
+from zoo.models.presets.text_preset import load_preset, read_vocabulary
 from zoo.registry import find_entry
 from zoo.training.building import build_model
 

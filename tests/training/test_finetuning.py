@@ -20,7 +20,7 @@ from zoo.data.texts.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.loading import open_source
 from zoo.layers.weights import weighted_layers
-from zoo.models.text_preset import read_vocabulary
+from zoo.models.presets.text_preset import read_vocabulary
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
 from zoo.training import loop

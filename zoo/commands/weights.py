@@ -9,7 +9,7 @@ from absl import flags
 from zoo.commands.tokenizer_flags import check_column_flags, check_tokenizer_flags
 from zoo.data.config import DataConfig
 from zoo.errors import UserError
-from zoo.models.image_preset import read_preset_size
+from zoo.models.presets.image_preset import read_preset_size
 from zoo.registry import Entry
 from zoo.training.run_folder import lacks_flag
 

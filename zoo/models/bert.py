@@ -19,7 +19,7 @@ with epy.lazy_imports():
     from keras import ops
 
     from zoo.layers import inputs, masking, outputs, regularization, windows
-    from zoo.models import bert_preset
+    from zoo.models.presets import bert_preset
 
 
 # (layers, width) of Turc et al. 2019 (arXiv 1908.08962), table 1

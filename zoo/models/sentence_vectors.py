@@ -15,7 +15,8 @@ with epy.lazy_imports():
     import keras
 
     from zoo.layers import inputs, masking, outputs, windows
-    from zoo.models import text_encoder, text_preset
+    from zoo.models import text_encoder
+    from zoo.models.presets import text_preset
 
 _MODULES, _SETTINGS = "modules.json", "sentence_bert_config.json"
 _TRANSFORMER, _POOLING, _NORMALIZE = "Transformer", "Pooling", "Normalize"

@@ -14,7 +14,7 @@ with epy.lazy_imports():
     from keras import layers, ops
 
     from zoo.layers import inputs, masking, outputs, regularization, windows
-    from zoo.models import text_head, text_preset
+    from zoo.models.presets import text_head, text_preset
 
 _NAME = "text_encoder"
 _LAYERS, _WIDTH, _POSITIONS = 2, 128, 512  # of the encoder without a preset

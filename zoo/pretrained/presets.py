@@ -20,11 +20,11 @@ from zoo.errors import UserError
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
 from zoo.layers.outputs import FEATURES
 from zoo.models.image_backbone import load_classifier
+from zoo.models.presets.text_folder import is_text_folder
+from zoo.models.presets.text_head import load_head
+from zoo.models.presets.text_preset import read_positions, read_vocabulary
 from zoo.models.sentence_vectors import load_sentence_encoder, read_pooling
 from zoo.models.text_encoder import load_classifier as load_text_classifier
-from zoo.models.text_folder import is_text_folder
-from zoo.models.text_head import load_head
-from zoo.models.text_preset import read_positions, read_vocabulary
 from zoo.pretrained.predictor import PretrainedModel, make_predictor
 from zoo.training.finetuning import Source
 

@@ -9,7 +9,7 @@ from zoo.data.spec import Spec
 from zoo.data.splits import Data
 from zoo.layers.outputs import HEAD
 from zoo.layers.weights import set_layer_weights
-from zoo.models.text_head import TextHead, find_head
+from zoo.models.presets.text_head import TextHead, find_head
 from zoo.registry import Entry
 from zoo.training.finetuning import shorten_names
 

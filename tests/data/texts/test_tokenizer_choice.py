@@ -12,7 +12,7 @@ from zoo.data.texts.tokenizer_choice import make_tokenizer, survey_words
 from zoo.data.texts.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.evaluation.datasets import encode_split
-from zoo.models.preset_vocabulary import PresetVocabulary
+from zoo.models.presets.preset_vocabulary import PresetVocabulary
 
 
 def arrays(texts):

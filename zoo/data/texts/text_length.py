@@ -13,7 +13,7 @@ from zoo.data.texts.tokenizer_settings import (
     describe_windows,
     divide_into_windows,
 )
-from zoo.models.text_preset import read_positions
+from zoo.models.presets.text_preset import read_positions
 
 MOST_WINDOWS = 16  # of a text, unless a length is asked for
 POSITIONS = 512  # of the published text encoders, and of those without a limit of their own

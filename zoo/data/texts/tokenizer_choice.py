@@ -17,7 +17,7 @@ from zoo.data.texts.text_length import limit_length
 from zoo.data.texts.text_normalization import UNSPACED_LETTER
 from zoo.data.texts.tokenizers import learn_tokenizer, make_preset_tokenizer
 from zoo.errors import UserError
-from zoo.models.text_preset import read_vocabulary
+from zoo.models.presets.text_preset import read_vocabulary
 
 _SAMPLE = 5_120  # texts that are looked at
 _MOST = 0.5

@@ -26,7 +26,7 @@ from zoo.data.texts.tokenizer_settings import (
     tokenizer_to_record,
 )
 from zoo.errors import UserError
-from zoo.models.preset_vocabulary import PresetVocabulary
+from zoo.models.presets.preset_vocabulary import PresetVocabulary
 from zoo.storage.atomic import write_text
 from zoo.storage.filenames import TOKENIZER
 from zoo.storage.json_files import read_json
@@ -75,7 +75,7 @@ def make_preset_tokenizer(preset: PresetVocabulary) -> Tokenizer:
     """Returns the tokenizer of a pretrained encoder; its length is 0.
 
     The ids of the zoo have padding at 0. Where an encoder has another token there, the two are
-    exchanged, as the rows of its embeddings are (`zoo.models.text_preset`).
+    exchanged, as the rows of its embeddings are (`zoo.models.presets.text_preset`).
     """
     tokens = list(preset.tokens)
     tokens[0], tokens[preset.pad_id] = tokens[preset.pad_id], tokens[0]

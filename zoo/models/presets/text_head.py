@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import UserError
-from zoo.models.image_classes import make_unique
-from zoo.models.preset_errors import explain_preset_errors
-from zoo.models.text_folder import (
+from zoo.models.presets.image_classes import make_unique
+from zoo.models.presets.preset_errors import explain_preset_errors
+from zoo.models.presets.text_folder import (
     find_hugging_face,
     find_weight,
     list_weights,

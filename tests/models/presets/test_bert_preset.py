@@ -13,8 +13,8 @@ import zoo
 from zoo.data.texts.text_encoding import make_encoder
 from zoo.data.texts.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
-from zoo.models.bert_preset import load_bert
-from zoo.models.text_preset import read_vocabulary
+from zoo.models.presets.bert_preset import load_bert
+from zoo.models.presets.text_preset import read_vocabulary
 
 IDS = np.array([[2, 6, 7, 3, 0]])
 INPUTS = {"token_ids": IDS, "segment_ids": IDS * 0, "padding_mask": np.minimum(IDS, 1)}

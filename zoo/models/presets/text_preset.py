@@ -9,9 +9,9 @@ from typing import Any
 from etils import epy
 
 from zoo.errors import UserError
-from zoo.models.preset_errors import explain_preset_errors
-from zoo.models.preset_vocabulary import PresetVocabulary, check_vocabulary
-from zoo.models.text_folder import (
+from zoo.models.presets.preset_errors import explain_preset_errors
+from zoo.models.presets.preset_vocabulary import PresetVocabulary, check_vocabulary
+from zoo.models.presets.text_folder import (
     ACTIVATIONS,
     FAMILIES,
     check_vocabulary_size,
@@ -31,7 +31,7 @@ with epy.lazy_imports():
     import keras_hub
     import numpy as np
 
-    from zoo.models import text_head, tokenizer_files
+    from zoo.models.presets import text_head, tokenizer_files
 
 # names of layers in a saved model: the encoder, and the dense layer of the first token
 ENCODER, POOLER = "encoder", "pooler"

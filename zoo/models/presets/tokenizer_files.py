@@ -7,8 +7,8 @@ from typing import Any
 from etils import epy
 
 from zoo.errors import UserError
-from zoo.models.preset_vocabulary import PresetVocabulary
-from zoo.models.text_folder import FAMILIES
+from zoo.models.presets.preset_vocabulary import PresetVocabulary
+from zoo.models.presets.text_folder import FAMILIES
 from zoo.schema import check_value
 from zoo.storage.json_files import read_json
 

@@ -1,6 +1,6 @@
 """Names of the classes of pretrained image models."""
 
-from zoo.models.image_classes import name_classes, read_imagenet_names
+from zoo.models.presets.image_classes import name_classes, read_imagenet_names
 
 
 def test_names_of_imagenet():

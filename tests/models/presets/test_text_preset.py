@@ -1,6 +1,7 @@
 """Pretrained text encoders: their token ids and vectors are those of Hugging Face's own classes.
 
-`python tests/models/test_text_preset.py` computes the stored answers with transformers and PyTorch.
+`python tests/models/presets/test_text_preset.py` computes the stored answers with transformers and
+PyTorch.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-sys.path.append(str(Path(__file__).parent.parent))
+sys.path.append(str(Path(__file__).parents[2]))
 
 from support.text_folders import KINDS, write_text_folder
 
@@ -23,11 +24,11 @@ from zoo.data.texts.text_encoding import make_encoder
 from zoo.data.texts.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.layers.outputs import expose_features
-from zoo.models.text_head import load_head
-from zoo.models.text_preset import load_preset, read_vocabulary
+from zoo.models.presets.text_head import load_head
+from zoo.models.presets.text_preset import load_preset, read_vocabulary
 from zoo.pretrained.presets import load_preset_classifier
 
-ANSWERS = Path(__file__).parent.parent / "golden" / "text_presets.json"
+ANSWERS = Path(__file__).parents[2] / "golden" / "text_presets.json"
 TEXTS = (
     "The film was good.",
     "naïve café Résumé, a\u0301 Ärger",

@@ -9,15 +9,15 @@ from typing import Any
 from etils import epy
 
 from zoo.errors import UserError, one_line
-from zoo.models.image_classes import name_classes, read_class_names
-from zoo.models.image_settings import (
+from zoo.models.presets.image_classes import name_classes, read_class_names
+from zoo.models.presets.image_settings import (
     CONFIG,
     ImageSettings,
     find_folder,
     read_config,
     read_settings,
 )
-from zoo.models.preset_errors import explain_preset_errors
+from zoo.models.presets.preset_errors import explain_preset_errors
 from zoo.storage.json_files import read_json
 
 with epy.lazy_imports():
@@ -28,7 +28,7 @@ with epy.lazy_imports():
     from keras import layers, ops
 
     from zoo.layers import inference_model
-    from zoo.models import keras_applications
+    from zoo.models.presets import keras_applications
 
 BACKBONE, RESIZE = "backbone", "resize"  # names of layers in a saved model
 _APPLICATION = "keras:"  # prefix of names in keras.applications

@@ -15,7 +15,7 @@ from support.image_presets import compute_timm_logits, write_timm_folder
 import zoo
 from zoo.errors import UserError
 from zoo.models.image_backbone import load_classifier
-from zoo.models.image_preset import load_preset, read_preset_size
+from zoo.models.presets.image_preset import load_preset, read_preset_size
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_keras_applications_with_a_file_of_weights(tmp_path):
 )
 def test_pixels_of_keras_applications(monkeypatch, name, black, white, is_reversed):
     """The three ways to scale them: to -1 and 1, as Caffe did, and as PyTorch does."""
-    from zoo.models import keras_applications
+    from zoo.models.presets import keras_applications
 
     small = keras.Sequential([keras.Input((224, 224, 3)), keras.layers.Flatten()])
     builder = getattr(keras.applications, name)
@@ -193,7 +193,7 @@ def test_names_that_are_not_known_are_refused_in_one_line(monkeypatch):
     def fail(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("zoo.models.image_preset.read_settings", fail)
+    monkeypatch.setattr("zoo.models.presets.image_preset.read_settings", fail)
     assert "not enough memory for its weights" in refusal("efficientnet_lite0_ra_imagenet")
 
 

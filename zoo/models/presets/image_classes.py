@@ -2,7 +2,7 @@
 
 from etils import epy
 
-from zoo.models.image_settings import find_folder, read_config
+from zoo.models.presets.image_settings import find_folder, read_config
 
 with epy.lazy_imports():
     import keras_hub

@@ -6,9 +6,9 @@ from pathlib import Path
 from etils import epy
 
 from zoo.errors import UserError
-from zoo.models.preset_errors import explain_preset_errors
-from zoo.models.text_folder import CONFIG, find_hugging_face, read_folder_config
-from zoo.models.text_preset import (
+from zoo.models.presets.preset_errors import explain_preset_errors
+from zoo.models.presets.text_folder import CONFIG, find_hugging_face, read_folder_config
+from zoo.models.presets.text_preset import (
     load_hugging_face,
     match_config,
     read_vocabulary,

@@ -6,7 +6,7 @@ from pathlib import Path
 from etils import epy
 
 from zoo.errors import UserError, one_line
-from zoo.models.image_settings import ImageSettings
+from zoo.models.presets.image_settings import ImageSettings
 from zoo.schema import suggest_closest
 
 with epy.lazy_imports():
