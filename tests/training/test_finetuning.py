@@ -24,7 +24,6 @@ from zoo.models.presets.text_preset import read_vocabulary
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
 from zoo.training import loop
-from zoo.training.adaptation import adapt_normalization
 from zoo.training.building import build_model
 from zoo.training.finetuning import (
     Source,
@@ -35,6 +34,7 @@ from zoo.training.finetuning import (
     inherit_settings,
     learning_rate_multipliers,
 )
+from zoo.training.layer_statistics import adapt_normalization
 from zoo.training.optimizers import make_optimizer
 from zoo.training.transfer import format_transfers, load_matching_weights
 

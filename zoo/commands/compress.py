@@ -250,11 +250,8 @@ def _open_folder(source: "Source", data: "Data", seed: int) -> Iterator[Path]:
         "seed": seed,
     }
     flagfile = format_flagfile(FLAGS, resolved, command_line())
-    if FLAGS.run_dir:
-        directory = Path(os.path.expanduser(FLAGS.run_dir))
-    else:
-        default = Path("compressing", f"{name}-{dataset_slug(data.name)}")
-        directory = choose_run_folder(default, flagfile, CHANGEABLE_FLAGS, raisable=None)
+    default = Path("compressing", f"{name}-{dataset_slug(data.name)}")
+    directory = choose_run_folder(FLAGS.run_dir, default, flagfile, CHANGEABLE_FLAGS, raisable=None)
     with open_run(
         directory,
         flagfile,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from zoo.commands.cross_validation import cross_validate
+from zoo.commands.evaluate_kfold import cross_validate
 from zoo.commands.flags import (
     PRESETS,
     define_model_flags,

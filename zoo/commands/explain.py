@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from zoo.commands.file_settings import choose_file_settings, read_data_settings
+from zoo.commands.file_settings import choose_file_settings, define_file_flags, read_data_settings
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
@@ -74,12 +74,7 @@ flags.DEFINE_enum("method", None, ("integrated_gradients", "grad_cam", "occlusio
                   "By default integrated_gradients; occlusion for a server without the signature "
                   "`explain`.", **EXPLANATION)
 flags.DEFINE_string("class", None, "Class to explain, whichever is predicted.", **EXPLANATION)
-flags.DEFINE_string("text", None, "Column of texts in tables, or two columns A,B of pairs. By "
-                    "default those of the training.", **EXPLANATION)
-flags.DEFINE_string("separator", None, "What separates the fields of CSV files. By default commas, "
-                    "semicolons, tabs or bars, whichever the file has.", **EXPLANATION)
-flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
-                    "default that which is found in the file.", **EXPLANATION)
+define_file_flags(EXPLANATION)
 flags.DEFINE_string("dataset", None, "Dataset for --method=permutation, as in `zoo train`. By "
                     "default that of the training.", **EXPLANATION)
 flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets. By default "
@@ -145,7 +140,7 @@ def _explain_files(files: tuple[str, ...]) -> None:
         rows, count = _read_rows(files, client.spec(), read_data_settings(client.path), log)
         import_tensorflow()
         explainer = _open_explainer(client)
-    from zoo.commands.explanations import write_explanations
+    from zoo.commands.explain_report import write_explanations
     from zoo.explaining.explainers import choose_method
 
     if FLAGS["class"].value is not None:
@@ -237,7 +232,7 @@ def _explain_dataset() -> None:
         encoding=parse_encoding(FLAGS.encoding),
     )
     import_tensorflow()
-    from zoo.commands.explanations import write_importances
+    from zoo.commands.explain_report import write_importances
     from zoo.evaluation.compatibility import check_compatibility, describe_leak
     from zoo.evaluation.datasets import encode_split, read_scored_split
     from zoo.explaining.explainers import ModelExplainer

@@ -16,6 +16,22 @@ from zoo.storage.filenames import EXPORT_RECORD, EXTRA_FOLDER
 from zoo.storage.json_files import read_json
 
 
+def define_file_flags(heading: dict[str, Any]) -> None:
+    """Defines the flags for how files of tables and texts are read.
+
+    Args:
+        heading: Where --help lists them, from `under_heading`.
+    """
+    # fmt: off
+    flags.DEFINE_string("text", None, "Column of texts in tables, or two columns A,B of pairs. By "
+                        "default those of the training.", **heading)
+    flags.DEFINE_string("separator", None, "What separates the fields of CSV files. By default "
+                        "commas, semicolons, tabs or bars, whichever the file has.", **heading)
+    flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
+                        "default that which is found in the file.", **heading)
+    # fmt: on
+
+
 def read_data_settings(version: Path | None) -> Any:
     """Returns how the data of an export's training was read, or None if it is not known.
 

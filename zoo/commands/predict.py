@@ -25,10 +25,10 @@ from typing import Any
 
 from absl import flags
 
-from zoo.commands.file_settings import choose_file_settings, read_data_settings
+from zoo.commands.file_settings import choose_file_settings, define_file_flags, read_data_settings
 from zoo.commands.flags import under_heading
 from zoo.commands.help import format_help
-from zoo.commands.prediction_lines import format_line, format_object
+from zoo.commands.predict_report import format_line, format_object
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import check_long_texts, open_scored_weights
 from zoo.data.config import LONG_TEXTS, parse_text_columns
@@ -69,12 +69,7 @@ flags.DEFINE_string("label", None, "Label of the version, such as stable; only w
                     **MODEL)
 flags.DEFINE_float("timeout", 10.0, "Seconds to wait for the server, for each attempt.", 0.001,
                    **MODEL)
-flags.DEFINE_string("text", None, "Column of texts in tables, or two columns A,B of pairs. By "
-                    "default those of the training.", **MODEL)
-flags.DEFINE_string("separator", None, "What separates the fields of CSV files. By default commas, "
-                    "semicolons, tabs or bars, whichever the file has.", **MODEL)
-flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
-                    "default that which is found in the file.", **MODEL)
+define_file_flags(MODEL)
 flags.DEFINE_enum("long_texts", None, LONG_TEXTS, "How a text encoder of --preset reads texts of "
                   "more tokens than it has positions for: truncated, the default, or in windows "
                   "whose logits are averaged.", **MODEL)

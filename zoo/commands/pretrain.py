@@ -16,7 +16,6 @@ interrupted, and ends with the same weights. With more --epochs it goes on.
 
 import contextlib
 import dataclasses
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +32,7 @@ from zoo.commands.flags import (
 )
 from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
-from zoo.commands.weights import open_weights
+from zoo.commands.starting_weights import open_weights
 from zoo.data.config import DataConfig, parse_encoding, parse_separator, parse_text_columns
 from zoo.errors import UserError
 from zoo.pretrained.store import resolve_weights
@@ -201,11 +200,8 @@ def _open_run_folder(
         if not FLAGS.overwrite:
             check_run_data(directory, data, is_finished=finished is not None)
 
-    if FLAGS.run_dir:
-        run_dir = Path(os.path.expanduser(FLAGS.run_dir))
-    else:
-        default = Path("runs", f"{FLAGS.model or _MODEL}-{dataset_slug(data.name)}-pretrained")
-        run_dir = choose_run_folder(default, flagfile, CHANGEABLE_FLAGS)
+    default = Path("runs", f"{FLAGS.model or _MODEL}-{dataset_slug(data.name)}-pretrained")
+    run_dir = choose_run_folder(FLAGS.run_dir, default, flagfile, CHANGEABLE_FLAGS)
     finished = None if FLAGS.overwrite else find_finished_pretraining(run_dir, recipe)
     options = {"free": CHANGEABLE_FLAGS, "overwrite": FLAGS.overwrite}
     with open_run(run_dir, flagfile, check=check_run, **options):

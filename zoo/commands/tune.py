@@ -42,9 +42,9 @@ from zoo.commands.flags import (
 )
 from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, parse_flags, run_command
+from zoo.commands.starting_weights import adopt_preset, fit_weights_to_data
 from zoo.commands.tokenizer_flags import check_tokenizer_flags
 from zoo.commands.tune_workers import start_workers
-from zoo.commands.weights import adopt_preset, fit_weights_to_data
 from zoo.errors import UserError
 from zoo.exporting.versions import check_export_name
 from zoo.recipe import Recipe
@@ -254,11 +254,10 @@ def _open_study_folder(plan: Plan, tuning: "Tuning", data: "Data") -> Iterator[P
     # the whole space, which may be another one in later versions
     resolved |= {"space": format_space(tuning.space)}
     flagfile = format_flagfile(FLAGS, resolved, command_line())
-    if FLAGS.run_dir:
-        run_dir = Path(os.path.expanduser(FLAGS.run_dir))
-    else:
-        default = Path("tuning", f"{FLAGS.model}-{dataset_slug(data.name)}")
-        run_dir = choose_run_folder(default, flagfile, CHANGEABLE_FLAGS, raisable="trials")
+    default = Path("tuning", f"{FLAGS.model}-{dataset_slug(data.name)}")
+    run_dir = choose_run_folder(
+        FLAGS.run_dir, default, flagfile, CHANGEABLE_FLAGS, raisable="trials"
+    )
     with open_run(
         run_dir,
         flagfile,

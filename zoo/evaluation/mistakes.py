@@ -11,6 +11,7 @@ from scipy import special
 from zoo.data.spec import Spec
 from zoo.data.splits import Data, Split, pick_inputs
 from zoo.evaluation.decision_threshold import choose_classes
+from zoo.evaluation.label_thresholds import select_labels
 from zoo.evaluation.multilabel_scores import find_worst_label_mistakes, score_multilabel
 from zoo.evaluation.plots import (
     MAX_EXAMPLES,
@@ -22,7 +23,6 @@ from zoo.evaluation.plots import (
 )
 from zoo.evaluation.predictions import Predictions, predict_split
 from zoo.evaluation.scores import find_worst_mistakes, score_classification, score_regression
-from zoo.evaluation.thresholds import select_labels
 from zoo.storage.atomic import write_text
 
 _FILES = (  # of an earlier evaluation in the same folder, of another kind perhaps

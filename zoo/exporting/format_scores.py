@@ -21,7 +21,7 @@ from zoo.data.splits import (
     take_inputs,
 )
 from zoo.evaluation.decision_threshold import choose_classes
-from zoo.evaluation.thresholds import select_labels
+from zoo.evaluation.label_thresholds import select_labels
 from zoo.exporting.converters import convert_model
 from zoo.exporting.runtimes import load_runtime
 from zoo.storage.filenames import EXTRA_FOLDER

@@ -12,7 +12,6 @@ from zoo.distribution.strategy import uses_microbatches
 from zoo.errors import UserError
 from zoo.recipe import BLENDING, FOCAL_GAMMA, Recipe, parse_augmentation
 from zoo.registry import Entry, find_entry, list_names
-from zoo.training.adaptation import adapt_layers
 from zoo.training.class_balance import compute_class_weights, steps_per_epoch
 from zoo.training.finetuning import (
     Source,
@@ -20,6 +19,7 @@ from zoo.training.finetuning import (
     learning_rate_multipliers,
     replace_preset,
 )
+from zoo.training.layer_statistics import adapt_layers
 from zoo.training.losses import FocalLoss
 from zoo.training.metrics import ExampleLoss, ExampleMetric, MicroF1, R2Score
 from zoo.training.model_checks import (

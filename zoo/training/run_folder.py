@@ -56,18 +56,25 @@ def lacks_flag(directory: str | Path, name: str) -> bool:
 
 
 def choose_run_folder(
-    default: Path, flags: str, free: Container[str], raisable: str | None = "epochs"
+    run_dir: str | None,
+    default: Path,
+    flags: str,
+    free: Container[str],
+    raisable: str | None = "epochs",
 ) -> Path:
-    """Returns the default folder of a run: `default`, `default`-2, `default`-3, ...
+    """Returns the folder of a run: `run_dir`, or else `default`, `default`-2, `default`-3, ...
 
-    It is the first that has a run with these flags or does not exist.
+    Of the latter it is the first that has a run with these flags or does not exist.
 
     Args:
-        default: The preferred folder.
+        run_dir: The folder that the user chose, if any.
+        default: The folder that is preferred otherwise.
         flags: The run's flags, as for `open_run`.
         free: Names of flags that may differ.
         raisable: As for `open_run`.
     """
+    if run_dir:
+        return Path(os.path.expanduser(run_dir))
     folder, number = default, 1
     while (folder / FLAGS_FILE).exists():
         before = (folder / FLAGS_FILE).read_text("utf-8", "replace")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import keras
 
 
-class PruningCallback(keras.callbacks.Callback):
+class TrialPruningCallback(keras.callbacks.Callback):
     """Follows a validation score, and stops the training after an epoch in which it is weak.
 
     Args:

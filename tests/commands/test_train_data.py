@@ -1,6 +1,6 @@
 """What zoo train prints of its cache."""
 
-from zoo.commands.cached_data import load_training_data
+from zoo.commands.train_data import load_training_data
 from zoo.data.config import DataConfig
 
 

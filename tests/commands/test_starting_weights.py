@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.commands.weights import fit_weights_to_data
+from zoo.commands.starting_weights import fit_weights_to_data
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data
 from zoo.registry import find_entry

@@ -1,4 +1,4 @@
-"""What `zoo train` writes at the end of a run."""
+"""What `zoo train` prints before the first epoch, and prints and writes at the end of a run."""
 
 import dataclasses
 import sys
@@ -12,6 +12,7 @@ from zoo.commands.runner import command_line, print_notes, print_warning
 from zoo.recipe import Recipe
 from zoo.registry import Entry, find_plugin
 from zoo.storage.filenames import METRICS
+from zoo.training.run_folder import append_comments
 
 if TYPE_CHECKING:
     import keras
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from zoo.data.spec import Spec
     from zoo.data.splits import Data
     from zoo.evaluation.record import RunRecord
+    from zoo.training.checkpoints import Checkpoint
+    from zoo.training.transfer import LayerTransfer
 
 
 def check_exportable(values: flags.FlagValues, model: "keras.Model", spec: "Spec") -> None:
@@ -33,6 +36,60 @@ def check_exportable(values: flags.FlagValues, model: "keras.Model", spec: "Spec
     check_convertible(model, values.export_formats.split(","))
     if values.explain_signature:
         check_explainable(model, spec)
+
+
+def print_weights(
+    weights: str | None, transfers: "list[LayerTransfer]", recipe: Recipe, hparams: dict
+) -> None:
+    """Prints what was copied from the weights, or warns if random ones are frozen."""
+    from zoo.training.finetuning import describe_random_weights
+    from zoo.training.transfer import format_transfers
+
+    print_warning(describe_random_weights(recipe, weights, hparams))
+    if transfers:
+        print(f"weights from {weights}:", *format_transfers(transfers), sep="\n")
+
+
+def announce_training(
+    model: "keras.Model",
+    data: "Data",
+    recipe: Recipe,
+    run_dir: Path,
+    devices: str,
+    start: "Checkpoint | None",
+    damaged: list[Path],
+    first: dict[str, Any],
+) -> None:
+    """Saves what identifies the data, and prints it, the model and where the training starts."""
+    from zoo.data.split_checks import describe_data
+    from zoo.evaluation.record import format_headline
+    from zoo.training.class_balance import describe_class_balance
+    from zoo.training.loop import describe_raised_epochs
+    from zoo.training.model_checks import describe_labels
+    from zoo.training.run_data import save_run_data
+
+    save_run_data(run_dir, data, first)
+    for path in damaged:
+        print_warning(f"{path}: this checkpoint is damaged and was skipped")
+    print_notes(data.notes)
+    print_warning(describe_labels(data))
+    print(format_headline(model, data, devices))
+    print(*describe_data(data), *describe_class_balance(data, recipe), sep="\n", flush=True)
+    if start:
+        raised = describe_raised_epochs(start, recipe, data)
+        append_comments(run_dir, raised)
+        print(*raised, f"resumes in epoch {start.state.epoch + 1} after step {start.state.step}",
+              sep="\n")  # fmt: skip
+
+
+def report_finished(run_dir: Path, record: dict[str, Any]) -> None:
+    """Prints the scores and the export of a run that is finished, from its record."""
+    from zoo.evaluation.record import format_scores
+
+    print(
+        f"{run_dir} is finished: raise --epochs to continue it, or pass --overwrite to start over"
+    )
+    print(format_scores(record["test"]), record["export"], sep="\n")
 
 
 def score_model(
@@ -53,9 +110,9 @@ def score_model(
         decision threshold of two classes.
     """
     from zoo.evaluation.decision_threshold import decide_threshold, format_threshold
+    from zoo.evaluation.label_thresholds import choose_thresholds
     from zoo.evaluation.mistakes import evaluate_model
     from zoo.evaluation.record import describe_chance, make_record
-    from zoo.evaluation.thresholds import choose_thresholds
     from zoo.explaining.mistakes import explain_mistakes
 
     data, note = choose_thresholds(model, data, recipe.batch_size)

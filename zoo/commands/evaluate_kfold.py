@@ -8,7 +8,7 @@ from absl import flags
 
 from zoo.commands.flags import read_data_config, read_model, read_settings
 from zoo.commands.runner import command_line, import_tensorflow, print_notes
-from zoo.commands.weights import adopt_preset, fit_weights_to_data
+from zoo.commands.starting_weights import adopt_preset, fit_weights_to_data
 from zoo.storage.atomic import make_output_folder
 from zoo.storage.filenames import METRICS
 
