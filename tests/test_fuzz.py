@@ -35,8 +35,8 @@ from zoo.serving.server_config import write_server_files
 from zoo.storage.checksums import write_checksums
 from zoo.storage.json_files import read_json
 from zoo.training.checkpoints import find_latest_checkpoint
-from zoo.training.finetuning import Source, inherit_settings
 from zoo.training.run_folder import open_run, parse_checkpoint_interval
+from zoo.training.source import Source, inherit_settings
 
 # FUZZ=deep pytest tests/test_fuzz.py: many more, and other ones each time
 COMMON = settings(

@@ -110,7 +110,7 @@ def get(name: str, *, weights: str | Path | None = None, **kwargs: Any) -> "kera
     if weights is None:
         return entry.builder(**values)
     from zoo.exporting.loading import open_source
-    from zoo.training.finetuning import inherit_settings, read_sizes, replace_preset
+    from zoo.training.source import inherit_settings, read_sizes, replace_preset
     from zoo.training.transfer import load_matching_weights
 
     source = open_source(resolve_weights(name, weights))

@@ -26,16 +26,14 @@ from zoo.registry import find_entry
 from zoo.training import loop
 from zoo.training.building import build_model
 from zoo.training.finetuning import (
-    Source,
-    check_source,
     count_parameters,
     describe_random_weights,
     freeze_layers,
-    inherit_settings,
     learning_rate_multipliers,
 )
 from zoo.training.layer_statistics import adapt_normalization
 from zoo.training.optimizers import make_optimizer
+from zoo.training.source import Source, check_source, inherit_settings
 from zoo.training.transfer import format_transfers, load_matching_weights
 
 

@@ -50,7 +50,7 @@ from zoo.training.signals import advise_on_interrupt
 if TYPE_CHECKING:
     from zoo.compressing.workflow import Compression
     from zoo.data.splits import Data
-    from zoo.training.finetuning import Source
+    from zoo.training.source import Source
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -173,7 +173,7 @@ def _load_model_and_data() -> "tuple[Source, Data, int]":
     from zoo.evaluation.compatibility import check_compatibility, describe_leak
     from zoo.evaluation.datasets import adopt_data_settings
     from zoo.exporting.loading import open_source
-    from zoo.training.finetuning import check_source
+    from zoo.training.source import check_source
 
     entry = find_entry(FLAGS.model) if FLAGS.model else None
     config = read_data_config(FLAGS, entry)

@@ -98,8 +98,8 @@ def main() -> None:
 
     import_tensorflow()
     from zoo.data.unlabelled import load_unlabelled
-    from zoo.training.building import adapt_recipe_to_size
     from zoo.training.pretraining import prepare_pretraining
+    from zoo.training.recipe_adaptation import adapt_recipe_to_size
 
     devices = _choose_device()
     source, hparams, config = open_weights(FLAGS, weights, entry, hparams, config)

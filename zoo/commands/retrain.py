@@ -37,7 +37,7 @@ from zoo.storage.json_files import read_json, write_json
 
 if TYPE_CHECKING:
     from zoo.data.config import DataConfig
-    from zoo.training.finetuning import Source
+    from zoo.training.source import Source
 
 FLAGS = flags.FlagValues()
 WORDS = ""

@@ -15,7 +15,7 @@ from zoo.training.run_folder import lacks_flag
 
 if TYPE_CHECKING:
     from zoo.data.splits import Data
-    from zoo.training.finetuning import Source
+    from zoo.training.source import Source
 
 
 def open_weights(
@@ -41,7 +41,7 @@ def open_weights(
         UserError: if there are no such weights or vectors, or the flags contradict them.
     """
     from zoo.exporting.loading import open_source
-    from zoo.training.finetuning import inherit_settings, replace_preset
+    from zoo.training.source import inherit_settings, replace_preset
     from zoo.training.word_vectors import fit_width
 
     vectors = values.vectors if "vectors" in values else None
@@ -102,8 +102,8 @@ def fit_weights_to_data(
         UserError: if the weights do not suit the data.
     """
     from zoo.evaluation.compatibility import describe_leak
-    from zoo.training.finetuning import check_source
     from zoo.training.preset_head import adopt_preset_head
+    from zoo.training.source import check_source
 
     if "text_width" in hparams and not data.spec.texts:
         note = f"text_width={hparams['text_width']} changes nothing: no column of texts is read"

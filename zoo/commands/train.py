@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from zoo.data.splits import Data
-    from zoo.training.finetuning import Source
+    from zoo.training.source import Source
 
 FLAGS = flags.FlagValues()
 WORDS = ""

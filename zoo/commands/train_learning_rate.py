@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from zoo.data.splits import Data
-    from zoo.training.finetuning import Source
     from zoo.training.learning_rate_finder import RangeTest
+    from zoo.training.source import Source
 
 
 def find_learning_rate(
@@ -70,7 +70,7 @@ def find_learning_rate(
 
 
 def _print_result(result: "RangeTest", recipe: Recipe) -> None:
-    from zoo.training.phase_recipes import scale_to_peak
+    from zoo.training.recipe_adaptation import scale_to_peak
 
     print(
         f"learning rates from {result.rates[0]:.2g} to {result.rates[-1]:.2g} in "

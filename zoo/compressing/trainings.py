@@ -20,11 +20,12 @@ from zoo.evaluation.record import make_record
 from zoo.exporting.converters import check_convertible
 from zoo.recipe import Recipe
 from zoo.registry import Entry, find_entry
-from zoo.training.building import adapt_recipe_to_size, compile_model, prepare_model
+from zoo.training.building import compile_model, prepare_model
 from zoo.training.checkpoints import find_latest_checkpoint
 from zoo.training.class_balance import steps_per_epoch
-from zoo.training.finetuning import Source
 from zoo.training.loop import fit_model
+from zoo.training.recipe_adaptation import adapt_recipe_to_size
+from zoo.training.source import Source
 
 _EPOCHS_PART = 0.5  # of the epochs of the training
 # all layers are trained, and the last weights are kept

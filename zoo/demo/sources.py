@@ -13,7 +13,7 @@ from zoo.explaining.model_explainer import ModelExplainer
 from zoo.serving.client import Client
 from zoo.serving.exports import list_exports
 from zoo.serving.labels import list_labels
-from zoo.training.finetuning import Source
+from zoo.training.source import Source
 
 NEWEST = "newest"
 

@@ -14,7 +14,7 @@ from zoo.evaluation.datasets import encode_split
 from zoo.evaluation.mistakes import find_classes, find_labels
 from zoo.evaluation.multilabel_scores import resample_f1
 from zoo.evaluation.predictions import Predictions, predict_split
-from zoo.training.finetuning import Source
+from zoo.training.source import Source
 
 _MIN_RESAMPLED = 30  # examples, of fewer a bootstrap interval is too narrow
 _LEVEL = 0.95

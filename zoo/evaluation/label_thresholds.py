@@ -12,8 +12,8 @@ from scipy import special
 from sklearn.metrics import precision_recall_curve
 
 from zoo.data.splits import Data
+from zoo.errors import shorten_names
 from zoo.evaluation.predictions import predict_split
-from zoo.training.finetuning import shorten_names
 
 _DEFAULT = 0.5
 _MIN_EXAMPLES = 5  # with and without a label, to choose its threshold by

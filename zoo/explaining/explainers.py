@@ -15,7 +15,7 @@ from zoo.exporting.validation import InputRefusedError
 from zoo.pretrained.predictor import PretrainedModel
 from zoo.schema import suggest_closest
 from zoo.serving.client import Client
-from zoo.training.finetuning import check_predicts
+from zoo.training.source import check_predicts
 
 _REASONS = {  # why an export or a server lacks a method, and what to do
     "grad_cam": "the graph of {} has no gradients of feature maps: pass --weights with its run or "

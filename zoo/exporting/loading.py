@@ -32,9 +32,9 @@ from zoo.storage.filenames import (
 )
 from zoo.storage.json_files import read_json
 from zoo.training.building import build_model
-from zoo.training.finetuning import Source
 from zoo.training.model_checks import explain_load_error, find_custom_objects
 from zoo.training.run_folder import describe_unfinished_run
+from zoo.training.source import Source
 
 _MAX_EXPANSION = 100  # unpacked size of a .keras file by its own size; Keras does not compress
 

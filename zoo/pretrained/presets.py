@@ -26,7 +26,7 @@ from zoo.models.presets.text_preset import read_positions, read_vocabulary
 from zoo.models.sentence_vectors import load_sentence_encoder, read_pooling
 from zoo.models.text_encoder import load_classifier as load_text_classifier
 from zoo.pretrained.predictor import PretrainedModel, make_predictor
-from zoo.training.finetuning import Source
+from zoo.training.source import Source
 
 
 def open_preset(

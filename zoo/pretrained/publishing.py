@@ -28,8 +28,8 @@ from zoo.storage.checksums import write_checksums
 from zoo.storage.filenames import METRICS, RECORD, TOKENIZER, WEIGHTS
 from zoo.storage.json_files import read_json, write_json
 from zoo.training.building import build_model
-from zoo.training.finetuning import Source
 from zoo.training.run_folder import describe_unfinished_run, read_flags
+from zoo.training.source import Source
 from zoo.training.transfer import load_matching_weights
 
 MAX_BYTES_EACH, MAX_BYTES_TOTAL = 3_500_000, 15_000_000  # including the plots
