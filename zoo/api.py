@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from zoo.data.spec import Spec
     from zoo.explaining.explanation import Explanation
-    from zoo.pretrained.predictor import PretrainedModel
+    from zoo.pretrained.pretrained_model import PretrainedModel
     from zoo.serving.client import Client
 
 
@@ -168,9 +168,9 @@ def load_pretrained(name: str, weights: str) -> "PretrainedModel":
         ['pos', 'neg']
     """
     _check_keras()
-    from zoo.pretrained.predictor import load_predictor
+    from zoo.pretrained.pretrained_model import load_pretrained_model
 
-    return load_predictor(name, weights)
+    return load_pretrained_model(name, weights)
 
 
 def export(

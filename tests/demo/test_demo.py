@@ -20,7 +20,7 @@ from zoo.demo.app import make_demo_app
 from zoo.demo.sources import make_export_model, make_server_model, make_weights_model
 from zoo.exporting.loading import open_source
 from zoo.serving import Client
-from zoo.serving.labels import set_label
+from zoo.serving.version_labels import set_label
 
 NAMES = ("no", "yes", "h\u00e9")
 

@@ -24,7 +24,7 @@ from zoo.errors import UserError
 from zoo.exporting.loading import load_spec, open_source
 from zoo.layers.weights import weighted_layers
 from zoo.pretrained import publishing, store
-from zoo.pretrained.predictor import _split_columns
+from zoo.pretrained.pretrained_model import _split_columns
 from zoo.pretrained.publishing import (
     _KEPT_KEYS,
     MAX_BYTES_EACH,

@@ -26,7 +26,7 @@ from zoo.commands.flags import (
     PRESETS,
     define_model_flags,
     read_data_config,
-    read_settings,
+    read_recipe_settings,
     under_heading,
 )
 from zoo.commands.help import format_help
@@ -128,7 +128,7 @@ def format_help_text() -> str:
 
 def describe_unused_flags(values: flags.FlagValues) -> str:
     """Returns a note on flags of a training, which a model that is trained already does without."""
-    settings = read_settings(values).keys() - {"batch_size", "threshold"}
+    settings = read_recipe_settings(values).keys() - {"batch_size", "threshold"}
     others = ("hparam",) if values.preset and not values.weights else ("hparam", *PRESETS)
     names = [*sorted(settings), *(name for name in others if values[name].value)]
     if not names:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from zoo.commands.flags import read_data_config, read_model, read_settings
+from zoo.commands.flags import read_data_config, read_model, read_recipe_settings
 from zoo.commands.runner import command_line, import_tensorflow, print_notes
 from zoo.commands.starting_weights import adopt_preset, fit_weights_to_data
 from zoo.storage.atomic import make_output_folder
@@ -40,7 +40,7 @@ def cross_validate(values: flags.FlagValues) -> None:
     default = f"evaluations/{entry.name}-{dataset_slug(data.name)}-kfold"
     out, count = make_output_folder(values.out or default), values.kfold
     fold_examples = len(data.train) * (count - 1) // count
-    named = set(read_settings(values))
+    named = set(read_recipe_settings(values))
     recipe, notes = adapt_recipe(recipe, fold_examples, None, hparams, named)
     print(*notes, sep="\n", end="\n" if notes else "")
     options = {"count": count, "seed": seed, "directory": out}

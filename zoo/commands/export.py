@@ -67,8 +67,8 @@ def main() -> Path:
     check_writable(Path(os.path.expanduser(FLAGS.export_dir)))
     import_tensorflow()
     from zoo.exporting.saved_model import export_model
-    from zoo.serving.labels import describe_lost_labels
     from zoo.serving.server_config import write_server_files
+    from zoo.serving.version_labels import describe_lost_labels
 
     if FLAGS.weights:
         if FLAGS.pairs is not None:

@@ -24,9 +24,9 @@ from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, program_name
 from zoo.exporting.versions import describe_unused_versions
 from zoo.serving.client import Client
-from zoo.serving.labels import check_label, describe_lost_labels, list_labels, set_label
 from zoo.serving.promotion import may_move, move_label, move_label_of_server
 from zoo.serving.server_config import write_server_files
+from zoo.serving.version_labels import check_label, describe_lost_labels, list_labels, set_label
 
 FLAGS = flags.FlagValues()
 WORDS = "MODEL VERSION LABEL"

@@ -190,11 +190,13 @@ def _open_weights() -> Client:
     if FLAGS.plugin:
         load_plugin(FLAGS.plugin)
     import_tensorflow()
-    from zoo.pretrained.predictor import make_predictor
+    from zoo.pretrained.pretrained_model import make_pretrained_model
     from zoo.serving.model_client import ModelClient
 
     source = open_scored_weights(FLAGS.weights, FLAGS.model)
-    return ModelClient(FLAGS.weights, make_predictor(source.model, source.spec, source.record))
+    return ModelClient(
+        FLAGS.weights, make_pretrained_model(source.model, source.spec, source.record)
+    )
 
 
 def _check_sources() -> None:

@@ -27,7 +27,7 @@ from zoo.commands.flags import (
     define_model_flags,
     format_flagfile,
     parse_hparams,
-    read_settings,
+    read_recipe_settings,
     under_heading,
 )
 from zoo.commands.help import format_help
@@ -104,7 +104,7 @@ def main() -> None:
     devices = _choose_device()
     source, hparams, config = open_weights(FLAGS, weights, entry, hparams, config)
     data = load_unlabelled(config)
-    recipe = adapt_recipe_to_size(recipe, len(data.train), set(read_settings(FLAGS)))
+    recipe = adapt_recipe_to_size(recipe, len(data.train), set(read_recipe_settings(FLAGS)))
     resolved = {"dataset": data.name} | read_used_settings(recipe)
     flagfile = format_flagfile(FLAGS, resolved, command_line())
     model, transfers = prepare_pretraining(entry, hparams, recipe, data, FLAGS.seed, source)
@@ -143,7 +143,7 @@ def _read_settings() -> tuple[Entry, dict[str, Any], Recipe, DataConfig]:
             f"texts: pass --model={_MODEL}"
         )
     hparams = entry.check(parse_hparams(FLAGS.hparam), entry.hyperparameters)
-    recipe = dataclasses.replace(RECIPE, **read_settings(FLAGS))
+    recipe = dataclasses.replace(RECIPE, **read_recipe_settings(FLAGS))
     if recipe.monitor not in (None, "loss", "accuracy"):
         raise UserError(
             f"monitor={recipe.monitor!r}: a pretraining has no such score: expected loss, or "

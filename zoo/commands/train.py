@@ -32,7 +32,7 @@ from zoo.commands.flags import (
     format_flagfile,
     read_data_config,
     read_model,
-    read_settings,
+    read_recipe_settings,
     under_heading,
 )
 from zoo.commands.help import format_help, format_model_table
@@ -228,7 +228,7 @@ def _adapt_recipe(
     from zoo.distribution.strategy import adapt_recipe_to_strategy
     from zoo.training.recipe_adaptation import adapt_recipe
 
-    named = set(read_settings(FLAGS))
+    named = set(read_recipe_settings(FLAGS))
     recipe, notes = adapt_recipe(recipe, len(data.train), FLAGS.weights, hparams, named)
     recipe, device_notes = adapt_recipe_to_strategy(recipe, strategy, named)
     return recipe, [*notes, *device_notes]

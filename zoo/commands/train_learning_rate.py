@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from zoo.commands.flags import read_settings
+from zoo.commands.flags import read_recipe_settings
 from zoo.commands.runner import print_notes, print_warning
 from zoo.errors import UserError
 from zoo.recipe import Recipe
@@ -52,7 +52,7 @@ def find_learning_rate(
             "--find_learning_rate: the test runs in one process, not on several workers: pass "
             "--strategy=cpu or --strategy=gpu"
         )
-    named = set(read_settings(values))
+    named = set(read_recipe_settings(values))
     recipe, notes = adapt_recipe(recipe, len(data.train), values.weights, hparams, named)
     recipe, _ = adapt_recipe_to_strategy(recipe, strategy, named)
     print_notes(notes)

@@ -152,11 +152,11 @@ def write_outputs(
     from zoo.evaluation.model_card import write_card
     from zoo.evaluation.plots import plot_curves
     from zoo.evaluation.record import format_scores
-    from zoo.exporting.format_scores import export_formats
+    from zoo.exporting.further_formats import export_formats
     from zoo.exporting.saved_model import export_model
     from zoo.exporting.statistics import compute_statistics
-    from zoo.serving.labels import describe_lost_labels
     from zoo.serving.server_config import write_server_files
+    from zoo.serving.version_labels import describe_lost_labels
     from zoo.storage.json_files import write_json
 
     plot_curves(history, run_dir / "curves.png")

@@ -37,7 +37,7 @@ from zoo.commands.flags import (
     format_flagfile,
     read_data_config,
     read_model,
-    read_settings,
+    read_recipe_settings,
     under_heading,
 )
 from zoo.commands.help import format_help
@@ -187,7 +187,7 @@ def _load_data(plan: Plan) -> "tuple[Plan, Data, Data]":
     from zoo.tuning.trial_runs import hide_test_split
 
     plan = dataclasses.replace(plan, config=adopt_preset(plan.config, plan.entry, plan.hparams))
-    raw, named = read_data(plan.config), set(read_settings(FLAGS))
+    raw, named = read_data(plan.config), set(read_recipe_settings(FLAGS))
     data = prepare_and_fingerprint(raw, plan.config)
     check_recipe(plan.recipe, data.spec)
     hparams, data = fit_weights_to_data(None, plan.entry, plan.hparams, data)
@@ -205,7 +205,7 @@ def _make_tuning(plan: Plan, data: "Data") -> "Tuning":
 
     model = plan.entry, plan.hparams, plan.recipe
     if FLAGS.space is None:
-        named = set(read_settings(FLAGS)) | {f"{HPARAM}{name}" for name in plan.hparams}
+        named = set(read_recipe_settings(FLAGS)) | {f"{HPARAM}{name}" for name in plan.hparams}
         space = derive_space(*model, named, has_text_columns=bool(data.spec.texts))
     else:
         space = parse_space(FLAGS.space, *model)

@@ -33,7 +33,7 @@ from zoo.evaluation.model_card import write_card
 from zoo.evaluation.plots import plot_curves
 from zoo.evaluation.predictions import Predictions
 from zoo.exporting.converters import convert_model
-from zoo.exporting.format_scores import choose_calibration
+from zoo.exporting.further_formats import choose_calibration
 from zoo.exporting.loading import open_source
 from zoo.exporting.saved_model import export_model
 from zoo.storage.atomic import replace_file

@@ -29,7 +29,7 @@ _FILE_KINDS = ("folder", *TABLE_KINDS)  # prefixes of paths to the user's files
 
 
 def load(name: str, **settings: Any) -> Data:
-    """Reads, splits and prepares a dataset; the same as `zoo.data.load`.
+    """Reads, splits and prepares a dataset; it is also `zoo.data.load`.
 
     Args:
         name: A TFDS name or a path with its kind, as in `DataConfig.name`.

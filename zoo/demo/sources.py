@@ -12,7 +12,7 @@ from zoo.explaining.explainer import Explainer
 from zoo.explaining.model_explainer import ModelExplainer
 from zoo.serving.client import Client
 from zoo.serving.exports import list_exports
-from zoo.serving.labels import list_labels
+from zoo.serving.version_labels import list_labels
 from zoo.training.source import Source
 
 NEWEST = "newest"

@@ -17,7 +17,7 @@ from zoo.data.tables.table_splits import (
     encode_table,
     is_table,
     make_table_records,
-    parse_plain_numbers,
+    parse_number_columns,
 )
 from zoo.data.texts.batch_encoding import tokenize_splits
 from zoo.data.texts.tokenizer_choice import describe_unknown_tokens
@@ -174,7 +174,7 @@ def _parse_plain_split(data: Data, raw: Split, spec: Spec) -> tuple[Spec, Split]
     # of a server, the names of the features are not known
     names = spec.feature_names or data.spec.feature_names
     encoded_spec = dataclasses.replace(data.spec, shape=(len(names),), feature_names=names)
-    return encoded_spec, parse_plain_numbers(raw, names)
+    return encoded_spec, parse_number_columns(raw, names)
 
 
 def select_split(data: Data, split_name: str) -> Split:

@@ -12,7 +12,7 @@ from zoo.explaining.explanation import METHODS, Explanation
 from zoo.explaining.model_explainer import ModelExplainer
 from zoo.exporting.loading import open_source
 from zoo.exporting.validation import InputRefusedError
-from zoo.pretrained.predictor import PretrainedModel
+from zoo.pretrained.pretrained_model import PretrainedModel
 from zoo.schema import suggest_closest
 from zoo.serving.client import Client
 from zoo.training.source import check_predicts

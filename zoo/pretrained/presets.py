@@ -25,7 +25,7 @@ from zoo.models.presets.text_head import load_head
 from zoo.models.presets.text_preset import read_positions, read_vocabulary
 from zoo.models.sentence_vectors import load_sentence_encoder, read_pooling
 from zoo.models.text_encoder import load_classifier as load_text_classifier
-from zoo.pretrained.predictor import PretrainedModel, make_predictor
+from zoo.pretrained.pretrained_model import PretrainedModel, make_pretrained_model
 from zoo.training.source import Source
 
 
@@ -95,7 +95,7 @@ def load_preset_classifier(
 ) -> PretrainedModel:
     """Loads the model that `open_preset` opens, with the same arguments, to predict with it."""
     source = open_preset(preset, preset_weights, reads_pairs=reads_pairs, long_texts=long_texts)
-    return make_predictor(source.model, source.spec, source.record)
+    return make_pretrained_model(source.model, source.spec, source.record)
 
 
 def load_text_embedder(

@@ -163,7 +163,7 @@ def read_flags(directory: Path) -> dict[str, str]:
     file = directory / FLAGS_FILE
     if not file.is_file():
         raise UserError(f"{directory}: not a run: expected a folder with {FLAGS_FILE}")
-    return parse_flags(file.read_text("utf-8", "replace"))
+    return parse_flagfile(file.read_text("utf-8", "replace"))
 
 
 def append_comments(directory: Path, lines: Iterable[str]) -> None:
@@ -212,7 +212,7 @@ def _compare_flags(
     old_flags: str, new_flags: str, free: Container[str], raisable: str | None
 ) -> list[str]:
     """Returns the differences between two texts of flags, except for the `free` flags."""
-    old, new = parse_flags(old_flags), parse_flags(new_flags)
+    old, new = parse_flagfile(old_flags), parse_flagfile(new_flags)
     if raisable and _parse_count(new[raisable]) > _parse_count(old.get(raisable, "0")):
         # more epochs, or trials, continue the run
         old[raisable] = new[raisable]
@@ -228,7 +228,7 @@ def _parse_count(text: str) -> int:
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else 10**18
 
 
-def parse_flags(flags: str) -> dict[str, str]:
+def parse_flagfile(flags: str) -> dict[str, str]:
     """Returns the values of the flags by name; those of a repeated flag are sorted and joined."""
     values: dict[str, list[str]] = {}
     for line in flags.splitlines():

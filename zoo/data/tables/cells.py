@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zoo.data.tables.columns import MISSING
-from zoo.data.tables.units import SIGNS, remove_unit
+from zoo.data.tables.number_units import SIGNS, remove_unit
 
 STRING, FLOAT = pd.ArrowDtype(pa.string()), pd.ArrowDtype(pa.float64())
 NUMBER_PATTERN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"

@@ -25,7 +25,7 @@ from zoo.data.tables.columns import Column
 from zoo.data.tables.date_forms import DATE_FORMATS, match_date_pattern
 from zoo.data.tables.dates import parse_dates
 from zoo.data.tables.frame_rows import FrameRows
-from zoo.data.tables.units import SIGNS, count_units, find_common_unit
+from zoo.data.tables.number_units import SIGNS, count_units, find_common_unit
 
 _KEPT_ROWS = 1 << 20
 _DATE_SAMPLE = 20  # cells, by which most columns of texts are refused
@@ -58,7 +58,7 @@ class ColumnCells:
 
     @functools.cached_property
     def units(self) -> dict[str, int] | None:
-        """How many numbers have each unit; see `zoo.data.tables.units.count_units`."""
+        """How many numbers have each unit; see `zoo.data.tables.number_units.count_units`."""
         is_plain = self.numbers is not None or all(map(are_plain_numbers, self.iterate_present()))
         if is_plain or self.unit:
             return None

@@ -20,7 +20,7 @@ from zoo.data.tables.cells import DECORATION_STEPS, NUMBER_PATTERN
 from zoo.data.tables.columns import MISSING, Column, count_features
 from zoo.data.tables.dates import parse_dates
 from zoo.data.tables.number_scaling import LINEAR_RANGE, place_numbers
-from zoo.data.tables.units import make_unit_steps
+from zoo.data.tables.number_units import make_unit_steps
 from zoo.data.texts.text_encoding import make_encoder, pad_tokens
 
 _BLANKS = r"[\s\v\x1c-\x1f\x{85}\p{Z}]"

@@ -35,7 +35,7 @@ from zoo.data.tables.date_forms import (
     look_like_durations,
 )
 from zoo.data.tables.frame_rows import FrameRows
-from zoo.data.tables.units import find_mixed_units
+from zoo.data.tables.number_units import find_mixed_units
 from zoo.data.texts.text_normalization import UNSPACED_LETTER
 from zoo.errors import UserError
 from zoo.schema import suggest_closest

@@ -23,7 +23,7 @@ from zoo.data.tables.column_cells import (
 )
 from zoo.data.tables.columns import Column
 from zoo.data.tables.date_forms import describe_date_format
-from zoo.data.tables.units import find_mixed_units
+from zoo.data.tables.number_units import find_mixed_units
 from zoo.errors import UserError, format_count
 
 _NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations

@@ -22,7 +22,7 @@ from zoo.data.tables.cells import (
     parse_numbers,
     strip_units,
 )
-from zoo.data.tables.units import count_units, find_common_unit, find_mixed_units
+from zoo.data.tables.number_units import count_units, find_common_unit, find_mixed_units
 from zoo.errors import UserError
 from zoo.schema import is_line
 

@@ -28,7 +28,7 @@ def is_table(split: Split) -> bool:
     return isinstance(split, Arrays) and isinstance(split.x, FrameRows)
 
 
-def parse_plain_numbers(split: Split, names: tuple[str, ...]) -> Arrays:
+def parse_number_columns(split: Split, names: tuple[str, ...]) -> Arrays:
     """Returns the numbers of a table for a model that was trained on features without columns.
 
     Args:

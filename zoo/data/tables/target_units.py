@@ -2,7 +2,7 @@
 
 from zoo.data.sources.table_files import Table
 from zoo.data.tables.labels import Target
-from zoo.data.tables.units import unify_unit
+from zoo.data.tables.number_units import unify_unit
 from zoo.errors import UserError
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.data.masking import find_mask_token, mask_tokens
 from zoo.data.spec import Tokenizer
+from zoo.data.texts.masked_tokens import find_mask_token, mask_tokens
 
 WORDS = Tokenizer("words", ("", "[UNK]", "[SEP]", *(f"w{i}" for i in range(500))), 100)
 PIECES = Tokenizer("wordpiece", ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"), 100)

@@ -94,7 +94,7 @@ class PretrainedModel:
         return {key: decode_output(x.numpy(), x.dtype.name) for key, x in outputs.items()}
 
 
-def load_predictor(name: str, weights: str) -> PretrainedModel:
+def load_pretrained_model(name: str, weights: str) -> PretrainedModel:
     """Loads a trained model that predicts from raw input; see `zoo.load_pretrained`.
 
     Args:
@@ -106,10 +106,12 @@ def load_predictor(name: str, weights: str) -> PretrainedModel:
     """
     folder = find_weights(find_entry(name).name, weights)
     source = open_source(folder)
-    return make_predictor(source.model, source.spec, source.record)
+    return make_pretrained_model(source.model, source.spec, source.record)
 
 
-def make_predictor(model: keras.Model, spec: Spec, record: dict[str, Any]) -> PretrainedModel:
+def make_pretrained_model(
+    model: keras.Model, spec: Spec, record: dict[str, Any]
+) -> PretrainedModel:
     """Returns a Keras model with the signatures of its export.
 
     Args:

@@ -16,7 +16,7 @@ from zoo.storage.filenames import VERSION_LABELS
 from zoo.storage.json_files import read_json
 
 
-def read_labels(directory: Path) -> dict[str, dict[str, int]]:
+def read_version_labels(directory: Path) -> dict[str, dict[str, int]]:
     """Returns the labels of all models as {model: {label: version}}.
 
     Raises:
@@ -89,7 +89,7 @@ def _write_file(directory: Path, labels: dict[str, dict[str, int | None]]) -> No
 
 def list_labels(directory: Path, model: str) -> dict[str, int]:
     """Returns the labels of all versions of a model that are there."""
-    labels = read_labels(directory).get(model, {})
+    labels = read_version_labels(directory).get(model, {})
     return drop_lost_labels(labels, list_exports(directory).get(model, {}))[0]
 
 
@@ -102,7 +102,7 @@ def check_label(directory: Path, model: str, version: int | str, label: str) -> 
     Raises:
         UserError: if the model, the version or the label to remove does not exist.
     """
-    exports, labels = list_exports(directory), read_labels(directory).get(model, {})
+    exports, labels = list_exports(directory), read_version_labels(directory).get(model, {})
     # the labels of a model whose versions were all deleted can be removed
     if model not in exports and not (version == "none" and label in labels):
         raise UserError(
@@ -148,6 +148,6 @@ def describe_lost_labels(directory: Path) -> list[str]:
     return [
         f"{model}: the label {label} names version {version}, which is gone, and is not served: "
         f"label another version, or remove it with `zoo label {model} none {label}{flag}`"
-        for model, labels in read_labels(directory).items()
+        for model, labels in read_version_labels(directory).items()
         for label, version in drop_lost_labels(labels, exports.get(model, {}))[1].items()
     ]

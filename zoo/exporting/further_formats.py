@@ -1,4 +1,4 @@
-"""Measures the size, latency and accuracy of each exported format."""
+"""Writes further formats of an export, and measures the size, latency and accuracy of each."""
 
 import os
 import time
