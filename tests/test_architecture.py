@@ -178,6 +178,13 @@ def test_no_private_attributes_of_other_modules():
     assert not private
 
 
+def test_no_test_imports_another():
+    for path in Path(__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            there = [name.rpartition(".")[2] for name in imported_modules(node)]
+            assert not [name for name in there if name.startswith("test_")], path
+
+
 def test_python_reads_floors_as_written():
     known = set().union(*FLOORS) | {"__init__"}
     there = {path.relative_to(ROOT).with_suffix("").parts[0] for path in MODULES}

@@ -5,9 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-from models.test_text_preset import ANSWERS, FIRST, SECOND
 from support.paths import MINILM
-from support.text_folders import write_text_folder
+from support.text_folders import ANSWERS, FIRST, SECOND, write_text_folder
 
 from zoo.errors import UserError
 from zoo.models.sentence_vectors import read_pooling

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from support.text_folders import KINDS, write_text_folder
+from support.text_folders import ANSWERS, FIRST, KINDS, SECOND, write_text_folder
 
 import zoo
 from zoo.data.texts.text_encoding import make_encoder
@@ -28,7 +28,6 @@ from zoo.models.presets.text_head import load_head
 from zoo.models.presets.text_preset import load_preset, read_vocabulary
 from zoo.pretrained.presets import load_preset_classifier
 
-ANSWERS = Path(__file__).parents[2] / "golden" / "text_presets.json"
 TEXTS = (
     "The film was good.",
     "naïve café Résumé, a\u0301 Ärger",
@@ -47,7 +46,6 @@ TEXTS = (
     "İ ΣΑΣ",
 )
 LABELS = ("no", "maybe", "yes")
-FIRST, SECOND = ("the film was good", "it's bad"), ("a good film", "!")
 # what Hugging Face's fast tokenizer of ALBERT alone makes of a text; see docs/finetuning.md
 DIFFERENT = {"albert": ("a\x00b", "한국어")}
 
