@@ -29,7 +29,7 @@ from zoo.exporting.loading import load_spec
 from zoo.recipe import Recipe, parse_augmentation, parse_class_weights
 from zoo.registry import find_entry, list_names
 from zoo.schema import is_line, parse_literal
-from zoo.serving.rows import read_rows
+from zoo.serving.rows.reading import read_rows
 from zoo.serving.server_config import write_server_files
 from zoo.serving.version_labels import set_label
 from zoo.storage.checksums import write_checksums

@@ -24,7 +24,7 @@ from zoo.commands import predict
 from zoo.data.images.decoding import resize_image
 from zoo.data.spec import Spec
 from zoo.serving.client import Client
-from zoo.serving.row_log import RowLog
+from zoo.serving.rows.row_log import RowLog
 
 # runs command after command, in a process of its own for the sake of its flags
 WORKER = """

@@ -17,10 +17,10 @@ from zoo.commands.serve_log import find_signatures
 from zoo.evaluation import comparison
 from zoo.exporting.loading import open_source
 from zoo.serving import Client, RequestLog
-from zoo.serving.addresses import parse_address
 from zoo.serving.local_server.model_versions import serve_folder
 from zoo.serving.local_server.running import follow_folder
 from zoo.serving.log_proxy import make_proxy_app
+from zoo.serving.transports.addresses import parse_address
 from zoo.serving.version_labels import read_version_labels
 from zoo.storage.filenames import METRICS, RETRAINING
 

@@ -30,8 +30,8 @@ from zoo.exporting.verification import verify_export
 from zoo.recipe import Recipe
 from zoo.serving import Client
 from zoo.serving.remote_split import predict_split_remotely
-from zoo.serving.row_predictions import predict_rows
-from zoo.serving.rows import Row
+from zoo.serving.rows.reading import Row
+from zoo.serving.rows.row_predictions import predict_rows
 from zoo.training.model_checks import check_threshold
 from zoo.training.recipe_checks import check_recipe
 

@@ -12,8 +12,8 @@ from zoo.errors import UserError
 from zoo.models.sentence_vectors import read_pooling
 from zoo.pretrained.presets import load_text_embedder
 from zoo.serving.model_client import ModelClient
-from zoo.serving.row_predictions import predict_rows
-from zoo.serving.rows import Row
+from zoo.serving.rows.reading import Row
+from zoo.serving.rows.row_predictions import predict_rows
 
 MODULES = [
     {"type": "sentence_transformers.models.Transformer", "path": ""},

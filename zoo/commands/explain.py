@@ -42,8 +42,8 @@ from zoo.errors import UserError
 from zoo.exporting.validation import InputRefusedError
 from zoo.registry import load_plugin
 from zoo.serving.client import Client
-from zoo.serving.row_log import RowLog
-from zoo.serving.rows import Row, expand_folders, read_rows
+from zoo.serving.rows.reading import Row, expand_folders, read_rows
+from zoo.serving.rows.row_log import RowLog
 from zoo.storage.atomic import make_output_folder
 
 if TYPE_CHECKING:

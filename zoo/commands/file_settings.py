@@ -11,7 +11,7 @@ from zoo.data.sources.arrow_files import ARROW_KINDS
 from zoo.data.sources.table_files import recall_separator
 from zoo.data.sources.text_files import recall_encoding
 from zoo.data.spec import Spec
-from zoo.serving.table_rows import find_table_kind
+from zoo.serving.rows.table_rows import find_table_kind
 from zoo.storage.filenames import EXPORT_RECORD, EXTRA_FOLDER
 from zoo.storage.json_files import read_json
 

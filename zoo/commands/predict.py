@@ -37,11 +37,11 @@ from zoo.errors import UserError, format_count
 from zoo.exporting.versions import describe_unused_versions
 from zoo.registry import load_plugin
 from zoo.serving.client import Client
-from zoo.serving.prediction_files import check_prediction_file, open_prediction_file
-from zoo.serving.row_log import RowLog
-from zoo.serving.row_predictions import predict_batches, predict_rows
-from zoo.serving.rows import Row, expand_folders, read_rows
-from zoo.serving.transports import MAX_CONCURRENCY
+from zoo.serving.rows.prediction_files import check_prediction_file, open_prediction_file
+from zoo.serving.rows.reading import Row, expand_folders, read_rows
+from zoo.serving.rows.row_log import RowLog
+from zoo.serving.rows.row_predictions import predict_batches, predict_rows
+from zoo.serving.transports.transport import MAX_CONCURRENCY
 
 FLAGS = flags.FlagValues()
 WORDS = "FILE..."

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from zoo.serving.row_predictions import Embedding, LabelSet
-from zoo.serving.rows import Row
+from zoo.serving.rows.reading import Row
+from zoo.serving.rows.row_predictions import Embedding, LabelSet
 
 _SHOWN_NUMBERS = 6  # of a vector
 _WIDTH = 40  # of the input

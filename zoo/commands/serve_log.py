@@ -20,10 +20,10 @@ from zoo.commands.help import format_help
 from zoo.commands.log_flags import define_log_flags, open_log
 from zoo.commands.runner import check_extra
 from zoo.errors import UserError
-from zoo.serving.addresses import parse_address
 from zoo.serving.client import Client
 from zoo.serving.rest_entries import AskedVersion
-from zoo.serving.transports import SignatureInfo
+from zoo.serving.transports.addresses import parse_address
+from zoo.serving.transports.transport import SignatureInfo
 
 FLAGS = flags.FlagValues()
 WORDS = ""

@@ -16,7 +16,7 @@ from zoo.exporting.versions import parse_version
 from zoo.serving.client import Client
 from zoo.serving.exports import list_served_versions
 from zoo.serving.server_config import write_server_files
-from zoo.serving.transports import NotServedError
+from zoo.serving.transports.transport import NotServedError
 from zoo.serving.version_labels import (
     check_label,
     drop_label,

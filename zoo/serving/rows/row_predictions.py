@@ -11,8 +11,8 @@ from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.exporting.validation import InputRefusedError, name_probabilities
 from zoo.serving.client import Client
-from zoo.serving.row_log import RowLog
-from zoo.serving.rows import Row
+from zoo.serving.rows.reading import Row
+from zoo.serving.rows.row_log import RowLog
 
 FEATURES = "features"  # the signature of vectors, and its output
 _TINY = 1e-12  # least length of a vector that is divided by it

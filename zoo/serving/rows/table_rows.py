@@ -24,7 +24,7 @@ from zoo.data.tables.columns import Column
 from zoo.data.tables.date_forms import are_dates
 from zoo.errors import UserError, format_count
 from zoo.schema import is_text, suggest_closest
-from zoo.serving.row_log import RowLog
+from zoo.serving.rows.row_log import RowLog
 
 _BLOCK_CELLS = 1 << 18  # of a table that are read together
 _MEMORY_BUDGET = 1 << 28  # bytes; what is more of a table is mapped from a file

@@ -4,9 +4,9 @@ import pandas as pd
 
 from zoo.data.spec import Spec
 from zoo.data.tables.columns import Column
-from zoo.serving.row_log import RowLog
-from zoo.serving.rows import read_rows
-from zoo.serving.table_rows import read_table_rows
+from zoo.serving.rows.reading import read_rows
+from zoo.serving.rows.row_log import RowLog
+from zoo.serving.rows.table_rows import read_table_rows
 
 COLUMNS = (
     Column("city", "category", values=("Oslo", "Rome")),

@@ -12,7 +12,7 @@ from zoo.exporting.tensors import make_example
 from zoo.exporting.validation import InputRefusedError, decode_output
 from zoo.schema import suggest_closest
 from zoo.serving.exports import list_exports
-from zoo.serving.transports import Transport
+from zoo.serving.transports.transport import Transport
 from zoo.storage.filenames import EXPORT_RECORD, EXTRA_FOLDER, TOKENIZER
 from zoo.storage.json_files import read_json
 

@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from zoo.errors import UserError
-from zoo.serving.row_log import RowLog
-from zoo.serving.row_predictions import predict_batches
-from zoo.serving.rows import Row
+from zoo.serving.rows.reading import Row
+from zoo.serving.rows.row_log import RowLog
+from zoo.serving.rows.row_predictions import predict_batches
 
 
 def make_batches(count):

@@ -11,8 +11,8 @@ import pandas as pd
 
 from zoo.data.sources.label_sets import SEPARATOR
 from zoo.errors import UserError
-from zoo.serving.row_predictions import Embedding, LabelSet
-from zoo.serving.rows import Row
+from zoo.serving.rows.reading import Row
+from zoo.serving.rows.row_predictions import Embedding, LabelSet
 from zoo.storage.atomic import replace_file
 
 OUTPUT_SUFFIXES = (".csv", ".jsonl")

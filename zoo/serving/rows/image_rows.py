@@ -9,8 +9,8 @@ from zoo.data.sources.image_paths import find_image_file, find_path_column
 from zoo.data.sources.table_files import read_table
 from zoo.data.tables.cells import strip_cells
 from zoo.errors import UserError
-from zoo.serving.row_log import RowLog
-from zoo.serving.table_rows import find_table_kind
+from zoo.serving.rows.row_log import RowLog
+from zoo.serving.rows.table_rows import find_table_kind
 
 ImageRow = tuple[str, str, dict[str, Any], dict[str, Any]]
 

@@ -11,7 +11,7 @@ import numpy as np
 import requests
 
 from zoo.errors import UserError, one_line
-from zoo.serving.transports import (
+from zoo.serving.transports.transport import (
     ADVICE,
     MAX_CONCURRENCY,
     RetryableError,

@@ -3,7 +3,7 @@
 import pytest
 
 from zoo.errors import UserError
-from zoo.serving.addresses import describe_proxy, parse_address
+from zoo.serving.transports.addresses import describe_proxy, parse_address
 
 
 @pytest.mark.parametrize(

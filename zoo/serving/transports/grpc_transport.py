@@ -7,7 +7,7 @@ from google.protobuf.json_format import MessageToDict
 from zoo.errors import UserError, one_line
 from zoo.exporting.messages import METHODS, SignatureDefMap
 from zoo.exporting.tensors import decode_tensor, encode_tensor, make_example
-from zoo.serving.transports import (
+from zoo.serving.transports.transport import (
     ADVICE,
     PAUSE,
     RetryableError,

@@ -10,9 +10,9 @@ from zoo.data.images.image_files import format_skipped, list_image_files, list_i
 from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count
-from zoo.serving.image_rows import read_image_rows
-from zoo.serving.row_log import RowLog
-from zoo.serving.table_rows import read_table_rows
+from zoo.serving.rows.image_rows import read_image_rows
+from zoo.serving.rows.row_log import RowLog
+from zoo.serving.rows.table_rows import read_table_rows
 
 TABLE_SUFFIXES = (*(f".{kind}" for kind in TABLE_KINDS), ".gz")
 TEXT_SUFFIXES = (".txt", *TABLE_SUFFIXES)

@@ -1,4 +1,4 @@
-"""Transports to an exported model: the interface, and what the APIs of TF Serving share."""
+"""`Transport`: a way to call an exported model, and what the APIs of TF Serving share."""
 
 import abc
 import dataclasses
@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo.errors import UserError, one_line
 from zoo.exporting.validation import InputRefusedError
-from zoo.serving.addresses import describe_proxy, parse_address
+from zoo.serving.transports.addresses import describe_proxy, parse_address
 
 # dtype and shape of a tensor, None for any size; the inputs and the outputs of a signature by name
 TensorInfo = tuple[str, tuple[int | None, ...]]
