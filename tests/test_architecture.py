@@ -1,6 +1,7 @@
 """The structure that docs/architecture.md describes: floors that go one way, small modules."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -77,6 +78,16 @@ def test_floors_go_one_way():
                 if there.split(".")[0] == "zoo" and floor_of(there) > floor_of(here):
                     upward.append(f"{here}, line {node.lineno}: {there}")
     assert not upward
+
+
+def test_the_documented_floors_are_these():
+    text = (ROOT.parent / "docs" / "architecture.md").read_text()
+    table = text.partition("| floor | contents |")[2].partition("\n\n")[0]
+    floors = [set(re.findall("`(\\w+)`", line.split("|")[1])) for line in table.splitlines()[2:]]
+    flat = [name for floor in floors for name in floor]
+    assert len(flat) == len(set(flat)) and set(flat) == set().union(*FLOORS) - {"__main__"}
+    order = [max(floor_of(f"zoo.{name}") for name in floor) for floor in floors]
+    assert order == sorted(order, reverse=True)
 
 
 def test_no_module_imports_itself_in_a_circle():

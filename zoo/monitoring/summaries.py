@@ -16,7 +16,7 @@ _BINS = 10  # of a population stability index
 _SMALLEST = 1e-4  # share in it of an empty bin
 _EXPECTED = 5  # examples of a category at least, for the chi-square distribution to hold
 _CHARACTERS = 40  # of a category that are shown
-OTHER, NO_VALUE = "(other)", "(missing)"
+NO_VALUE = "(missing)"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -200,7 +200,7 @@ def _is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 
 def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a BMP file: TensorFlow's decoder takes the indices of a palette for its colours."""
-    header = _read_bytes(encoded, 0, _HEADER_SIZE)
+    header = _read_bytes(encoded, _HEADER_SIZE)
     header_size, offset = (
         tf.reduce_sum(header[i : i + 2] * tf.constant([1, 256], tf.int64)) for i in (14, 10)
     )
@@ -248,7 +248,7 @@ def _draw_on_white(rgb: tf.Tensor, opacity: tf.Tensor) -> tf.Tensor:
 
 def _count_pixels(encoded: tf.Tensor) -> tf.Tensor:
     """Returns rows times columns (int64) from the header of a file that is no JPEG."""
-    numbers = _read_bytes(encoded, 0, 30)
+    numbers = _read_bytes(encoded, 30)
 
     def count_general():
         one_hot_format = tf.cast(numbers[0] == _FIRST_BYTES, tf.int64)
@@ -276,9 +276,9 @@ def _count_webp(encoded: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     return tf.where(chunk == b"VP8X", extended, tf.where(chunk == b"VP8L", count_lossless(), lossy))
 
 
-def _read_bytes(encoded: tf.Tensor, start: int, count: int) -> tf.Tensor:
-    """Returns bytes of a string as int64 (count,), with zeros where it is too short."""
-    content = tf.strings.join([tf.strings.substr(encoded, start, count), "\0" * count])
+def _read_bytes(encoded: tf.Tensor, count: int) -> tf.Tensor:
+    """Returns the first bytes of a string as int64 (count,), with zeros where it is too short."""
+    content = tf.strings.join([tf.strings.substr(encoded, 0, count), "\0" * count])
     return tf.cast(tf.io.decode_raw(content, tf.uint8)[:count], tf.int64)
 
 

@@ -145,9 +145,9 @@ class FrameRows:
         ]
         return np.concatenate(columns)
 
-    def iterate_cells(self, name: str, size: int = BLOCK_ROWS) -> Iterator[pd.Series]:
-        """Yields the cells of a column, of at most `size` rows at a time."""
-        return (part.read_cells(name) for part in self.iterate_ranges(size))
+    def iterate_cells(self, name: str) -> Iterator[pd.Series]:
+        """Yields the cells of a column, of at most `BLOCK_ROWS` rows at a time."""
+        return (part.read_cells(name) for part in self.iterate_ranges(BLOCK_ROWS))
 
     def read_rows(self, first: int, last: int) -> pd.DataFrame:
         """Returns the rows from `first` up to, but not including, `last`."""
