@@ -84,7 +84,7 @@ def test_a_small_change_is_no_alarm():
     random = np.random.default_rng(0)
     statistics = summarize({"x": random.normal(size=100_000)})
     window = compare_window(statistics, {"x": random.normal(0.05, size=100_000)})
-    assert window.departures[0].p_value < 1e-9 and not window.alarms
+    assert window.drifts[0].p_value < 1e-9 and not window.alarms
 
 
 def test_answers():

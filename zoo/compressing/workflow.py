@@ -43,6 +43,8 @@ from zoo.training.run_data import save_run_data
 
 _ROW = "row.json"  # in the folder of a method: its row of the table
 _BATCH_SIZE = 64  # of predictions
+# of a record, what shipped weights tell of themselves alone
+_NOT_COPIED = ("weights", "rounding", "date", "data", "preprocessing")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,10 +227,6 @@ def _copy_record(work: Compression, parent: Trained) -> dict[str, Any]:
     known = {"dataset": work.data.name, "spec": spec_to_record(work.data.spec)}
     own = {name: value for name, value in parent.record.items() if name not in _NOT_COPIED}
     return {"model": parent.entry.name, "hyperparameters": parent.hparams} | known | own
-
-
-# what shipped weights tell of themselves alone
-_NOT_COPIED = ("weights", "rounding", "date", "data", "preprocessing")
 
 
 def _publish(

@@ -86,9 +86,7 @@ def _read_mode(preset: str, config: dict[str, Any]) -> str:
     return _MODES[modes[0]]
 
 
-def load_sentence_encoder(
-    preset: str, pooling: Pooling, window: int | None = None
-) -> "keras.Model":
+def load_sentence_encoder(preset: str, pooling: Pooling, window: int | None) -> "keras.Model":
     """Loads a text encoder whose answer is one vector per text.
 
     Args:

@@ -31,10 +31,10 @@ from zoo.training.source import Source
 
 def open_preset(
     preset: str,
-    preset_weights: str = "",
+    preset_weights: str,
     *,
-    reads_pairs: bool = False,
-    long_texts: str | None = None,
+    reads_pairs: bool,
+    long_texts: str | None,
 ) -> Source:
     """Opens a pretrained model with its own head, as a run is opened by its path.
 

@@ -70,7 +70,7 @@ def write_tuned_batching(directory: Path, text: str) -> Path:
     return file
 
 
-def make_models_config(directory: Path, keep_versions: int = 2) -> Any:
+def make_models_config(directory: Path, keep_versions: int) -> Any:
     """Returns the ModelServerConfig for the models in a folder of exports.
 
     Args:

@@ -36,7 +36,7 @@ _UNSUPPORTED_PNG = "a PNG file with a transparent colour: save it with an alpha 
 _UNSUPPORTED_BMP = "a BMP file with compression or fewer than 8 bits: save it as PNG"
 
 
-def load_image(path: tf.Tensor, shape: tuple[int, ...], resize: str = "stretch") -> tf.Tensor:
+def load_image(path: tf.Tensor, shape: tuple[int, ...], resize: str) -> tf.Tensor:
     """Reads one image file of any format that Pillow knows, and decodes it by `decode_image`.
 
     Args:
@@ -81,7 +81,7 @@ def decode_image(encoded: tf.Tensor, shape: tuple[int, ...], resize: str = "stre
     return fit_image(_decode_upright(encoded), shape, resize)
 
 
-def fit_image(pixels: tf.Tensor, shape: tuple[int, ...], resize: str = "stretch") -> tf.Tensor:
+def fit_image(pixels: tf.Tensor, shape: tuple[int, ...], resize: str) -> tf.Tensor:
     """Converts decoded pixels to the channels and the size of a shape, as `decode_image` does."""
     if pixels.shape[-1] != shape[-1]:
         pixels = _convert_channels(pixels, shape[-1])

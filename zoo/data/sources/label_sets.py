@@ -89,7 +89,7 @@ def read_label_sets(
     tables: dict[str, Table],
     columns: Sequence[str],
     config: DataConfig,
-    class_names: tuple[str, ...] | None = None,
+    class_names: tuple[str, ...] | None,
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], Target, tuple[str, ...]]:
     """Reads the labels of each split.
 

@@ -90,7 +90,7 @@ def make_table_splits(
     dataset: str,
     tables: dict[str, Table],
     config: DataConfig,
-    notes: tuple[str, ...] = (),
+    notes: tuple[str, ...],
     class_names: tuple[str, ...] | None = None,
 ) -> LabelledSplits:
     """Returns the labelled splits of tables; see `load_table`.

@@ -121,7 +121,7 @@ def describe_decoration(cells: pd.Series, numbers: np.ndarray, unit: str) -> str
     return f"{cells.iloc[rows[0]][:20]!r} counts as {numbers[rows[0]]:g}" if len(rows) else ""
 
 
-def parse_raw_numbers(cells: pd.Series, decimal: str, thousands: str, unit: str = "") -> np.ndarray:
+def parse_raw_numbers(cells: pd.Series, decimal: str, thousands: str, unit: str) -> np.ndarray:
     """Parses cells that are not stripped as `parse_numbers` does, but for the numbers of JSON."""
     numbers = parse_numbers(clean_cells(cells), decimal, thousands, unit)
     if cells.dtype == object and (decimal, thousands) != (".", ""):

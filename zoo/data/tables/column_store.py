@@ -50,10 +50,10 @@ class ColumnStore:
 
     def __init__(
         self,
-        strings: Collection[str] | None = None,
-        budget: int | None = None,
-        directory: str | None = None,
-        types: Mapping[str, pa.DataType] | None = None,
+        strings: Collection[str] | None,
+        budget: int | None,
+        directory: str | None,
+        types: Mapping[str, pa.DataType] | None,
     ):
         self.types: Types = dict(types or {})
         self.conflicts: Types = {}

@@ -110,7 +110,7 @@ def _match_most(cells: pd.Series, pattern: str) -> bool:
     return bool(len(cells)) and bool(look.mean() > 0.5)
 
 
-def describe_date_format(date_format: str, rivals: tuple[str, ...] = ()) -> str:
+def describe_date_format(date_format: str, rivals: tuple[str, ...]) -> str:
     """Returns a note on a form of dates that can be misread, or "".
 
     Args:

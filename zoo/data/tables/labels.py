@@ -161,7 +161,7 @@ def _reject(cells: pd.Series, invalid: Iterable[str], table: Table, expected: st
 
 
 def resolve_case(
-    labels: Mapping[str, pd.Series], config: DataConfig, known: tuple[str, ...] = ()
+    labels: Mapping[str, pd.Series], config: DataConfig, known: tuple[str, ...]
 ) -> tuple[dict[str, pd.Series], tuple[str, ...], tuple[str, ...]]:
     """Merges labels that differ only in case if the config asks for it, and else tells of them.
 

@@ -155,7 +155,7 @@ def survey_words(texts: Split) -> WordSurvey:
     )
 
 
-def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split, name: str, advice: str = "") -> str:
+def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split, name: str, advice: str) -> str:
     """Describes the tokens of texts that are unknown, if most of them are.
 
     Args:

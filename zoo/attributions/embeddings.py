@@ -1,4 +1,4 @@
-"""The entries of a model: where pixels, token ids and codes become vectors that have gradients."""
+"""The embeddings of a model: where pixels, token ids and codes become vectors with gradients."""
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ Inputs = dict[str, tf.Tensor]
 _lock = threading.RLock()  # while the calls of a model's operations are replaced
 
 
-def find_entries(model: keras.Model, *, booleans: bool) -> list[keras.Operation]:
+def find_embeddings(model: keras.Model, *, booleans: bool) -> list[keras.Operation]:
     """Returns the operations that turn integers into floating-point numbers.
 
     They are the `Rescaling` of pixels, the `Embedding` of tokens, the one-hot codes of categories,
@@ -25,24 +25,25 @@ def find_entries(model: keras.Model, *, booleans: bool) -> list[keras.Operation]
 
     Args:
         model: A functional model.
-        booleans: Whether operations that only read truth values are entries too. In models of texts
-            these are the mask of the padding, in models of tables whether a category is known.
+        booleans: Whether operations that only read truth values are embeddings too. In models of
+            texts these are the mask of the padding, in models of tables whether a category is
+            known.
     """
-    entries = []
+    embeddings = []
     for operation, inputs, outputs in list_operations(model):
         reads_float = any("float" in dtype for dtype in inputs)
         reads_codes = any("int" in dtype or (booleans and dtype == "bool") for dtype in inputs)
         gives_float = bool(outputs) and all("float" in dtype for dtype in outputs)
-        is_entry = reads_codes and not reads_float and gives_float
-        if is_entry or isinstance(operation, FeatureTokenizer):
-            entries.append(operation)
-    return entries
+        is_embedding = reads_codes and not reads_float and gives_float
+        if is_embedding or isinstance(operation, FeatureTokenizer):
+            embeddings.append(operation)
+    return embeddings
 
 
-def read_entries(
-    model: keras.Model, entries: Sequence[keras.Operation], inputs: Inputs
+def read_embeddings(
+    model: keras.Model, embeddings: Sequence[keras.Operation], inputs: Inputs
 ) -> list[tf.Tensor]:
-    """Returns the outputs of the entries in a prediction, in the order in which they are called."""
+    """Returns the outputs of the embeddings in a prediction, in the order of their calls."""
     outputs = []
 
     def read(operation: keras.Operation, call: Callable, *args, **kwargs):
@@ -52,24 +53,24 @@ def read_entries(
         outputs.append(call(*args, **kwargs))
         return outputs[-1]
 
-    with _replace_calls(entries, read):
+    with _replace_calls(embeddings, read):
         model(inputs, training=False)
     return outputs
 
 
-def replace_entries(
+def replace_embeddings(
     model: keras.Model,
-    entries: Sequence[keras.Operation],
+    embeddings: Sequence[keras.Operation],
     inputs: Inputs,
     outputs: Sequence[tf.Tensor],
 ) -> tf.Tensor:
-    """Returns the logits of a prediction in which the entries have other outputs.
+    """Returns the logits of a prediction in which the embeddings have other outputs.
 
     Args:
         model: A functional model.
-        entries: Its entries.
+        embeddings: Its embeddings.
         inputs: The inputs by name, which all other operations read.
-        outputs: The outputs, in the order in which the entries are called.
+        outputs: The outputs, in the order in which the embeddings are called.
     """
     remaining = iter(outputs)
 
@@ -77,7 +78,7 @@ def replace_entries(
         vectors = next(remaining)
         return tf.reduce_sum(vectors, 1) if isinstance(operation, LogCountRatios) else vectors
 
-    with _replace_calls(entries, replace):
+    with _replace_calls(embeddings, replace):
         return model(inputs, training=False)["logits"]
 
 
