@@ -85,7 +85,7 @@ def list_points() -> dict[str, tuple[Any, str, int] | None]:
     It is a function, by the module or class that it is looked up in, and how many of its calls may
     pass before; None for a random time.
     """
-    from zoo.evaluation import mistakes
+    from zoo.evaluation import scoring
     from zoo.exporting import saved_model
     from zoo.storage import checksums
     from zoo.training import callbacks, checkpoints
@@ -98,7 +98,7 @@ def list_points() -> dict[str, tuple[Any, str, int] | None]:
         "while a checkpoint is written": (checksums, "compute_sha256", 2),
         "before a checkpoint gets its name": (checkpoints, "_flush_to_disk", 5),
         "while history.csv is written": (callbacks.csv, "DictWriter", 1),
-        "while the test split is scored": (mistakes, "evaluate_model", 1),
+        "while the test split is scored": (scoring, "evaluate_model", 1),
         "while an export is written": (saved_model, "_complete_signatures", 1),
         "while an export is checked": (saved_model, "verify_export", 1),
         "before an export is published": (saved_model, "_publish_version", 1),

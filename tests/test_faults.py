@@ -324,7 +324,7 @@ def finished(tmp_path_factory, python, iris_csv):
 def trained(finished, tmp_path_factory, python, iris_csv):
     """The same, after a second epoch that was not yet scored."""
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("trained") / "runs")
-    code = "from zoo.evaluation import mistakes; mistakes.evaluate_model = exit\n"
+    code = "from zoo.evaluation import scoring; scoring.evaluate_model = exit\n"
     code += f"import runpy; runpy.run_path({TRAIN!r}, run_name='__main__')"
     done = python("-c", code, *flags_of(iris_csv), "--epochs=2", cwd=folder)
     assert done.returncode and "epoch 2/2" in done.stdout, done.stderr

@@ -23,9 +23,9 @@ from zoo.evaluation.decision_threshold import (
     find_threshold,
     format_threshold,
 )
-from zoo.evaluation.mistakes import score_predictions
 from zoo.evaluation.model_card import render_card
 from zoo.evaluation.predictions import Predictions
+from zoo.evaluation.scoring import score_predictions
 from zoo.exporting.verification import verify_export
 from zoo.recipe import Recipe
 from zoo.serving import Client

@@ -13,11 +13,11 @@ from zoo.data.splits import Arrays, Data
 from zoo.errors import UserError
 from zoo.evaluation import label_thresholds
 from zoo.evaluation.label_thresholds import choose_thresholds, find_thresholds, select_labels
-from zoo.evaluation.mistakes import score_and_plot
 from zoo.evaluation.multilabel_scores import find_worst_label_mistakes, score_multilabel
 from zoo.evaluation.predictions import Predictions
 from zoo.evaluation.record import format_scores
 from zoo.evaluation.scores import format_score_table
+from zoo.evaluation.scoring import score_and_plot
 
 NAMES = ("a", "b", "c")
 

@@ -263,10 +263,10 @@ def _write_evaluation(
     """
     from zoo.evaluation.datasets import select_split
     from zoo.evaluation.decision_threshold import format_threshold
-    from zoo.evaluation.mistakes import score_and_plot
     from zoo.evaluation.model_card import write_card
     from zoo.evaluation.record import describe_machine, format_scores
     from zoo.evaluation.scores import format_score_table
+    from zoo.evaluation.scoring import score_and_plot
     from zoo.evaluation.slices import format_slices, score_slices
     from zoo.storage.json_files import write_json
 

@@ -111,8 +111,8 @@ def score_model(
     """
     from zoo.evaluation.decision_threshold import decide_threshold, format_threshold
     from zoo.evaluation.label_thresholds import choose_thresholds
-    from zoo.evaluation.mistakes import evaluate_model
     from zoo.evaluation.record import describe_chance, make_record
+    from zoo.evaluation.scoring import evaluate_model
     from zoo.explaining.mistakes import explain_mistakes
 
     data, note = choose_thresholds(model, data, recipe.batch_size)

@@ -28,10 +28,10 @@ from zoo.compressing.trainings import (
 from zoo.data.spec import spec_to_record
 from zoo.data.splits import Data, take_inputs
 from zoo.evaluation.macs import count_multiply_adds
-from zoo.evaluation.mistakes import score_and_plot, score_predictions
 from zoo.evaluation.model_card import write_card
 from zoo.evaluation.plots import plot_curves
 from zoo.evaluation.predictions import Predictions
+from zoo.evaluation.scoring import score_and_plot, score_predictions
 from zoo.exporting.converters import convert_model
 from zoo.exporting.further_formats import choose_calibration
 from zoo.exporting.loading import open_source

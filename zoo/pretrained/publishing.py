@@ -17,9 +17,9 @@ from zoo.data.spec import Spec, spec_to_record
 from zoo.data.splits import Data, take_inputs
 from zoo.data.texts.tokenizers import save_tokenizer
 from zoo.errors import UserError
-from zoo.evaluation.mistakes import evaluate_model
 from zoo.evaluation.model_card import write_card
 from zoo.evaluation.predictions import make_predictor
+from zoo.evaluation.scoring import evaluate_model
 from zoo.exporting.loading import load_model, open_source
 from zoo.pretrained.store import FOLDER, folder_size
 from zoo.registry import find_entry

@@ -16,9 +16,9 @@ from zoo.data.splits import Data, Split
 from zoo.errors import UserError, explain_fault
 from zoo.evaluation.cross_validation import choose_folds, select_fold
 from zoo.evaluation.label_thresholds import choose_thresholds
-from zoo.evaluation.mistakes import score_predictions
 from zoo.evaluation.predictions import measure_latency, predict_split
 from zoo.evaluation.record import make_record
+from zoo.evaluation.scoring import score_predictions
 from zoo.recipe import Recipe
 from zoo.registry import Entry
 from zoo.storage.filenames import BEST, LAST, METRICS

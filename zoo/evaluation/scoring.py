@@ -1,4 +1,4 @@
-"""Scores of predictions, with plots and lists of the mistakes."""
+"""Scores predictions, with plots and lists of the mistakes."""
 
 import dataclasses
 from pathlib import Path
