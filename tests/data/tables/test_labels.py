@@ -12,7 +12,7 @@ from zoo.data.split_checks import describe_data
 from zoo.data.tables.cells import STRING
 from zoo.data.tables.label_cells import clean_labels
 from zoo.data.tables.labels import describe_numbers, encode_target, read_target
-from zoo.data.tables.target_rounding import describe_rounding
+from zoo.data.tables.target_numbers import describe_rounding
 from zoo.errors import UserError
 
 

@@ -27,8 +27,7 @@ from zoo.data.tables.labels import (
     resolve_case,
 )
 from zoo.data.tables.row_groups import name_groups
-from zoo.data.tables.target_rounding import describe_rounding
-from zoo.data.tables.target_units import check_unit
+from zoo.data.tables.target_numbers import check_unit, describe_rounding
 from zoo.errors import UserError, format_count
 from zoo.schema import is_text
 
