@@ -1,7 +1,7 @@
 """Datasets: reading, splitting, tokenization, augmentation and batching.
 
-`load` needs TensorFlow. It is imported by `from zoo import data`, but not by `import zoo.data.config`
-and the like, which commands need before.
+`load` needs TensorFlow. It is imported by `from zoo import data`, but not by `import
+zoo.data.config` and the like, which commands need before.
 """
 
 import importlib

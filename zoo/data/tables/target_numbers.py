@@ -1,4 +1,4 @@
-"""Numbers to predict: their unit, and whether float32, in which models compute, tells them apart."""
+"""Numbers to predict: their unit, and whether float32, in which models compute, rounds them."""
 
 import numpy as np
 import pandas as pd
