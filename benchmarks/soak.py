@@ -28,7 +28,6 @@ from absl import flags
 
 from zoo.commands import train
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, run_command
 from zoo.errors import UserError
 
@@ -213,11 +212,6 @@ def _weights(path: Path) -> list[np.ndarray]:
             lambda name, item: arrays.append(item[()]) if hasattr(item, "shape") else None
         )
     return arrays
-
-
-def format_help_text() -> str:
-    """What --help prints."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from zoo.commands.flags import define_data_flags, format_flagfile, read_data_config, under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import check_long_texts
 from zoo.compressing.methods import CONVERTED, Method, parse_max_drop, parse_methods
@@ -121,11 +120,6 @@ def main() -> None:
             report_compression(work, source.path, rows, is_last=len(rows) == len(methods) + 1)
         if any(row["export"] for row in rows):
             write_server_files(Path(os.path.expanduser(FLAGS.export_dir)), FLAGS.keep_versions)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 def _read_flags() -> list[Method]:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import check_extra, import_tensorflow
 from zoo.commands.scored_weights import check_one_source, open_scored_weights
 from zoo.registry import load_plugin
@@ -88,8 +87,3 @@ def open_demo_model() -> "DemoModel":
         return Client(FLAGS.model, **places, version=version, label=label)
 
     return make_server_model(FLAGS.model, open_client, directory)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

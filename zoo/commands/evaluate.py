@@ -29,7 +29,6 @@ from zoo.commands.flags import (
     read_recipe_settings,
     under_heading,
 )
-from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import (
     NO_DATA,
@@ -119,11 +118,6 @@ def main() -> None:
         _evaluate_weights(config)
     else:
         _evaluate_server(config)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 def describe_unused_flags(values: flags.FlagValues) -> str:

@@ -32,7 +32,6 @@ from absl import flags
 
 from zoo.commands.file_settings import choose_file_settings, define_file_flags, read_data_settings
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import check_one_source, complete_config, open_scored_weights
 from zoo.console import show_progress
@@ -120,11 +119,6 @@ def main(*files: str) -> None:
                 f"files instead, or --method={_PERMUTATION}"
             )
     _explain_files(files)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 def _explain_files(files: tuple[str, ...]) -> None:

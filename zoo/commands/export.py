@@ -15,7 +15,6 @@ from pathlib import Path
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes
 from zoo.commands.scored_weights import check_long_texts, open_scored_preset, open_scored_weights
 from zoo.data.config import LONG_TEXTS
@@ -98,8 +97,3 @@ def main() -> Path:
     print_notes(describe_lost_labels(directory.parent))
     print(version)
     return version
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

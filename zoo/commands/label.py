@@ -20,7 +20,6 @@ from pathlib import Path
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, program_name
 from zoo.exporting.versions import describe_unused_versions
 from zoo.serving.client import Client
@@ -89,8 +88,3 @@ def assign_label(values: flags.FlagValues, model: str, version: str, label: str)
 
 def _report(line: str) -> None:
     print(f"{program_name()}: {line}", file=sys.stderr, flush=True)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

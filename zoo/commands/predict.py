@@ -27,7 +27,6 @@ from absl import flags
 
 from zoo.commands.file_settings import choose_file_settings, define_file_flags, read_data_settings
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.predict_report import format_line, format_object
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import check_long_texts, open_scored_weights
@@ -280,8 +279,3 @@ def _write_file(pairs: Iterator[tuple[Row, Any]]) -> int:
             count += 1
     print(f"{format_count(count, 'prediction')}: {path}")
     return count
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

@@ -25,7 +25,6 @@ from absl import flags
 
 from zoo.commands import train
 from zoo.commands.flags import define_recipe_flags, read_recipe_settings, under_heading
-from zoo.commands.help import format_help
 from zoo.commands.label import assign_label, define_label_flags
 from zoo.commands.runner import command_line, import_tensorflow, parse_flags, print_warning
 from zoo.errors import UserError
@@ -89,11 +88,6 @@ def main() -> None:
     if not is_labelled:
         assign_label(FLAGS, FLAGS.model, str(number), STABLE)
     _promote(run_dir, served, number, config)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 def _find_served_version() -> tuple[int, Path, bool]:

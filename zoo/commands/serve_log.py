@@ -16,7 +16,6 @@ import functools
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.log_flags import define_log_flags, open_log
 from zoo.commands.runner import check_extra
 from zoo.errors import UserError
@@ -82,8 +81,3 @@ def find_signatures(server: str, asked: AskedVersion) -> dict[str, SignatureInfo
         retries=0,
     )
     return client.metadata
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
