@@ -33,6 +33,7 @@ from zoo.commands.flags import (
 from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
 from zoo.commands.starting_weights import open_weights
+from zoo.commands.train_report import announce_resume
 from zoo.data.config import DataConfig, parse_encoding, parse_separator, parse_text_columns
 from zoo.errors import UserError
 from zoo.pretrained.store import resolve_weights
@@ -41,7 +42,6 @@ from zoo.registry import Entry, find_entry, find_plugin, load_plugin
 from zoo.storage.filenames import METRICS
 from zoo.storage.json_files import write_json
 from zoo.training.run_folder import (
-    append_comments,
     check_run_folder,
     choose_run_folder,
     open_run,
@@ -267,7 +267,6 @@ def _announce(
 ) -> None:
     """Saves what identifies the data, and prints it, the model and where the training starts."""
     from zoo.data.texts.tokenizer_settings import format_tokenizer
-    from zoo.training.loop import describe_raised_epochs
     from zoo.training.run_data import save_run_data
     from zoo.training.transfer import format_transfers
 
@@ -283,7 +282,4 @@ def _announce(
     )
     print(f"texts: {format_tokenizer(data.spec.tokenizer)}", flush=True)
     if start:
-        raised = describe_raised_epochs(start, recipe, data)
-        append_comments(run_dir, raised)
-        print(*raised, f"resumes in epoch {start.state.epoch + 1} after step {start.state.step}",
-              sep="\n", flush=True)  # fmt: skip
+        announce_resume(start, recipe, data, run_dir)

@@ -64,7 +64,6 @@ def announce_training(
     from zoo.data.split_checks import describe_data
     from zoo.evaluation.record import format_headline
     from zoo.training.class_balance import describe_class_balance
-    from zoo.training.loop import describe_raised_epochs
     from zoo.training.model_checks import describe_labels
     from zoo.training.run_data import save_run_data
 
@@ -76,10 +75,17 @@ def announce_training(
     print(format_headline(model, data, devices))
     print(*describe_data(data), *describe_class_balance(data, recipe), sep="\n", flush=True)
     if start:
-        raised = describe_raised_epochs(start, recipe, data)
-        append_comments(run_dir, raised)
-        print(*raised, f"resumes in epoch {start.state.epoch + 1} after step {start.state.step}",
-              sep="\n")  # fmt: skip
+        announce_resume(start, recipe, data, run_dir)
+
+
+def announce_resume(start: "Checkpoint", recipe: Recipe, data: "Data", run_dir: Path) -> None:
+    """Prints where a training goes on, and with how many more epochs, which flags.txt tells too."""
+    from zoo.training.loop import describe_raised_epochs
+
+    raised = describe_raised_epochs(start, recipe, data)
+    append_comments(run_dir, raised)
+    where = f"resumes in epoch {start.state.epoch + 1} after step {start.state.step}"
+    print(*raised, where, sep="\n", flush=True)
 
 
 def report_finished(run_dir: Path, record: dict[str, Any]) -> None:
