@@ -162,7 +162,7 @@ def describe_unknown_tokens(tokenizer: Tokenizer, texts: Split, name: str, advic
         tokenizer: The tokenizer.
         texts: Split of texts, not tokenized yet.
         name: What the texts are, for the note.
-        advice: What to do; by default how to train with another tokenizer.
+        advice: What to do; "" for how to train with another tokenizer.
     """
     kind = "words" if tokenizer.kind == "bigrams" else tokenizer.kind  # most pairs are rare
     encode = make_batch_encoder(dataclasses.replace(tokenizer, kind=kind, length=2**30, window=0))
