@@ -259,7 +259,7 @@ def explain(
         'wonderful'
     """
     _check_keras()
-    from zoo.explaining.explainers import choose_method, explain_examples, open_explainer
+    from zoo.explaining.explainer_choice import choose_method, explain_examples, open_explainer
 
     explainer = open_explainer(model)
     if class_name is not None:

@@ -260,7 +260,7 @@ def _open_folder(source: "Source", data: "Data", seed: int) -> Iterator[Path]:
 
 def _make_compression(source: "Source", data: "Data", seed: int, directory: Path) -> "Compression":
     """Returns the compression that the flags describe."""
-    from zoo.compressing.trainings import open_trained
+    from zoo.compressing.training_methods import open_trained
     from zoo.compressing.workflow import Compression
     from zoo.data.loading import dataset_slug
     from zoo.exporting.contract import choose_export_folder

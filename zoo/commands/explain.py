@@ -135,7 +135,7 @@ def _explain_files(files: tuple[str, ...]) -> None:
         import_tensorflow()
         explainer = _open_explainer(client)
     from zoo.commands.explain_report import write_explanations
-    from zoo.explaining.explainers import choose_method
+    from zoo.explaining.explainer_choice import choose_method
 
     if FLAGS["class"].value is not None:
         explainer.choose_class(FLAGS["class"].value)
@@ -181,7 +181,7 @@ def _open_client() -> Client:
 
 def _open_weights() -> tuple["Explainer", Any]:
     """Returns the explainer of --weights, and how the data of its training was read."""
-    from zoo.explaining.explainers import ModelExplainer
+    from zoo.explaining.explainer_choice import ModelExplainer
 
     source = open_scored_weights(FLAGS.weights, FLAGS.model)
     return ModelExplainer(source.model, source.spec), source.record.get("data_settings")
@@ -192,7 +192,7 @@ def _open_explainer(client: Client) -> "Explainer":
 
     An export whose graph lacks the method is explained by its Keras model.
     """
-    from zoo.explaining.explainers import ClientExplainer, ModelExplainer
+    from zoo.explaining.explainer_choice import ClientExplainer, ModelExplainer
 
     explainer = ClientExplainer(client)
     wanted, chosen = FLAGS.method or "integrated_gradients", FLAGS["class"].value
@@ -229,7 +229,7 @@ def _explain_dataset() -> None:
     from zoo.commands.explain_report import write_importances
     from zoo.evaluation.compatibility import check_compatibility, describe_leak
     from zoo.evaluation.datasets import encode_split, read_scored_split
-    from zoo.explaining.explainers import ModelExplainer
+    from zoo.explaining.explainer_choice import ModelExplainer
     from zoo.explaining.permutation import measure_split_importances
 
     source = open_scored_weights(weights, FLAGS.model if FLAGS.weights else None)

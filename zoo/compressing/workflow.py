@@ -19,7 +19,7 @@ from zoo.compressing.notes import describe_drop, describe_method, summarize_meth
 from zoo.compressing.pruning import measure_sparsity
 from zoo.compressing.quantization import quantize_model
 from zoo.compressing.scores import find_scores
-from zoo.compressing.trainings import (
+from zoo.compressing.training_methods import (
     Trained,
     check_methods,
     open_trained,

@@ -12,7 +12,7 @@ from zoo.compressing.distillation import check_distillation, make_distiller
 from zoo.compressing.methods import CONVERTED, QUANTIZED, Method
 from zoo.compressing.pruning import PruningCallback
 from zoo.compressing.quantization import find_quantizable_layers
-from zoo.compressing.structured import shrink_model
+from zoo.compressing.structured_pruning import shrink_model
 from zoo.data.splits import Data
 from zoo.distribution.keras_patches import flatten_layers
 from zoo.errors import UserError, format_count

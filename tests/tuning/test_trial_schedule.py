@@ -18,11 +18,11 @@ from zoo.recipe import Recipe
 from zoo.registry import find_entry
 from zoo.training.callbacks import CheckpointCallback
 from zoo.training.signals import Interrupted
-from zoo.tuning import schedule, trial_runs
+from zoo.tuning import trial_runs, trial_schedule
 from zoo.tuning.objectives import choose_objectives
-from zoo.tuning.schedule import run_trials
 from zoo.tuning.search_space import parse_space
 from zoo.tuning.trial_runs import Tuning, hide_test_split, train_trial
+from zoo.tuning.trial_schedule import run_trials
 from zoo.tuning.trials import COMPLETE, FAILED, PRUNED, Trial, load_trials, open_journal
 
 PERCEPTRON = find_entry("perceptron")
@@ -90,9 +90,9 @@ def test_an_interrupted_study_ends_as_an_undisturbed_one(tmp_path, monkeypatch, 
 
     before = CheckpointCallback.on_train_batch_end
     for owner, name, replacement in (
-        (schedule, "write_json", fail_after(1, schedule.write_json, Killed)),
+        (trial_schedule, "write_json", fail_after(1, trial_schedule.write_json, Killed)),
         (CheckpointCallback, "on_train_batch_end", stop),
-        (schedule, "save_trial", fail_after(1, schedule.save_trial, Killed)),
+        (trial_schedule, "save_trial", fail_after(1, trial_schedule.save_trial, Killed)),
     ):
         monkeypatch.setattr(owner, name, replacement)
         with pytest.raises((Killed, Interrupted)):
@@ -125,8 +125,8 @@ def test_what_trials_are_does_not_depend_on_which_process_is_faster(tmp_path, mo
             return Trial(number, values, COMPLETE, (1 - abs(rate - 0.03),), loss=rate)
 
         known: dict[int, list[int]] = {}
-        monkeypatch.setattr(schedule, "train_trial", train)
-        monkeypatch.setattr(schedule, "_POLL_SECONDS", 0.001)
+        monkeypatch.setattr(trial_schedule, "train_trial", train)
+        monkeypatch.setattr(trial_schedule, "_POLL_SECONDS", 0.001)
         tuning = make_tuning(tmp_path / name, trials=count, workers=2)
         threads = [
             threading.Thread(target=lambda: list(run_trials(tuning, DATA))) for _ in range(2)

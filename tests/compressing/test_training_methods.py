@@ -5,7 +5,7 @@ import pytest
 from support.small_models import build_small
 
 from zoo.compressing.methods import parse_methods
-from zoo.compressing.trainings import (
+from zoo.compressing.training_methods import (
     Trained,
     check_methods,
     make_finetuning_recipe,

@@ -6,7 +6,7 @@ import pytest
 from support.small_models import build_small
 
 import zoo
-from zoo.compressing.structured import shrink_model
+from zoo.compressing.structured_pruning import shrink_model
 from zoo.data.spec import Spec
 from zoo.data.tables.columns import Column
 from zoo.data.texts.tokenizer_settings import Tokenizer
