@@ -90,6 +90,18 @@ def test_the_documented_floors_are_these():
     assert order == sorted(order, reverse=True)
 
 
+def test_documents_name_what_is_there():
+    root = ROOT.parent
+    for page in (*root.glob("*.md"), *root.glob("docs/*.md")):
+        if page.name == "CHANGELOG.md":
+            continue
+        text = page.read_text()
+        for path in re.findall(r"`((?:zoo|tests|benchmarks)/[\w/]+\.py)`", text):
+            assert (root / path).exists(), f"{page.name}: {path}"
+        for name, path in re.findall(r"`(\w+)` in `(zoo/[\w/]+\.py)`", text):
+            assert re.search(rf"\b{name}\b", (root / path).read_text()), f"{page.name}: {name}"
+
+
 def test_no_module_imports_itself_in_a_circle():
     edges = {
         name_of(path): {
