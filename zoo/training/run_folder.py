@@ -1,7 +1,6 @@
 """The folder of a run: used by one process at a time, and for one set of flags."""
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 from zoo.errors import UserError
 from zoo.storage.atomic import DRAFT_PREFIX, check_writable, write_text
 from zoo.storage.filenames import FINGERPRINT, FLAGS_FILE, RATES_PLOT, RATES_TABLE
+from zoo.storage.locks import FileLock
 
 _LOCK = "lock"
 _SHOWN_DIFFERENCES = 8
@@ -193,19 +193,18 @@ def parse_checkpoint_interval(text: str) -> tuple[str, float]:
 @contextlib.contextmanager
 def _lock_folder(directory: Path) -> Iterator[None]:
     """Context manager that locks the folder; the system unlocks it if this process is killed."""
-    with open(directory / _LOCK, "a+", errors="replace") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(
-                f"{directory}: process {file.read(20).strip() or 'of another machine'} is training "
-                "in this folder: wait until it ends, or choose another folder with --run_dir"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+    file, lock = directory / _LOCK, FileLock(directory / _LOCK)
+    if not lock.acquire(wait=False):
+        process = file.read_text("utf-8", "replace")[:20].strip() or "of another machine"
+        raise UserError(
+            f"{directory}: process {process} is training in this folder: wait until it ends, or "
+            "choose another folder with --run_dir"
+        )
+    try:
+        file.write_text(f"{os.getpid()}\n")
         yield
+    finally:
+        lock.release()
 
 
 def _compare_flags(
