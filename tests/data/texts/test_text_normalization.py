@@ -77,7 +77,6 @@ PLAIN = st.characters(
     exclude_categories=("C", "Z"),
     exclude_characters="&<>\u00b4\u2018\u2019\u02bc",
 )
-UNSEEN = (0x34F, 0x115F, 0x1160, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10))
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,6 +1,6 @@
 """Examples/s of `zoo predict` on files, next to the bare graph of the same export, in turns.
 
-python -m benchmarks.predicting [--parts=rows,texts,photos] [--servers] [--rounds=3]
+python -m benchmarks.predict_files [--parts=rows,texts,photos] [--servers] [--rounds=3]
 
 - graph: the export's signature on batches that are ready as tensors, as large as the command's;
 - predict: the command, from the file to its lines of text. What it takes for one batch, most of
