@@ -151,7 +151,7 @@ def _compare_categories(name: str, summary: Mapping[str, Any], values: pd.Series
     total = np.array([old.sum() + others[0], len(values)])
     smallest = _EXPECTED * total.sum() / min(total)
     is_rare = table.sum(axis=1) < smallest
-    # what the summary has none of is told, and stays a row of its own if it is frequent
+    # what the summary has none of is reported, and stays a row of its own if it is frequent
     rare, rows = table[is_rare].sum().to_numpy(), [table[~is_rare].to_numpy()]
     rows += [rare + others] if rare.sum() < smallest or sum(others) < smallest else [rare, others]
     pooled = np.vstack(rows)

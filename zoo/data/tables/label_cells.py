@@ -74,7 +74,7 @@ def _unify_characters(labels: pd.Series) -> pd.Series:
 def _remove_marks(labels: pd.Series, counts: np.ndarray) -> tuple[pd.Series, list[str], list[str]]:
     """Returns labels of numbers without such as "?", which stand for a missing one.
 
-    Among other labels they may be a class, which is told.
+    Among other labels they may be a class, which is reported.
 
     Args:
         labels: The different labels.

@@ -9,7 +9,7 @@ from zoo.data.tables.labels import Target
 from zoo.data.tables.number_units import unify_unit
 from zoo.errors import UserError
 
-_ROUNDED, _LOST = 0.003, 0.3  # errors of float32, by standard deviations, told and refused
+_ROUNDED, _LOST = 0.003, 0.3  # errors of float32, by standard deviations, reported and refused
 
 
 def check_unit(target: Target, known: str, table: Table, label: str) -> None:
