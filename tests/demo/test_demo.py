@@ -17,7 +17,7 @@ from zoo.data.tables.columns import Column
 from zoo.demo import app
 from zoo.demo.answers import describe_fields
 from zoo.demo.app import make_demo_app
-from zoo.demo.sources import make_export_model, make_server_model, make_weights_model
+from zoo.demo.models import make_export_model, make_server_model, make_weights_model
 from zoo.exporting.loading import open_source
 from zoo.serving import Client
 from zoo.serving.version_labels import set_label

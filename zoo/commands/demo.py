@@ -22,7 +22,7 @@ from zoo.registry import load_plugin
 from zoo.serving.client import Client
 
 if TYPE_CHECKING:
-    from zoo.demo.sources import DemoModel
+    from zoo.demo.models import DemoModel
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -73,7 +73,7 @@ def open_demo_model() -> "DemoModel":
     Raises:
         UserError: if there is none.
     """
-    from zoo.demo.sources import make_export_model, make_server_model, make_weights_model
+    from zoo.demo.models import make_export_model, make_server_model, make_weights_model
 
     if FLAGS.weights:
         source = open_scored_weights(FLAGS.weights, FLAGS.model)

@@ -1,4 +1,4 @@
-"""What `zoo demo` shows: the versions of an export or of a server, or trained weights."""
+"""The models that `zoo demo` shows: an export, a model of a server, or trained weights."""
 
 import dataclasses
 from collections.abc import Callable
