@@ -26,7 +26,6 @@ from absl import flags
 
 from benchmarks import contenders
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import exit_with_error, import_tensorflow, print_warning, run_command
 from zoo.errors import UserError
 
@@ -215,11 +214,6 @@ def main() -> None:
         text = "\n".join(["# Training speed", "", f"{title}.", note, "", *lines, ""])
         (out / "RESULTS.md").write_text(f"{text}\n![throughput over plain Keras](results.png)\n")
         draw(rates, out / "results.png")
-
-
-def format_help_text() -> str:
-    """What --help prints."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

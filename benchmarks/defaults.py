@@ -192,8 +192,8 @@ def score_model(config, model_name: str, seed: int, run_dir: Path) -> np.ndarray
     """Returns which test examples a model predicts rightly, bool (n,)."""
     from benchmarks.tables import train_model
     from zoo.data.loading import load_data
-    from zoo.evaluation.mistakes import find_classes
     from zoo.evaluation.predictions import predict_split
+    from zoo.evaluation.scoring import find_classes
 
     data = load_data(config)
     model, recipe = train_model(model_name, data, seed, run_dir)

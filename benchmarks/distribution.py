@@ -30,7 +30,6 @@ import numpy as np
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.launch import find_free_ports
 from zoo.commands.runner import import_tensorflow, run_command
 from zoo.distribution.tf_config import Cluster
@@ -183,11 +182,6 @@ def main() -> None:
                 f"({min(shares):.0%} to {max(shares):.0%})"
             )
         print(line)
-
-
-def format_help_text() -> str:
-    """What --help prints."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

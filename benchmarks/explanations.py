@@ -17,7 +17,6 @@ from pathlib import Path
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import run_command
 
 FLAGS = flags.FlagValues()
@@ -75,11 +74,6 @@ def main() -> None:
             shutil.copy(folder / source, out / target)
         page = (folder / "explanations/fasttext/explanations.html").read_text()
         print(re.search(r"<p><span.*</p>", page)[0])  # type: ignore[index]  # for the page itself
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

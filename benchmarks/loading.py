@@ -163,9 +163,9 @@ def cut_by_zoo(folder: Path) -> np.ndarray:
     """Cuts all texts into word pieces: int32 ids of shape (texts, LENGTH)."""
     import pandas as pd
 
-    from zoo.data.batch_encoding import tokenize_splits
     from zoo.data.spec import Spec, Tokenizer
     from zoo.data.splits import Arrays
+    from zoo.data.texts.batch_encoding import tokenize_splits
 
     texts = pd.read_json(folder / "texts.jsonl", lines=True)["text"].to_numpy(object)
     vocabulary = tuple((folder / "vocab.txt").read_text().splitlines())

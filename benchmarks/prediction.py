@@ -18,7 +18,6 @@ import numpy as np
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, run_command
 
 FLAGS = flags.FlagValues()
@@ -75,11 +74,6 @@ def main() -> None:
         rate = FLAGS.examples / statistics.median(found)
         print(f"{name:16} {rate:9,.0f} examples/s   {ratio:.2f} of keras")
     print(f"one image        {latency:9.2f} ms a call of the export")
-
-
-def format_help_text() -> str:
-    """What --help prints."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import sys
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import run_command
 from zoo.serving.client import Client
 from zoo.serving.load_test import measure_load
@@ -45,11 +44,6 @@ def main() -> None:
                 f"{'  '.join(times)}  {result.failures}",
                 flush=True,
             )
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

@@ -91,10 +91,10 @@ def run_steps(settings: dict, folder: Path) -> Iterator[None]:
     from benchmarks.contenders import make_batches
     from zoo.data.config import DataConfig
     from zoo.data.loading import load_data
-    from zoo.evaluation.mistakes import evaluate_model
     from zoo.evaluation.model_card import write_card
     from zoo.evaluation.predictions import predict_split
     from zoo.evaluation.record import make_record
+    from zoo.evaluation.scoring import evaluate_model
     from zoo.registry import find_entry
     from zoo.training.building import prepare_model
 

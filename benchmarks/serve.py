@@ -17,7 +17,6 @@ from pathlib import Path
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_warning, run_command
 from zoo.errors import UserError
 from zoo.exporting.versions import find_version
@@ -77,11 +76,6 @@ def main() -> None:
         if result.failures:
             print_warning(f"{result.failures:,} requests failed, the first one: {result.error}")
             break
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import numpy as np
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, run_command
 from zoo.data.spec import Spec, Tokenizer
 from zoo.errors import UserError
@@ -57,7 +56,7 @@ def contenders(name: str, batches: tuple[int, ...]) -> dict[int, dict]:
     import tensorflow as tf
 
     import zoo
-    from zoo.data.text_encoding import make_encoder
+    from zoo.data.texts.text_encoding import make_encoder
     from zoo.evaluation.predictions import make_predictor
     from zoo.exporting.warmup import make_signature_inputs
     from zoo.training.building import build_model
@@ -109,11 +108,6 @@ def main() -> None:
             f"{name:16} {one * 1e3:8.2f} {one / medians[1]['keras']:8.2f} "
             f"{32 / many:15,.0f} {medians[32]['keras'] / many:8.2f}"
         )
-
-
-def format_help_text() -> str:
-    """What --help prints."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

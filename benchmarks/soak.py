@@ -28,7 +28,6 @@ from absl import flags
 
 from zoo.commands import train
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, run_command
 from zoo.errors import UserError
 
@@ -85,7 +84,7 @@ def list_points() -> dict[str, tuple[Any, str, int] | None]:
     It is a function, by the module or class that it is looked up in, and how many of its calls may
     pass before; None for a random time.
     """
-    from zoo.evaluation import mistakes
+    from zoo.evaluation import scoring
     from zoo.exporting import saved_model
     from zoo.storage import checksums
     from zoo.training import callbacks, checkpoints
@@ -98,7 +97,7 @@ def list_points() -> dict[str, tuple[Any, str, int] | None]:
         "while a checkpoint is written": (checksums, "compute_sha256", 2),
         "before a checkpoint gets its name": (checkpoints, "_flush_to_disk", 5),
         "while history.csv is written": (callbacks.csv, "DictWriter", 1),
-        "while the test split is scored": (mistakes, "evaluate_model", 1),
+        "while the test split is scored": (scoring, "evaluate_model", 1),
         "while an export is written": (saved_model, "_complete_signatures", 1),
         "while an export is checked": (saved_model, "verify_export", 1),
         "before an export is published": (saved_model, "_publish_version", 1),
@@ -213,11 +212,6 @@ def _weights(path: Path) -> list[np.ndarray]:
             lambda name, item: arrays.append(item[()]) if hasattr(item, "shape") else None
         )
     return arrays
-
-
-def format_help_text() -> str:
-    """What --help prints."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from pathlib import Path
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import run_command
 
 FLAGS = flags.FlagValues()
@@ -70,11 +69,6 @@ def main() -> None:
     for name, found in seconds.items():
         middle = statistics.median(found)
         print(f"{name:20} {middle:6.2f} s   {middle / base:5.2f} of the import", flush=True)
-
-
-def format_help_text() -> str:
-    """What --help prints."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from absl import flags
 
 from benchmarks import compare
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import run_command
 
 FLAGS = flags.FlagValues()
@@ -31,11 +30,6 @@ def main() -> None:
     print(f"streamed / held: {middle:.2f} ({min(ratios):.2f} to {max(ratios):.2f}) of the time")
     for name, found in memory.items():
         print(f"{name}: peak MiB after each epoch: {', '.join(f'{one:,.0f}' for one in found)}")
-
-
-def format_help_text() -> str:
-    """What --help prints."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

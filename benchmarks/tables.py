@@ -124,8 +124,8 @@ def train_model(name: str, data, seed: int, directory: Path):
 
 def score_model(name: str, data, seed: int, directory: Path) -> float:
     """Returns the accuracy or R2 of a model of the zoo with its own recipe on the test split."""
-    from zoo.evaluation.mistakes import score_predictions
     from zoo.evaluation.predictions import predict_split
+    from zoo.evaluation.scoring import score_predictions
 
     model, recipe = train_model(name, data, seed, directory)
     scores = score_predictions(

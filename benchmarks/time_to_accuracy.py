@@ -23,7 +23,6 @@ from pathlib import Path
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, run_command
 from zoo.errors import UserError
 from zoo.registry import find_entry
@@ -108,11 +107,6 @@ def main(*arguments: str) -> None:
         print(f"{target:.0%} was not reached by both")
     else:
         print(f"to {target:.0%}: zoo / keras {ours / theirs:.2f}")
-
-
-def format_help_text() -> str:
-    """What --help prints."""
-    return format_help(__doc__, FLAGS)
 
 
 if __name__ == "__main__":

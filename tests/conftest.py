@@ -46,7 +46,7 @@ LONGEST = (
     "test_launch.py",
 )
 # what programs in forks need, beside TensorFlow
-IMPORTED = ("keras", "tensorflow_datasets", "zoo.exporting.format_scores", "zoo.training.loop")
+IMPORTED = ("keras", "tensorflow_datasets", "zoo.exporting.further_formats", "zoo.training.loop")
 server = pytest.StashKey[PythonServer]()
 fewest_steps = pytest.StashKey[int]()
 

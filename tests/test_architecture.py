@@ -1,6 +1,7 @@
 """The structure that docs/architecture.md describes: floors that go one way, small modules."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -77,6 +78,28 @@ def test_floors_go_one_way():
                 if there.split(".")[0] == "zoo" and floor_of(there) > floor_of(here):
                     upward.append(f"{here}, line {node.lineno}: {there}")
     assert not upward
+
+
+def test_the_documented_floors_are_these():
+    text = (ROOT.parent / "docs" / "architecture.md").read_text()
+    table = text.partition("| floor | contents |")[2].partition("\n\n")[0]
+    floors = [set(re.findall("`(\\w+)`", line.split("|")[1])) for line in table.splitlines()[2:]]
+    flat = [name for floor in floors for name in floor]
+    assert len(flat) == len(set(flat)) and set(flat) == set().union(*FLOORS) - {"__main__"}
+    order = [max(floor_of(f"zoo.{name}") for name in floor) for floor in floors]
+    assert order == sorted(order, reverse=True)
+
+
+def test_documents_name_what_is_there():
+    root = ROOT.parent
+    for page in (*root.glob("*.md"), *root.glob("docs/*.md")):
+        if page.name == "CHANGELOG.md":
+            continue
+        text = page.read_text()
+        for path in re.findall(r"`((?:zoo|tests|benchmarks)/[\w/]+\.py)`", text):
+            assert (root / path).exists(), f"{page.name}: {path}"
+        for name, path in re.findall(r"`(\w+)` in `(zoo/[\w/]+\.py)`", text):
+            assert re.search(rf"\b{name}\b", (root / path).read_text()), f"{page.name}: {name}"
 
 
 def test_no_module_imports_itself_in_a_circle():
@@ -176,6 +199,13 @@ def test_no_private_attributes_of_other_modules():
             if is_private and node.attr not in own and node.attr not in public:
                 private.append(f"{name_of(path)}, line {node.lineno}: {node.attr}")
     assert not private
+
+
+def test_no_test_imports_another():
+    for path in Path(__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            there = [name.rpartition(".")[2] for name in imported_modules(node)]
+            assert not [name for name in there if name.startswith("test_")], path
 
 
 def test_python_reads_floors_as_written():

@@ -393,7 +393,7 @@ def test_benchmark_of_loading_runs_in_small(python):
 
 def test_benchmark_of_predicting_runs_in_small(python):
     arguments = ("--parts=rows", "--rows=600", "--rounds=1", "--servers")
-    done = python("-m", "benchmarks.predicting", *arguments)
+    done = python("-m", "benchmarks.predict_files", *arguments)
     assert done.returncode == 0, done.stderr
     names = ["graph", "predict", "requests", "rest, 1", "rest, 4", "grpc, 1", "grpc, 4"]
     rows = [line[2:] for line in done.stdout.splitlines() if not line.startswith(("| 600", "|-"))]

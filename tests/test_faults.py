@@ -26,7 +26,7 @@ from PIL import Image
 from support.paths import ROOT
 
 import zoo
-from zoo.data.images import decode_image
+from zoo.data.images.decoding import decode_image
 from zoo.errors import UserError
 from zoo.evaluation import plots
 from zoo.exporting import saved_model
@@ -326,7 +326,7 @@ def finished(tmp_path_factory, python, iris_csv):
 def trained(finished, tmp_path_factory, python, iris_csv):
     """The same, after a second epoch that was not yet scored."""
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("trained") / "runs")
-    code = "from zoo.evaluation import mistakes; mistakes.evaluate_model = exit\n"
+    code = "from zoo.evaluation import scoring; scoring.evaluate_model = exit\n"
     code += f"import runpy; runpy.run_path({TRAIN!r}, run_name='__main__')"
     done = python("-c", code, *flags_of(iris_csv), "--epochs=2", cwd=folder)
     assert done.returncode and "epoch 2/2" in done.stdout, done.stderr

@@ -22,21 +22,21 @@ from zoo.data.config import DataConfig, parse_image_size
 from zoo.data.loading import dataset_slug
 from zoo.data.sources.table import load_table
 from zoo.data.spec import Spec, spec_from_record
-from zoo.data.tokenizers import read_tokenizer, save_tokenizer
+from zoo.data.texts.tokenizers import read_tokenizer, save_tokenizer
 from zoo.errors import UserError
 from zoo.evaluation.record import find_finished_record
 from zoo.exporting.loading import load_spec
 from zoo.recipe import Recipe, parse_augmentation, parse_class_weights
 from zoo.registry import find_entry, list_names
 from zoo.schema import is_line, parse_literal
-from zoo.serving.labels import set_label
-from zoo.serving.rows import read_rows
+from zoo.serving.rows.reading import read_rows
 from zoo.serving.server_config import write_server_files
+from zoo.serving.version_labels import set_label
 from zoo.storage.checksums import write_checksums
 from zoo.storage.json_files import read_json
 from zoo.training.checkpoints import find_latest_checkpoint
-from zoo.training.finetuning import Source, inherit_settings
 from zoo.training.run_folder import open_run, parse_checkpoint_interval
+from zoo.training.source import Source, inherit_settings
 
 # FUZZ=deep pytest tests/test_fuzz.py: many more, and other ones each time
 COMMON = settings(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from zoo.data.spec import Spec
     from zoo.explaining.explanation import Explanation
-    from zoo.pretrained.predictor import PretrainedModel
+    from zoo.pretrained.pretrained_model import PretrainedModel
     from zoo.serving.client import Client
 
 
@@ -110,7 +110,7 @@ def get(name: str, *, weights: str | Path | None = None, **kwargs: Any) -> "kera
     if weights is None:
         return entry.builder(**values)
     from zoo.exporting.loading import open_source
-    from zoo.training.finetuning import inherit_settings, read_sizes, replace_preset
+    from zoo.training.source import inherit_settings, read_sizes, replace_preset
     from zoo.training.transfer import load_matching_weights
 
     source = open_source(resolve_weights(name, weights))
@@ -168,9 +168,9 @@ def load_pretrained(name: str, weights: str) -> "PretrainedModel":
         ['pos', 'neg']
     """
     _check_keras()
-    from zoo.pretrained.predictor import load_predictor
+    from zoo.pretrained.pretrained_model import load_pretrained_model
 
-    return load_predictor(name, weights)
+    return load_pretrained_model(name, weights)
 
 
 def export(
@@ -259,7 +259,7 @@ def explain(
         'wonderful'
     """
     _check_keras()
-    from zoo.explaining.explainers import choose_method, explain_examples, open_explainer
+    from zoo.explaining.explainer_choice import choose_method, explain_examples, open_explainer
 
     explainer = open_explainer(model)
     if class_name is not None:

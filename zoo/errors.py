@@ -5,7 +5,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
@@ -49,6 +49,11 @@ def one_line(error: object, limit: int = 300) -> str:
 def format_count(count: int, noun: str, plural: str = "") -> str:
     """Returns "1 row" or "2,000 rows"; a plural that is no mere s, as with a verb, is given."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def shorten_names(names: Sequence[str], most: int = 5) -> str:
+    """Lists the names, at most `most` of them."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if names[most:] else "")
 
 
 _DISK_ADVICE = {

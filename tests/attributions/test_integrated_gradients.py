@@ -17,9 +17,9 @@ from zoo.attributions.grad_cam import make_grad_cam
 from zoo.attributions.integrated_gradients import TOLERANCE, IntegratedGradients
 from zoo.attributions.occlusion import occlude_image
 from zoo.compressing.quantization import quantize_model
-from zoo.data.columns import Column, count_features
 from zoo.data.spec import Spec, Tokenizer
-from zoo.data.table_encoding import encode_records
+from zoo.data.tables.columns import Column, count_features
+from zoo.data.tables.table_encoding import encode_records
 from zoo.errors import UserError
 from zoo.layers.logits_model import LogitsModel
 

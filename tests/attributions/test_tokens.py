@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from zoo.attributions.tokens import join_tokens, read_tokens
 from zoo.data.spec import Tokenizer
-from zoo.data.text_encoding import make_encoder
+from zoo.data.texts.text_encoding import make_encoder
 
 WORDS = ("", "[UNK]", "[SEP]", "a", "fine", "film")
 PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "##s", "!")

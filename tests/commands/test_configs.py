@@ -10,7 +10,7 @@ from absl.testing import flagsaver
 from support.paths import ROOT
 
 from zoo.commands import train
-from zoo.commands.flags import parse_hparams, read_settings
+from zoo.commands.flags import parse_hparams, read_recipe_settings
 from zoo.commands.runner import parse_flags
 from zoo.evaluation.leaderboard import read_leaderboard, write_leaderboard
 from zoo.registry import find_entry
@@ -76,7 +76,7 @@ def test_flags_are_those_of_a_model(path, parsed):
     given = parsed(path)
     entry = find_entry(given.model)
     entry.check(parse_hparams(given.hparam), entry.hyperparameters)
-    dataclasses.replace(entry.recipe, **read_settings(given))
+    dataclasses.replace(entry.recipe, **read_recipe_settings(given))
     assert given.dataset, "a recipe is for a data set"
 
 

@@ -21,10 +21,10 @@ from support.serving_double import Double
 
 import zoo
 from zoo.commands import evaluate
-from zoo.data.columns import Column
-from zoo.data.images import resize_image
+from zoo.data.images.decoding import resize_image
 from zoo.data.spec import Spec, Tokenizer
-from zoo.data.text_encoding import make_encoder
+from zoo.data.tables.columns import Column
+from zoo.data.texts.text_encoding import make_encoder
 from zoo.errors import UserError
 from zoo.evaluation.compatibility import check_same_names
 

@@ -16,9 +16,9 @@ from support.serving_double import Double
 
 import zoo
 from zoo.commands import explain as explain_command
-from zoo.commands import explanations
-from zoo.data.columns import Column
+from zoo.commands import explain_report
 from zoo.data.spec import Spec
+from zoo.data.tables.columns import Column
 from zoo.explaining.explanation import Explanation
 
 GOLDEN = ROOT / "tests/golden/export"
@@ -83,7 +83,7 @@ def test_a_space_between_characters_is_named(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     sizes = np.array([0.5, -0.25], "float32")
     explanation = Explanation("occlusion", "a", 0.9, 2.0, None, sizes, (" ", "好"))
-    assert explanations._format_strongest(explanation) == "(space) +0.5  好 -0.25"
+    assert explain_report._format_strongest(explanation) == "(space) +0.5  好 -0.25"
 
 
 def test_rows_get_bars_or_json(explain, exports, tmp_path):

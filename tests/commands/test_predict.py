@@ -21,10 +21,10 @@ from support.serving_double import Double, small_models
 from support.text_folders import write_text_folder
 
 from zoo.commands import predict
-from zoo.data.images import resize_image
+from zoo.data.images.decoding import resize_image
 from zoo.data.spec import Spec
 from zoo.serving.client import Client
-from zoo.serving.row_log import RowLog
+from zoo.serving.rows.row_log import RowLog
 
 # runs command after command, in a process of its own for the sake of its flags
 WORKER = """

@@ -17,11 +17,11 @@ from zoo.commands.serve_log import find_signatures
 from zoo.evaluation import comparison
 from zoo.exporting.loading import open_source
 from zoo.serving import Client, RequestLog
-from zoo.serving.addresses import parse_address
-from zoo.serving.labels import read_labels
 from zoo.serving.local_server.model_versions import serve_folder
 from zoo.serving.local_server.running import follow_folder
 from zoo.serving.log_proxy import make_proxy_app
+from zoo.serving.transports.addresses import parse_address
+from zoo.serving.version_labels import read_version_labels
 from zoo.storage.filenames import METRICS, RETRAINING
 
 
@@ -114,7 +114,7 @@ def check_refusals(retrain):
     zoo.export(open_source("saved_models/mlp/1").model, "saved_models/bare")
     code, _, err = retrain("--model=bare", "--dataset=csv:new.csv")
     assert code == 2 and "saved_models/bare/1: it does not tell how it was trained" in err
-    assert read_labels(Path("saved_models")) == {}
+    assert read_version_labels(Path("saved_models")) == {}
 
 
 def check_retraining(retrain, monkeypatch):

@@ -5,8 +5,8 @@ from absl import flags
 
 from zoo.commands.flags import define_data_flags
 from zoo.commands.tokenizer_flags import check_column_flags, check_tokenizer_flags
-from zoo.data.columns import Column
 from zoo.data.spec import Tokenizer
+from zoo.data.tables.columns import Column
 from zoo.errors import UserError
 
 

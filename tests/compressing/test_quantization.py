@@ -6,7 +6,7 @@ import pytest
 from support.small_models import build_small
 
 from zoo.compressing.quantization import quantize_model
-from zoo.compressing.trainings import Trained, check_methods
+from zoo.compressing.training_methods import Trained, check_methods
 from zoo.errors import UserError
 from zoo.exporting.loading import load_model
 from zoo.registry import find_entry

@@ -3,9 +3,9 @@ import pytest
 import tensorflow as tf
 from support.batches import training
 
-from zoo.data.augmentation import augment_batch
 from zoo.data.batching import make_evaluation_batches
 from zoo.data.config import DataConfig
+from zoo.data.images.augmentation import augment_batch
 from zoo.data.loading import load_data
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays

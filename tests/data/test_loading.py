@@ -10,8 +10,7 @@ from support.files import write_image
 
 from zoo.data.config import DataConfig
 from zoo.data.holdout import draw_holdout_rows
-from zoo.data.images import resize_image
-from zoo.data.labels import Target
+from zoo.data.images.decoding import resize_image
 from zoo.data.loading import dataset_slug, load_data
 from zoo.data.memory import choose_budget
 from zoo.data.sources import tfds as tfds_source
@@ -20,6 +19,7 @@ from zoo.data.sources.tfds_columns import read_records, read_table
 from zoo.data.sources.tfds_features import make_decoder
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Stream, take_inputs
+from zoo.data.tables.labels import Target
 from zoo.errors import UserError
 
 

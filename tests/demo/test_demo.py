@@ -12,15 +12,15 @@ from starlette.testclient import TestClient
 from support.serving_double import Double, run_app, small_models
 
 from zoo.commands import demo as demo_command
-from zoo.data.columns import Column
 from zoo.data.spec import Spec
+from zoo.data.tables.columns import Column
 from zoo.demo import app
 from zoo.demo.answers import describe_fields
 from zoo.demo.app import make_demo_app
-from zoo.demo.sources import make_export_model, make_server_model, make_weights_model
+from zoo.demo.models import make_export_model, make_server_model, make_weights_model
 from zoo.exporting.loading import open_source
 from zoo.serving import Client
-from zoo.serving.labels import set_label
+from zoo.serving.version_labels import set_label
 
 NAMES = ("no", "yes", "h\u00e9")
 

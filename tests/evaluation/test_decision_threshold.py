@@ -23,15 +23,15 @@ from zoo.evaluation.decision_threshold import (
     find_threshold,
     format_threshold,
 )
-from zoo.evaluation.mistakes import score_predictions
 from zoo.evaluation.model_card import render_card
 from zoo.evaluation.predictions import Predictions
+from zoo.evaluation.scoring import score_predictions
 from zoo.exporting.verification import verify_export
 from zoo.recipe import Recipe
 from zoo.serving import Client
 from zoo.serving.remote_split import predict_split_remotely
-from zoo.serving.row_predictions import predict_rows
-from zoo.serving.rows import Row
+from zoo.serving.rows.reading import Row
+from zoo.serving.rows.row_predictions import predict_rows
 from zoo.training.model_checks import check_threshold
 from zoo.training.recipe_checks import check_recipe
 

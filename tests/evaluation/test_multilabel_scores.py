@@ -11,13 +11,13 @@ from sklearn import metrics
 from zoo.data.spec import Spec, spec_from_record
 from zoo.data.splits import Arrays, Data
 from zoo.errors import UserError
-from zoo.evaluation import thresholds as thresholds_module
-from zoo.evaluation.mistakes import score_and_plot
+from zoo.evaluation import label_thresholds
+from zoo.evaluation.label_thresholds import choose_thresholds, find_thresholds, select_labels
 from zoo.evaluation.multilabel_scores import find_worst_label_mistakes, score_multilabel
 from zoo.evaluation.predictions import Predictions
 from zoo.evaluation.record import format_scores
 from zoo.evaluation.scores import format_score_table
-from zoo.evaluation.thresholds import choose_thresholds, find_thresholds, select_labels
+from zoo.evaluation.scoring import score_and_plot
 
 NAMES = ("a", "b", "c")
 
@@ -122,7 +122,7 @@ def test_thresholds_are_of_the_validation_split_alone(monkeypatch):
         assert split is validation
         return Predictions(target, logits, np.arange(300))
 
-    monkeypatch.setattr(thresholds_module, "predict_split", predict)
+    monkeypatch.setattr(label_thresholds, "predict_split", predict)
     chosen, note = choose_thresholds(None, data, 32)
     expected = find_thresholds(target, logits)
     assert chosen.spec.thresholds == (*expected[:2], 0.5) and expected[2] is None

@@ -7,12 +7,12 @@ from PIL import Image
 
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data
-from zoo.evaluation import mistakes, record
-from zoo.evaluation.mistakes import evaluate_model, score_and_plot
+from zoo.evaluation import record, scoring
 from zoo.evaluation.plots import plot_confusion, plot_curves, plot_mistakes
 from zoo.evaluation.predictions import Predictions
 from zoo.evaluation.record import describe_chance, format_scores
 from zoo.evaluation.scores import score_classification, score_regression
+from zoo.evaluation.scoring import evaluate_model, score_and_plot
 from zoo.storage.json_files import write_json
 
 
@@ -50,7 +50,7 @@ def test_evaluate_counts_every_example_once(tmp_path):
 
 def test_the_worst_mistake_is_drawn_first(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(mistakes, "plot_mistakes", lambda *given: drawn.append(given))
+    monkeypatch.setattr(scoring, "plot_mistakes", lambda *given: drawn.append(given))
     pixels = [1, 2, 3, 0, 0, 9, 8]
     evaluate_model(model_that_says([-1.0, 1.0]), data(pixels, [1, 1, 1, 0, 0, 0, 0]), 3, tmp_path)
     ((images, titles, heading, _),) = drawn

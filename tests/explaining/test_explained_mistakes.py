@@ -7,10 +7,10 @@ from keras import layers, ops
 from PIL import Image
 from support.small_models import build_small
 
-from zoo.data.columns import Column
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays
-from zoo.data.table_encoding import make_random_records
+from zoo.data.tables.columns import Column
+from zoo.data.tables.table_encoding import make_random_records
 from zoo.evaluation.model_card import render_card
 from zoo.evaluation.predictions import Predictions
 from zoo.explaining import mistakes

@@ -6,8 +6,8 @@ import json
 import pytest
 
 import zoo
-from zoo.data.columns import Column
 from zoo.data.spec import Spec, Tokenizer
+from zoo.data.tables.columns import Column
 from zoo.errors import UserError
 from zoo.exporting import saved_model
 from zoo.exporting.contract import check_contract, make_contract, write_contract

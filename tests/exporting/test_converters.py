@@ -8,18 +8,18 @@ import pytest
 from support.small_models import build_small
 
 import zoo
-from zoo.data.batch_encoding import tokenize_splits
-from zoo.data.columns import Column
 from zoo.data.config import DataConfig
 from zoo.data.loading import load_data
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays, Data, take_inputs
+from zoo.data.tables.columns import Column
+from zoo.data.texts.batch_encoding import tokenize_splits
 from zoo.errors import UserError
 from zoo.evaluation.predictions import make_predictor
-from zoo.exporting import converters, format_scores
+from zoo.exporting import converters, further_formats
 from zoo.exporting.converters import check_convertible, convert_model
-from zoo.exporting.format_scores import measure_formats
 from zoo.exporting.formats import check_formats
+from zoo.exporting.further_formats import measure_formats
 from zoo.exporting.runtimes import load_runtime
 from zoo.layers.feature_tokenizer import FeatureTokenizer
 from zoo.registry import find_entry
@@ -236,7 +236,7 @@ def test_a_streamed_test_split_scores_the_same(converted_photos, photo_folder):
 
 
 def test_of_a_large_test_split_a_part_is_scored(converted_photos, monkeypatch):
-    monkeypatch.setattr(format_scores, "_SCORED_EXAMPLES", 5)
+    monkeypatch.setattr(further_formats, "_SCORED_EXAMPLES", 5)
     model, data, version, files = converted_photos
     table = measure_formats(version, files, data)
     rows = np.linspace(0, len(data.test) - 1, 5, dtype=int)

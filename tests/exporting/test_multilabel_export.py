@@ -16,10 +16,10 @@ from zoo.errors import UserError
 from zoo.exporting.contract import check_contract, make_contract
 from zoo.exporting.verification import VerificationError, compare_outputs
 from zoo.serving import Client
-from zoo.serving.prediction_files import open_prediction_file
 from zoo.serving.remote_split import predict_split_remotely
-from zoo.serving.row_predictions import LabelSet, predict_rows
-from zoo.serving.rows import Row
+from zoo.serving.rows.prediction_files import open_prediction_file
+from zoo.serving.rows.reading import Row
+from zoo.serving.rows.row_predictions import LabelSet, predict_rows
 
 NAMES = ("drama", "fun", "h\u00e9")
 WORDS = ("", "[UNK]", "[SEP]", "the", "film", "is", "good")

@@ -13,8 +13,8 @@ from support.small_models import build_small
 
 import zoo
 from zoo.data.spec import Spec, Tokenizer
-from zoo.data.text_encoding import make_encoder
-from zoo.data.tokenizers import read_tokenizer
+from zoo.data.texts.text_encoding import make_encoder
+from zoo.data.texts.tokenizers import read_tokenizer
 from zoo.errors import UserError
 from zoo.exporting import signatures
 from zoo.exporting.saved_model import _publish_version

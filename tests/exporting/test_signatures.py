@@ -10,8 +10,8 @@ from PIL import Image
 from support.images import draw_image_files, read_by_pillow
 
 import zoo
-from zoo.data.image_files import make_decodable
-from zoo.data.images import decode_image, resize_image
+from zoo.data.images.decoding import decode_image, resize_image
+from zoo.data.images.image_files import make_decodable
 from zoo.data.spec import Spec
 from zoo.exporting.tensors import make_example
 from zoo.serving.client import Client

@@ -12,14 +12,14 @@ from support.serving_double import Double
 
 import zoo
 from zoo.commands.runner import run_command
-from zoo.data.cells import STRING
-from zoo.data.column_inference import infer_columns
-from zoo.data.column_texts import learn_column_tokenizers
-from zoo.data.columns import count_features
 from zoo.data.config import DataConfig
-from zoo.data.frame_rows import FrameRows
 from zoo.data.spec import Spec
-from zoo.data.table_encoding import encode_rows
+from zoo.data.tables.cells import STRING
+from zoo.data.tables.column_inference import infer_columns
+from zoo.data.tables.column_texts import learn_column_tokenizers
+from zoo.data.tables.columns import count_features
+from zoo.data.tables.frame_rows import FrameRows
+from zoo.data.tables.table_encoding import encode_rows
 from zoo.exporting.validation import InputRefusedError
 from zoo.serving import Client
 

@@ -5,16 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
-from models.test_text_preset import ANSWERS, FIRST, SECOND
 from support.paths import MINILM
-from support.text_folders import write_text_folder
+from support.text_folders import ANSWERS, FIRST, SECOND, write_text_folder
 
 from zoo.errors import UserError
 from zoo.models.sentence_vectors import read_pooling
 from zoo.pretrained.presets import load_text_embedder
 from zoo.serving.model_client import ModelClient
-from zoo.serving.row_predictions import predict_rows
-from zoo.serving.rows import Row
+from zoo.serving.rows.reading import Row
+from zoo.serving.rows.row_predictions import predict_rows
 
 MODULES = [
     {"type": "sentence_transformers.models.Transformer", "path": ""},

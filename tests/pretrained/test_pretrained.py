@@ -19,12 +19,12 @@ from support.paths import REAL_DATA, ROOT
 import zoo
 from zoo.commands import publish
 from zoo.data.spec import Spec, Tokenizer
-from zoo.data.tokenizers import save_tokenizer
+from zoo.data.texts.tokenizers import save_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.loading import load_spec, open_source
 from zoo.layers.weights import weighted_layers
 from zoo.pretrained import publishing, store
-from zoo.pretrained.predictor import _split_columns
+from zoo.pretrained.pretrained_model import _split_columns
 from zoo.pretrained.publishing import (
     _KEPT_KEYS,
     MAX_BYTES_EACH,

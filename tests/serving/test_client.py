@@ -24,8 +24,8 @@ import zoo
 from zoo.errors import UserError
 from zoo.exporting.tensors import make_example
 from zoo.exporting.validation import InputRefusedError
-from zoo.serving import transports
 from zoo.serving.client import Client
+from zoo.serving.transports import transport
 
 MODELS = ("cnn", "gru", "pairs", "flower", "price")
 TEXTS = ["the film is good", "", "h\u00e9 \U0001f600", "good " * 30, "a\tb"]
@@ -320,7 +320,7 @@ assert not {{"tensorflow", "keras", "grpc"}} & sys.modules.keys()
 def pauses(monkeypatch):
     """The pauses that were asked for, and not made."""
     asked = []
-    monkeypatch.setattr(transports.time, "sleep", asked.append)
+    monkeypatch.setattr(transport.time, "sleep", asked.append)
     return asked
 
 
@@ -391,7 +391,7 @@ def test_a_server_that_appears_between_two_attempts(way, exports, local, monkeyp
             started.append(Double(exports, ports=ports))
         sleep(pause)
 
-    monkeypatch.setattr(transports.time, "sleep", start)
+    monkeypatch.setattr(transport.time, "sleep", start)
     try:
         client = Client("price", **{way: f"127.0.0.1:{ports[way == 'grpc']}"}, retries=5)
         assert_same(client.predict(raw("price", 1)), local("price").predict(raw("price", 1)))

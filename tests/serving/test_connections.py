@@ -13,7 +13,8 @@ from support.tls import OPENSSL, make_certificate, terminate_tls
 
 from zoo.errors import UserError
 from zoo.exporting.validation import InputRefusedError
-from zoo.serving import AsyncClient, Client, rest_transport
+from zoo.serving import AsyncClient, Client
+from zoo.serving.transports import rest_transport
 
 FEATURES = {"features": [[1.0, 2.0]]}
 

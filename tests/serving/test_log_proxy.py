@@ -14,10 +14,10 @@ from support.serving_double import Double, run_app, small_models
 from zoo.commands import serve_log as serve_log_command
 from zoo.commands.serve_log import find_signatures
 from zoo.serving import Client, RequestLog
-from zoo.serving.addresses import parse_address
 from zoo.serving.local_server.model_versions import serve_folder
 from zoo.serving.log_proxy import make_proxy_app
 from zoo.serving.server_templates import COMPOSE
+from zoo.serving.transports.addresses import parse_address
 
 MODELS = ("cnn", "gru", "flower", "price")
 

@@ -17,10 +17,10 @@ from zoo.commands.runner import run_command
 from zoo.errors import UserError
 from zoo.serving import promotion, server_config
 from zoo.serving.client import Client
-from zoo.serving.labels import read_labels, set_label
 from zoo.serving.local_server.model_versions import serve_folder
 from zoo.serving.local_server.running import follow_folder
 from zoo.serving.server_config import write_server_files
+from zoo.serving.version_labels import read_version_labels, set_label
 
 
 class Served:
@@ -109,7 +109,7 @@ def test_a_version_that_cannot_be_loaded_holds_nothing_up(served):
     served.add(2, is_broken=True)
     with pytest.raises(UserError, match=r"cannot load version 2 of price, so no label .*: e"):
         served.label(2)
-    assert read_labels(served.folder) == {"price": {"stable": 1}} and served.find() == 1
+    assert read_version_labels(served.folder) == {"price": {"stable": 1}} and served.find() == 1
     served.add(3)
     served.label(3)
     assert served.find() == 3 and "not currently available" not in served.read_log()
@@ -163,7 +163,7 @@ def test_a_server_that_does_not_follow_leaves_the_label(tmp_path, monkeypatch):
             served.label(3, timeout=0.1)
     finally:
         double.stop()
-    assert read_labels(folder) == {"price": {"stable": 1}}
+    assert read_version_labels(folder) == {"price": {"stable": 1}}
     with pytest.raises(UserError, match="cannot be reached"):
         served.label(2)
 
@@ -209,7 +209,9 @@ def test_without_a_server_to_ask_there_is_a_pause(tmp_path, pauses, capfd):
     make_old(tmp_path)
     run_label(tmp_path, capfd, "price", "2", "stable")  # listed long ago
     run_label(tmp_path, capfd, "price", "1", "stable", "--nowait")
-    assert len(pauses) == 2 and read_labels(tmp_path) == {"price": {"canary": 1, "stable": 1}}
+    assert len(pauses) == 2 and read_version_labels(tmp_path) == {
+        "price": {"canary": 1, "stable": 1}
+    }
 
 
 def test_without_a_server_to_ask_a_broken_version_gets_no_label(tmp_path, pauses, capfd):
@@ -219,7 +221,7 @@ def test_without_a_server_to_ask_a_broken_version_gets_no_label(tmp_path, pauses
     run_label(tmp_path, capfd, "price", "1", "stable")
     out, err = run_label(tmp_path, capfd, "price", "2", "stable")
     assert not out and "is not a SavedModel that TensorFlow can load" in err
-    assert read_labels(tmp_path) == {"price": {"stable": 1}} and not pauses
+    assert read_version_labels(tmp_path) == {"price": {"stable": 1}} and not pauses
 
 
 def test_a_server_that_is_not_there_changes_nothing(tmp_path, capfd):

@@ -16,8 +16,8 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from zoo.errors import UserError
 from zoo.serving.exports import list_exports
-from zoo.serving.labels import describe_lost_labels, set_label
 from zoo.serving.server_config import write_server_files, write_tuned_batching
+from zoo.serving.version_labels import describe_lost_labels, set_label
 
 
 def message(name, **fields):

@@ -10,8 +10,12 @@ import sentencepiece
 from safetensors.numpy import save_file
 from sentencepiece import sentencepiece_model_pb2 as proto
 
-from zoo.data.byte_pairs import BYTE_SYMBOLS
+from support.paths import ROOT
+from zoo.data.texts.byte_pairs import BYTE_SYMBOLS
 
+# what transformers and PyTorch compute of these pairs and other texts, see test_text_preset.py
+ANSWERS = ROOT / "tests/golden/text_presets.json"
+FIRST, SECOND = ("the film was good", "it's bad"), ("a good film", "!")
 KINDS = ("albert", "distilbert", "roberta", "xlm-roberta")
 LAYERS, WIDTH, INNER, POSITIONS = 2, 8, 16, 40
 _WORDS = ("the", "film", "was", "good", "bad", "stra", "gro")

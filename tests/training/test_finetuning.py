@@ -15,27 +15,25 @@ from support.small_models import SMALL, build_small
 import zoo
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays
-from zoo.data.text_encoding import make_encoder
-from zoo.data.tokenizers import make_preset_tokenizer
+from zoo.data.texts.text_encoding import make_encoder
+from zoo.data.texts.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.loading import open_source
 from zoo.layers.weights import weighted_layers
-from zoo.models.text_preset import read_vocabulary
+from zoo.models.presets.text_preset import read_vocabulary
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
 from zoo.training import loop
-from zoo.training.adaptation import adapt_normalization
 from zoo.training.building import build_model
 from zoo.training.finetuning import (
-    Source,
-    check_source,
     count_parameters,
     describe_random_weights,
     freeze_layers,
-    inherit_settings,
     learning_rate_multipliers,
 )
+from zoo.training.layer_statistics import adapt_normalization
 from zoo.training.optimizers import make_optimizer
+from zoo.training.source import Source, check_source, inherit_settings
 from zoo.training.transfer import format_transfers, load_matching_weights
 
 

@@ -16,7 +16,6 @@ from zoo.data.splits import Arrays, Stream
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
-from zoo.training.adaptation import adapt_normalization
 from zoo.training.building import (
     build_model,
     compile_model,
@@ -25,6 +24,7 @@ from zoo.training.building import (
 from zoo.training.callbacks import BestModelCallback
 from zoo.training.checkpoints import Checkpoint, TrainingState, find_latest_checkpoint
 from zoo.training.class_balance import compute_class_weights
+from zoo.training.layer_statistics import adapt_normalization
 from zoo.training.loop import describe_raised_epochs, fit_model
 from zoo.training.recipe_checks import check_recipe, order_class_weights
 

@@ -23,11 +23,11 @@ from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
 from zoo.training import loop
-from zoo.training.adaptation import adapt_layers
 from zoo.training.building import compile_model, prepare_model
 from zoo.training.callbacks import training_variables
 from zoo.training.checkpoints import find_latest_checkpoint
 from zoo.training.class_balance import compute_class_weights, describe_class_balance
+from zoo.training.layer_statistics import adapt_layers
 from zoo.training.loop import fit_model
 from zoo.training.model_checks import check_labels, describe_labels
 from zoo.training.recipe_checks import check_recipe

@@ -18,9 +18,13 @@ from zoo.training import callbacks, phases
 from zoo.training.building import prepare_model
 from zoo.training.checkpoints import find_latest_checkpoint
 from zoo.training.loop import fit_model
-from zoo.training.phase_recipes import make_head_recipe, make_main_recipe, scale_to_peak
 from zoo.training.phases import make_main_phase, open_head_phase
-from zoo.training.recipe_adaptation import adapt_recipe_to_weights
+from zoo.training.recipe_adaptation import (
+    adapt_recipe_to_weights,
+    make_head_recipe,
+    make_main_recipe,
+    scale_to_peak,
+)
 
 RECIPE = Recipe(epochs=2, batch_size=8, learning_rate=1e-2, head_epochs=3)
 

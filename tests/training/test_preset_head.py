@@ -11,7 +11,7 @@ from support.text_folders import write_text_folder
 
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data
-from zoo.models.text_head import load_head
+from zoo.models.presets.text_head import load_head
 from zoo.recipe import Recipe
 from zoo.registry import find_entry
 from zoo.training.building import prepare_model

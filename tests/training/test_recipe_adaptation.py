@@ -1,9 +1,9 @@
-"""Epochs are raised where the data are few and the weights random, and the user has set none."""
+"""What a recipe becomes for few examples: smaller batches, and more epochs of random weights."""
 
 import pytest
 
 from zoo.recipe import Recipe
-from zoo.training.recipe_adaptation import adapt_recipe
+from zoo.training.recipe_adaptation import adapt_recipe, adapt_recipe_to_size
 
 
 def adapt(examples, *, weights=None, named=(), **settings):
@@ -39,3 +39,19 @@ def test_the_change_is_told_and_can_be_undone(raised_epochs):
 
 def test_trained_weights_are_fine_tuned_as_they_were(raised_epochs):
     assert adapt(450, epochs=4, weights="run") == (Recipe(epochs=4, batch_size=8), [])
+
+
+@pytest.mark.parametrize(
+    ("examples", "named", "batch_size", "compiled"),
+    [
+        (100, set(), 8, False),
+        (1_000, set(), 32, False),
+        (10_000, set(), 128, False),
+        (20_000, set(), 128, True),
+        (100, {"batch_size", "jit_compile"}, 128, True),
+    ],
+)
+def test_a_recipe_fits_the_size_of_the_data(examples, named, batch_size, compiled):
+    recipe = adapt_recipe_to_size(Recipe(jit_compile=True), examples, named)
+    assert (recipe.batch_size, recipe.jit_compile) == (batch_size, compiled)
+    assert not adapt_recipe_to_size(Recipe(), examples, named).jit_compile

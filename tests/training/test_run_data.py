@@ -11,7 +11,7 @@ import pytest
 from zoo import registry
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Arrays, Data
-from zoo.data.tokenizers import save_tokenizer
+from zoo.data.texts.tokenizers import save_tokenizer
 from zoo.errors import UserError
 from zoo.training.checkpoints import TrainingState, save_checkpoint
 from zoo.training.run_data import check_run_data, describe_start, save_run_data

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.data.columns import Column
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data
-from zoo.data.tokenizer_settings import RESERVED_TOKENS, Tokenizer
+from zoo.data.tables.columns import Column
+from zoo.data.texts.tokenizer_settings import RESERVED_TOKENS, Tokenizer
 from zoo.errors import UserError
 from zoo.registry import find_entry
 from zoo.training.building import build_model

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.columns import Column
-from zoo.data.date_forms import format_days
 from zoo.data.spec import Spec
-from zoo.data.table_encoding import encode_records
+from zoo.data.tables.columns import Column
+from zoo.data.tables.date_forms import format_days
+from zoo.data.tables.table_encoding import encode_records
 
 
 def describe_baseline(spec: Spec) -> str:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from zoo.attributions.adaptive_steps import integrate_adaptively
 from zoo.attributions.baselines import make_baseline_inputs
-from zoo.attributions.entries import Inputs, find_entries, read_entries, replace_entries
+from zoo.attributions.embeddings import Inputs, find_embeddings, read_embeddings, replace_embeddings
 from zoo.attributions.units import make_unit_sum
 from zoo.data.spec import Spec
 from zoo.errors import UserError
@@ -20,7 +20,7 @@ MAX_POINTS = 4096
 TOLERANCE = 1e-3  # of the sum of the attributions
 
 _MAX_BATCH = 256
-_BATCH_NUMBERS = 1 << 20  # floating-point numbers at the entries of a batch
+_BATCH_NUMBERS = 1 << 20  # floating-point numbers at the embeddings of a batch
 
 Tensors = list[tf.Tensor]
 
@@ -55,9 +55,9 @@ class IntegratedGradients:
     """Integrates the gradients of a model's outputs along straight paths from the baseline.
 
     Token ids and codes of categories have no gradient. The path goes through the outputs of the
-    entries instead (`zoo.attributions.entries`), and the attributions of their vectors are summed
-    for each unit: a pixel, shape (rows, columns); a token, shape (tokens,); or a column of a table,
-    shape (columns,).
+    embeddings instead (`zoo.attributions.embeddings`), and the attributions of their vectors are
+    summed for each unit: a pixel, shape (rows, columns); a token, shape (tokens,); or a column of a
+    table, shape (columns,).
 
     Args:
         model: A functional model from one named input to `{"logits": ...}`.
@@ -65,7 +65,7 @@ class IntegratedGradients:
         traced: Whether to trace the gradient as a graph, which pays off for many examples.
 
     Raises:
-        UserError: if the model has no entries, or they do not tell the units apart.
+        UserError: if the model has no embeddings, or they do not tell the units apart.
     """
 
     def __init__(self, model: keras.Model, spec: Spec, *, traced: bool = True):
@@ -75,9 +75,9 @@ class IntegratedGradients:
                 "--method=occlusion"
             )
         self._model, self._spec = model, spec
-        self._entries = find_entries(model, booleans=spec.kind == "features")
+        self._embeddings = find_embeddings(model, booleans=spec.kind == "features")
         self._baseline = make_baseline_inputs(model, spec)
-        self._sum_by_unit = make_unit_sum(model, spec, self._entries)
+        self._sum_by_unit = make_unit_sum(model, spec, self._embeddings)
         shape = (None,) if spec.is_text else spec.shape
         signature = [
             {spec.input_name: tf.TensorSpec((None, *shape), spec.dtype)},
@@ -208,14 +208,14 @@ class IntegratedGradients:
 
     def _find_path(self, inputs: Inputs) -> tuple[Tensors, Tensors]:
         """Returns where the paths of a batch start and end: at an input that has a gradient, if
-        the model has one, and at the outputs of its entries.
+        the model has one, and at the outputs of its embeddings.
         """
-        ends = read_entries(self._model, self._entries, inputs)
+        ends = read_embeddings(self._model, self._embeddings, inputs)
         if self._baseline is None:
             starts = [tf.zeros_like(end) for end in ends]
         else:
             baseline = {name: tf.constant(x) for name, x in self._baseline.items()}
-            starts = read_entries(self._model, self._entries, baseline)
+            starts = read_embeddings(self._model, self._embeddings, baseline)
             if self._spec.kind == "features":
                 starts, ends = [*baseline.values(), *starts], [*inputs.values(), *ends]
         return starts, ends
@@ -236,10 +236,10 @@ class IntegratedGradients:
             points.append(start + tf.cast(share, end.dtype) * (end - start))
         with tf.GradientTape() as tape:
             tape.watch(points)
-            entries = points
+            embeddings = points
             if self._spec.kind == "features":
-                inputs, entries = {self._spec.input_name: points[0]}, points[1:]
-            logits = replace_entries(self._model, self._entries, inputs, entries)
+                inputs, embeddings = {self._spec.input_name: points[0]}, points[1:]
+            logits = replace_embeddings(self._model, self._embeddings, inputs, embeddings)
             outputs = tf.gather(logits, class_ids, axis=1, batch_dims=1)
         gradients = tape.gradient(
             outputs, points, unconnected_gradients=tf.UnconnectedGradients.ZERO

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.byte_pairs import BYTE_SYMBOLS
 from zoo.data.spec import Tokenizer
-from zoo.data.text_encoding import keep_first_tokens, split_texts
-from zoo.data.tokenizer_settings import RESERVED_TOKENS, SUBWORD_KINDS, UNKNOWN
+from zoo.data.texts.byte_pairs import BYTE_SYMBOLS
+from zoo.data.texts.text_encoding import keep_first_tokens, split_texts
+from zoo.data.texts.tokenizer_settings import RESERVED_TOKENS, SUBWORD_KINDS, UNKNOWN
 
 SEPARATOR = "[SEP]"
 _STARTS = ("[CLS]", "<s>")
@@ -24,7 +24,7 @@ def read_tokens(ids: tf.Tensor, texts: list[tf.Tensor], tokenizer: Tokenizer) ->
     continue a word begin with "##".
 
     Args:
-        ids: int32 (batch, length), padded with 0, from `zoo.data.text_encoding.make_encoder`.
+        ids: int32 (batch, length), padded with 0, from `zoo.data.texts.text_encoding.make_encoder`.
         texts: The texts that they encode, one string tensor of shape (batch,), or two of pairs.
         tokenizer: The tokenizer.
 

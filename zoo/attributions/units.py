@@ -1,4 +1,4 @@
-"""Sums what the entries of a model contribute for each unit: a pixel, a token or a column."""
+"""Sums what the embeddings of a model contribute for each unit: a pixel, a token or a column."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,16 +6,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.attributions.entries import read_entries
+from zoo.attributions.embeddings import read_embeddings
 from zoo.data.spec import Spec
 from zoo.errors import UserError
 
-# from the contributions at the input, if it has a gradient, and at each entry, and the number of
-# tokens, to the contributions of the units, float32 (batch, *units)
+# from the contributions at the input, if it has a gradient, and at each embedding, and the number
+# of tokens, to the contributions of the units, float32 (batch, *units)
 UnitSum = Callable[[list[tf.Tensor], tf.Tensor], tf.Tensor]
 
 
-def make_unit_sum(model: keras.Model, spec: Spec, entries: Sequence[keras.Operation]) -> UnitSum:
+def make_unit_sum(model: keras.Model, spec: Spec, embeddings: Sequence[keras.Operation]) -> UnitSum:
     """Returns the function that sums contributions for each unit.
 
     The units of images have the shape (rows, columns), those of texts (tokens,), and those of
@@ -24,36 +24,36 @@ def make_unit_sum(model: keras.Model, spec: Spec, entries: Sequence[keras.Operat
     Args:
         model: The model.
         spec: Spec of its data.
-        entries: Its entries.
+        embeddings: Its embeddings.
 
     Raises:
-        UserError: if the entries do not tell the units apart.
+        UserError: if the embeddings do not tell the units apart.
     """
     if spec.kind == "features":
-        matches = _match_columns(model, spec, entries)
+        matches = _match_columns(model, spec, embeddings)
         return lambda contributions, _: _sum_columns(contributions, matches)
-    _check_ranks(model, spec, entries)
+    _check_ranks(model, spec, embeddings)
     return _sum_tokens if spec.is_text else lambda contributions, _: _sum_pixels(contributions)
 
 
-def _check_ranks(model: keras.Model, spec: Spec, entries: Sequence[keras.Operation]) -> None:
-    """Checks that there are entries, and that they have one vector for each pixel or token."""
+def _check_ranks(model: keras.Model, spec: Spec, embeddings: Sequence[keras.Operation]) -> None:
+    """Checks that there are embeddings, and that they have one vector for each pixel or token."""
     shape = (4,) if spec.is_text else spec.shape
     example = {spec.input_name: tf.ones((1, *shape), spec.dtype)}
-    outputs = read_entries(model, entries, example)
+    outputs = read_embeddings(model, embeddings, example)
     if not outputs or any(x.shape.rank != 1 + len(shape) + spec.is_text for x in outputs):
         raise _no_units_error(model, spec)
 
 
 def _match_columns(
-    model: keras.Model, spec: Spec, entries: Sequence[keras.Operation]
+    model: keras.Model, spec: Spec, embeddings: Sequence[keras.Operation]
 ) -> list[np.ndarray]:
-    """Returns which positions of the input and of each entry belong to which column.
+    """Returns which positions of the input and of each embedding belong to which column.
 
-    The entries are asked: a row of zeros is compared with rows in which one feature is 1.
+    The embeddings are asked: a row of zeros is compared with rows in which one feature is 1.
 
     Returns:
-        For the input and for each entry an array of zeros and ones, (positions, columns).
+        For the input and for each embedding an array of zeros and ones, (positions, columns).
     """
     width = spec.shape[0]
     owners = [i for i, column in enumerate(spec.columns) for _ in column.cardinalities]
@@ -62,7 +62,7 @@ def _match_columns(
     columns = np.eye(len(spec.columns) or width, dtype="float32")[owners or range(width)]
     probe = tf.constant(np.eye(1 + width, width, -1, dtype="float32"))
     matches = [columns]
-    for outputs in read_entries(model, entries, {spec.input_name: probe}):
+    for outputs in read_embeddings(model, embeddings, {spec.input_name: probe}):
         positions = outputs.shape[1] if outputs.shape.rank == 3 else 1
         vectors = outputs.numpy().reshape(1 + width, positions, -1)
         differs = (vectors[1:] != vectors[0]).any(axis=-1)

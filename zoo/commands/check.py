@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes
 from zoo.errors import UserError
 from zoo.exporting.versions import describe_unused_versions, find_version, parse_version
@@ -57,11 +56,6 @@ def main(path: str) -> None:
     except VerificationError as error:
         raise UserError(f"{version}: {error}") from error
     print(*lines, sep="\n")
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 def _open_clients(version: Path) -> dict[str, "Client"]:

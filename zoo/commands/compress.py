@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from zoo.commands.flags import define_data_flags, format_flagfile, read_data_config, under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import check_long_texts
 from zoo.compressing.methods import CONVERTED, Method, parse_max_drop, parse_methods
@@ -48,10 +47,10 @@ from zoo.training.run_folder import check_run_folder, choose_run_folder, open_ru
 from zoo.training.signals import advise_on_interrupt
 
 if TYPE_CHECKING:
-    from zoo.compressing.trainings import Trained
+    from zoo.compressing.training_methods import Trained
     from zoo.compressing.workflow import Compression
     from zoo.data.splits import Data
-    from zoo.training.finetuning import Source
+    from zoo.training.source import Source
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -102,7 +101,7 @@ def main() -> None:
     methods = _read_flags()
     import_tensorflow()
     from zoo.commands.compress_report import announce_compression, report_compression
-    from zoo.compressing.trainings import check_methods, open_trained
+    from zoo.compressing.training_methods import check_methods, open_trained
     from zoo.compressing.workflow import run_methods
     from zoo.data.memory import report_unreadable_files
     from zoo.serving.server_config import write_server_files
@@ -123,11 +122,6 @@ def main() -> None:
             report_compression(work, source.path, rows, is_last=len(rows) == len(methods) + 1)
         if any(row["export"] for row in rows):
             write_server_files(Path(os.path.expanduser(FLAGS.export_dir)), FLAGS.keep_versions)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 def _read_flags() -> list[Method]:
@@ -175,7 +169,7 @@ def _load_model_and_data() -> "tuple[Source, Data, int]":
     from zoo.evaluation.compatibility import check_compatibility, describe_leak
     from zoo.evaluation.datasets import adopt_data_settings
     from zoo.exporting.loading import open_source
-    from zoo.training.finetuning import check_source
+    from zoo.training.source import check_source
 
     entry = find_entry(FLAGS.model) if FLAGS.model else None
     config = read_data_config(FLAGS, entry)
@@ -252,11 +246,8 @@ def _open_folder(source: "Source", data: "Data", seed: int) -> Iterator[Path]:
         "seed": seed,
     }
     flagfile = format_flagfile(FLAGS, resolved, command_line())
-    if FLAGS.run_dir:
-        directory = Path(os.path.expanduser(FLAGS.run_dir))
-    else:
-        default = Path("compressing", f"{name}-{dataset_slug(data.name)}")
-        directory = choose_run_folder(default, flagfile, CHANGEABLE_FLAGS, raisable=None)
+    default = Path("compressing", f"{name}-{dataset_slug(data.name)}")
+    directory = choose_run_folder(FLAGS.run_dir, default, flagfile, CHANGEABLE_FLAGS, raisable=None)
     with open_run(
         directory,
         flagfile,

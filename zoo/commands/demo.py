@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import check_extra, import_tensorflow
 from zoo.commands.scored_weights import check_one_source, open_scored_weights
 from zoo.registry import load_plugin
 from zoo.serving.client import Client
 
 if TYPE_CHECKING:
-    from zoo.demo.sources import DemoModel
+    from zoo.demo.models import DemoModel
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -74,7 +73,7 @@ def open_demo_model() -> "DemoModel":
     Raises:
         UserError: if there is none.
     """
-    from zoo.demo.sources import make_export_model, make_server_model, make_weights_model
+    from zoo.demo.models import make_export_model, make_server_model, make_weights_model
 
     if FLAGS.weights:
         source = open_scored_weights(FLAGS.weights, FLAGS.model)
@@ -88,8 +87,3 @@ def open_demo_model() -> "DemoModel":
         return Client(FLAGS.model, **places, version=version, label=label)
 
     return make_server_model(FLAGS.model, open_client, directory)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

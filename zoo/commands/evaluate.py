@@ -21,15 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from zoo.commands.cross_validation import cross_validate
+from zoo.commands.evaluate_kfold import cross_validate
 from zoo.commands.flags import (
     PRESETS,
     define_model_flags,
     read_data_config,
-    read_settings,
+    read_recipe_settings,
     under_heading,
 )
-from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import (
     NO_DATA,
@@ -121,14 +120,9 @@ def main() -> None:
         _evaluate_server(config)
 
 
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
-
-
 def describe_unused_flags(values: flags.FlagValues) -> str:
     """Returns a note on flags of a training, which a model that is trained already does without."""
-    settings = read_settings(values).keys() - {"batch_size", "threshold"}
+    settings = read_recipe_settings(values).keys() - {"batch_size", "threshold"}
     others = ("hparam",) if values.preset and not values.weights else ("hparam", *PRESETS)
     names = [*sorted(settings), *(name for name in others if values[name].value)]
     if not names:
@@ -263,10 +257,10 @@ def _write_evaluation(
     """
     from zoo.evaluation.datasets import select_split
     from zoo.evaluation.decision_threshold import format_threshold
-    from zoo.evaluation.mistakes import score_and_plot
     from zoo.evaluation.model_card import write_card
     from zoo.evaluation.record import describe_machine, format_scores
     from zoo.evaluation.scores import format_score_table
+    from zoo.evaluation.scoring import score_and_plot
     from zoo.evaluation.slices import format_slices, score_slices
     from zoo.storage.json_files import write_json
 

@@ -30,9 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from zoo.commands.file_settings import choose_file_settings, read_data_settings
+from zoo.commands.file_settings import choose_file_settings, define_file_flags, read_data_settings
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import check_one_source, complete_config, open_scored_weights
 from zoo.console import show_progress
@@ -42,8 +41,8 @@ from zoo.errors import UserError
 from zoo.exporting.validation import InputRefusedError
 from zoo.registry import load_plugin
 from zoo.serving.client import Client
-from zoo.serving.row_log import RowLog
-from zoo.serving.rows import Row, expand_folders, read_rows
+from zoo.serving.rows.reading import Row, expand_folders, read_rows
+from zoo.serving.rows.row_log import RowLog
 from zoo.storage.atomic import make_output_folder
 
 if TYPE_CHECKING:
@@ -74,12 +73,7 @@ flags.DEFINE_enum("method", None, ("integrated_gradients", "grad_cam", "occlusio
                   "By default integrated_gradients; occlusion for a server without the signature "
                   "`explain`.", **EXPLANATION)
 flags.DEFINE_string("class", None, "Class to explain, whichever is predicted.", **EXPLANATION)
-flags.DEFINE_string("text", None, "Column of texts in tables, or two columns A,B of pairs. By "
-                    "default those of the training.", **EXPLANATION)
-flags.DEFINE_string("separator", None, "What separates the fields of CSV files. By default commas, "
-                    "semicolons, tabs or bars, whichever the file has.", **EXPLANATION)
-flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
-                    "default that which is found in the file.", **EXPLANATION)
+define_file_flags(EXPLANATION)
 flags.DEFINE_string("dataset", None, "Dataset for --method=permutation, as in `zoo train`. By "
                     "default that of the training.", **EXPLANATION)
 flags.DEFINE_string("data_dir", None, "Folder of prepared TFDS datasets. By default "
@@ -127,11 +121,6 @@ def main(*files: str) -> None:
     _explain_files(files)
 
 
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
-
-
 def _explain_files(files: tuple[str, ...]) -> None:
     """Explains the prediction for each row of the files."""
     log = RowLog()
@@ -145,8 +134,8 @@ def _explain_files(files: tuple[str, ...]) -> None:
         rows, count = _read_rows(files, client.spec(), read_data_settings(client.path), log)
         import_tensorflow()
         explainer = _open_explainer(client)
-    from zoo.commands.explanations import write_explanations
-    from zoo.explaining.explainers import choose_method
+    from zoo.commands.explain_report import write_explanations
+    from zoo.explaining.explainer_choice import choose_method
 
     if FLAGS["class"].value is not None:
         explainer.choose_class(FLAGS["class"].value)
@@ -192,7 +181,7 @@ def _open_client() -> Client:
 
 def _open_weights() -> tuple["Explainer", Any]:
     """Returns the explainer of --weights, and how the data of its training was read."""
-    from zoo.explaining.explainers import ModelExplainer
+    from zoo.explaining.explainer_choice import ModelExplainer
 
     source = open_scored_weights(FLAGS.weights, FLAGS.model)
     return ModelExplainer(source.model, source.spec), source.record.get("data_settings")
@@ -203,7 +192,7 @@ def _open_explainer(client: Client) -> "Explainer":
 
     An export whose graph lacks the method is explained by its Keras model.
     """
-    from zoo.explaining.explainers import ClientExplainer, ModelExplainer
+    from zoo.explaining.explainer_choice import ClientExplainer, ModelExplainer
 
     explainer = ClientExplainer(client)
     wanted, chosen = FLAGS.method or "integrated_gradients", FLAGS["class"].value
@@ -237,10 +226,10 @@ def _explain_dataset() -> None:
         encoding=parse_encoding(FLAGS.encoding),
     )
     import_tensorflow()
-    from zoo.commands.explanations import write_importances
+    from zoo.commands.explain_report import write_importances
     from zoo.evaluation.compatibility import check_compatibility, describe_leak
     from zoo.evaluation.datasets import encode_split, read_scored_split
-    from zoo.explaining.explainers import ModelExplainer
+    from zoo.explaining.explainer_choice import ModelExplainer
     from zoo.explaining.permutation import measure_split_importances
 
     source = open_scored_weights(weights, FLAGS.model if FLAGS.weights else None)

@@ -15,7 +15,6 @@ from pathlib import Path
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes
 from zoo.commands.scored_weights import check_long_texts, open_scored_preset, open_scored_weights
 from zoo.data.config import LONG_TEXTS
@@ -67,8 +66,8 @@ def main() -> Path:
     check_writable(Path(os.path.expanduser(FLAGS.export_dir)))
     import_tensorflow()
     from zoo.exporting.saved_model import export_model
-    from zoo.serving.labels import describe_lost_labels
     from zoo.serving.server_config import write_server_files
+    from zoo.serving.version_labels import describe_lost_labels
 
     if FLAGS.weights:
         if FLAGS.pairs is not None:
@@ -98,8 +97,3 @@ def main() -> Path:
     print_notes(describe_lost_labels(directory.parent))
     print(version)
     return version
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

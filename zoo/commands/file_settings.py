@@ -11,9 +11,25 @@ from zoo.data.sources.arrow_files import ARROW_KINDS
 from zoo.data.sources.table_files import recall_separator
 from zoo.data.sources.text_files import recall_encoding
 from zoo.data.spec import Spec
-from zoo.serving.table_rows import find_table_kind
+from zoo.serving.rows.table_rows import find_table_kind
 from zoo.storage.filenames import EXPORT_RECORD, EXTRA_FOLDER
 from zoo.storage.json_files import read_json
+
+
+def define_file_flags(heading: dict[str, Any]) -> None:
+    """Defines the flags for how files of tables and texts are read.
+
+    Args:
+        heading: Where --help lists them, from `under_heading`.
+    """
+    # fmt: off
+    flags.DEFINE_string("text", None, "Column of texts in tables, or two columns A,B of pairs. By "
+                        "default those of the training.", **heading)
+    flags.DEFINE_string("separator", None, "What separates the fields of CSV files. By default "
+                        "commas, semicolons, tabs or bars, whichever the file has.", **heading)
+    flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
+                        "default that which is found in the file.", **heading)
+    # fmt: on
 
 
 def read_data_settings(version: Path | None) -> Any:

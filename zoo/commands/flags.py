@@ -181,10 +181,10 @@ def read_model(values: flags.FlagValues) -> tuple[Entry, dict[str, Any], Recipe]
     presets = {name: value for name in PRESETS if (value := values[name].value)}
     hparams = parse_hparams(values.hparam) | presets
     hparams = entry.check(hparams, entry.hyperparameters)
-    return entry, hparams, dataclasses.replace(entry.recipe, **read_settings(values))
+    return entry, hparams, dataclasses.replace(entry.recipe, **read_recipe_settings(values))
 
 
-def read_settings(values: flags.FlagValues) -> dict[str, Any]:
+def read_recipe_settings(values: flags.FlagValues) -> dict[str, Any]:
     """Returns the settings of the recipe that the flags set."""
     names = (field.name for field in dataclasses.fields(Recipe) if field.name in values)
     return {name: values[name].value for name in names if values[name].value is not None}

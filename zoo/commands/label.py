@@ -20,13 +20,12 @@ from pathlib import Path
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes, program_name
 from zoo.exporting.versions import describe_unused_versions
 from zoo.serving.client import Client
-from zoo.serving.labels import check_label, describe_lost_labels, list_labels, set_label
 from zoo.serving.promotion import may_move, move_label, move_label_of_server
 from zoo.serving.server_config import write_server_files
+from zoo.serving.version_labels import check_label, describe_lost_labels, list_labels, set_label
 
 FLAGS = flags.FlagValues()
 WORDS = "MODEL VERSION LABEL"
@@ -89,8 +88,3 @@ def assign_label(values: flags.FlagValues, model: str, version: str, label: str)
 
 def _report(line: str) -> None:
     print(f"{program_name()}: {line}", file=sys.stderr, flush=True)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

@@ -20,7 +20,6 @@ from typing import TextIO
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.distribution.tf_config import Cluster
 from zoo.errors import UserError
 
@@ -62,11 +61,6 @@ def main(*words: str) -> None:
     finally:
         end_workers(workers)
     sys.exit(128 + signals[0] if signals else code)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 def start_workers(command: list[str], count: int) -> list[Worker]:

@@ -1,11 +1,9 @@
 """The flags of a log of requests."""
 
-import sys
-
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.runner import program_name
+from zoo.commands.runner import print_warning
 from zoo.serving.request_log import RequestLog
 
 
@@ -38,9 +36,5 @@ def open_log(values: flags.FlagValues) -> RequestLog | None:
         dropped=values.dropped,
         max_mib=values.max_mib,
         kept=values.kept,
-        report=_report,
+        report=print_warning,
     )
-
-
-def _report(line: str) -> None:
-    print(f"{program_name()}: warning: {line}", file=sys.stderr, flush=True)

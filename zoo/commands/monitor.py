@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow, print_notes
 from zoo.errors import UserError, format_count
 from zoo.exporting.versions import find_version
@@ -82,11 +81,6 @@ def main(*logs: str) -> None:
     print(f"report: {out}  (index.html, monitor.json, monitor.prom)", flush=True)
     if whole.alarms or any(window.alarms for window in shown):
         sys.exit(ALARM)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 def _find_version() -> Path:

@@ -18,7 +18,6 @@ from pathlib import Path
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.runner import print_warning
 from zoo.serving.onnx_layout import write_onnx_layout
 
@@ -42,8 +41,3 @@ def main() -> None:
             "--export_formats=saved_model,onnx"
         )
     print(*written, sep="\n")
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

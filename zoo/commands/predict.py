@@ -25,10 +25,9 @@ from typing import Any
 
 from absl import flags
 
-from zoo.commands.file_settings import choose_file_settings, read_data_settings
+from zoo.commands.file_settings import choose_file_settings, define_file_flags, read_data_settings
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
-from zoo.commands.prediction_lines import format_line, format_object
+from zoo.commands.predict_report import format_line, format_object
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import check_long_texts, open_scored_weights
 from zoo.data.config import LONG_TEXTS, parse_text_columns
@@ -37,11 +36,11 @@ from zoo.errors import UserError, format_count
 from zoo.exporting.versions import describe_unused_versions
 from zoo.registry import load_plugin
 from zoo.serving.client import Client
-from zoo.serving.prediction_files import check_prediction_file, open_prediction_file
-from zoo.serving.row_log import RowLog
-from zoo.serving.row_predictions import predict_batches, predict_rows
-from zoo.serving.rows import Row, expand_folders, read_rows
-from zoo.serving.transports import MAX_CONCURRENCY
+from zoo.serving.rows.prediction_files import check_prediction_file, open_prediction_file
+from zoo.serving.rows.reading import Row, expand_folders, read_rows
+from zoo.serving.rows.row_log import RowLog
+from zoo.serving.rows.row_predictions import predict_batches, predict_rows
+from zoo.serving.transports.transport import MAX_CONCURRENCY
 
 FLAGS = flags.FlagValues()
 WORDS = "FILE..."
@@ -69,12 +68,7 @@ flags.DEFINE_string("label", None, "Label of the version, such as stable; only w
                     **MODEL)
 flags.DEFINE_float("timeout", 10.0, "Seconds to wait for the server, for each attempt.", 0.001,
                    **MODEL)
-flags.DEFINE_string("text", None, "Column of texts in tables, or two columns A,B of pairs. By "
-                    "default those of the training.", **MODEL)
-flags.DEFINE_string("separator", None, "What separates the fields of CSV files. By default commas, "
-                    "semicolons, tabs or bars, whichever the file has.", **MODEL)
-flags.DEFINE_string("encoding", None, "Encoding of files of text, such as euc_jp or cp1254. By "
-                    "default that which is found in the file.", **MODEL)
+define_file_flags(MODEL)
 flags.DEFINE_enum("long_texts", None, LONG_TEXTS, "How a text encoder of --preset reads texts of "
                   "more tokens than it has positions for: truncated, the default, or in windows "
                   "whose logits are averaged.", **MODEL)
@@ -195,11 +189,13 @@ def _open_weights() -> Client:
     if FLAGS.plugin:
         load_plugin(FLAGS.plugin)
     import_tensorflow()
-    from zoo.pretrained.predictor import make_predictor
+    from zoo.pretrained.pretrained_model import make_pretrained_model
     from zoo.serving.model_client import ModelClient
 
     source = open_scored_weights(FLAGS.weights, FLAGS.model)
-    return ModelClient(FLAGS.weights, make_predictor(source.model, source.spec, source.record))
+    return ModelClient(
+        FLAGS.weights, make_pretrained_model(source.model, source.spec, source.record)
+    )
 
 
 def _check_sources() -> None:
@@ -283,8 +279,3 @@ def _write_file(pairs: Iterator[tuple[Row, Any]]) -> int:
             count += 1
     print(f"{format_count(count, 'prediction')}: {path}")
     return count
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

@@ -16,7 +16,6 @@ interrupted, and ends with the same weights. With more --epochs it goes on.
 
 import contextlib
 import dataclasses
-import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,12 +27,13 @@ from zoo.commands.flags import (
     define_model_flags,
     format_flagfile,
     parse_hparams,
-    read_settings,
+    read_recipe_settings,
     under_heading,
 )
 from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
-from zoo.commands.weights import open_weights
+from zoo.commands.starting_weights import open_weights
+from zoo.commands.train_report import announce_resume
 from zoo.data.config import DataConfig, parse_encoding, parse_separator, parse_text_columns
 from zoo.errors import UserError
 from zoo.pretrained.store import resolve_weights
@@ -42,7 +42,6 @@ from zoo.registry import Entry, find_entry, find_plugin, load_plugin
 from zoo.storage.filenames import METRICS
 from zoo.storage.json_files import write_json
 from zoo.training.run_folder import (
-    append_comments,
     check_run_folder,
     choose_run_folder,
     open_run,
@@ -99,13 +98,13 @@ def main() -> None:
 
     import_tensorflow()
     from zoo.data.unlabelled import load_unlabelled
-    from zoo.training.building import adapt_recipe_to_size
     from zoo.training.pretraining import prepare_pretraining
+    from zoo.training.recipe_adaptation import adapt_recipe_to_size
 
     devices = _choose_device()
     source, hparams, config = open_weights(FLAGS, weights, entry, hparams, config)
     data = load_unlabelled(config)
-    recipe = adapt_recipe_to_size(recipe, len(data.train), set(read_settings(FLAGS)))
+    recipe = adapt_recipe_to_size(recipe, len(data.train), set(read_recipe_settings(FLAGS)))
     resolved = {"dataset": data.name} | read_used_settings(recipe)
     flagfile = format_flagfile(FLAGS, resolved, command_line())
     model, transfers = prepare_pretraining(entry, hparams, recipe, data, FLAGS.seed, source)
@@ -144,7 +143,7 @@ def _read_settings() -> tuple[Entry, dict[str, Any], Recipe, DataConfig]:
             f"texts: pass --model={_MODEL}"
         )
     hparams = entry.check(parse_hparams(FLAGS.hparam), entry.hyperparameters)
-    recipe = dataclasses.replace(RECIPE, **read_settings(FLAGS))
+    recipe = dataclasses.replace(RECIPE, **read_recipe_settings(FLAGS))
     if recipe.monitor not in (None, "loss", "accuracy"):
         raise UserError(
             f"monitor={recipe.monitor!r}: a pretraining has no such score: expected loss, or "
@@ -201,11 +200,8 @@ def _open_run_folder(
         if not FLAGS.overwrite:
             check_run_data(directory, data, is_finished=finished is not None)
 
-    if FLAGS.run_dir:
-        run_dir = Path(os.path.expanduser(FLAGS.run_dir))
-    else:
-        default = Path("runs", f"{FLAGS.model or _MODEL}-{dataset_slug(data.name)}-pretrained")
-        run_dir = choose_run_folder(default, flagfile, CHANGEABLE_FLAGS)
+    default = Path("runs", f"{FLAGS.model or _MODEL}-{dataset_slug(data.name)}-pretrained")
+    run_dir = choose_run_folder(FLAGS.run_dir, default, flagfile, CHANGEABLE_FLAGS)
     finished = None if FLAGS.overwrite else find_finished_pretraining(run_dir, recipe)
     options = {"free": CHANGEABLE_FLAGS, "overwrite": FLAGS.overwrite}
     with open_run(run_dir, flagfile, check=check_run, **options):
@@ -270,8 +266,7 @@ def _announce(
     start: "Checkpoint | None",
 ) -> None:
     """Saves what identifies the data, and prints it, the model and where the training starts."""
-    from zoo.data.tokenizer_settings import format_tokenizer
-    from zoo.training.loop import describe_raised_epochs
+    from zoo.data.texts.tokenizer_settings import format_tokenizer
     from zoo.training.run_data import save_run_data
     from zoo.training.transfer import format_transfers
 
@@ -287,7 +282,4 @@ def _announce(
     )
     print(f"texts: {format_tokenizer(data.spec.tokenizer)}", flush=True)
     if start:
-        raised = describe_raised_epochs(start, recipe, data)
-        append_comments(run_dir, raised)
-        print(*raised, f"resumes in epoch {start.state.epoch + 1} after step {start.state.step}",
-              sep="\n", flush=True)  # fmt: skip
+        announce_resume(start, recipe, data, run_dir)

@@ -9,7 +9,6 @@ larger than 3.5 MB.
 
 from absl import flags
 
-from zoo.commands.help import format_help
 from zoo.commands.runner import import_tensorflow
 from zoo.pretrained.store import folder_size
 from zoo.storage.filenames import RECORD
@@ -33,8 +32,3 @@ def main(run_dir: str) -> None:
         f"{rounding['compared']:,} examples"
     )
     print(f"{folder_size(folder):,} bytes", folder, sep="\n")
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

@@ -14,7 +14,6 @@ from pathlib import Path
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.storage.atomic import make_output_folder
 
 FLAGS = flags.FlagValues()
@@ -37,8 +36,3 @@ def main(*runs: str) -> None:
     rows = write_leaderboard(paths, folder, update=FLAGS.update)
     print(*format_leaderboard(rows), sep="\n")
     print(f"results: {folder / 'results.csv'}, {folder / 'results.png'}")
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

@@ -24,20 +24,19 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from zoo.commands import train
-from zoo.commands.flags import define_recipe_flags, read_settings, under_heading
-from zoo.commands.help import format_help
+from zoo.commands.flags import define_recipe_flags, read_recipe_settings, under_heading
 from zoo.commands.label import assign_label, define_label_flags
 from zoo.commands.runner import command_line, import_tensorflow, parse_flags, print_warning
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.serving.exports import list_exports
-from zoo.serving.labels import list_labels
+from zoo.serving.version_labels import list_labels
 from zoo.storage.filenames import METRICS, RETRAINING
 from zoo.storage.json_files import read_json, write_json
 
 if TYPE_CHECKING:
     from zoo.data.config import DataConfig
-    from zoo.training.finetuning import Source
+    from zoo.training.source import Source
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -89,11 +88,6 @@ def main() -> None:
     if not is_labelled:
         assign_label(FLAGS, FLAGS.model, str(number), STABLE)
     _promote(run_dir, served, number, config)
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)
 
 
 def _find_served_version() -> tuple[int, Path, bool]:
@@ -177,7 +171,7 @@ def _check_old_data(served: "Source", config: "DataConfig") -> None:
 def _format_flags(served: "Source", config: "DataConfig") -> list[str]:
     """Returns the flags of zoo train that train the next version."""
     record = served.record
-    settings = record["recipe"] | read_settings(FLAGS)
+    settings = record["recipe"] | read_recipe_settings(FLAGS)
     settings = {field.name: settings.get(field.name) for field in dataclasses.fields(Recipe)}
     image_size = config.image_size and ",".join(map(str, config.image_size))
     values = {

@@ -17,6 +17,7 @@ import absl.logging
 from absl import flags
 
 from zoo.commands.flag_messages import explain_flag_error
+from zoo.commands.help import format_help
 from zoo.commands.recipe_files import expand_recipe
 from zoo.console import silence_stderr
 from zoo.errors import UserError, WorkerLostError, attach_path, explain_fault, one_line
@@ -39,7 +40,8 @@ def run_command(
 
     Args:
         command: A module of `zoo.commands`, with FLAGS, WORDS (names of its positional arguments,
-            as in "MODEL VERSION"; "FILE..." is any number), `main` and `format_help_text`.
+            as in "MODEL VERSION"; "FILE..." is any number) and `main`. Its docstring and flags are
+            the text of --help, unless it has a function `format_help_text`.
         argv: The command line after the name of the command.
         main: What is called instead of the command's own `main`.
     """
@@ -50,7 +52,7 @@ def run_command(
         help_flags = [word for word in argv if word in _HELP]
         words = parse_flags(command, [word for word in argv if word not in _HELP])
         if help_flags:
-            print(command.format_help_text(), flush=True)
+            print(_format_help(command), flush=True)
             return
         _check_words(words, command.WORDS)
         (main or command.main)(*words)
@@ -72,6 +74,12 @@ def run_command(
         if fault is None:
             raise
         exit_with_error(*fault)
+
+
+def _format_help(command: ModuleType) -> str:
+    if hasattr(command, "format_help_text"):
+        return command.format_help_text()
+    return format_help(command.__doc__, command.FLAGS)
 
 
 def _discard_output() -> None:

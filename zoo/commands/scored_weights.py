@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zoo.data.config import DataConfig
     from zoo.data.spec import Spec
     from zoo.data.splits import Data
-    from zoo.training.finetuning import Source
+    from zoo.training.source import Source
 
 _SHOWN_NAMES = 5
 NO_DATA = "no dataset: choose one with --dataset, such as --dataset=mnist"
@@ -58,7 +58,7 @@ def open_scored_weights(weights: str, name: str | None) -> "Source":
             pretraining, or the words of a model of texts are not known.
     """
     from zoo.exporting.loading import open_source
-    from zoo.training.finetuning import check_predicts
+    from zoo.training.source import check_predicts
 
     if not name and not Path(os.path.expanduser(weights)).exists():
         raise UserError(

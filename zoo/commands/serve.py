@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.log_flags import define_log_flags, open_log
 from zoo.commands.runner import check_extra, import_tensorflow
 from zoo.errors import UserError
@@ -82,8 +81,3 @@ def _describe_models(models: "ModelVersions") -> str:
         labels = (f"{label}={number}" for label, number in models.get_labels(name).items())
         lines.append(" ".join([f"{name}: {versions}", *labels]))
     return "\n".join([*(lines or ["no models yet"]), "for trying, not for production; Ctrl-C ends"])
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

@@ -16,14 +16,13 @@ import functools
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.log_flags import define_log_flags, open_log
 from zoo.commands.runner import check_extra
 from zoo.errors import UserError
-from zoo.serving.addresses import parse_address
 from zoo.serving.client import Client
 from zoo.serving.rest_entries import AskedVersion
-from zoo.serving.transports import SignatureInfo
+from zoo.serving.transports.addresses import parse_address
+from zoo.serving.transports.transport import SignatureInfo
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -82,8 +81,3 @@ def find_signatures(server: str, asked: AskedVersion) -> dict[str, SignatureInfo
         retries=0,
     )
     return client.metadata
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

@@ -2,8 +2,8 @@
 
 from absl import flags
 
-from zoo.data.columns import DROP, Column
-from zoo.data.tokenizer_settings import Tokenizer
+from zoo.data.tables.columns import DROP, Column
+from zoo.data.texts.tokenizer_settings import Tokenizer
 from zoo.errors import UserError
 
 

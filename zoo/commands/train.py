@@ -27,21 +27,27 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from zoo.commands.announcement import announce_training, print_weights, report_finished
-from zoo.commands.cached_data import load_training_data
 from zoo.commands.flags import (
     define_model_flags,
     format_flagfile,
     read_data_config,
     read_model,
-    read_settings,
+    read_recipe_settings,
     under_heading,
 )
 from zoo.commands.help import format_help, format_model_table
-from zoo.commands.learning_rate import find_learning_rate
-from zoo.commands.outputs import check_exportable, score_model, write_outputs
 from zoo.commands.runner import command_line, import_tensorflow, print_warning
-from zoo.commands.weights import choose_stratify, fit_weights_to_data, open_weights
+from zoo.commands.starting_weights import choose_stratify, fit_weights_to_data, open_weights
+from zoo.commands.train_data import load_training_data
+from zoo.commands.train_learning_rate import find_learning_rate
+from zoo.commands.train_report import (
+    announce_training,
+    check_exportable,
+    print_weights,
+    report_finished,
+    score_model,
+    write_outputs,
+)
 from zoo.exporting.formats import check_formats
 from zoo.exporting.versions import check_export_name
 from zoo.pretrained.store import resolve_weights
@@ -60,7 +66,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from zoo.data.splits import Data
-    from zoo.training.finetuning import Source
+    from zoo.training.source import Source
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -77,7 +83,7 @@ flags.DEFINE_string("weights", None, "Trained weights to start from: a name that
                     "package (see --list), a run, an export or a .keras file. Layers that do not "
                     "fit, such as a head for other classes, are newly initialised.", **MODEL)
 flags.DEFINE_multi_string("add_dataset", [], "Further dataset of the same columns and classes as "
-                          "--dataset; its splits are added. May be repeated.", **DATA)
+                          "--dataset; its splits are added.", **DATA)
 flags.DEFINE_string("vectors", None, "Text file of pretrained word vectors (GloVe, word2vec, "
                     "fastText .vec), gzipped or not: the initial embeddings of the words that it "
                     "has. The model takes their width.", **MODEL)
@@ -222,7 +228,7 @@ def _adapt_recipe(
     from zoo.distribution.strategy import adapt_recipe_to_strategy
     from zoo.training.recipe_adaptation import adapt_recipe
 
-    named = set(read_settings(FLAGS))
+    named = set(read_recipe_settings(FLAGS))
     recipe, notes = adapt_recipe(recipe, len(data.train), FLAGS.weights, hparams, named)
     recipe, device_notes = adapt_recipe_to_strategy(recipe, strategy, named)
     return recipe, [*notes, *device_notes]
@@ -283,11 +289,8 @@ def _open_folder(
     finished, formats = None, FLAGS.export_formats.split(",")
     # the chief creates the folder before the other workers look for it
     with run_chief_first(strategy):
-        if FLAGS.run_dir:
-            run_dir = Path(os.path.expanduser(FLAGS.run_dir))
-        else:
-            default = Path("runs", f"{FLAGS.model}-{dataset_slug(data.name)}")
-            run_dir = choose_run_folder(default, flagfile, CHANGEABLE_FLAGS)
+        default = Path("runs", f"{FLAGS.model}-{dataset_slug(data.name)}")
+        run_dir = choose_run_folder(FLAGS.run_dir, default, flagfile, CHANGEABLE_FLAGS)
         if not FLAGS.overwrite:
             explains = bool(FLAGS.explain_signature)
             finished = find_finished_record(run_dir, recipe, export_dir, formats, explains)

@@ -37,14 +37,14 @@ from zoo.commands.flags import (
     format_flagfile,
     read_data_config,
     read_model,
-    read_settings,
+    read_recipe_settings,
     under_heading,
 )
 from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, parse_flags, run_command
+from zoo.commands.starting_weights import adopt_preset, fit_weights_to_data
 from zoo.commands.tokenizer_flags import check_tokenizer_flags
 from zoo.commands.tune_workers import start_workers
-from zoo.commands.weights import adopt_preset, fit_weights_to_data
 from zoo.errors import UserError
 from zoo.exporting.versions import check_export_name
 from zoo.recipe import Recipe
@@ -187,7 +187,7 @@ def _load_data(plan: Plan) -> "tuple[Plan, Data, Data]":
     from zoo.tuning.trial_runs import hide_test_split
 
     plan = dataclasses.replace(plan, config=adopt_preset(plan.config, plan.entry, plan.hparams))
-    raw, named = read_data(plan.config), set(read_settings(FLAGS))
+    raw, named = read_data(plan.config), set(read_recipe_settings(FLAGS))
     data = prepare_and_fingerprint(raw, plan.config)
     check_recipe(plan.recipe, data.spec)
     hparams, data = fit_weights_to_data(None, plan.entry, plan.hparams, data)
@@ -205,7 +205,7 @@ def _make_tuning(plan: Plan, data: "Data") -> "Tuning":
 
     model = plan.entry, plan.hparams, plan.recipe
     if FLAGS.space is None:
-        named = set(read_settings(FLAGS)) | {f"{HPARAM}{name}" for name in plan.hparams}
+        named = set(read_recipe_settings(FLAGS)) | {f"{HPARAM}{name}" for name in plan.hparams}
         space = derive_space(*model, named, has_text_columns=bool(data.spec.texts))
     else:
         space = parse_space(FLAGS.space, *model)
@@ -254,11 +254,10 @@ def _open_study_folder(plan: Plan, tuning: "Tuning", data: "Data") -> Iterator[P
     # the whole space, which may be another one in later versions
     resolved |= {"space": format_space(tuning.space)}
     flagfile = format_flagfile(FLAGS, resolved, command_line())
-    if FLAGS.run_dir:
-        run_dir = Path(os.path.expanduser(FLAGS.run_dir))
-    else:
-        default = Path("tuning", f"{FLAGS.model}-{dataset_slug(data.name)}")
-        run_dir = choose_run_folder(default, flagfile, CHANGEABLE_FLAGS, raisable="trials")
+    default = Path("tuning", f"{FLAGS.model}-{dataset_slug(data.name)}")
+    run_dir = choose_run_folder(
+        FLAGS.run_dir, default, flagfile, CHANGEABLE_FLAGS, raisable="trials"
+    )
     with open_run(
         run_dir,
         flagfile,

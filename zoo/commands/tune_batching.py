@@ -23,7 +23,6 @@ from typing import Any
 from absl import flags
 
 from zoo.commands.flags import under_heading
-from zoo.commands.help import format_help
 from zoo.commands.launch import find_free_ports
 from zoo.commands.runner import import_tensorflow, print_warning
 from zoo.errors import UserError
@@ -150,8 +149,3 @@ def _choose_server(version: Path) -> Any:
         )
     grpc_port, rest_port = find_free_ports(2)
     return run_binary(found, version, (grpc_port, rest_port))
-
-
-def format_help_text() -> str:
-    """Returns the text of --help."""
-    return format_help(__doc__, FLAGS)

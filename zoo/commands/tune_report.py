@@ -18,9 +18,9 @@ from zoo.tuning.results import (
     write_winner_flags,
 )
 from zoo.tuning.sampling import find_front, measure_importance
-from zoo.tuning.schedule import run_trials
 from zoo.tuning.search_space import count_combinations, describe_space, read_present_values
 from zoo.tuning.trial_runs import Tuning, name_trial
+from zoo.tuning.trial_schedule import run_trials
 from zoo.tuning.trials import load_trials, open_journal, rank_trials
 
 

@@ -19,7 +19,7 @@ from zoo.compressing.notes import describe_drop, describe_method, summarize_meth
 from zoo.compressing.pruning import measure_sparsity
 from zoo.compressing.quantization import quantize_model
 from zoo.compressing.scores import find_scores
-from zoo.compressing.trainings import (
+from zoo.compressing.training_methods import (
     Trained,
     has_explain_signature,
     open_trained,
@@ -28,12 +28,12 @@ from zoo.compressing.trainings import (
 from zoo.data.spec import spec_to_record
 from zoo.data.splits import Data, take_inputs
 from zoo.evaluation.macs import count_multiply_adds
-from zoo.evaluation.mistakes import score_and_plot, score_predictions
 from zoo.evaluation.model_card import write_card
 from zoo.evaluation.plots import plot_curves
 from zoo.evaluation.predictions import Predictions
+from zoo.evaluation.scoring import score_and_plot, score_predictions
 from zoo.exporting.converters import convert_model
-from zoo.exporting.format_scores import choose_calibration
+from zoo.exporting.further_formats import choose_calibration
 from zoo.exporting.loading import open_source
 from zoo.exporting.saved_model import export_model
 from zoo.exporting.statistics import compute_statistics
@@ -44,6 +44,8 @@ from zoo.training.run_data import save_run_data
 
 _ROW = "row.json"  # in the folder of a method: its row of the table
 _BATCH_SIZE = 64  # of predictions
+# of a record, what shipped weights tell of themselves alone
+_NOT_COPIED = ("weights", "rounding", "date", "data", "preprocessing")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,10 +227,6 @@ def _copy_record(work: Compression, parent: Trained) -> dict[str, Any]:
     known = {"dataset": work.data.name, "spec": spec_to_record(work.data.spec)}
     own = {name: value for name, value in parent.record.items() if name not in _NOT_COPIED}
     return {"model": parent.entry.name, "hyperparameters": parent.hparams} | known | own
-
-
-# what shipped weights tell of themselves alone
-_NOT_COPIED = ("weights", "rounding", "date", "data", "preprocessing")
 
 
 def _publish(

@@ -12,8 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.augmentation import augment_batch
-from zoo.data.masking import mask_tokens
+from zoo.data.images.augmentation import augment_batch
 from zoo.data.microbatches import MicroBatch, MicroBatches, separate_microbatches
 from zoo.data.shuffling import (
     count_tokens,
@@ -25,6 +24,7 @@ from zoo.data.shuffling import (
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split, disable_autotuning
 from zoo.data.targets import encode_targets
+from zoo.data.texts.masked_tokens import mask_tokens
 from zoo.recipe import BLENDING
 
 _PREFETCHED_BATCHES = 4
@@ -185,7 +185,7 @@ def _name_tensors(
 def _name_masked_tokens(spec: Spec, x: tf.Tensor, seed: tf.Tensor) -> tuple:
     """Returns ({"tokens": x, "masked_positions": p}, {"logits": y}, {"logits": weight}).
 
-    The positions and the rest have shape (batch, masked), see `zoo.data.masking.mask_tokens`.
+    The positions and the rest have shape (batch, masked), see `mask_tokens`.
     """
     assert spec.tokenizer is not None
     x = trim_padding(spec, x, count_tokens(x))

@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Container, Iterable
 from typing import Any, Literal
 
-from zoo.data.columns import Column
 from zoo.data.spec import ResizeMode, Spec, Tokenizer
+from zoo.data.tables.columns import Column
 from zoo.errors import UserError
 from zoo.schema import Shape, check_value, parse_literal
 

@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
 
-from zoo.data.columns import column_to_record, columns_from_record
-from zoo.data.frame_rows import FrameRows
-from zoo.data.row_texts import RowTexts
 from zoo.data.spec import spec_from_record, spec_to_record
 from zoo.data.splits import Arrays, Data, Split, iterate_raw_batches
-from zoo.data.table_encoding import TableRecords
-from zoo.data.tokenizer_settings import tokenizer_from_record, tokenizer_to_record
+from zoo.data.tables.columns import column_to_record, columns_from_record
+from zoo.data.tables.frame_rows import FrameRows
+from zoo.data.tables.row_texts import RowTexts
+from zoo.data.tables.table_encoding import TableRecords
+from zoo.data.texts.tokenizer_settings import tokenizer_from_record, tokenizer_to_record
 from zoo.errors import UserError, one_line
 from zoo.storage.json_files import read_json, write_json
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.frame_rows import FrameRows
-from zoo.data.row_hashes import hash_rows
-from zoo.data.row_texts import RowTexts
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, Stream, has_known_labels, read_labels
-from zoo.data.tokenizer_settings import tokenizer_to_record
+from zoo.data.tables.frame_rows import FrameRows
+from zoo.data.tables.row_hashes import hash_rows
+from zoo.data.tables.row_texts import RowTexts
+from zoo.data.texts.tokenizer_settings import tokenizer_to_record
 
 _SAMPLED_ROWS = 1_000_000  # rows of a split in memory whose contents are hashed
 _SAMPLED_FILES = 1_000  # files of a split whose contents are hashed

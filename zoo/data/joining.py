@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from zoo.data.config import DataConfig, adopt_image_settings
-from zoo.data.frame_rows import FrameRows
 from zoo.data.memory import choose_budget, load_into_memory
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, iterate_raw_batches
+from zoo.data.tables.frame_rows import FrameRows
 from zoo.errors import UserError
 
 _BATCH_SIZE = 256  # texts that are read at a time

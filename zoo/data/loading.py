@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.batch_encoding import tokenize_splits
 from zoo.data.config import DataConfig
 from zoo.data.fingerprint import compute_fingerprint
 from zoo.data.holdout import choose_holdout_rows
@@ -19,8 +18,9 @@ from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.sources.tfds import DatasetUnavailableError, load_tfds
 from zoo.data.split_checks import describe_missing_classes, describe_repeated_rows
 from zoo.data.splits import Arrays, Data, LabelledSplits
-from zoo.data.table_splits import encode_table, is_table
-from zoo.data.tokenizer_choice import make_tokenizer
+from zoo.data.tables.table_splits import encode_table, is_table
+from zoo.data.texts.batch_encoding import tokenize_splits
+from zoo.data.texts.tokenizer_choice import make_tokenizer
 from zoo.errors import UserError, format_count
 
 # Small datasets that replace a default dataset that cannot be downloaded.
@@ -29,7 +29,7 @@ _FILE_KINDS = ("folder", *TABLE_KINDS)  # prefixes of paths to the user's files
 
 
 def load(name: str, **settings: Any) -> Data:
-    """Reads, splits and prepares a dataset; the same as `zoo.data.load`.
+    """Reads, splits and prepares a dataset; it is also `zoo.data.load`.
 
     Args:
         name: A TFDS name or a path with its kind, as in `DataConfig.name`.

@@ -54,7 +54,7 @@ class MappedTable:
 
 
 def allocate_array(
-    shape: tuple[int, ...], dtype: str, budget: int, directory: str | None = None
+    shape: tuple[int, ...], dtype: str, budget: int, directory: str | None
 ) -> np.ndarray:
     """Returns an array to be filled: in memory, or a `np.memmap` if it is larger than the budget.
 

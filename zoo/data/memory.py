@@ -9,7 +9,7 @@ import psutil
 import tensorflow as tf
 
 from zoo.console import progress_bar
-from zoo.data.images import UNREADABLE, unreadable_file_error
+from zoo.data.images.decoding import UNREADABLE, unreadable_file_error
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split, Stream, disable_autotuning
 from zoo.data.targets import make_empty_targets

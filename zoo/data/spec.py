@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from zoo.data.columns import Column, column_to_record, columns_from_record
-from zoo.data.tokenizer_settings import Tokenizer
+from zoo.data.tables.columns import Column, column_to_record, columns_from_record
+from zoo.data.texts.tokenizer_settings import Tokenizer
 from zoo.errors import UserError, one_line
 from zoo.schema import Count, Range, check_value, is_line, to_python
 

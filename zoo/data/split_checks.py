@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from zoo.data.column_notes import format_columns
-from zoo.data.row_hashes import hash_rows
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, has_known_labels, read_labels
+from zoo.data.tables.column_notes import format_columns
+from zoo.data.tables.row_hashes import hash_rows
 from zoo.data.targets import count_classes, count_labels
-from zoo.data.tokenizer_settings import format_tokenizer
+from zoo.data.texts.tokenizer_settings import format_tokenizer
 from zoo.errors import format_count
 
 _SHOWN_CLASSES = 10

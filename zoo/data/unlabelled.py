@@ -4,14 +4,14 @@ import dataclasses
 
 import numpy as np
 
-from zoo.data.batch_encoding import tokenize_splits
 from zoo.data.config import DataConfig
 from zoo.data.fingerprint import compute_fingerprint
 from zoo.data.holdout import draw_holdout_rows
 from zoo.data.sources.unlabelled_texts import read_unlabelled_texts
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data
-from zoo.data.tokenizer_choice import make_tokenizer
+from zoo.data.texts.batch_encoding import tokenize_splits
+from zoo.data.texts.tokenizer_choice import make_tokenizer
 
 
 def load_unlabelled(config: DataConfig) -> Data:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo.data.columns import Column
-from zoo.demo.sources import DemoVersion
+from zoo.data.tables.columns import Column
+from zoo.demo.models import DemoVersion
 from zoo.errors import UserError
 from zoo.explaining.explainer import Explainer
 from zoo.explaining.explanation import Explanation

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from zoo.demo.answers import answer_request, describe_fields
-from zoo.demo.sources import DemoModel, check_version
+from zoo.demo.models import DemoModel, check_version
 from zoo.errors import UserError
 
 PAGE = Path(__file__).with_name("page.html")

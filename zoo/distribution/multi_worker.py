@@ -28,7 +28,7 @@ _REPORT_DELAY = 5.0  # seconds in which the other workers can see which one fail
 
 
 def create_multi_worker_strategy(
-    cluster: Cluster, report: Callable[[str], None] = lambda line: None
+    cluster: Cluster, report: Callable[[str], None]
 ) -> tf.distribute.MultiWorkerMirroredStrategy:
     """Waits for the other workers and connects to them, before any other use of TensorFlow.
 

@@ -11,10 +11,10 @@ from zoo.data.split_checks import find_repeated_rows
 from zoo.data.splits import Data
 from zoo.errors import UserError, format_count
 from zoo.evaluation.datasets import encode_split
-from zoo.evaluation.mistakes import find_classes, find_labels
 from zoo.evaluation.multilabel_scores import resample_f1
 from zoo.evaluation.predictions import Predictions, predict_split
-from zoo.training.finetuning import Source
+from zoo.evaluation.scoring import find_classes, find_labels
+from zoo.training.source import Source
 
 _MIN_RESAMPLED = 30  # examples, of fewer a bootstrap interval is too narrow
 _LEVEL = 0.95

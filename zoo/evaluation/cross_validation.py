@@ -22,9 +22,9 @@ from zoo.data.splits import Data, read_labels
 from zoo.data.targets import find_strata
 from zoo.errors import UserError, format_count
 from zoo.evaluation.decision_threshold import decide_threshold
-from zoo.evaluation.mistakes import score_predictions
+from zoo.evaluation.label_thresholds import choose_thresholds
 from zoo.evaluation.predictions import predict_split
-from zoo.evaluation.thresholds import choose_thresholds
+from zoo.evaluation.scoring import score_predictions
 from zoo.recipe import Recipe
 from zoo.registry import Entry
 from zoo.training.building import prepare_model

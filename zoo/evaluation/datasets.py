@@ -6,7 +6,6 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from zoo.data.batch_encoding import tokenize_splits
 from zoo.data.config import DataConfig, adopt_image_settings
 from zoo.data.loading import complete_splits, merge_splits, read_source
 from zoo.data.memory import choose_budget, load_into_memory
@@ -14,13 +13,14 @@ from zoo.data.sources.table_files import recall_separator
 from zoo.data.sources.text_files import recall_encoding
 from zoo.data.spec import Spec, Tokenizer
 from zoo.data.splits import Data, Split
-from zoo.data.table_splits import (
+from zoo.data.tables.table_splits import (
     encode_table,
     is_table,
     make_table_records,
-    parse_plain_numbers,
+    parse_number_columns,
 )
-from zoo.data.tokenizer_choice import describe_unknown_tokens
+from zoo.data.texts.batch_encoding import tokenize_splits
+from zoo.data.texts.tokenizer_choice import describe_unknown_tokens
 
 ALL = "all"  # name of the split that has all labelled examples
 
@@ -174,7 +174,7 @@ def _parse_plain_split(data: Data, raw: Split, spec: Spec) -> tuple[Spec, Split]
     # of a server, the names of the features are not known
     names = spec.feature_names or data.spec.feature_names
     encoded_spec = dataclasses.replace(data.spec, shape=(len(names),), feature_names=names)
-    return encoded_spec, parse_plain_numbers(raw, names)
+    return encoded_spec, parse_number_columns(raw, names)
 
 
 def select_split(data: Data, split_name: str) -> Split:

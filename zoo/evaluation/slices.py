@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from zoo.data.spec import Spec
-from zoo.evaluation.mistakes import score_predictions
 from zoo.evaluation.predictions import Predictions
+from zoo.evaluation.scoring import score_predictions
 
 _TITLES = {"mae": "MAE", "f1": "F1"}
 

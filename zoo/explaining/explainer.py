@@ -9,8 +9,8 @@ import pandas as pd
 import tensorflow as tf
 
 from zoo.attributions.occlusion import RawInputs, occlude_image, occlude_row, occlude_texts
-from zoo.data.image_files import make_decodable
-from zoo.data.images import decode_image
+from zoo.data.images.decoding import decode_image
+from zoo.data.images.image_files import make_decodable
 from zoo.data.spec import Spec
 from zoo.errors import UserError, one_line
 from zoo.explaining.explanation import Explanation

@@ -12,8 +12,8 @@ from scipy import special
 from zoo.data.spec import Spec
 from zoo.data.splits import Split, pick_inputs
 from zoo.errors import UserError
-from zoo.evaluation.mistakes import Mistake, find_mistakes
 from zoo.evaluation.predictions import Predictions
+from zoo.evaluation.scoring import Mistake, find_mistakes
 from zoo.explaining.coloured_words import render_page
 from zoo.explaining.explainer import Example
 from zoo.explaining.model_explainer import ModelExplainer

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from zoo.data.spec import Spec, spec_from_record
-from zoo.data.tokenizers import read_tokenizer
+from zoo.data.texts.tokenizers import read_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.raw_inputs import make_raw_input_specs
 from zoo.exporting.versions import index_versions

@@ -13,7 +13,7 @@ import numpy as np
 
 from zoo import layers  # noqa: F401, Keras finds the zoo's classes by name
 from zoo.data.spec import Spec, Tokenizer, spec_from_record
-from zoo.data.tokenizers import read_tokenizer
+from zoo.data.texts.tokenizers import read_tokenizer
 from zoo.errors import UserError, one_line
 from zoo.exporting.versions import index_versions
 from zoo.layers.weights import set_layer_weights, weighted_layers
@@ -32,9 +32,9 @@ from zoo.storage.filenames import (
 )
 from zoo.storage.json_files import read_json
 from zoo.training.building import build_model
-from zoo.training.finetuning import Source
 from zoo.training.model_checks import explain_load_error, find_custom_objects
 from zoo.training.run_folder import describe_unfinished_run
+from zoo.training.source import Source
 
 _MAX_EXPANSION = 100  # unpacked size of a .keras file by its own size; Keras does not compress
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from zoo.data.column_encoding import make_column_encoder
 from zoo.data.spec import Spec
-from zoo.data.text_encoding import make_encoder
+from zoo.data.tables.column_encoding import make_column_encoder
+from zoo.data.texts.text_encoding import make_encoder
 
 Tensors = dict[str, tf.Tensor]
 

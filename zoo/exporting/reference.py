@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 from scipy import special
 
-from zoo.data.images import decode_image
+from zoo.data.images.decoding import decode_image
 from zoo.data.spec import Spec
 from zoo.evaluation.decision_threshold import choose_classes
+from zoo.evaluation.label_thresholds import select_labels
 from zoo.evaluation.predictions import make_feature_predictor
-from zoo.evaluation.thresholds import select_labels
 from zoo.exporting.explain_signature import EXPLAIN, make_explain_signature
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
 from zoo.exporting.validation import decode_output, name_probabilities

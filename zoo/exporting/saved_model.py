@@ -16,8 +16,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from zoo.data.spec import Spec, spec_from_model, spec_to_record
-from zoo.data.table_encoding import make_random_records
-from zoo.data.tokenizers import save_tokenizer
+from zoo.data.tables.table_encoding import make_random_records
+from zoo.data.texts.tokenizers import save_tokenizer
 from zoo.distribution.keras_patches import disable_cudnn
 from zoo.errors import UserError, attach_path
 from zoo.exporting.contract import check_contract, write_contract

@@ -26,7 +26,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo.data.images import decode_image
+from zoo.data.images.decoding import decode_image
 from zoo.data.spec import Spec
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
 from zoo.exporting.tf_example import parse_examples

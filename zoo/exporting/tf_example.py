@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 from google.protobuf import descriptor_pb2
 
-from zoo.data.column_encoding import parse_number_strings
-from zoo.data.columns import Column
-from zoo.data.images import decode_image
+from zoo.data.images.decoding import decode_image
 from zoo.data.spec import Spec
+from zoo.data.tables.column_encoding import parse_number_strings
+from zoo.data.tables.columns import Column
 from zoo.exporting.raw_inputs import make_raw_input_specs
 
 _NO_EXAMPLE = "expected serialized tf.Examples"

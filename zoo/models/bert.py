@@ -19,7 +19,7 @@ with epy.lazy_imports():
     from keras import ops
 
     from zoo.layers import inputs, masking, outputs, regularization, windows
-    from zoo.models import bert_preset
+    from zoo.models.presets import bert_preset
 
 
 # (layers, width) of Turc et al. 2019 (arXiv 1908.08962), table 1
@@ -31,7 +31,7 @@ _SIZES = {
     "base": (12, 768),
 }
 _POSITIONS = 512
-_SEPARATOR_ID = 3  # of [SEP] in the vocabularies that zoo.data.tokenizers learns
+_SEPARATOR_ID = 3  # of [SEP] in the vocabularies that zoo.data.texts.tokenizers learns
 
 
 @register(

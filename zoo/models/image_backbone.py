@@ -13,7 +13,7 @@ with epy.lazy_imports():
     from keras import ops
 
     from zoo.layers import inputs, outputs, regularization, resizing
-    from zoo.models import image_preset
+    from zoo.models.presets import image_preset
 
 _NAME = "image_backbone"
 _COLOURS = 3  # channels of a preset

@@ -15,7 +15,8 @@ with epy.lazy_imports():
     import keras
 
     from zoo.layers import inputs, masking, outputs, windows
-    from zoo.models import text_encoder, text_preset
+    from zoo.models import text_encoder
+    from zoo.models.presets import text_preset
 
 _MODULES, _SETTINGS = "modules.json", "sentence_bert_config.json"
 _TRANSFORMER, _POOLING, _NORMALIZE = "Transformer", "Pooling", "Normalize"
@@ -85,9 +86,7 @@ def _read_mode(preset: str, config: dict[str, Any]) -> str:
     return _MODES[modes[0]]
 
 
-def load_sentence_encoder(
-    preset: str, pooling: Pooling, window: int | None = None
-) -> "keras.Model":
+def load_sentence_encoder(preset: str, pooling: Pooling, window: int | None) -> "keras.Model":
     """Loads a text encoder whose answer is one vector per text.
 
     Args:

@@ -14,11 +14,11 @@ with epy.lazy_imports():
     from keras import layers, ops
 
     from zoo.layers import inputs, masking, outputs, regularization, windows
-    from zoo.models import text_head, text_preset
+    from zoo.models.presets import text_head, text_preset
 
 _NAME = "text_encoder"
 _LAYERS, _WIDTH, _POSITIONS = 2, 128, 512  # of the encoder without a preset
-_SEPARATOR_ID = 3  # of [SEP] in the vocabularies that zoo.data.tokenizers learns
+_SEPARATOR_ID = 3  # of [SEP] in the vocabularies that zoo.data.texts.tokenizers learns
 
 
 @register(

@@ -1,1 +1,1 @@
-"""Whether requests still look like the data a model was made for."""
+"""Data drift: whether requests still look like the data that a model was made for."""

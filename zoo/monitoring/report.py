@@ -39,7 +39,7 @@ def describe_windows(
 
 
 def _describe_window(window: Window) -> dict[str, Any]:
-    alarms = {departure.trait for departure in window.alarms}
+    alarms = {drift.trait for drift in window.alarms}
     return {
         "start": window.start.isoformat() if window.start else None,
         "examples": window.examples,
@@ -54,19 +54,19 @@ def _describe_window(window: Window) -> dict[str, Any]:
                 "unseen": list(d.unseen),
                 "alarm": d.trait in alarms,
             }
-            for d in window.departures
+            for d in window.drifts
         ],
     }
 
 
 def format_page(model: str, whole: Window, hours: Sequence[Window], notes: Sequence[str]) -> str:
     """Returns the page: all requests, a plot over the hours, and the alarms of each hour."""
-    alarms = {departure.trait for departure in whole.alarms}
+    alarms = {drift.trait for drift in whole.alarms}
     rows = [("trait", "test", "p-value", "stability index", "test split", "requests", "unseen")]
     rows += [
         (d.trait, d.test, f"{d.p_value:.2g}", f"{d.stability_index:.3f}", d.before, d.after,
          ", ".join(name[:_CHARACTERS] for name in d.unseen[:5]))
-        for d in whole.departures
+        for d in whole.drifts
     ]  # fmt: skip
     by_hour = [("hour (UTC)", "examples", "alarms")]
     by_hour += [
@@ -81,7 +81,7 @@ def format_page(model: str, whole: Window, hours: Sequence[Window], notes: Seque
             f"<style>{_STYLE}</style><h1>{title}</h1>",
             *(f"<p>{html.escape(note)}</p>" for note in notes),
             f"<p>Alarms: {html.escape(', '.join(sorted(alarms))) or 'none'}</p>",
-            _format_table(rows, [d.trait in alarms for d in whole.departures]),
+            _format_table(rows, [d.trait in alarms for d in whole.drifts]),
             f'<img alt="Stability index by hour" src="data:image/png;base64,{_plot(hours)}">'
             if len(hours) > 1
             else "",
@@ -107,8 +107,8 @@ def _plot(hours: Sequence[Window]) -> str:
     """Returns the stability indices of the traits over the hours, as a PNG in Base64."""
     series: dict[str, dict[Any, float]] = {}
     for window in hours:
-        for departure in window.departures:
-            series.setdefault(departure.trait, {})[window.start] = departure.stability_index
+        for drift in window.drifts:
+            series.setdefault(drift.trait, {})[window.start] = drift.stability_index
     largest = sorted(series, key=lambda name: -max(series[name].values()))[:_LINES]
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     axes = figure.subplots()
@@ -130,9 +130,9 @@ def format_prometheus(model: str, window: Window) -> str:
         "# HELP zoo_monitor_stability_index Population stability index of a trait of the requests.",
         "# TYPE zoo_monitor_stability_index gauge",
     ]
-    for departure in window.departures:
-        labels = f'model="{_escape(model)}",trait="{_escape(departure.trait)}"'
-        lines.append(f"zoo_monitor_stability_index{{{labels}}} {departure.stability_index:.6g}")
+    for drift in window.drifts:
+        labels = f'model="{_escape(model)}",trait="{_escape(drift.trait)}"'
+        lines.append(f"zoo_monitor_stability_index{{{labels}}} {drift.stability_index:.6g}")
     for name, value, meaning in (
         ("alarms", len(window.alarms), "Traits that depart from the data of the export."),
         ("examples", window.examples, "Logged examples in the newest window."),

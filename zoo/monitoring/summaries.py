@@ -1,4 +1,4 @@
-"""Summaries of traits, small enough to travel with an export, and how traits depart from them."""
+"""Summaries of traits, small enough to travel with an export, and how traits drift from them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ _BINS = 10  # of a population stability index
 _SMALLEST = 1e-4  # share in it of an empty bin
 _EXPECTED = 5  # examples of a category at least, for the chi-square distribution to hold
 _CHARACTERS = 40  # of a category that are shown
-OTHER, NO_VALUE = "(other)", "(missing)"
+NO_VALUE = "(missing)"
 
 
 @dataclasses.dataclass(frozen=True)
-class Departure:
-    """How the values of a trait depart from its summary.
+class Drift:
+    """How the values of a trait have drifted from its summary.
 
     Attributes:
         trait: Name of the trait.
         test: "Kolmogorov-Smirnov" for numbers, "chi-square" for categories, "missing" for the share
             of missing values.
-        p_value: Probability of so large a departure in values of the same distribution.
+        p_value: Probability of so large a drift in values of the same distribution.
         stability_index: Population stability index: the sum over bins of (a - b) log(a / b), where
             a and b are shares of the bin. Below 0.1 a change is small, above 0.25 large.
         before: The values of the summary, in words.
@@ -77,7 +77,7 @@ def summarize_trait(values: np.ndarray) -> dict[str, Any]:
     }
 
 
-def compare_trait(name: str, summary: Mapping[str, Any], values: np.ndarray) -> list[Departure]:
+def compare_trait(name: str, summary: Mapping[str, Any], values: np.ndarray) -> list[Drift]:
     """Compares new values of a trait with its summary.
 
     Args:
@@ -86,7 +86,7 @@ def compare_trait(name: str, summary: Mapping[str, Any], values: np.ndarray) -> 
         values: Shape (n,), as those of the summary.
 
     Returns:
-        The departures: of the known values, and of the share of missing ones if there are any.
+        The drifts: of the known values, and of the share of missing ones if there are any.
 
     Raises:
         UserError: if the summary is damaged.
@@ -115,7 +115,7 @@ def _find_known(values: np.ndarray) -> pd.Series:
     return cells[cells.notna() & (cells != "")].map(str)
 
 
-def _compare_numbers(name: str, summary: Mapping[str, Any], values: np.ndarray) -> Departure:
+def _compare_numbers(name: str, summary: Mapping[str, Any], values: np.ndarray) -> Drift:
     """Applies the two-sample Kolmogorov-Smirnov test with its asymptotic distribution."""
     quantiles, count = np.sort(np.asarray(summary["quantiles"], float)), int(summary["count"])
     values = np.sort(values)
@@ -128,7 +128,7 @@ def _compare_numbers(name: str, summary: Mapping[str, Any], values: np.ndarray) 
     edges = np.unique(quantiles[:: (len(quantiles) - 1) // _BINS or 1])[1:-1]
     binned = [np.bincount(np.searchsorted(edges, x, "right"), minlength=len(edges) + 1)
               for x in (quantiles, values)]  # fmt: skip
-    return Departure(
+    return Drift(
         name,
         "Kolmogorov-Smirnov",
         float(stats.kstwobign.sf(np.sqrt(size) * distance)),
@@ -138,7 +138,7 @@ def _compare_numbers(name: str, summary: Mapping[str, Any], values: np.ndarray) 
     )
 
 
-def _compare_categories(name: str, summary: Mapping[str, Any], values: pd.Series) -> Departure:
+def _compare_categories(name: str, summary: Mapping[str, Any], values: pd.Series) -> Drift:
     """Applies the chi-square test of homogeneity; rare categories are counted together."""
     old = pd.Series({str(k): int(v) for k, v in summary["counts"].items()}, dtype=float)
     new = values.value_counts().astype(float)
@@ -151,13 +151,13 @@ def _compare_categories(name: str, summary: Mapping[str, Any], values: pd.Series
     total = np.array([old.sum() + others[0], len(values)])
     smallest = _EXPECTED * total.sum() / min(total)
     is_rare = table.sum(axis=1) < smallest
-    # what the summary has none of is told, and stays a row of its own if it is frequent
+    # what the summary has none of is reported, and stays a row of its own if it is frequent
     rare, rows = table[is_rare].sum().to_numpy(), [table[~is_rare].to_numpy()]
     rows += [rare + others] if rare.sum() < smallest or sum(others) < smallest else [rare, others]
     pooled = np.vstack(rows)
     pooled = pooled[pooled.sum(axis=1) > 0]
     p_value = stats.chi2_contingency(pooled)[1] if len(pooled) > 1 else 1.0
-    return Departure(
+    return Drift(
         name,
         "chi-square",
         float(p_value),
@@ -168,10 +168,10 @@ def _compare_categories(name: str, summary: Mapping[str, Any], values: pd.Series
     )
 
 
-def _compare_missing(name: str, before: tuple[int, int], after: tuple[int, int]) -> Departure:
+def _compare_missing(name: str, before: tuple[int, int], after: tuple[int, int]) -> Drift:
     """Applies Fisher's exact test to the shares of missing values."""
     shares = [missing / max(known + missing, 1) for known, missing in (before, after)]
-    return Departure(
+    return Drift(
         f"{name} {NO_VALUE}",
         "missing",
         float(stats.fisher_exact([before, after]).pvalue),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from zoo.data.spec import Spec, Tokenizer
-from zoo.data.text_encoding import make_encoder
+from zoo.data.texts.text_encoding import make_encoder
 from zoo.monitoring.plain_traits import Traits, measure_images
 
 _TOKENS = 4_096  # of a text that are looked at

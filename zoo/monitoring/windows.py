@@ -1,4 +1,4 @@
-"""Windows of logged requests, and whether they depart from the statistics of an export."""
+"""Windows of logged requests, and whether they have drifted from the statistics of an export."""
 
 import dataclasses
 import datetime
@@ -12,7 +12,7 @@ import numpy as np
 from zoo.data.spec import Spec
 from zoo.errors import UserError, one_line
 from zoo.monitoring.plain_traits import HASH, Traits
-from zoo.monitoring.summaries import Departure, compare_trait
+from zoo.monitoring.summaries import Drift, compare_trait
 from zoo.monitoring.traits import measure_inputs
 
 ALPHA = 0.01  # of all tests of a window together
@@ -28,14 +28,14 @@ class Window:
     Attributes:
         start: Begin of the hour, in UTC; None for all requests.
         examples: Number of examples.
-        departures: How each trait departs, the least likely first.
+        drifts: How each trait has drifted, the least likely first.
         alarms: Those of them that are no chance and not small.
     """
 
     start: datetime.datetime | None
     examples: int
-    departures: tuple[Departure, ...]
-    alarms: tuple[Departure, ...]
+    drifts: tuple[Drift, ...]
+    alarms: tuple[Drift, ...]
 
 
 def compare_window(
@@ -43,7 +43,7 @@ def compare_window(
 ) -> Window:
     """Compares the traits of some requests with the statistics of the export.
 
-    A departure is an alarm if its p-value withstands the correction of Holm (1979) for all tests of
+    A drift is an alarm if its p-value withstands the correction of Holm (1979) for all tests of
     the window at a level of 1%, and its population stability index is 0.1 at least: with many
     requests a difference that does not matter is significant too.
 
@@ -54,15 +54,15 @@ def compare_window(
     """
     summaries = statistics["traits"]
     found = [
-        departure
+        drift
         for name in summaries
         if name in traits
-        for departure in compare_trait(name, summaries[name], traits[name])
+        for drift in compare_trait(name, summaries[name], traits[name])
     ]
-    found.sort(key=lambda departure: departure.p_value)
+    found.sort(key=lambda drift: drift.p_value)
     significant = 0
-    for rank, departure in enumerate(found):
-        if departure.p_value * (len(found) - rank) > ALPHA:
+    for rank, drift in enumerate(found):
+        if drift.p_value * (len(found) - rank) > ALPHA:
             break
         significant += 1
     alarms = tuple(d for d in found[:significant] if d.stability_index >= CHANGE)

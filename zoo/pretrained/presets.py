@@ -7,34 +7,34 @@ from pathlib import Path
 import tensorflow as tf
 
 from zoo.data.spec import Spec, spec_to_record
-from zoo.data.text_encoding import NO_PAIRS
-from zoo.data.text_length import MOST_WINDOWS, POSITIONS
-from zoo.data.tokenizer_settings import (
+from zoo.data.texts.text_encoding import NO_PAIRS
+from zoo.data.texts.text_length import MOST_WINDOWS, POSITIONS
+from zoo.data.texts.tokenizer_settings import (
     Tokenizer,
     count_window_tokens,
     describe_windows,
     divide_into_windows,
 )
-from zoo.data.tokenizers import make_preset_tokenizer
+from zoo.data.texts.tokenizers import make_preset_tokenizer
 from zoo.errors import UserError
 from zoo.exporting.raw_inputs import make_input_encoder, make_raw_input_specs
 from zoo.layers.outputs import FEATURES
 from zoo.models.image_backbone import load_classifier
+from zoo.models.presets.text_folder import is_text_folder
+from zoo.models.presets.text_head import load_head
+from zoo.models.presets.text_preset import read_positions, read_vocabulary
 from zoo.models.sentence_vectors import load_sentence_encoder, read_pooling
 from zoo.models.text_encoder import load_classifier as load_text_classifier
-from zoo.models.text_folder import is_text_folder
-from zoo.models.text_head import load_head
-from zoo.models.text_preset import read_positions, read_vocabulary
-from zoo.pretrained.predictor import PretrainedModel, make_predictor
-from zoo.training.finetuning import Source
+from zoo.pretrained.pretrained_model import PretrainedModel, make_pretrained_model
+from zoo.training.source import Source
 
 
 def open_preset(
     preset: str,
-    preset_weights: str = "",
+    preset_weights: str,
     *,
-    reads_pairs: bool = False,
-    long_texts: str | None = None,
+    reads_pairs: bool,
+    long_texts: str | None,
 ) -> Source:
     """Opens a pretrained model with its own head, as a run is opened by its path.
 
@@ -95,7 +95,7 @@ def load_preset_classifier(
 ) -> PretrainedModel:
     """Loads the model that `open_preset` opens, with the same arguments, to predict with it."""
     source = open_preset(preset, preset_weights, reads_pairs=reads_pairs, long_texts=long_texts)
-    return make_predictor(source.model, source.spec, source.record)
+    return make_pretrained_model(source.model, source.spec, source.record)
 
 
 def load_text_embedder(

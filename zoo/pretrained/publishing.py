@@ -15,11 +15,11 @@ from zoo.data.config import DataConfig, adopt_image_settings, parse_image_size, 
 from zoo.data.loading import dataset_slug, load_data
 from zoo.data.spec import Spec, spec_to_record
 from zoo.data.splits import Data, take_inputs
-from zoo.data.tokenizers import save_tokenizer
+from zoo.data.texts.tokenizers import save_tokenizer
 from zoo.errors import UserError
-from zoo.evaluation.mistakes import evaluate_model
 from zoo.evaluation.model_card import write_card
 from zoo.evaluation.predictions import make_predictor
+from zoo.evaluation.scoring import evaluate_model
 from zoo.exporting.loading import load_model, open_source
 from zoo.pretrained.store import FOLDER, folder_size
 from zoo.registry import find_entry
@@ -28,8 +28,8 @@ from zoo.storage.checksums import write_checksums
 from zoo.storage.filenames import METRICS, RECORD, TOKENIZER, WEIGHTS
 from zoo.storage.json_files import read_json, write_json
 from zoo.training.building import build_model
-from zoo.training.finetuning import Source
 from zoo.training.run_folder import describe_unfinished_run, read_flags
+from zoo.training.source import Source
 from zoo.training.transfer import load_matching_weights
 
 MAX_BYTES_EACH, MAX_BYTES_TOTAL = 3_500_000, 15_000_000  # including the plots

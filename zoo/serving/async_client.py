@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from zoo.serving.client import Client
-from zoo.serving.transports import check_concurrency
+from zoo.serving.transports.transport import check_concurrency
 
 Result = TypeVar("Result")
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.columns import Column
-from zoo.data.image_files import make_decodable
+from zoo.data.images.image_files import make_decodable
 from zoo.data.spec import Spec, spec_from_record
+from zoo.data.tables.columns import Column
 from zoo.errors import UserError, one_line
 from zoo.exporting.validation import (
     InputRefusedError,
@@ -27,11 +27,11 @@ from zoo.exporting.validation import (
     format_tensor_spec,
 )
 from zoo.schema import suggest_closest
-from zoo.serving.grpc_transport import GrpcTransport
-from zoo.serving.local import LocalTransport
 from zoo.serving.request_log import LOGGED_SIGNATURES, RequestLog
-from zoo.serving.rest_transport import RestTransport
-from zoo.serving.transports import (
+from zoo.serving.transports.grpc_transport import GrpcTransport
+from zoo.serving.transports.local_transport import LocalTransport
+from zoo.serving.transports.rest_transport import RestTransport
+from zoo.serving.transports.transport import (
     ConnectionSettings,
     SignatureInfo,
     Transport,

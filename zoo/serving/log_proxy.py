@@ -14,7 +14,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from zoo.errors import one_line
-from zoo.serving.addresses import ServerAddress
 from zoo.serving.request_log import RequestLog
 from zoo.serving.rest_entries import (
     AskedVersion,
@@ -22,6 +21,7 @@ from zoo.serving.rest_entries import (
     parse_exchange,
     parse_predict_path,
 )
+from zoo.serving.transports.addresses import ServerAddress
 
 _CONNECT_SECONDS = 10.0
 _KEPT_CONNECTIONS = 64

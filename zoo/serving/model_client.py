@@ -8,7 +8,7 @@ from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.exporting.tensors import make_example
 from zoo.exporting.validation import InputRefusedError, check_feature
-from zoo.pretrained.predictor import PretrainedModel
+from zoo.pretrained.pretrained_model import PretrainedModel
 from zoo.serving.client import Client, convert_image_file
 
 

@@ -15,16 +15,16 @@ from zoo.errors import UserError
 from zoo.exporting.versions import parse_version
 from zoo.serving.client import Client
 from zoo.serving.exports import list_served_versions
-from zoo.serving.labels import (
+from zoo.serving.server_config import write_server_files
+from zoo.serving.transports.transport import NotServedError
+from zoo.serving.version_labels import (
     check_label,
     drop_label,
     list_labels,
     list_removed_labels,
-    read_labels,
+    read_version_labels,
     set_label,
 )
-from zoo.serving.server_config import write_server_files
-from zoo.serving.transports import NotServedError
 from zoo.storage.filenames import MODELS_CONFIG, VERSION_LABELS
 
 # after it a server has read models.config again, which it does every 30 seconds; until it reads the
@@ -40,7 +40,7 @@ def may_move(directory: Path, model: str, version: str, label: str) -> bool:
 
     It may do so as well if the label was taken away since the server last read the files.
     """
-    labels = read_labels(directory).get(model, {})
+    labels = read_version_labels(directory).get(model, {})
     if label in labels:
         return labels[label] != parse_version(version)
     return label in list_removed_labels(directory, model) and _is_new(directory / VERSION_LABELS)

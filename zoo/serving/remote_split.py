@@ -12,7 +12,7 @@ from zoo.data.splits import Split, iterate_raw_batches
 from zoo.evaluation.compatibility import check_same_names
 from zoo.evaluation.predictions import Predictions, concat_predictions
 from zoo.serving.client import Client
-from zoo.serving.rows import INPUTS_BY_KIND
+from zoo.serving.rows.reading import INPUTS_BY_KIND
 
 _CONCURRENCY = 4  # requests in flight
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from zoo.exporting.validation import check_array, decode_output
 from zoo.serving.request_log import LOGGED_SIGNATURES
-from zoo.serving.transports import SignatureInfo
+from zoo.serving.transports.transport import SignatureInfo
 
 _PREDICT = re.compile(
     r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>\d{1,19})|/labels/(?P<label>[^/:]+))?"

@@ -15,8 +15,8 @@ from google.protobuf import text_format
 from zoo.exporting.messages import ModelServerConfig
 from zoo.schema import Count, check_value
 from zoo.serving.exports import list_exports
-from zoo.serving.labels import drop_lost_labels, read_labels
 from zoo.serving.server_templates import BATCHING, COMPOSE, COMPOSE_TLS, MONITORING, PROXY
+from zoo.serving.version_labels import drop_lost_labels, read_version_labels
 from zoo.storage.atomic import check_writable, write_text
 from zoo.storage.filenames import BATCHING_CONFIG, MODELS_CONFIG
 
@@ -70,7 +70,7 @@ def write_tuned_batching(directory: Path, text: str) -> Path:
     return file
 
 
-def make_models_config(directory: Path, keep_versions: int = 2) -> Any:
+def make_models_config(directory: Path, keep_versions: int) -> Any:
     """Returns the ModelServerConfig for the models in a folder of exports.
 
     Args:
@@ -81,7 +81,7 @@ def make_models_config(directory: Path, keep_versions: int = 2) -> Any:
         UserError: if there is no such folder, or its labels.json is invalid.
     """
     check_value("keep_versions", keep_versions, Count)
-    exports, labels = list_exports(directory), read_labels(directory)
+    exports, labels = list_exports(directory), read_version_labels(directory)
     config = ModelServerConfig()
     # even without models: TF Serving ignores an empty file
     config.model_config_list.SetInParent()

@@ -1,6 +1,5 @@
 """Building a model for a dataset, and compiling it with a recipe."""
 
-import dataclasses
 from collections.abc import Container
 from typing import Any
 
@@ -12,14 +11,9 @@ from zoo.distribution.strategy import uses_microbatches
 from zoo.errors import UserError
 from zoo.recipe import BLENDING, FOCAL_GAMMA, Recipe, parse_augmentation
 from zoo.registry import Entry, find_entry, list_names
-from zoo.training.adaptation import adapt_layers
 from zoo.training.class_balance import compute_class_weights, steps_per_epoch
-from zoo.training.finetuning import (
-    Source,
-    freeze_layers,
-    learning_rate_multipliers,
-    replace_preset,
-)
+from zoo.training.finetuning import freeze_layers, learning_rate_multipliers
+from zoo.training.layer_statistics import adapt_layers
 from zoo.training.losses import FocalLoss
 from zoo.training.metrics import ExampleLoss, ExampleMetric, MicroF1, R2Score
 from zoo.training.model_checks import (
@@ -29,28 +23,10 @@ from zoo.training.model_checks import (
     check_threshold,
 )
 from zoo.training.optimizers import make_optimizer
-from zoo.training.phase_recipes import make_main_recipe
 from zoo.training.preset_head import load_preset_head
+from zoo.training.recipe_adaptation import make_main_recipe
+from zoo.training.source import Source, replace_preset
 from zoo.training.transfer import LayerTransfer, load_matching_weights
-
-_COMPILED_EXAMPLES = 20_000  # at least, for XLA
-
-
-def adapt_recipe_to_size(recipe: Recipe, examples: int, named: set[str]) -> Recipe:
-    """Returns the recipe with what suits few examples, but for settings that the user named.
-
-    The recipes are made for tens of thousands of examples. With a hundred, one batch would be the
-    whole epoch, and the training a dozen steps: the batch is halved, down to 8, until an epoch has
-    30 steps. XLA compiles a step in 3 s on 2 cores, which fewer than 20,000 examples do not win
-    back.
-    """
-    batch_size = recipe.batch_size
-    while "batch_size" not in named and batch_size > 8 and examples / batch_size < 30:
-        batch_size //= 2
-    is_worth_it = "jit_compile" in named or examples >= _COMPILED_EXAMPLES
-    return dataclasses.replace(
-        recipe, batch_size=batch_size, jit_compile=recipe.jit_compile and is_worth_it
-    )
 
 
 def build_model(entry: Entry, spec: Spec, hparams: dict[str, Any]) -> keras.Model:

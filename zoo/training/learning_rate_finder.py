@@ -14,7 +14,7 @@ from zoo.data.splits import Data
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.training.class_balance import steps_per_epoch
-from zoo.training.loop import make_train_batches
+from zoo.training.loop import distribute_training_batches
 
 _STEPS, _LOWEST, _HIGHEST = 120, 1e-7, 10.0
 _DIVERGED = 4  # times the lowest loss
@@ -69,7 +69,7 @@ def run_range_test(model: keras.Model, data: Data, recipe: Recipe, seed: int) ->
         UserError: if the loss is not finite from the start.
     """
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    batches = make_train_batches(model, data, recipe, seed, epoch)
+    batches = distribute_training_batches(model, data, recipe, seed, epoch)
     with progress_bar(_STEPS, "learning rates") as bar:
         callback = _RangeTestCallback(epoch, recipe.accumulate_steps, bar)
         epochs = math.ceil(_STEPS / steps_per_epoch(data, recipe))

@@ -22,9 +22,9 @@ from zoo.training.building import needs_one_hot
 from zoo.training.callbacks import BestModelCallback, CheckpointCallback, ProgressCallback
 from zoo.training.checkpoints import Checkpoint, TrainingState
 from zoo.training.class_balance import compute_class_weights, steps_per_epoch
-from zoo.training.phase_recipes import make_main_recipe
 from zoo.training.phases import Phase, make_main_phase, open_head_phase
 from zoo.training.plateau import PlateauCallback
+from zoo.training.recipe_adaptation import make_main_recipe
 from zoo.training.schedules import make_schedule
 from zoo.training.signals import defer_signals
 
@@ -92,7 +92,7 @@ def _fit_phase(
     """Trains the model of a phase, a part of the `whole`, from where the training is."""
     model, steps = phase.model, count_steps(phase.data, phase.recipe)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    train = make_train_batches(model, phase.data, phase.recipe, seed, epoch)
+    train = distribute_training_batches(model, phase.data, phase.recipe, seed, epoch)
     if start:
         _prepare_resume(model, train, state)
     state.seconds += phase.seconds
@@ -101,7 +101,7 @@ def _fit_phase(
         checkpointing = CheckpointCallback(
             state, start, phase, steps, run_dir, checkpoint_every, received_signal
         )
-        validation = _make_validation_batches(model, phase.data, phase.recipe)
+        validation = _distribute_validation_batches(model, phase.data, phase.recipe)
         epochs = {"initial_epoch": state.epoch, "epochs": phase.last_epoch}
         options = {"callbacks": [*own, *callbacks, checkpointing], "verbose": 0, "shuffle": False}
         model.fit(train, validation_data=validation, **epochs, **options)
@@ -131,7 +131,7 @@ def _prepare_resume(model: keras.Model, train: tf.data.Dataset, state: TrainingS
     skip_batches(model, state.step, model.steps_per_execution)
 
 
-def make_train_batches(
+def distribute_training_batches(
     model: keras.Model, data: Data, recipe: Recipe, seed: int, epoch: tf.Variable
 ) -> "tf.data.Dataset | tf.distribute.DistributedDataset":
     """Returns the batches of the training split for `fit`, shuffled by epoch.
@@ -162,7 +162,7 @@ def make_train_batches(
     )
 
 
-def _make_validation_batches(
+def _distribute_validation_batches(
     model: keras.Model, data: Data, recipe: Recipe
 ) -> "tf.data.Dataset | tf.distribute.DistributedDataset":
     return distribute_batches(

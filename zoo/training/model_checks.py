@@ -16,10 +16,9 @@ from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, has_known_labels, read_labels
 from zoo.data.targets import count_classes
 from zoo.distribution.keras_patches import find_operation, flatten_layers
-from zoo.errors import UserError, one_line
+from zoo.errors import UserError, one_line, shorten_names
 from zoo.recipe import Recipe
 from zoo.registry import Entry, list_plugin_modules
-from zoo.training.finetuning import shorten_names
 
 # what a plug-in may define for a model; Keras saves their names
 _CUSTOM_BASES = (

@@ -24,7 +24,7 @@ from zoo.layers.logits_model import LogitsModel
 from zoo.recipe import Recipe
 from zoo.training.building import compile_trainable
 from zoo.training.finetuning import freeze_layers
-from zoo.training.phase_recipes import make_head_recipe, make_main_recipe
+from zoo.training.recipe_adaptation import make_head_recipe, make_main_recipe
 
 _FEATURES = "features"  # kind and input name of vectors
 _BATCH_SIZE = 32  # of images whose features are computed at once

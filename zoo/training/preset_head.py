@@ -7,11 +7,11 @@ import keras
 
 from zoo.data.spec import Spec
 from zoo.data.splits import Data
+from zoo.errors import shorten_names
 from zoo.layers.outputs import HEAD
 from zoo.layers.weights import set_layer_weights
-from zoo.models.text_head import TextHead, find_head
+from zoo.models.presets.text_head import TextHead, find_head
 from zoo.registry import Entry
-from zoo.training.finetuning import shorten_names
 
 _NAME, _FIRST = "text_encoder", "first"
 

@@ -14,8 +14,8 @@ from zoo.recipe import Recipe
 from zoo.registry import Entry
 from zoo.training.building import build_model
 from zoo.training.class_balance import steps_per_epoch
-from zoo.training.finetuning import Source
 from zoo.training.optimizers import make_optimizer
+from zoo.training.source import Source
 from zoo.training.transfer import LayerTransfer, load_matching_weights
 
 

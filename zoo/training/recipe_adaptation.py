@@ -1,4 +1,4 @@
-"""Changes of a recipe's defaults that suit the data and the weights of a training."""
+"""What a recipe becomes for the data, the weights and the phases of a training."""
 
 import dataclasses
 import math
@@ -6,10 +6,11 @@ from typing import Any
 
 from zoo.errors import UserError, format_count
 from zoo.recipe import Recipe
-from zoo.training.building import adapt_recipe_to_size
 from zoo.training.finetuning import has_trained_weights
 
 FEWEST_STEPS = 500  # of a training from random weights
+_COMPILED_EXAMPLES = 20_000  # at least, for XLA
+_FINE_TUNING_SHARE = 0.1  # of the learning rate, after the epochs of the head alone
 
 
 def adapt_recipe(
@@ -26,6 +27,23 @@ def adapt_recipe(
         recipe, raised = raise_epochs(recipe, examples, named)
         notes += raised
     return recipe, notes
+
+
+def adapt_recipe_to_size(recipe: Recipe, examples: int, named: set[str]) -> Recipe:
+    """Returns the recipe with what suits few examples, but for settings that the user named.
+
+    The recipes are made for tens of thousands of examples. With a hundred, one batch would be the
+    whole epoch, and the training a dozen steps: the batch is halved, down to 8, until an epoch has
+    30 steps. XLA compiles a step in 3 s on 2 cores, which fewer than 20,000 examples do not win
+    back.
+    """
+    batch_size = recipe.batch_size
+    while "batch_size" not in named and batch_size > 8 and examples / batch_size < 30:
+        batch_size //= 2
+    is_worth_it = "jit_compile" in named or examples >= _COMPILED_EXAMPLES
+    return dataclasses.replace(
+        recipe, batch_size=batch_size, jit_compile=recipe.jit_compile and is_worth_it
+    )
 
 
 def raise_epochs(recipe: Recipe, examples: int, named: set[str]) -> tuple[Recipe, list[str]]:
@@ -84,3 +102,28 @@ def adapt_recipe_to_weights(
         return recipe, []
     note = "no epochs of the head alone, since the layers below it have random weights"
     return dataclasses.replace(recipe, head_epochs=None), [note]
+
+
+def make_head_recipe(recipe: Recipe) -> Recipe:
+    """Returns the recipe of the epochs in which the head alone is trained, if there are such."""
+    epochs = recipe.head_epochs or recipe.epochs
+    return dataclasses.replace(
+        recipe, epochs=epochs, trainable="head", lora_rank=0, layer_decay=1.0
+    )
+
+
+def make_main_recipe(recipe: Recipe) -> Recipe:
+    """Returns the recipe of the epochs after those of the head alone, if there are such."""
+    if not recipe.head_epochs:
+        return recipe
+    head = recipe.head_learning_rate
+    return dataclasses.replace(
+        recipe,
+        learning_rate=recipe.learning_rate * _FINE_TUNING_SHARE,
+        head_learning_rate=head and head * _FINE_TUNING_SHARE,
+    )
+
+
+def scale_to_peak(recipe: Recipe, rate: float) -> float:
+    """Returns the `learning_rate` with which a recipe's main epochs are trained at a rate."""
+    return rate / _FINE_TUNING_SHARE if recipe.head_epochs else rate

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from zoo.data.augmentation import check_augmentation
+from zoo.data.images.augmentation import check_augmentation
 from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.recipe import Recipe, parse_class_weights

@@ -15,13 +15,12 @@ import tensorflow as tf
 
 from zoo.data.fingerprint import compare_fingerprints
 from zoo.data.splits import Data
-from zoo.data.tokenizers import check_saved_tokenizer, save_tokenizer
-from zoo.errors import UserError
+from zoo.data.texts.tokenizers import check_saved_tokenizer, save_tokenizer
+from zoo.errors import UserError, shorten_names
 from zoo.registry import Entry
 from zoo.storage.filenames import FINGERPRINT
 from zoo.storage.json_files import read_json, write_json
 from zoo.training.checkpoints import find_latest_checkpoint
-from zoo.training.finetuning import shorten_names
 
 _TOLERANCE = 1e-3  # of the initial weights, which other machines draw with other last digits
 

@@ -1,7 +1,6 @@
 """The folder of a run: used by one process at a time, and for one set of flags."""
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 from zoo.errors import UserError
 from zoo.storage.atomic import DRAFT_PREFIX, check_writable, write_text
 from zoo.storage.filenames import FINGERPRINT, FLAGS_FILE, RATES_PLOT, RATES_TABLE
+from zoo.storage.locks import FileLock
 
 _LOCK = "lock"
 _SHOWN_DIFFERENCES = 8
@@ -56,18 +56,25 @@ def lacks_flag(directory: str | Path, name: str) -> bool:
 
 
 def choose_run_folder(
-    default: Path, flags: str, free: Container[str], raisable: str | None = "epochs"
+    run_dir: str | None,
+    default: Path,
+    flags: str,
+    free: Container[str],
+    raisable: str | None = "epochs",
 ) -> Path:
-    """Returns the default folder of a run: `default`, `default`-2, `default`-3, ...
+    """Returns the folder of a run: `run_dir`, or else `default`, `default`-2, `default`-3, ...
 
-    It is the first that has a run with these flags or does not exist.
+    Of the latter it is the first that has a run with these flags or does not exist.
 
     Args:
-        default: The preferred folder.
+        run_dir: The folder that the user chose, if any.
+        default: The folder that is preferred otherwise.
         flags: The run's flags, as for `open_run`.
         free: Names of flags that may differ.
         raisable: As for `open_run`.
     """
+    if run_dir:
+        return Path(os.path.expanduser(run_dir))
     folder, number = default, 1
     while (folder / FLAGS_FILE).exists():
         before = (folder / FLAGS_FILE).read_text("utf-8", "replace")
@@ -156,7 +163,7 @@ def read_flags(directory: Path) -> dict[str, str]:
     file = directory / FLAGS_FILE
     if not file.is_file():
         raise UserError(f"{directory}: not a run: expected a folder with {FLAGS_FILE}")
-    return parse_flags(file.read_text("utf-8", "replace"))
+    return parse_flagfile(file.read_text("utf-8", "replace"))
 
 
 def append_comments(directory: Path, lines: Iterable[str]) -> None:
@@ -186,26 +193,25 @@ def parse_checkpoint_interval(text: str) -> tuple[str, float]:
 @contextlib.contextmanager
 def _lock_folder(directory: Path) -> Iterator[None]:
     """Context manager that locks the folder; the system unlocks it if this process is killed."""
-    with open(directory / _LOCK, "a+", errors="replace") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(
-                f"{directory}: process {file.read(20).strip() or 'of another machine'} is training "
-                "in this folder: wait until it ends, or choose another folder with --run_dir"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+    file, lock = directory / _LOCK, FileLock(directory / _LOCK)
+    if not lock.acquire(wait=False):
+        process = file.read_text("utf-8", "replace")[:20].strip() or "of another machine"
+        raise UserError(
+            f"{directory}: process {process} is training in this folder: wait until it ends, or "
+            "choose another folder with --run_dir"
+        )
+    try:
+        file.write_text(f"{os.getpid()}\n")
         yield
+    finally:
+        lock.release()
 
 
 def _compare_flags(
     old_flags: str, new_flags: str, free: Container[str], raisable: str | None
 ) -> list[str]:
     """Returns the differences between two texts of flags, except for the `free` flags."""
-    old, new = parse_flags(old_flags), parse_flags(new_flags)
+    old, new = parse_flagfile(old_flags), parse_flagfile(new_flags)
     if raisable and _parse_count(new[raisable]) > _parse_count(old.get(raisable, "0")):
         # more epochs, or trials, continue the run
         old[raisable] = new[raisable]
@@ -221,7 +227,7 @@ def _parse_count(text: str) -> int:
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else 10**18
 
 
-def parse_flags(flags: str) -> dict[str, str]:
+def parse_flagfile(flags: str) -> dict[str, str]:
     """Returns the values of the flags by name; those of a repeated flag are sorted and joined."""
     values: dict[str, list[str]] = {}
     for line in flags.splitlines():

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import keras
 
 from zoo.data.spec import Spec
-from zoo.errors import UserError
+from zoo.errors import UserError, shorten_names
 from zoo.layers.outputs import HEAD
 from zoo.layers.weights import set_layer_weights, weighted_layers
-from zoo.training.finetuning import Source, shorten_names
+from zoo.training.source import Source
 
 
 @dataclasses.dataclass(frozen=True)

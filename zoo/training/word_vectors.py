@@ -15,7 +15,7 @@ from zoo.console import progress_bar
 from zoo.data.sources.text_files import open_bytes
 from zoo.data.spec import Spec
 from zoo.data.splits import Data
-from zoo.data.tokenizer_settings import RESERVED_TOKENS, Tokenizer
+from zoo.data.texts.tokenizer_settings import RESERVED_TOKENS, Tokenizer
 from zoo.errors import UserError, one_line
 from zoo.registry import Entry
 

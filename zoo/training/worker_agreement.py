@@ -18,7 +18,7 @@ from zoo.distribution.multi_worker import exchange_texts, get_cluster
 from zoo.errors import UserError
 from zoo.training.checkpoints import Checkpoint
 from zoo.training.run_data import compare_starts, describe_run
-from zoo.training.run_folder import parse_flags
+from zoo.training.run_folder import parse_flagfile
 
 
 def check_same_inputs(
@@ -38,7 +38,7 @@ def check_same_inputs(
     if not spans_workers(strategy):
         return
     mine = describe_run(data) | {
-        "flags": {name: value for name, value in parse_flags(flags).items() if name not in free},
+        "flags": {name: value for name, value in parse_flagfile(flags).items() if name not in free},
         "in memory": [isinstance(x, Arrays) for x in (data.train, data.validation)],
     }
     for index, theirs in _exchange(strategy, mine):

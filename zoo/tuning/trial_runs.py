@@ -15,10 +15,10 @@ import numpy as np
 from zoo.data.splits import Data, Split
 from zoo.errors import UserError, explain_fault
 from zoo.evaluation.cross_validation import choose_folds, select_fold
-from zoo.evaluation.mistakes import score_predictions
+from zoo.evaluation.label_thresholds import choose_thresholds
 from zoo.evaluation.predictions import measure_latency, predict_split
 from zoo.evaluation.record import make_record
-from zoo.evaluation.thresholds import choose_thresholds
+from zoo.evaluation.scoring import score_predictions
 from zoo.recipe import Recipe
 from zoo.registry import Entry
 from zoo.storage.filenames import BEST, LAST, METRICS
@@ -29,9 +29,9 @@ from zoo.training.loop import fit_model
 from zoo.training.run_data import save_run_data
 from zoo.training.run_folder import open_run
 from zoo.tuning.objectives import Objective, read_objectives
-from zoo.tuning.pruning import PruningCallback
 from zoo.tuning.sampling import is_weak
 from zoo.tuning.search_space import Space, apply_values
+from zoo.tuning.trial_pruning import TrialPruningCallback
 from zoo.tuning.trials import COMPLETE, FAILED, PRUNED, Trial
 
 
@@ -212,7 +212,7 @@ def _train_run(
         start, _ = find_latest_checkpoint(run.folder)
         save_run_data(run.folder, data)
         history = start.state.history if start else ()
-        pruning = PruningCallback(tuning.objectives[0].epoch_score, is_run_weak, history)
+        pruning = TrialPruningCallback(tuning.objectives[0].epoch_score, is_run_weak, history)
         keras.backend.clear_session()
         model, _ = prepare_model(tuning.entry, run.hparams, run.recipe, data, tuning.seed)
         trained = fit_model(

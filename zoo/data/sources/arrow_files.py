@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from zoo.data.column_store import Cells
 from zoo.data.sources.class_names import name_classes, read_class_names
 from zoo.data.sources.column_names import clean_names
+from zoo.data.tables.column_store import Cells
 
 ARROW_KINDS = ("parquet", "arrow")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.config import DataConfig
-from zoo.data.image_files import (
+from zoo.data.images.image_files import (
     format_names,
     format_skipped,
     is_hidden,
@@ -18,10 +18,10 @@ from zoo.data.image_files import (
     list_image_files,
     list_image_suffixes,
 )
-from zoo.data.labels import Target, choose_spellings, describe_variants
 from zoo.data.sources.image_streams import make_image_splits
 from zoo.data.sources.labelled_folders import find_labelled_folders, load_labelled_folders
 from zoo.data.splits import Arrays, LabelledSplits, match_split_name
+from zoo.data.tables.labels import Target, choose_spellings, describe_variants
 from zoo.errors import UserError, format_count
 
 _USUAL_NAMES = {"train", "validation", "val", "test"}

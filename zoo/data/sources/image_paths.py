@@ -6,10 +6,10 @@ from pathlib import Path, PurePath, PureWindowsPath
 
 import pandas as pd
 
-from zoo.data.cells import STRING, strip_cells
 from zoo.data.config import DataConfig, find_label_columns
-from zoo.data.image_files import list_image_suffixes
+from zoo.data.images.image_files import list_image_suffixes
 from zoo.data.sources.table_files import Table
+from zoo.data.tables.cells import STRING, strip_cells
 
 _SAMPLED_ROWS = 1_000  # that tell which column has the files
 _PATH_SHARE = 0.9  # of the cells of a column of paths, that look like names of images

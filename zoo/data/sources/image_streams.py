@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from zoo.console import progress_bar
 from zoo.data.config import DataConfig
-from zoo.data.image_files import ImageHeader, format_names, read_image_header
-from zoo.data.images import REMEDY, choose_image_size, find_image_fault, load_image
-from zoo.data.labels import Target
+from zoo.data.images.decoding import REMEDY, choose_image_size, find_image_fault, load_image
+from zoo.data.images.image_files import ImageHeader, format_names, read_image_header
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, LabelledSplits, Stream
+from zoo.data.tables.labels import Target
 from zoo.errors import UserError, format_count
 
 _PARALLEL_CALLS = 4  # images that are decoded at the same time

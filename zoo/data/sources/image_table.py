@@ -7,14 +7,14 @@ from pathlib import PurePath
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import strip_cells
 from zoo.data.config import DataConfig, find_label_columns, format_column_kinds
-from zoo.data.image_files import format_names
+from zoo.data.images.image_files import format_names
 from zoo.data.sources.image_paths import find_image_file, look_up_files
 from zoo.data.sources.image_streams import make_image_splits
 from zoo.data.sources.table_files import Table, reject_values
 from zoo.data.sources.table_labels import LabelledRows, read_labelled_rows
 from zoo.data.splits import Arrays, LabelledSplits, match_split_name
+from zoo.data.tables.cells import strip_cells
 from zoo.errors import UserError, format_count
 from zoo.schema import suggest_closest
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import STRING, strip_cells
-from zoo.data.columns import MISSING
 from zoo.data.config import DataConfig
-from zoo.data.label_vectors import describe_unknown_labels, encode_label_sets
-from zoo.data.labels import Target, name_classes, resolve_case
 from zoo.data.sources.table_files import Table, reject_values
+from zoo.data.tables.cells import STRING, strip_cells
+from zoo.data.tables.columns import MISSING
+from zoo.data.tables.label_vectors import describe_unknown_labels, encode_label_sets
+from zoo.data.tables.labels import Target, name_classes, resolve_case
 from zoo.errors import UserError, format_count
 from zoo.schema import is_line
 
@@ -89,7 +89,7 @@ def read_label_sets(
     tables: dict[str, Table],
     columns: Sequence[str],
     config: DataConfig,
-    class_names: tuple[str, ...] | None = None,
+    class_names: tuple[str, ...] | None,
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], Target, tuple[str, ...]]:
     """Reads the labels of each split.
 

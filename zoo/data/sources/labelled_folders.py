@@ -6,13 +6,13 @@ from pathlib import Path, PurePath
 
 import pandas as pd
 
-from zoo.data.cells import strip_cells
 from zoo.data.config import DataConfig
-from zoo.data.image_files import format_names, list_folder, list_image_files
+from zoo.data.images.image_files import format_names, list_folder, list_image_files
 from zoo.data.sources.image_paths import compose_accents, find_listed_file, look_up_files
 from zoo.data.sources.image_table import make_listed_splits
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.splits import LabelledSplits, match_split_name
+from zoo.data.tables.cells import strip_cells
 from zoo.errors import UserError, format_count
 
 _LABELS = "labels"  # name of the table, before the suffix

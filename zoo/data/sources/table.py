@@ -6,18 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import (
-    FLOAT,
-    STRING,
-    find_number_form,
-    has_numbers,
-    have_decimal_commas,
-)
-from zoo.data.columns import DROP
 from zoo.data.config import DataConfig, find_label_columns, format_column_kinds
-from zoo.data.frame_rows import FrameRows
 from zoo.data.memory import choose_budget
-from zoo.data.row_texts import RowTexts
 from zoo.data.sources.image_paths import find_path_column
 from zoo.data.sources.image_table import load_image_paths
 from zoo.data.sources.table_files import StorageOptions, Table, read_table, reject_values
@@ -25,6 +15,16 @@ from zoo.data.sources.table_folders import find_split_files
 from zoo.data.sources.table_labels import read_labelled_rows
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, LabelledSplits
+from zoo.data.tables.cells import (
+    FLOAT,
+    STRING,
+    find_number_form,
+    has_numbers,
+    have_decimal_commas,
+)
+from zoo.data.tables.columns import DROP
+from zoo.data.tables.frame_rows import FrameRows
+from zoo.data.tables.row_texts import RowTexts
 from zoo.errors import UserError
 from zoo.schema import is_text, suggest_closest
 
@@ -90,7 +90,7 @@ def make_table_splits(
     dataset: str,
     tables: dict[str, Table],
     config: DataConfig,
-    notes: tuple[str, ...] = (),
+    notes: tuple[str, ...],
     class_names: tuple[str, ...] | None = None,
 ) -> LabelledSplits:
     """Returns the labelled splits of tables; see `load_table`.

@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 
 from zoo.console import progress_bar
-from zoo.data.column_store import Cells, ColumnStore, Types, group_blocks
 from zoo.data.sources.arrow_files import ARROW_KINDS, ArrowParts
 from zoo.data.sources.csv_files import (
     BadRowHandler,
@@ -25,6 +24,7 @@ from zoo.data.sources.csv_files import (
 )
 from zoo.data.sources.json_lines import iterate_json_blocks, iterate_object_lines
 from zoo.data.sources.text_files import TextFile, recall_encoding, survey_text_file
+from zoo.data.tables.column_store import Cells, ColumnStore, Types, group_blocks
 from zoo.errors import UserError, one_line
 
 TABLE_KINDS = ("csv", "tsv", "jsonl", *ARROW_KINDS)
@@ -36,7 +36,7 @@ _BLOCK_SIZES = (1 << 20, 1 << 24)  # bytes of CSV; the second for longer rows
 
 @dataclasses.dataclass(frozen=True)
 class StorageOptions:
-    """How the columns of a file are kept; see `zoo.data.column_store.ColumnStore`.
+    """How the columns of a file are kept; see `zoo.data.tables.column_store.ColumnStore`.
 
     Attributes:
         strings: Names of columns whose cells are kept as they are; None for all.

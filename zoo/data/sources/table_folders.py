@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from zoo.data.image_files import format_names
+from zoo.data.images.image_files import format_names
 from zoo.data.sources.arrow_files import ARROW_KINDS, list_parts
 from zoo.data.splits import match_split_name
 from zoo.errors import UserError

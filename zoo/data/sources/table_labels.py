@@ -6,29 +6,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zoo.data.cells import (
+from zoo.data.config import DataConfig, find_label_columns
+from zoo.data.sources.label_sets import describe_whole_cells, has_label_sets, read_label_sets
+from zoo.data.sources.table_files import Table, reject_values
+from zoo.data.tables.cells import (
     STRING,
     find_number_form,
     parse_numbers,
     strip_cells,
 )
-from zoo.data.column_cells import choose_date_format, parse_cells
-from zoo.data.columns import Column
-from zoo.data.config import DataConfig, find_label_columns
-from zoo.data.date_forms import describe_date_format
-from zoo.data.label_cells import clean_labels
-from zoo.data.labels import (
+from zoo.data.tables.column_cells import choose_date_format, parse_cells
+from zoo.data.tables.columns import Column
+from zoo.data.tables.date_forms import describe_date_format
+from zoo.data.tables.label_cells import clean_labels
+from zoo.data.tables.labels import (
     Target,
     describe_numbers,
     encode_target,
     read_target,
     resolve_case,
 )
-from zoo.data.row_groups import name_groups
-from zoo.data.sources.label_sets import describe_whole_cells, has_label_sets, read_label_sets
-from zoo.data.sources.table_files import Table, reject_values
-from zoo.data.target_rounding import describe_rounding
-from zoo.data.target_units import check_unit
+from zoo.data.tables.row_groups import name_groups
+from zoo.data.tables.target_numbers import check_unit, describe_rounding
 from zoo.errors import UserError, format_count
 from zoo.schema import is_text
 

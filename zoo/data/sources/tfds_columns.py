@@ -9,9 +9,9 @@ import pandas as pd
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from zoo.data.cells import STRING
 from zoo.data.config import DataConfig, format_column_kinds
 from zoo.data.sources.table_files import Table
+from zoo.data.tables.cells import STRING
 from zoo.errors import UserError
 from zoo.schema import suggest_closest
 

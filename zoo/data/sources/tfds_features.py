@@ -8,8 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from zoo.data.config import DataConfig
-from zoo.data.images import choose_image_size, fit_image
-from zoo.data.labels import Target
+from zoo.data.images.decoding import choose_image_size, fit_image
 from zoo.data.sources.tfds_columns import (
     find_column,
     is_numeric,
@@ -19,6 +18,7 @@ from zoo.data.sources.tfds_columns import (
     take_column,
 )
 from zoo.data.spec import Spec
+from zoo.data.tables.labels import Target
 from zoo.errors import UserError
 
 _PARALLEL_CALLS = 4  # blocks that are decoded at the same time

@@ -9,8 +9,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from zoo.errors import one_line
-from zoo.serving.local import import_graph_operations
 from zoo.serving.local_server.serving_error import ServingError, check_batch
+from zoo.serving.transports.local_transport import import_graph_operations
 
 OnAnswer = Callable[["LoadedVersion", str, dict[str, np.ndarray], dict[str, np.ndarray]], None]
 

@@ -1,0 +1,1 @@
+"""Tables: cells, columns, rows and labels, and what encodes them."""

@@ -1,0 +1,1 @@
+"""Texts: tokenizers, and what splits, normalises and encodes texts with them."""

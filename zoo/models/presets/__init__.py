@@ -1,0 +1,1 @@
+"""Presets: pretrained weights and settings, read from files of other libraries."""

@@ -1,0 +1,1 @@
+"""Rows of files for prediction: reading, predicting and writing them."""

@@ -1,0 +1,230 @@
+"""Reads the rows of tables for prediction."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zoo.data.sources.arrow_files import ARROW_KINDS
+from zoo.data.sources.table_files import TABLE_KINDS, StorageOptions, Table, read_table
+from zoo.data.spec import Spec
+from zoo.data.tables.cells import (
+    are_plain_numbers,
+    describe_number_form,
+    find_number_form,
+    find_unseen_values,
+    fit_number_form,
+    parse_raw_numbers,
+    strip_cells,
+    strip_units,
+)
+from zoo.data.tables.columns import Column
+from zoo.data.tables.date_forms import are_dates
+from zoo.errors import UserError, format_count
+from zoo.schema import is_text, suggest_closest
+from zoo.serving.rows.row_log import RowLog
+
+_BLOCK_CELLS = 1 << 18  # of a table that are read together
+_MEMORY_BUDGET = 1 << 28  # bytes; what is more of a table is mapped from a file
+
+
+def find_table_kind(file: Path) -> str:
+    """Returns the kind of a table file by its name, such as "csv" for x.csv.gz, or ""."""
+    suffixes = [suffix.lower().removeprefix(".") for suffix in file.suffixes]
+    return next((kind for kind in TABLE_KINDS if kind in suffixes[-2:]), "")
+
+
+def read_table_rows(
+    file: Path,
+    spec: Spec,
+    text: Sequence[str],
+    separator: str | None,
+    log: RowLog,
+    encoding: str | None = None,
+) -> Iterator[tuple[str, Any, dict[str, Any], dict[str, Any]]]:
+    """Yields the place, what to show, the inputs and all columns of each row of a file.
+
+    Args:
+        file: The file.
+        spec: Spec of the data that the model reads.
+        text: Names of the columns of texts; empty for those of the training.
+        separator: What separates the fields of a CSV file; None to find out.
+        log: Takes notes on the file, and rows with an invalid cell.
+        encoding: Encoding of the file; None to find out.
+
+    Raises:
+        UserError: if the file cannot be read, lacks a column or has an invalid cell.
+    """
+    report = log.report_bad_row
+    storage = StorageOptions(budget=_MEMORY_BUDGET)
+    table = read_table(find_table_kind(file), file, separator, report, storage, encoding)
+    log.notes += table.notes
+    faults: dict[int, str] = {}
+    if spec.is_text:
+        columns = _read_text_columns(table, spec, text, faults)
+    elif spec.columns:
+        columns = {c.name: _read_column(table, c, faults, log) for c in spec.columns}
+        unseen = (_describe_unseen_values(columns[c.name], c) for c in spec.columns)
+        log.notes += tuple(f"{file}: {note}" for note in unseen if note)
+    else:
+        columns = _read_features(table, spec, faults, log)
+    if not columns:
+        raise UserError(f"{file}: no column has numbers; expected the features of the model")
+    if faults and not log.skip_bad_rows:  # before the first row is predicted
+        raise UserError(f"{table.find_line(min(faults))}: {faults[min(faults)]}")
+    numbers = _watch_blank_lines(table, log)
+    for row, (values, shown, cells) in enumerate(_iterate_blocks(table, columns)):
+        place = table.format_place(next(numbers))
+        if row in faults:
+            log.report_bad_row(f"{place}: {faults[row]}")
+        else:
+            yield place, values["text"] if [*values] == ["text"] else shown, values, cells
+    next(numbers, None)  # notes the blank lines
+
+
+def _iterate_blocks(
+    table: Table, columns: dict[str, pd.Series]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
+    """Yields the inputs, what to show of them, and all cells of each row, by name."""
+    size = max(_BLOCK_CELLS // len(table.frame.columns), 1)
+    for start in range(0, len(table.frame), size):
+        block = slice(start, start + size)
+        inputs = {name: _list_cells(cells, block) for name, cells in columns.items()}
+        shown = {name: _show_missing(cells) for name, cells in inputs.items()}
+        cells = {name: _list_cells(column, block) for name, column in table.frame.items()}
+        yield from zip(*map(_iterate_rows, (inputs, shown, cells)), strict=True)
+
+
+def _iterate_rows(columns: dict[str, list]) -> Iterator[dict[str, Any]]:
+    """Yields the cells of each row by the names of the columns."""
+    names = tuple(columns)
+    return (dict(zip(names, cells)) for cells in zip(*columns.values()))  # noqa: B905, equal lengths
+
+
+def _list_cells(column: pd.Series, rows: slice) -> list:
+    """Returns cells as Python values, which is much faster than one by one."""
+    return column.iloc[rows].to_numpy(object).tolist()
+
+
+def _show_missing(cells: list) -> list:
+    """Returns cells for JSON, None where they are missing."""
+    return [None if cell == "" or cell != cell else cell for cell in cells]
+
+
+def _watch_blank_lines(table: Table, log: RowLog) -> Iterator[int]:
+    """Yields the numbers of a table's rows, and notes how many blank lines there are in between."""
+    previous, blank, first = 0, 0, 0
+    for row, number in enumerate(table.iterate_numbers()):
+        if previous and number > previous + 1 and table.kind not in ARROW_KINDS:
+            cells = table.frame.iloc[row]
+            if not any(isinstance(cell, str) and "\n" in cell for cell in cells):
+                between = [n for n in range(previous + 1, number) if n not in table.bad_lines]
+                first = first or (between[0] if between else 0)
+                blank += len(between)
+        previous = number
+        yield number
+    if blank:
+        lines = format_count(blank, "blank line has", "blank lines have")
+        log.notes.append(f"{table.path}: {lines} no prediction (the first is line {first})")
+
+
+def _read_text_columns(
+    table: Table, spec: Spec, text: Sequence[str], faults: dict[int, str]
+) -> dict[str, pd.Series]:
+    """Returns the texts by the names of the model's inputs; adds to `faults` by row."""
+    inputs = ["text"] if spec.kind == "text" else ["text_a", "text_b"]
+    names = list(text or spec.feature_names or inputs)
+    if len(names) != len(inputs):
+        raise UserError(
+            f"--text={','.join(text)}: the model reads {len(inputs)} column(s) of texts"
+        )
+    columns = {}
+    for key, name in zip(inputs, names, strict=True):
+        cells = _find_column(table, name, "name it with --text")
+        for row in np.flatnonzero(~cells.map(is_text).to_numpy(bool)):
+            faults[int(row)] = f"column {name!r} holds {cells.iloc[row]!r:.50}; expected a text"
+        columns[key] = cells
+    return columns
+
+
+def _read_features(
+    table: Table, spec: Spec, faults: dict[int, str], log: RowLog
+) -> dict[str, pd.Series]:
+    """Returns the features of a model without columns; those of a server have no known names."""
+    columns = {}
+    for name in spec.feature_names or table.frame.columns:
+        if not spec.feature_names and not find_number_form(strip_cells(table.frame[name]))[2].any():
+            continue  # a server ignores it
+        columns[name] = _read_column(table, Column(name, "number"), faults, log)
+        for row in np.flatnonzero(np.isnan(columns[name])):
+            faults.setdefault(int(row), f"column {name!r} is empty; expected a finite number")
+    return columns
+
+
+def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowLog) -> pd.Series:
+    """Returns the cells of a column: float64, NaN where missing, or strings, "" where missing."""
+    raw = _find_column(table, column.name, "expected those of the training")
+    cells = strip_cells(raw)
+    if column.date_format:
+        invalid = ~are_dates(cells, column.date_format)
+        _add_faults(cells, invalid, column, f"a date as {column.date_format}", faults)
+    if column.kind != "number":
+        return cells.fillna("")
+    decimal, thousands = _choose_number_form(table, column, raw)
+    if (decimal, thousands) != (column.decimal, column.thousands) and table.kind not in ARROW_KINDS:
+        written = describe_number_form(decimal, thousands) or "'.' is the decimal mark"
+        log.notes.append(f"{table.path}: column {column.name!r}: {written}")
+    numbers = parse_raw_numbers(raw, decimal, thousands, column.unit)
+    _add_faults(cells, np.isnan(numbers), column, "a number", faults)
+    return pd.Series(numbers)
+
+
+def _choose_number_form(table: Table, column: Column, raw: pd.Series) -> tuple[str, str]:
+    """Returns the decimal mark and thousands separator: those of the training, or a better fit."""
+    form, cells = (column.decimal, column.thousands), strip_units(strip_cells(raw), column.unit)
+    if table.kind in ARROW_KINDS and are_plain_numbers(cells):
+        return ".", ""
+    if raw.dtype == object:  # what is a number in JSON has no form
+        cells = cells[[isinstance(cell, str) for cell in raw]]
+    written = cells.dropna()
+    fits, _ = fit_number_form(written, *form)
+    decimal, thousands, others = find_number_form(written)
+    return (decimal, thousands) if others.sum() > fits.sum() else form
+
+
+def _add_faults(
+    cells: pd.Series, invalid: np.ndarray, column: Column, expected: str, faults: dict[int, str]
+) -> None:
+    """Adds to `faults` the invalid cells that are not missing."""
+    is_missing = cells.isna() | cells.isin(column.missing_marks)
+    for row in np.flatnonzero(invalid & ~is_missing.to_numpy(bool)):
+        faults[int(row)] = (
+            f"column {column.name!r} holds {cells.iloc[row][:50]!r}; expected {expected}, or an "
+            "empty cell if it is missing"
+        )
+
+
+def _describe_unseen_values(cells: pd.Series, column: Column) -> str:
+    """Returns a note on values of a category that the training split lacks, or ""."""
+    if not column.values:  # of a server, they are not known
+        return ""
+    is_unseen = find_unseen_values(cells, column.values, column.is_boolean)
+    if not is_unseen.any():
+        return ""
+    example = cells.iloc[int(np.argmax(is_unseen))]
+    return (
+        f"column {column.name!r}: {is_unseen.sum():,} of {len(cells):,} rows have values that the "
+        f"model does not know, such as {example[:40] or '(missing)'!r}"
+    )
+
+
+def _find_column(table: Table, name: str, advice: str) -> pd.Series:
+    if name not in table.frame:
+        columns = list(table.frame.columns)
+        raise UserError(
+            f"{table.path}: no column {name!r}.{suggest_closest(name, columns)} The columns are "
+            f"{', '.join(columns)}: {advice}"
+        )
+    return table.frame[name]
