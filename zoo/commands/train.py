@@ -39,6 +39,7 @@ from zoo.commands.help import format_help, format_model_table
 from zoo.commands.runner import command_line, import_tensorflow, print_warning
 from zoo.commands.starting_weights import choose_stratify, fit_weights_to_data, open_weights
 from zoo.commands.train_data import load_training_data
+from zoo.commands.train_job import TrainJob
 from zoo.commands.train_learning_rate import find_learning_rate
 from zoo.commands.train_report import (
     announce_training,
@@ -52,7 +53,7 @@ from zoo.exporting.formats import check_formats
 from zoo.exporting.versions import check_export_name
 from zoo.pretrained.store import resolve_weights
 from zoo.recipe import Recipe
-from zoo.registry import Entry, find_entry, load_plugin
+from zoo.registry import find_entry, load_plugin
 from zoo.storage.atomic import check_writable
 from zoo.training.run_folder import (
     check_run_folder,
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from zoo.data.splits import Data
-    from zoo.training.source import Source
 
 FLAGS = flags.FlagValues()
 WORDS = ""
@@ -165,21 +165,19 @@ def main() -> Path | None:
             find_learning_rate(FLAGS, entry, hparams, recipe, source, data, strategy)
             return None
         export_dir = _find_export_folder(export_dir, data, strategy)
+        recipe, notes = _adapt_recipe(recipe, hparams, data, strategy)
+        job = TrainJob(entry, hparams, recipe, source, data, strategy, devices, export_dir)
         with report_unreadable_files(data.train, data.validation, data.test):
-            return train_model(entry, hparams, recipe, source, data, export_dir, strategy, devices)
+            return train_model(job, notes)
 
 
-def train_model(
-    entry: Entry,
-    hparams: dict,
-    recipe: Recipe,
-    source: "Source | None",
-    data: "Data",
-    export_dir: Path,
-    strategy: "tf.distribute.Strategy",
-    devices: str,
-) -> Path:
-    """Builds, trains or resumes, scores and exports the model; returns the run's folder."""
+def train_model(job: TrainJob, notes: list[str]) -> Path:
+    """Builds, trains or resumes, scores and exports the model; returns the run's folder.
+
+    Args:
+        job: What is trained.
+        notes: Lines on what was changed in the recipe, printed before the training.
+    """
     from zoo.distribution.strategy import is_chief
     from zoo.training.building import prepare_model
     from zoo.training.checkpoints import find_latest_checkpoint
@@ -188,17 +186,19 @@ def train_model(
     from zoo.training.word_vectors import load_word_vectors
     from zoo.training.worker_agreement import check_same_inputs, check_same_start
 
-    recipe, notes = _adapt_recipe(recipe, hparams, data, strategy)
-    resolved = {"dataset": data.name} | dataclasses.asdict(recipe)
+    strategy, recipe = job.strategy, job.recipe
+    resolved = {"dataset": job.data.name} | dataclasses.asdict(recipe)
     flagfile = format_flagfile(FLAGS, resolved, command_line())
-    check_same_inputs(strategy, data, flagfile, (*CHANGEABLE_FLAGS, "strategy"))
+    check_same_inputs(strategy, job.data, flagfile, (*CHANGEABLE_FLAGS, "strategy"))
     with strategy.scope():
-        model, transfers = prepare_model(entry, hparams, recipe, data, FLAGS.seed, source)
-        data = load_word_vectors(FLAGS.vectors, model, data)
-    check_exportable(FLAGS, model, data.spec)
-    first = describe_start(entry, model)
+        model, transfers = prepare_model(
+            job.entry, job.hparams, recipe, job.data, FLAGS.seed, job.source
+        )
+        job = dataclasses.replace(job, data=load_word_vectors(FLAGS.vectors, model, job.data))
+    check_exportable(FLAGS, model, job.data.spec)
+    first = describe_start(job.entry, model)
     with contextlib.ExitStack() as stack:
-        run_dir, finished = _open_folder(stack, recipe, data, first, flagfile, export_dir, strategy)
+        run_dir, finished = _open_folder(stack, job, first, flagfile)
         stack.enter_context(advise_on_interrupt(f"the same command resumes {run_dir}"))
         start, damaged = find_latest_checkpoint(run_dir)
         check_same_start(strategy, run_dir, start, finished is not None, first)
@@ -207,17 +207,16 @@ def train_model(
                 report_finished(run_dir, finished)
             return run_dir
         if is_chief(strategy):
-            print_weights(FLAGS.weights, [] if start else transfers, recipe, hparams)
-            announce_training(model, data, recipe, run_dir, devices, start, damaged, first)
+            print_weights(FLAGS.weights, [] if start else transfers, recipe, job.hparams)
+            announce_training(job, model, run_dir, start, damaged, first)
             print(*notes, sep="\n", end="\n" if notes else "", flush=True)
         options = {"seed": FLAGS.seed, "checkpoint_every": FLAGS.checkpoint_every}
         options["new"] = {item.name for item in transfers if item.reason}
-        trained = fit_model(model, data, recipe, run_dir=run_dir, start=start, **options)
+        trained = fit_model(model, job.data, recipe, run_dir=run_dir, start=start, **options)
         if is_chief(strategy):
-            record, data = score_model(
-                FLAGS, entry, hparams, model, data, recipe, trained, run_dir, devices
-            )
-            write_outputs(FLAGS, model, data, record, trained["history"], run_dir, export_dir)
+            record, data = score_model(FLAGS, job, model, trained, run_dir)
+            job = dataclasses.replace(job, data=data)
+            write_outputs(FLAGS, job, model, record, trained["history"], run_dir)
     return run_dir
 
 
@@ -257,13 +256,7 @@ def _find_export_folder(export_dir: Path, data: "Data", strategy: "tf.distribute
 
 
 def _open_folder(
-    stack: contextlib.ExitStack,
-    recipe: Recipe,
-    data: "Data",
-    first: dict[str, Any],
-    flagfile: str,
-    export_dir: Path,
-    strategy: "tf.distribute.Strategy",
+    stack: contextlib.ExitStack, job: TrainJob, first: dict[str, Any], flagfile: str
 ) -> tuple[Path, dict | None]:
     """Chooses the folder of the run. The chief locks it until `stack` is closed.
 
@@ -282,19 +275,19 @@ def _open_folder(
 
     def check_run(directory: Path) -> None:
         if not FLAGS.overwrite:
-            check_run_data(directory, data, finished is not None, first)
+            check_run_data(directory, job.data, finished is not None, first)
         if not (finished or FLAGS.change_contract):
-            check_contract(export_dir, data.spec)
+            check_contract(job.export_dir, job.data.spec)
 
     finished, formats = None, FLAGS.export_formats.split(",")
     # the chief creates the folder before the other workers look for it
-    with run_chief_first(strategy):
-        default = Path("runs", f"{FLAGS.model}-{dataset_slug(data.name)}")
+    with run_chief_first(job.strategy):
+        default = Path("runs", f"{FLAGS.model}-{dataset_slug(job.data.name)}")
         run_dir = choose_run_folder(FLAGS.run_dir, default, flagfile, CHANGEABLE_FLAGS)
         if not FLAGS.overwrite:
             explains = bool(FLAGS.explain_signature)
-            finished = find_finished_record(run_dir, recipe, export_dir, formats, explains)
-        if is_chief(strategy):
+            finished = find_finished_record(run_dir, job.recipe, job.export_dir, formats, explains)
+        if is_chief(job.strategy):
             options = {"free": CHANGEABLE_FLAGS, "overwrite": FLAGS.overwrite}
             stack.enter_context(open_run(run_dir, flagfile, check=check_run, **options))
     return run_dir, finished

@@ -9,8 +9,9 @@ from absl import flags
 
 from zoo.commands.recipe_files import find_config_name
 from zoo.commands.runner import command_line, print_notes, print_warning
+from zoo.commands.train_job import TrainJob
 from zoo.recipe import Recipe
-from zoo.registry import Entry, find_plugin
+from zoo.registry import find_plugin
 from zoo.storage.filenames import METRICS
 from zoo.training.run_folder import append_comments
 
@@ -51,11 +52,9 @@ def print_weights(
 
 
 def announce_training(
+    job: TrainJob,
     model: "keras.Model",
-    data: "Data",
-    recipe: Recipe,
     run_dir: Path,
-    devices: str,
     start: "Checkpoint | None",
     damaged: list[Path],
     first: dict[str, Any],
@@ -67,12 +66,13 @@ def announce_training(
     from zoo.training.model_checks import describe_labels
     from zoo.training.run_data import save_run_data
 
+    data, recipe = job.data, job.recipe
     save_run_data(run_dir, data, first)
     for path in damaged:
         print_warning(f"{path}: this checkpoint is damaged and was skipped")
     print_notes(data.notes)
     print_warning(describe_labels(data))
-    print(format_headline(model, data, devices))
+    print(format_headline(model, data, job.devices))
     print(*describe_data(data), *describe_class_balance(data, recipe), sep="\n", flush=True)
     if start:
         announce_resume(start, recipe, data, run_dir)
@@ -100,14 +100,10 @@ def report_finished(run_dir: Path, record: dict[str, Any]) -> None:
 
 def score_model(
     values: flags.FlagValues,
-    entry: Entry,
-    hparams: dict[str, Any],
+    job: TrainJob,
     model: "keras.Model",
-    data: "Data",
-    recipe: Recipe,
     trained: dict[str, Any],
     run_dir: Path,
-    devices: str,
 ) -> "tuple[RunRecord, Data]":
     """Scores the model on the test split, and draws and explains its mistakes.
 
@@ -121,7 +117,8 @@ def score_model(
     from zoo.evaluation.scoring import evaluate_model
     from zoo.explaining.mistakes import explain_mistakes
 
-    data, note = choose_thresholds(model, data, recipe.batch_size)
+    recipe = job.recipe
+    data, note = choose_thresholds(model, job.data, recipe.batch_size)
     print_warning(note)
     data = dataclasses.replace(data, notes=(*data.notes, *filter(None, [note])))
     data, threshold = decide_threshold(model, data, recipe)
@@ -133,10 +130,10 @@ def score_model(
     raw = data.raw_test or data.test
     print_warning(explain_mistakes(model, predictions, raw, data.spec, run_dir))
     record = dataclasses.replace(
-        make_record(entry, hparams, model, data, recipe, trained, test),
+        make_record(job.entry, job.hparams, model, data, recipe, trained, test),
         threshold=threshold,
         seed=values.seed,
-        devices=devices,
+        devices=job.devices,
         command=command_line(),
         plugin=find_plugin(values.plugin) if values.plugin else "",
         config=find_config_name(sys.argv),
@@ -146,12 +143,11 @@ def score_model(
 
 def write_outputs(
     values: flags.FlagValues,
+    job: TrainJob,
     model: "keras.Model",
-    data: "Data",
     record: "RunRecord",
     history: dict[str, list[float]],
     run_dir: Path,
-    export_dir: Path,
 ) -> None:
     """Writes the record, plots and exports of a run; the last printed line is the export's path."""
     from zoo.data.splits import take_inputs
@@ -165,12 +161,13 @@ def write_outputs(
     from zoo.serving.version_labels import describe_lost_labels
     from zoo.storage.json_files import write_json
 
+    data = job.data
     plot_curves(history, run_dir / "curves.png")
     write_json(run_dir / METRICS, record.to_dict())
     samples = take_inputs(data.raw_test or data.test, 32)
     version = export_model(
         model,
-        export_dir,
+        job.export_dir,
         spec=data.spec,
         samples=samples,
         record=record.to_dict(),
@@ -179,8 +176,8 @@ def write_outputs(
         statistics=compute_statistics(model, data, record.recipe["batch_size"]),
     )
     formats = export_formats(model, data, version, values.export_formats.split(","), values.seed)
-    write_server_files(export_dir.parent, values.keep_versions)
-    print_notes(describe_lost_labels(export_dir.parent))
+    write_server_files(job.export_dir.parent, values.keep_versions)
+    print_notes(describe_lost_labels(job.export_dir.parent))
     record = dataclasses.replace(record, formats=formats, export=str(version))
     record = dataclasses.replace(record, explain_signature=bool(values.explain_signature))
     write_card(run_dir, record.to_dict())
