@@ -218,7 +218,7 @@ def test_what_does_not_suit_the_model_is_refused_alike(server, local):
 
 REFUSED = [
     ("cnn", lambda c: c.predict({"image": np.zeros((1, 5, 8, 3))}), "image: expected uint8 n x 10 x 8 x 3; got 1 x 5 x 8 x 3"),
-    ("cnn", lambda c: c.predict({"image": np.zeros((10, 8, 3))}), "expected uint8 n x 10 x 8 x 3; got 10 x 8 x 3"),
+    ("cnn", lambda c: c.predict({"image": np.zeros((10, 8, 3))}), "expected uint8 n x 10 x 8 x 3; got 10 x 8 x 3: put it into a list"),
     ("cnn", lambda c: c.predict({"image": np.full((1, 10, 8, 3), 0.5)}), "got values of another type or range"),
     ("cnn", lambda c: c.predict({"image": np.full((1, 10, 8, 3), 256)}), "got values of another type or range"),
     ("cnn", lambda c: c.predict({"image": [[1], [1, 2]]}), "image: expected uint8 n x 10 x 8 x 3"),
@@ -230,12 +230,12 @@ REFUSED = [
     ("cnn", lambda c: c.classify([]), "classify: got no examples"),
     ("cnn", lambda c: c.classify(["a text"]), "classify: expected a list of dicts, the features of each example by name; got 'a text'"),
     ("gru", lambda c: c.predict({"text": ["a", 1]}), "text: expected string n; got values of another type"),
-    ("gru", lambda c: c.predict({"text": "a"}), "text: expected string n; got one value"),
+    ("gru", lambda c: c.predict({"text": "a"}), "text: expected string n; got one value: put it into a list"),
     ("gru", lambda c: c.predict({"text": np.full([1] * 30, "a", object).tolist()}), "text: expected string n; got 1 x 1"),
     ("gru", lambda c: c.predict({"text": json.loads("[" * 40 + '"a"' + "]" * 40)}), "text: expected string n; "),
     ("gru", lambda c: c.predict({"text": ["\ud800"]}), "surrogates not allowed"),
     ("pairs", lambda c: c.classify([{"text_a": "a"}]), "each example needs one string as the feature 'text_b'"),
-    ("flower", lambda c: c.predict({"features": [["a", "b", "c"]]}), "could not convert string to float"),
+    ("flower", lambda c: c.predict({"features": [["a", "b", "c"]]}), "features: expected float32 n x 3; got texts, such as ['a']"),
     ("flower", lambda c: c.classify([{"a": 1, "b": 2}]), "each example needs one number as the feature 'c d'"),
     ("price", lambda c: c.regress([{"size": "big", "age": 1}]), "each example needs one number as the feature 'size'"),
 ]  # fmt: skip

@@ -4,14 +4,15 @@ import codecs
 import contextlib
 import csv
 import dataclasses
+import functools
 import shlex
 from collections.abc import Container, Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from zoo.data.spec import ResizeMode, Spec, Tokenizer
 from zoo.data.tables.columns import Column
 from zoo.errors import UserError
-from zoo.schema import Shape, check_value, parse_literal
+from zoo.schema import Range, Shape, check_value, parse_literal
 
 LONG_TEXTS = ("truncate", "windows")
 TASKS = ("classification", "multilabel", "regression")
@@ -121,6 +122,21 @@ class DataConfig:
     memory_budget: int | None = None
     mapped_dir: str | None = None
 
+    def __post_init__(self):
+        """Checks what callers of `zoo.data.load` write, and reads its shorter forms.
+
+        Raises:
+            UserError: if a value is of another type or out of range.
+        """
+        set_value = functools.partial(object.__setattr__, self)  # frozen for others
+        if isinstance(self.text, str):
+            set_value("text", parse_text_columns(self.text))
+        if isinstance(self.columns, dict):
+            set_value("columns", tuple(self.columns.items()))
+        set_value("image_size", parse_image_size(self.image_size, "image_size"))
+        for name, kind in _CHECKED.items():
+            set_value(name, check_value(name, getattr(self, name), kind))
+
     @property
     def resize_mode(self) -> ResizeMode:
         """How images of other sizes are fitted; cropped for a preset if it is not set."""
@@ -153,6 +169,21 @@ class DataConfig:
         return dataclasses.replace(self, **adopted)
 
 
+_CHECKED: dict[str, Any] = {
+    "label": str | None,
+    "task": Literal["classification", "multilabel", "regression"] | None,
+    "merge_label_case": bool,
+    "resize": ResizeMode | None,
+    "color": Literal["auto", "rgb", "gray"] | None,
+    "skip_broken": bool,
+    "holdout": Annotated[float, Range(low=0.001, high=0.5)],
+    "stratify": bool,
+    "seed": Annotated[int, Range(low=0)],
+    "vocabulary_size": Annotated[int, Range(low=10)],
+    "lowercase": bool | None,
+    "length": Annotated[int, Range(low=4)] | None,
+    "long_texts": Literal["truncate", "windows"] | None,
+}
 _RECORDED = (  # what metrics.json records
     "label",
     "text",
@@ -188,17 +219,17 @@ def adopt_image_settings(config: DataConfig, spec: Spec) -> DataConfig:
     )
 
 
-def parse_image_size(text: str | None) -> tuple[int, int] | None:
-    """Reads '64,48', or '64' for a square, as (rows, columns).
+def parse_image_size(size: Any, name: str = "--image_size") -> tuple[int, int] | None:
+    """Reads '64,48', or '64' for a square, or such numbers, as (rows, columns).
 
     Raises:
-        UserError: if the text has another form.
+        UserError: if the size has another form; `name` is what it is called.
     """
-    if text is None:
+    if size is None:
         return None
-    sizes = check_value("--image_size", parse_literal(text), Shape)
+    sizes = check_value(name, parse_literal(size) if isinstance(size, str) else size, Shape)
     if len(sizes) > 2:
-        raise UserError(f"--image_size={text}: expected ROWS,COLUMNS, such as 64,64")
+        raise UserError(f"{name}={size}: expected ROWS,COLUMNS, such as 64,64")
     return sizes[0], sizes[-1]
 
 

@@ -33,7 +33,9 @@ def load(name: str, **settings: Any) -> Data:
 
     Args:
         name: A TFDS name or a path with its kind, as in `DataConfig.name`.
-        **settings: Fields of `DataConfig`, such as `label`, `text`, `holdout` and `seed`.
+        **settings: Fields of `DataConfig`, such as `label`, `text`, `holdout` and `seed`. Names of
+            columns of texts may be written as on the command line ("first,second"), kinds of
+            columns as a dict ({"zip": "category"}), and the size of square images as a number.
 
     Raises:
         UserError: if the name, path, a file or a setting is invalid, or the download fails.
@@ -46,7 +48,9 @@ def load(name: str, **settings: Any) -> Data:
         >>> cars.spec.feature_names, len(cars.train), len(cars.validation), len(cars.test)
         (('kg',), 22, 2, 3)
     """
-    return load_data(DataConfig(name, **settings))
+    if not isinstance(name, str | Path):
+        raise UserError(f"name={name!r}: expected a string, such as 'mnist' or 'csv:cars.csv'")
+    return load_data(DataConfig(str(name), **settings))
 
 
 def load_data(config: DataConfig) -> Data:

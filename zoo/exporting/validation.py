@@ -42,20 +42,26 @@ def check_array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]
             converted, fits = array, all(isinstance(x, str | bytes) for x in array.flat)
             # a lone surrogate is a ValueError
             "".join(x for x in array.flat if isinstance(x, str)).encode()
+        elif array.dtype.kind in "SU":
+            raise TypeError(f"got texts, such as {array.ravel()[:1].tolist()}")
         else:
             with np.errstate(all="ignore"):
                 converted = array.astype(dtype)
             is_exact = converted.dtype.kind == "f" or (converted == array).all()
             fits = array.dtype.kind in "biuf" and is_exact
     except (ValueError, TypeError, RuntimeError) as error:  # the last: too many dimensions
-        raise InputRefusedError(f"{expected}; {one_line(error)}") from error
+        is_ragged = "inhomogeneous" in str(error)
+        reason = "got lists of different lengths" if is_ragged else one_line(error)
+        raise InputRefusedError(f"{expected}; {reason}") from error
     if not fits:
         raise InputRefusedError(f"{expected}; got values of another type or range")
     sizes = zip(shape, converted.shape, strict=False)
     shape_fits = all(size is None or size == actual for size, actual in sizes)
     if not shape_fits or len(shape) != converted.ndim or not converted.size:
         actual_shape = " x ".join(map(str, converted.shape)) or "one value"
-        raise InputRefusedError(f"{expected}; got {actual_shape}")
+        is_alone = bool(shape) and (*shape[:1], *converted.shape) == shape
+        advice = ": put it into a list" if is_alone else ""
+        raise InputRefusedError(f"{expected}; got {actual_shape}{advice}")
     return converted
 
 
