@@ -11,6 +11,7 @@ import tensorflow as tf
 from support.small_models import build_small
 
 import zoo
+from zoo.errors import UserError
 from zoo.layers.logits_model import LogitsModel
 from zoo.registry import find_entry
 
@@ -89,6 +90,29 @@ def test_a_file_is_loaded_as_it_was(name, tmp_path):
         assert list(loaded.input) == [key]
         for given in (x, {key: x}):
             np.testing.assert_array_equal(loaded(given)["logits"], model(x)["logits"])
+
+
+@pytest.mark.parametrize("scaled", [lambda x: x / 255.0, lambda x: x / 60 - 2])
+def test_pixels_that_were_rescaled_are_refused(scaled):
+    """Keras casts them to uint8, and the model would be trained on zeros."""
+    model, key, x = build("perceptron")
+    message = "image: got fractions, as of pixels that were rescaled"
+    with pytest.raises(UserError, match=message):
+        model(scaled(x))
+    model.compile("sgd", loss())
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        model.fit({key: scaled(x)}, LABELS, verbose=0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        model.fit(dataset(scaled(x), LABELS), verbose=0)
+
+
+def test_floats_from_0_to_255_are_pixels():
+    model, _, x = build("perceptron")
+    expected = model(x)["logits"]
+    for pixels in (x.astype("float32"), x + 0.25):
+        np.testing.assert_array_equal(model(pixels)["logits"], expected)
+    black = np.zeros_like(x, "float32")
+    np.testing.assert_array_equal(model(black)["logits"], model(black.astype("uint8"))["logits"])
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_KIND)

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from zoo.errors import UserError
+
 
 @keras.saving.register_keras_serializable("zoo")
 class LogitsModel(keras.Model):
@@ -26,10 +28,17 @@ class LogitsModel(keras.Model):
 
         Returns:
             {"logits": float32 of shape (batch, classes), or (batch, 1) for a regression}.
+
+        Raises:
+            UserError: if pixels were rescaled before; an InvalidArgumentError in a graph.
         """
         if not isinstance(inputs, dict):
             (name,) = self.input
             inputs = {name: inputs}
+        inputs = {
+            name: check_pixels(name, x) if self.input[name].dtype == "uint8" else x
+            for name, x in inputs.items()
+        }
         return super().call(inputs, training=training, mask=mask, **kwargs)
 
     def fit(self, x=None, y=None, *args, **kwargs) -> keras.callbacks.History:
@@ -53,6 +62,39 @@ class LogitsModel(keras.Model):
         if kwargs.get("class_weight") is not None:
             x, y = unwrap_targets(x, y)
         return super().fit(x, y, *args, **kwargs)
+
+
+def check_pixels(name: str, pixels: Any) -> Any:
+    """Refuses pixels that were divided by 255 or standardised.
+
+    Keras casts floats to the uint8 of the input without a word: all pixels would be 0 or 1.
+
+    Args:
+        name: Name of the input, for the error.
+        pixels: The pixels of a batch.
+
+    Returns:
+        The pixels.
+
+    Raises:
+        UserError: for fractions up to 1 or below 0; an InvalidArgumentError in a graph.
+    """
+    pixels = tf.convert_to_tensor(pixels)
+    if not pixels.dtype.is_floating:
+        return pixels
+    has_fractions = tf.reduce_any(pixels != tf.round(pixels))
+    out_of_range = (tf.reduce_max(pixels) <= 1) | (tf.reduce_min(pixels) < 0)
+    fits = ~(has_fractions & out_of_range)
+    message = (
+        f"{name}: got fractions, as of pixels that were rescaled: pass pixels from 0 to 255 as "
+        "they are, since the model rescales them itself"
+    )
+    if tf.executing_eagerly():
+        if not fits:
+            raise UserError(message)
+        return pixels
+    with tf.control_dependencies([tf.debugging.Assert(fits, [message])]):
+        return tf.identity(pixels)
 
 
 def unwrap_targets(x: Any, y: Any) -> tuple[Any, Any]:
