@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import functools
 import shlex
+import unicodedata
 from collections.abc import Container, Iterable
 from typing import Annotated, Any, Literal
 
@@ -136,6 +137,12 @@ class DataConfig:
         set_value("image_size", parse_image_size(self.image_size, "image_size"))
         for name, kind in _CHECKED.items():
             set_value(name, check_value(name, getattr(self, name), kind))
+        # names are compared with those of files, which are composed too
+        for field in ("label", "group", "time", "weight", "slices"):
+            if name := getattr(self, field):
+                set_value(field, compose_name(name))
+        set_value("text", tuple(map(compose_name, self.text)))
+        set_value("columns", tuple((compose_name(name), kind) for name, kind in self.columns))
 
     @property
     def resize_mode(self) -> ResizeMode:
@@ -239,6 +246,14 @@ def parse_text_columns(text: str | None) -> tuple[str, ...]:
     A name with a comma is put in double quotes, as in a CSV file: '"a, b",c'.
     """
     return tuple(next(csv.reader([text], skipinitialspace=True))) if text else ()
+
+
+def compose_name(name: str) -> str:
+    """Returns the name of a column with its accents composed (NFC), as keyboards type them.
+
+    Files from a Mac may have them apart from their letters, which looks the same.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def find_label_columns(label: str, columns: Container[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from zoo.data.file_copies import find_copies
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, has_known_labels, read_labels
 from zoo.data.tables.column_notes import format_columns
@@ -70,7 +71,7 @@ def describe_missing_classes(splits: dict[str, Split], spec: Spec) -> list[str]:
 
 
 def describe_repeated_rows(splits: dict[str, Split]) -> list[str]:
-    """Returns notes on rows whose inputs are in the training split too; none for streamed data."""
+    """Returns notes on rows whose inputs are in the training split too."""
     return [
         f"{repeated.sum():,} of {len(repeated):,} rows of the {name} split have the same inputs "
         "as rows of the training split"
@@ -82,11 +83,24 @@ def describe_repeated_rows(splits: dict[str, Split]) -> list[str]:
 def find_repeated_rows(splits: dict[str, Split]) -> dict[str, np.ndarray]:
     """Returns which rows of the splits but "train" have the inputs of a row of that, bool (n,).
 
-    The inputs are not encoded yet. Of splits that are streamed nothing is returned.
+    The inputs are not encoded yet. Files of images are compared as `find_copies` does it; of other
+    splits that are streamed nothing is returned.
     """
+    paths = {name: _list_paths(split) for name, split in splits.items()}
+    if all(paths.values()):
+        known = paths.pop("train")
+        return {name: find_copies(known, others) for name, others in paths.items()}
     arrays = {name: split for name, split in splits.items() if isinstance(split, Arrays)}
     if len(arrays) < len(splits):
         return {}
     hashes = hash_rows({name: split.x for name, split in arrays.items()})
     train = pd.Index(hashes.pop("train")).unique()
     return {name: train.get_indexer(values) >= 0 for name, values in hashes.items()}
+
+
+def _list_paths(split: Split) -> list[str]:
+    """Returns the paths of the examples of a split, if each has a file of its own."""
+    if isinstance(split, Arrays) or not split.paths:
+        return []
+    rows = range(split.total) if split.rows is None else np.flatnonzero(split.rows)
+    return [split.paths[row] for row in rows]

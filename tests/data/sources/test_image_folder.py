@@ -187,6 +187,16 @@ def test_odd_pictures_have_the_pixels_of_pillow_in_training_and_evaluation(tmp_p
     np.testing.assert_array_equal([x for x, _ in data.test.read(None)], expected)
 
 
+def test_copies_of_images_in_other_splits_are_told(tmp_path):
+    for split in ("train", "val", "test"):
+        fill(tmp_path / split)
+    for i in range(2):
+        copy = (tmp_path / f"train/cat/{i}.png").read_bytes()
+        (tmp_path / f"test/dog/copy{i}.png").write_bytes(copy)
+    note = "2 of 10 rows of the test split have the same inputs as rows of the training split"
+    assert load_data(DataConfig(f"folder:{tmp_path}")).notes == (note,)
+
+
 def test_photos_are_upright_and_their_size_is_as_shown(tmp_path):
     pixels = RANDOM.integers(0, 256, (6, 8, 3), "uint8")
     for name in CLASSES:

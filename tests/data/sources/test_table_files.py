@@ -45,6 +45,7 @@ def columns(table):
         ("text\none two\nthree\n", {"text": ["one two", "three"]}),
         ("\ufeffa,b\r\n1,2\r\n", {"a": ["1"], "b": ["2"]}),
         ("a,b\r1,2\r3,4\r", {"a": ["1", "3"], "b": ["2", "4"]}),
+        ("y,2019,2020\n1,2,3\n", {"y": ["1"], "2019": ["2"], "2020": ["3"]}),
         ("\n\na,b\n\n1,2\n\n", {"a": ["1"], "b": ["2"]}),
         ("a,b,\n1,2,\n3,4,\n", {"a": ["1", "3"], "b": ["2", "4"]}),
         ("a,b\n1,2,\n3,4,\n", {"a": ["1", "3"], "b": ["2", "4"]}),
@@ -78,6 +79,8 @@ def test_csv(content, expected, read):
         (",a\n0,x\n", "column 1 has no name and is called unnamed_1"),
         ("# by hand\na,b\n1,2\n", "passed over 1 line of comments at the top"),
         ("a,a\n1,2\n", "there are several columns 'a'; number 2 is 'a.1'"),
+        ("5.1,3.5,x\n4.9,3,y\n", "line 1 is taken for the names of columns, but has numbers"),
+        ("8,1,7\n4,9,5\n", "but has numbers (8, 1, 7): if it is a row, add a line of names"),
         (
             "a,b\n1,caf\u00e9\n2,na\u00efve\n".encode("cp1252"),
             "was read as cp1252; if letters",
@@ -151,6 +154,9 @@ def test_an_encoding_that_the_guess_misses_can_be_named(tmp_path):
         (b"PK\x03\x04 and more", "this is a ZIP archive or a spreadsheet"),
         (b"BZh91AY", "this is compressed by bzip2"),
         (b"PAR1", "this is a Parquet file: pass it as parquet:PATH"),
+        ("<!DOCTYPE html>\n", "this is a web page: save its table as CSV"),
+        ("version https://git-lfs.github.com/spec/v1\n", "fetch it with git lfs pull"),
+        (gzip.compress(bytes(257) + b"ustar\0"), "this is a tar archive: unpack it"),
         ("", "the file is empty; expected a line of column names"),
         ("a,b\n", "no rows; expected at least one below the column names"),
         ("a,b\n1,2\n3\n", "line 3: 1 field, but line 1 names 2 columns"),
@@ -190,6 +196,15 @@ def test_a_column_name_with_a_line_break_is_told(read):
     table = read('"size\n(cm)",b\n1,2\n')
     assert columns(table) == {"size (cm)": ["1"], "b": ["2"]}
     assert table.notes == (f"{table.path}: the column 'size\\n(cm)' is called 'size (cm)'",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [("csv", "a,Gro\u0308\u00dfe\n1,2\n"), ("jsonl", '{"Gro\u0308\u00dfe": 1}')],
+)
+def test_accents_in_the_names_of_columns_are_composed(kind, content, read):
+    assert "Gr\u00f6\u00dfe" in columns(read(content, kind))
+    assert DataConfig(label="Gro\u0308\u00dfe").label == "Gr\u00f6\u00dfe"
 
 
 def test_a_field_longer_than_a_block(read, monkeypatch):

@@ -77,6 +77,10 @@ def test_splits_of_other_names(read):
         read(X, number, ("x", "label"), ("learn", "exam"))
     with pytest.raises(UserError, match=r"no examples of .*: choose a larger part"):
         read(X, number, ("x", "label"), train_split="train[:0%]")
+    with pytest.raises(UserError, match=r"no examples of .*: choose a larger part"):
+        read(X, number, ("x", "label"), train_split="train[9%:5%]")
+    with pytest.raises(UserError, match="are in it twice: choose parts that do not overlap"):
+        read(X, number, ("x", "label"), train_split="train[50%:]+train[:20%]+train[10%:30%]")
     images = {"image": F.Image(shape=(None, None, 3)), **LABEL}
     data = read(images, image, ("image", "label"), ("learn", "exam"), train_split="learn")
     assert data.spec.shape == (8, 9, 3) and data.splits["test"] == "a seeded 10% of learn"

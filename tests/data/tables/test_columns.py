@@ -220,6 +220,10 @@ def test_what_was_learned_is_told():
     _, notes = infer(repeat("Bonn", "B\u043enn"))
     alike = "'Bonn' and 'B\\u043enn' look the same and are different values"
     assert notes == (f"column 'x': {alike}",)
+    _, notes = infer(repeat("yes", "no", "true", "false"))
+    assert "'true' and 'yes' may mean the same and are different values" in notes[0]
+    _, notes = infer(repeat(str(2**60), str(2**60 + 3)))
+    assert notes[0].endswith("or read them as names with --columns=x:category")
     _, notes = infer(repeat("1,5", "2,5"))
     assert notes == ("column 'x': ',' is the decimal mark",)
     _, notes = infer(repeat("31/01/2020", "01/02/2020"))

@@ -11,7 +11,7 @@ from zoo.data.sources.table_files import Table
 from zoo.data.split_checks import describe_data
 from zoo.data.tables.cells import STRING
 from zoo.data.tables.label_cells import clean_labels
-from zoo.data.tables.labels import describe_numbers, encode_target, read_target
+from zoo.data.tables.labels import describe_numbers, describe_variants, encode_target, read_target
 from zoo.data.tables.target_numbers import describe_rounding
 from zoo.errors import UserError
 
@@ -31,6 +31,7 @@ def read(cells, task=None):
         (["0", "1"] * 9, ("0", "1")),
         (["0.0", "1.0"] * 9, ("0", "1")),
         (["+1", "-1"] * 9, ("-1", "1")),
+        (["-0.0", "0.0", "1.0"] * 9, ("0", "1")),
         (["01", "02"] * 9, ("01", "02")),
         (["10", "9", "2"] * 9, ("2", "9", "10")),
         (["True", "False"] * 9, ("False", "True")),
@@ -113,6 +114,35 @@ def test_labels_that_look_the_same_are_one_class():
     assert len(notes) == 1 and "3 labels had invisible characters" in notes[0]
     family = "\U0001f468\u200d\U0001f469"
     assert read([family, "\U0001f468"])[0].class_names == ("\U0001f468", family)
+
+
+def test_words_for_the_same_truth_are_told():
+    (note,) = describe_variants(["0", "1", "True", "False"], "column 'y'")
+    assert note.startswith("column 'y': '1' and 'True', '0' and 'False' may mean the same and are")
+    assert describe_variants(["yes", "no"], "y") == describe_variants(["yes", "1", "2"], "y") == ()
+
+
+def test_columns_that_repeat_the_label_are_told(tmp_path):
+    kinds = ["a", "b", "c"] * 20
+    b = [{"a": "x", "b": "y", "c": "z"}[kind] for kind in kinds]
+    write(tmp_path / "t.csv", kinds, b=b)
+    assert any(note.endswith("pass --columns=b:drop") for note in load(tmp_path / "t.csv").notes)
+    write(tmp_path / "t.csv", kinds, b=["x", *b[1:-1], "x"])  # but for one row
+    assert not any("each label" in note for note in load(tmp_path / "t.csv").notes)
+    numbers = np.random.default_rng(0).normal(size=60)
+    for b, told in ((numbers, True), (numbers * 2, False)):
+        write(tmp_path / "t.csv", numbers, b=b)
+        assert any("each label" in note for note in load(tmp_path / "t.csv").notes) == told
+
+
+def test_a_line_of_totals_is_told(tmp_path):
+    file = tmp_path / "t.csv"
+    rows = "".join(f"{'pen' if i % 2 else 'ink'},{i * 0.5},{i * 1.5}\n" for i in range(40))
+    for last, told in (("Total:,400,1200\n", True), ("pen,400,1200\n", False)):
+        file.write_text(f"item,n,y\n{rows}{last}")
+        notes = load(file).notes
+        line = f"{file}, line 42: 'Total' in column 'item' looks like a line of totals"
+        assert any(note.startswith(line) for note in notes) == told
 
 
 def test_labels_of_other_letters_that_look_the_same_are_told(tmp_path):
@@ -233,6 +263,8 @@ def test_the_task_is_told(tmp_path):
         ("cars.csv", "csv:cars.csv"),
         ("x/t.jsonl.gz", "jsonl:x/t.jsonl.gz"),
         ("./photos", "folder:./"),
+        ("CSV:cars.csv", "csv:cars.csv"),
+        ("json:t.json", "jsonl:t.json"),
     ],
 )
 def test_a_path_without_its_kind(name, advice, tmp_path, monkeypatch):
@@ -240,6 +272,8 @@ def test_a_path_without_its_kind(name, advice, tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     with pytest.raises(UserError, match=f"this is a path: write {advice}"):
         load_data(DataConfig(name))
+    with pytest.raises(UserError, match="spreadsheets are not read: save the sheet as CSV"):
+        load_data(DataConfig("cars.xlsx"))
 
 
 def describe(numbers):

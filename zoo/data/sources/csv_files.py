@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-from zoo.data.sources.column_names import clean_names
+from zoo.data.sources.column_names import clean_names, describe_numbered_names
 from zoo.data.sources.text_files import TextFile
 from zoo.errors import UserError, format_count
 
@@ -77,7 +77,8 @@ def find_csv_layout(file: TextFile, separator: str | None) -> CsvLayout:
         elif _are_row_names([row[0] for row in sample]):
             header = ["", *header]
     names, name_notes = clean_names(path, header)
-    return CsvLayout(names, separator, preamble, header_end, (*notes, *name_notes))
+    notes += (*name_notes, *describe_numbered_names(path, header_end, header))
+    return CsvLayout(names, separator, preamble, header_end, notes)
 
 
 def _blank_preamble(text: str, path: Path) -> tuple[str, int, str | None, tuple[str, ...]]:

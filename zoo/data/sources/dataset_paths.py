@@ -8,6 +8,18 @@ from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.sources.table_folders import is_saved_dataset
 from zoo.errors import UserError
 
+# what people write for the kinds, before or at the end of a path
+_ALIASES = {
+    "json": "jsonl",
+    "ndjson": "jsonl",
+    "txt": "csv",
+    "pq": "parquet",
+    "feather": "arrow",
+    "images": "folder",
+    "imagefolder": "folder",
+}
+_SPREADSHEETS = {"xlsx", "xls", "ods", "excel"}
+
 
 def is_folder_path(name: str) -> bool:
     """Whether a name is the path of a folder.
@@ -26,11 +38,20 @@ def reject_path(name: str, kinds: Sequence[str]) -> None:
         kinds: The kinds of files that are read; "folder" stands for folders of images.
     """
     path = Path(os.path.expanduser(name))
-    suffixes = {suffix.lower().removeprefix(".") for suffix in path.suffixes}
-    kind = next((kind for kind in kinds if kind in suffixes), "")
+    words = {suffix.lower().removeprefix(".") for suffix in path.suffixes}
+    prefix, _, rest = name.partition(":")
+    shown = name
+    if rest and _ALIASES.get(prefix.lower(), prefix.lower()) in (*kinds, *_SPREADSHEETS):
+        shown, words = rest, {prefix.lower()}
+    if words & _SPREADSHEETS:
+        raise UserError(
+            f"dataset={name}: spreadsheets are not read: save the sheet as CSV and write csv:PATH"
+        )
+    words = {_ALIASES.get(word, word) for word in words}
+    kind = next((kind for kind in kinds if kind in words), "")
     if is_folder_path(name):
         found = (kind for kind in TABLE_KINDS if any(path.glob(f"*.{kind}*")))
         other = "folder" if "folder" in kinds else ""
         kind = "arrow" if is_saved_dataset(path) else next(found, other)
     if kind:
-        raise UserError(f"dataset={name}: this is a path: write {kind}:{name}")
+        raise UserError(f"dataset={name}: this is a path: write {kind}:{shown}")

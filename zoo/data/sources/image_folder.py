@@ -97,9 +97,8 @@ def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
     """
     root = Path(os.path.expanduser(path))
     if not root.is_dir():
-        raise UserError(
-            f"folder:{path}: there is no such folder; expected one with a subfolder per class"
-        )
+        found = "this is a file" if root.is_file() else "there is no such folder"
+        raise UserError(f"folder:{path}: {found}; expected a folder with a subfolder per class")
     label_files, label_notes = find_labelled_folders(root)
     if label_files:
         return load_labelled_folders(f"folder:{path}", label_files, config, label_notes)

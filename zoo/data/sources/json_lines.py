@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from zoo.data.config import compose_name
 from zoo.data.sources.csv_files import BadRowHandler
 from zoo.data.sources.text_files import TextFile
 from zoo.errors import UserError
@@ -88,7 +89,7 @@ def _flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     for key, value in row.items():
-        name = prefix + key
+        name = prefix + compose_name(key)
         nested = _flatten(value, f"{name}.") if isinstance(value, dict) else None
         if both := (nested or {name: 0}).keys() & flat.keys():
             raise UserError(f"{min(both)!r} is a key, and one within an object too: rename one")

@@ -13,6 +13,7 @@ from zoo.data.sources.image_table import load_image_paths
 from zoo.data.sources.table_files import StorageOptions, Table, read_table, reject_values
 from zoo.data.sources.table_folders import find_split_files
 from zoo.data.sources.table_labels import read_labelled_rows
+from zoo.data.sources.total_rows import describe_totals
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, LabelledSplits
 from zoo.data.tables.cells import (
@@ -121,6 +122,9 @@ def make_table_splits(
             x, found.y, found.groups, found.times, found.weights, slices=found.slices
         )
     notes += label_notes + tuple(note for table in tables.values() for note in table.notes)
+    notes += tuple(
+        note for name in splits if labelled[name].rows[-1] for note in describe_totals(tables[name])
+    )
     if config.text:
         kind = "text" if len(config.text) == 1 else "text_pair"
         spec = Spec(kind, (), target.class_names, tuple(config.text))
@@ -193,8 +197,12 @@ def _explain_names(table: Table) -> str:
     if table.kind in ("csv", "tsv") and find_number_form(table.frame.columns.to_series())[2].any():
         return " (its first line is taken for the names of columns: add a line of names above it)"
     if table.kind in ("csv", "tsv") and len(table.frame.columns) == 1:
+        (name,) = table.frame.columns
+        if table.separator in name:
+            return " (there is one, since each line is within quotes: remove them)"
         other = " or pass it as csv:PATH" * (table.kind == "tsv")
-        return f" (there is one: pass what separates the fields with --separator{other})"
+        blank = ", as in --separator=' '" * (" " in name)
+        return f" (there is one: pass what separates the fields with --separator{blank}{other})"
     return ""
 
 

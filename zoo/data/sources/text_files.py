@@ -29,7 +29,17 @@ _OTHER_FORMATS = {
     b"PAR1": "a Parquet file: pass it as parquet:PATH",
     b"ARROW1": "an Arrow file: pass it as arrow:PATH",
     b"SQLite format 3": "a database: save a table as CSV",
+    b"%PDF": "a PDF: save its table as CSV",
+    b"<html": "a web page: save its table as CSV",
+    b"<!doctype html": "a web page: save its table as CSV",
+    b"\x93NUMPY": "an array of NumPy: save it as CSV, such as with pandas",
+    b"\x89HDF": "an HDF5 file: save its table as CSV or Parquet, such as with pandas",
+    b"\x80\x04\x95": "a pickle of Python: save its table as CSV or Parquet, such as with pandas",
+    b"7z\xbc\xaf": "a 7z archive: unpack it",
+    b"Rar!": "a RAR archive: unpack it",
+    b"version https://git-lfs": "a pointer of Git LFS to the file: fetch it with git lfs pull",
 }
+_TAR_MARK = slice(257, 262)  # where a tar archive says so
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +131,12 @@ def survey_text_file(path: Path, encoding: str | None = None) -> TextFile:
         with path.open("rb") as file:
             is_compressed = file.read(2) == b"\x1f\x8b"
         with open_bytes(path, is_compressed) as file:
-            start = file.read(16)
+            start = file.read(512)
         for first_bytes, meaning in _OTHER_FORMATS.items():
-            if start.startswith(first_bytes):
+            if start.lower().startswith(first_bytes.lower()):
                 raise UserError(f"{path}: this is {meaning}")
+        if start[_TAR_MARK] == b"ustar":
+            raise UserError(f"{path}: this is a tar archive: unpack it")
         if encoding:
             return _survey_known_encoding(path, is_compressed, encoding)
         if start.startswith((*_UTF32_MARKS, *_UTF16_MARKS)):

@@ -33,6 +33,7 @@ from zoo.errors import UserError, one_line
 from zoo.schema import suggest_closest
 from zoo.storage.atomic import check_writable
 
+_SHOWN = 10  # configs in a message
 _TIMEOUT = 8  # seconds to wait for a server
 _NETWORK_ERRORS = (requests.RequestException, URLError, ConnectionError, TimeoutError)
 
@@ -132,7 +133,26 @@ def _make_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
             "subfolder of images per class, csv:PATH or jsonl:PATH"
         ) from None
     except Exception as error:
-        raise UserError(f"dataset {name!r}: {type(error).__name__}: {one_line(error)}") from error
+        raise UserError(f"dataset {name!r}: {_explain_name(name, error)}") from error
+
+
+def _explain_name(name: str, error: Exception) -> str:
+    """Returns why TFDS has no builder of a name, in its words where no better ones are known."""
+    if "Parsing builder name" in str(error):
+        return (
+            "expected a name such as mnist, glue/mrpc or mnist:3.0.1, or the path of files after "
+            "their kind, such as csv:PATH"
+        )
+    dataset, _, config = name.partition(":")[0].partition("/")
+    with contextlib.suppress(Exception):  # of code that TFDS imports
+        configs = list(tfds.builder_cls(dataset).builder_configs)
+        if config and config not in configs:
+            others = f", ... ({len(configs)})" if configs[_SHOWN:] else ""
+            return (
+                f"{dataset} has no config {config!r}.{suggest_closest(config, configs)} "
+                f"It has: {', '.join(configs[:_SHOWN]) or 'none'}{others}"
+            )
+    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _place_builder(name: str) -> None:

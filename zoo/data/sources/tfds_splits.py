@@ -1,6 +1,7 @@
 """Chooses the splits of prepared TFDS datasets, and reads them as streams or as tables."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -54,8 +55,7 @@ def choose_splits(
             f"{name} has no split train: choose one with --train_split, such as "
             f"--train_split={known[0] if known else 'train'}. It has the splits {', '.join(known)}"
         )
-    if not _count_examples(builder, name, expression):
-        raise UserError(f"train_split={expression!r}: no examples of {name}: choose a larger part")
+    _check_training_split(builder, name, expression)
     expressions = {"train": expression}
     separate = [s for s in known if not _have_common_examples(builder, expression, s)]
     for role in ("validation", "test"):
@@ -71,14 +71,34 @@ def choose_splits(
     return expressions, tuple(notes)
 
 
-def _count_examples(builder: tfds.core.DatasetBuilder, name: str, expression: str) -> int:
+def _check_training_split(builder: tfds.core.DatasetBuilder, name: str, expression: str) -> None:
+    """Raises a UserError if a split expression is invalid, or has no examples or some twice."""
     try:
-        return builder.info.splits[expression].num_examples
+        count = builder.info.splits[expression].num_examples
     except (ValueError, KeyError, AssertionError):
         raise UserError(
             f"train_split={expression!r}: {name} has the splits {', '.join(builder.info.splits)}; "
             "expected an expression such as 'train[:90%]'"
         ) from None
+    if count <= 0:  # TFDS counts backwards where a part ends before it starts
+        raise UserError(f"train_split={expression!r}: no examples of {name}: choose a larger part")
+    if _has_repeated_examples(builder, expression):
+        raise UserError(
+            f"train_split={expression!r}: some examples of {name} are in it twice: choose parts "
+            "that do not overlap"
+        )
+
+
+def _has_repeated_examples(builder: tfds.core.DatasetBuilder, expression: str) -> bool:
+    """Whether the parts of a split expression have a same example."""
+    parts = sorted(
+        (part.filename, part.skip, part.skip + part.take if part.take >= 0 else np.inf)
+        for part in builder.info.splits[expression].file_instructions
+    )
+    return any(
+        file == next_file and start < end
+        for (file, _, end), (next_file, start, _) in itertools.pairwise(parts)
+    )
 
 
 def _have_common_examples(builder: tfds.core.DatasetBuilder, first: str, second: str) -> bool:

@@ -42,6 +42,8 @@ _FIRST_CELLS, _SAMPLED_ROWS = 16, 1_000
 _GROUP_OF_ZERO = r"\.\d{2}0$"
 
 
+# words for yes and for no
+_TRUTHS = ({"1", "true", "yes", "y", "t"}, {"0", "false", "no", "n", "f"})
 # Cyrillic and Greek letters that look like Latin ones
 _LATIN_LETTERS = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0391\u0392\u0395\u0397\u039f\u03a1\u03a4\u03bf",
@@ -261,6 +263,19 @@ def find_look_alikes(values: Iterable[str]) -> list[str]:
         shown = "".join(x for x in plain if unicodedata.category(x) not in ("Cf", "Cc"))
         by_look[" ".join(shown.split())].append(value)
     return [" and ".join(map(ascii, same)) for same in by_look.values() if len(same) > 1]
+
+
+def find_same_truths(values: Iterable[str]) -> list[str]:
+    """Returns texts such as "'1' and 'True'" for values that are words for the same truth.
+
+    All values have to be such words. Those that differ only in case are left to
+    `find_case_variants`.
+    """
+    written = {value.lower(): value for value in values}
+    if not written.keys() <= set().union(*_TRUTHS):
+        return []
+    same = [sorted(written[word] for word in words & written.keys()) for words in _TRUTHS]
+    return [" and ".join(map(repr, names)) for names in same if len(names) > 1]
 
 
 def find_unseen_values(values: pd.Series, known: Sequence[str], is_boolean: bool) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from zoo.data.config import format_column_kinds
 from zoo.data.tables.cells import (
     are_plain_numbers,
     count_values,
@@ -10,6 +11,7 @@ from zoo.data.tables.cells import (
     describe_number_form,
     find_case_variants,
     find_look_alikes,
+    find_same_truths,
     parse_numbers,
     strip_cells,
 )
@@ -27,6 +29,7 @@ from zoo.data.tables.number_units import find_mixed_units
 from zoo.errors import UserError, format_count
 
 _NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations
+_EXACT_NUMBERS = 2**53  # float64 has all whole numbers up to it
 _MAX_VALUES = 1_000  # of a category; the rest shares a code
 _OFFSET = (
     r"(?::\d\d(?:[.,]\d+)?|[AaPp]\.?[Mm]\.?) ?[+-]\d\d"  # of a time zone, after the time of the day
@@ -98,7 +101,19 @@ def _learn_number(cells: ColumnCells) -> tuple[Column, str]:
     notes += _describe_decoration(written, column)
     if form := describe_number_form(decimal, thousands):
         notes.append(form)
+    if _are_rounded_alike(numbers):
+        notes.append(
+            "its numbers are so large that their differences are lost: subtract a constant, or "
+            "read them as names with " + format_column_kinds([cells.name], "category")
+        )
     return column, "; ".join(notes)
+
+
+def _are_rounded_alike(numbers: np.ndarray) -> bool:
+    """Whether float64 leaves little of the differences of numbers, as of those of 18 digits."""
+    finite = numbers[np.isfinite(numbers)]
+    largest = np.abs(finite).max(initial=0)
+    return bool(largest > _EXACT_NUMBERS and np.ptp(finite) <= 16 * np.spacing(largest))
 
 
 def _describe_decoration(cells: ColumnCells, column: Column) -> list[str]:
@@ -185,6 +200,8 @@ def _learn_category(cells: ColumnCells) -> tuple[Column, str]:
         f"{variants} differ only in case" for variants in find_case_variants(column.values)[:3]
     ]
     notes += [f"{alike} look the same and are different values" for alike in alikes[:3]]
+    same_truths = find_same_truths(column.values)
+    notes += [f"{same} may mean the same and are different values" for same in same_truths]
     if rare := len(ordered) - len(known):
         rows = len(cells) - sum(counts[value] for value in known)
         notes.append(f"{rare:,} rare values share one code ({format_count(rows, 'row')})")

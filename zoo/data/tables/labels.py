@@ -19,6 +19,7 @@ from zoo.data.tables.cells import (
     find_case_variants,
     find_look_alikes,
     find_number_form,
+    find_same_truths,
     parse_numbers,
     strip_units,
 )
@@ -222,7 +223,7 @@ def choose_spellings(
 
 
 def describe_variants(names: Iterable[str], source: str) -> tuple[str, ...]:
-    """Returns notes on names of classes that differ only in case, or look the same.
+    """Returns notes on names of classes that differ only in case, look the same, or mean it.
 
     Args:
         names: The names.
@@ -232,6 +233,7 @@ def describe_variants(names: Iterable[str], source: str) -> tuple[str, ...]:
     ends = (
         (find_case_variants, "differ only in case", " (--merge_label_case makes them one)"),
         (find_look_alikes, "look the same", ": make them the same if they are one class"),
+        (find_same_truths, "may mean the same", ": make them the same if they are one class"),
     )
     for find_variants, relation, advice in ends:
         if variants := find_variants(names):
@@ -275,8 +277,9 @@ def _is_regression(values: pd.Series, rows: int, decimal: str, unit: str) -> boo
 
 
 def find_canonical_names(cells: pd.Series) -> pd.Series:
-    """Returns "1" for whole numbers written as "1.0" or "+1", if all labels are whole numbers."""
+    """Returns whole numbers in one form, if all are: "1" for "1.0" and "+1", "0" for "-0"."""
     pattern = r"[+-]?(?:0|[1-9]\d*)(?:\.0*)?"
     if not cells.str.fullmatch(pattern).all():
         return cells
-    return cells.str.replace(r"\.0*$", "", regex=True).str.replace(r"^\+", "", regex=True)
+    whole = cells.str.replace(r"\.0*$", "", regex=True)
+    return whole.str.replace(r"^\+", "", regex=True).replace("-0", "0")

@@ -15,6 +15,7 @@ from zoo.data.tables.column_notes import describe_unreadable_cells, describe_uns
 from zoo.data.tables.column_texts import learn_column_tokenizers
 from zoo.data.tables.columns import Column, count_features
 from zoo.data.tables.frame_rows import FrameRows
+from zoo.data.tables.label_copies import describe_label_copies
 from zoo.data.tables.split_forms import adapt_columns
 from zoo.data.tables.table_encoding import TableRecords, encode_rows
 from zoo.errors import UserError
@@ -85,7 +86,7 @@ def encode_table(
         columns, text_notes = learn_column_tokenizers(
             columns, train, tables["validation"].x, config
         )
-        notes += text_notes
+        notes += text_notes + describe_label_copies(train, columns, tables["train"].y)
     written = dict.fromkeys(tables, columns)
     for name, table in tables.items():
         if config.known_columns or name != "train":
