@@ -97,7 +97,8 @@ def main(*files: str) -> None:
     check_one_source(FLAGS)
     for file in files:
         if not Path(file).exists():
-            raise UserError(f"{file}: there is no such file")
+            hint = ": omit it, since standard input is read without files" * (file == "-")
+            raise UserError(f"{file}: there is no such file{hint}")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
     if FLAGS.method == _PERMUTATION:
         if files:

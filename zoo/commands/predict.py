@@ -98,7 +98,8 @@ def main(*files: str) -> None:
     _check_sources()
     for file in files:
         if not Path(file).exists():
-            raise UserError(f"{file}: there is no such file")
+            hint = ": omit it, since standard input is read without files" * (file == "-")
+            raise UserError(f"{file}: there is no such file{hint}")
     if FLAGS.out:
         if FLAGS.json:
             raise UserError(f"--json and --out={FLAGS.out}: choose a .jsonl file and omit --json")

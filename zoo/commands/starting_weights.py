@@ -105,7 +105,9 @@ def fit_weights_to_data(
     from zoo.training.preset_head import adopt_preset_head
     from zoo.training.source import check_source
 
-    if "text_width" in hparams and not data.spec.texts:
+    inherited = source.record.get("hyperparameters", {}) if source else {}
+    is_asked = hparams.get("text_width") != inherited.get("text_width")
+    if is_asked and not data.spec.texts:
         note = f"text_width={hparams['text_width']} changes nothing: no column of texts is read"
         data = dataclasses.replace(data, notes=(*data.notes, note))
     if source is None:

@@ -61,8 +61,7 @@ def compute_fingerprint(data: Data, spec: Spec) -> dict[str, Any]:
     }
     hashes = hash_rows(tables, [column.name for column in spec.columns])
     for name, split in splits.items():
-        labels = read_labels(split).tobytes() if has_known_labels(split) else b""
-        fingerprint[name] = {"examples": len(split), "labels": _hash_bytes(labels)}
+        fingerprint[name] = _describe_labels(split)
         if name in hashes:
             fingerprint[name]["cells"] = _hash_bytes(hashes[name].tobytes())
         else:
@@ -70,6 +69,22 @@ def compute_fingerprint(data: Data, spec: Spec) -> dict[str, Any]:
         if isinstance(split, Arrays) and split.weights is not None:
             fingerprint[name]["weights"] = _hash_bytes(split.weights.tobytes())
     return fingerprint
+
+
+def compare_labels(old: dict[str, Any], data: Data) -> list[str]:
+    """Returns how the splits of data differ from those of a fingerprint, in words; may be empty.
+
+    Only the numbers of examples and the labels are compared, whose hash is the same however the
+    inputs are read. Classes that are others are no difference of the splits.
+    """
+    names = data.spec.class_names
+    if old.get("classes") != (None if names is None else list(names)):
+        return []
+    differences = []
+    for name in _SPLITS:
+        new = _describe_labels(getattr(data, name))
+        differences += _compare_splits(name, {**new, **_get_dict(old, name)}, new)
+    return differences
 
 
 def compare_fingerprints(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -130,6 +145,12 @@ def _format_column(column: Any) -> str:
     """Formats a column; its numbers may differ in their last places between machines."""
     numbers = f"{column.center:.6g} {column.scale:.6g}"
     return f"{numbers} {dataclasses.replace(column, center=0.0, scale=1.0)}"
+
+
+def _describe_labels(split: Split) -> dict[str, Any]:
+    """Returns the part of the fingerprint of a split that depends on its labels only."""
+    labels = read_labels(split).tobytes() if has_known_labels(split) else b""
+    return {"examples": len(split), "labels": _hash_bytes(labels)}
 
 
 def _hash_inputs(split: Split, dataset: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from zoo.data.fingerprint import compare_labels
 from zoo.data.spec import Spec
 from zoo.data.splits import Data
 from zoo.errors import UserError
@@ -82,7 +83,13 @@ def describe_leak(record: dict[str, Any], data: Data, split_name: str) -> str:
     trained_origin = split.get("from") if isinstance(split, dict) else None
     origin = data.splits[split_name]
     if trained_origin == origin:
-        return ""
+        fingerprint = record.get("fingerprint")
+        changes = compare_labels(fingerprint, data) if isinstance(fingerprint, dict) else []
+        return (
+            f"{data.name} is not divided as when the model was trained ({'; '.join(changes)}): the "
+            f"{split_name} split may contain training examples. Restore the data and the seed, or "
+            "score new examples"
+        ) * bool(changes)
     return (
         f"the {split_name} split is {origin}, but was {trained_origin!s:.100} when the model was "
         "trained: it may contain training examples. Use the data flags of the training"

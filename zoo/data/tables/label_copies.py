@@ -8,6 +8,7 @@ from zoo.data.tables.column_cells import ColumnCells, parse_cells
 from zoo.data.tables.columns import Column
 from zoo.data.tables.frame_rows import FrameRows
 
+_SAMPLE = 1_000  # rows that are looked at first
 _MIN_ROWS = 20  # fewer may agree by chance
 
 
@@ -49,5 +50,7 @@ def _is_copy(rows: FrameRows, column: Column, labels: np.ndarray) -> bool:
         cells = pd.Series(np.concatenate([parse_cells(block, column) for block in blocks]))
     if labels.dtype.kind == "f":
         return column.kind == "number" and bool((cells.to_numpy("float32") == labels).all())
+    if cells[:_SAMPLE].nunique() > len(np.unique(labels)):  # as in most columns
+        return False
     pairs = pd.DataFrame({"cell": cells, "label": labels}).drop_duplicates()
     return bool(pairs["cell"].is_unique and pairs["label"].is_unique)
