@@ -110,6 +110,12 @@ def complete_splits(name: str, source: LabelledSplits, config: DataConfig) -> Da
 def _divide_source(name: str, source: LabelledSplits, config: DataConfig) -> Data:
     """Returns the data of one dataset as `complete_splits` does, without notes on the splits."""
     splits, origins = dict(source.splits), dict(source.origins)
+    empty = [
+        split for split in ("validation", "test") if split in splits and not len(splits[split])
+    ]
+    for split in empty:
+        del splits[split], origins[split]
+    notes = tuple(f"{name}: the {split} split has no examples and is left out" for split in empty)
     if "test" not in splits and "validation" in splits:
         splits["test"], origins["test"] = splits.pop("validation"), origins.pop("validation")
     for split_name in ("test", "validation"):
@@ -134,7 +140,7 @@ def _divide_source(name: str, source: LabelledSplits, config: DataConfig) -> Dat
         splits["validation"],
         splits["test"],
         origins,
-        tuple(source.notes),
+        (*source.notes, *notes),
         settings=config.to_settings(),
     )
 

@@ -187,6 +187,16 @@ def test_odd_pictures_have_the_pixels_of_pillow_in_training_and_evaluation(tmp_p
     np.testing.assert_array_equal([x for x, _ in data.test.read(None)], expected)
 
 
+def test_a_split_without_images_is_held_out(tmp_path):
+    for split in ("train", "val"):
+        fill(tmp_path / split, count=3 + len(split))
+    for name in CLASSES:
+        (tmp_path / "test" / name).mkdir(parents=True)
+    data = load_data(DataConfig(f"folder:{tmp_path}"))
+    assert len(data.test) == 12 and len(data.train) + len(data.validation) == 16
+    assert any("the test split has no examples and is left out" in note for note in data.notes)
+
+
 def test_copies_of_images_in_other_splits_are_told(tmp_path):
     for split in ("train", "val", "test"):
         fill(tmp_path / split)

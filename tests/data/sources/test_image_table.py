@@ -151,7 +151,27 @@ def test_a_table_of_numbers_may_name_images(photos):
     settings = {"label": "y", "columns": (("path", "drop"),)}
     assert read(f"csv:{photos / 't.csv'}", **settings).spec.kind == "features"
     write(photos / "t.csv", path=[f"no/{name}" for name in NAMES], size=[3, 1, 2] * 4, y=[0, 1] * 6)
-    assert read(f"csv:{photos / 't.csv'}", label="y").spec.kind == "features"
+    source = read(f"csv:{photos / 't.csv'}", label="y")
+    assert source.spec.kind == "features"
+    assert "column 'path' looks like paths of images, but none is there" in source.notes[0]
+
+
+def test_paths_may_be_relative_to_the_working_folder(photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    names = [f"{photos.name}/{name}" for name in NAMES]
+    for file in (photos / "labels.csv", photos / "lists/t.csv"):
+        file.parent.mkdir(exist_ok=True)
+        write(file, path=names, y=[0, 1] * 6)
+        kind = f"folder:{photos.name}" if file.stem == "labels" else f"csv:{file}"
+        assert numbers(read(kind, label="y"))[0] == list(range(12))
+
+
+def test_a_table_without_names_of_columns_is_told(photos):
+    pd.DataFrame({"file": NAMES, "y": ["a", "b"] * 6}).to_csv(
+        photos / "labels.csv", index=False, header=False
+    )
+    notes = read(f"folder:{photos}", label="a").notes
+    assert any("the name of a column, 0.png, is an image: if the first" in note for note in notes)
 
 
 def test_the_place_of_the_files_does_not_count(photos):

@@ -1,7 +1,7 @@
 """Finds the images that the cells of a table name; without TensorFlow."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath, PureWindowsPath
 
 import pandas as pd
@@ -20,19 +20,35 @@ def find_path_column(table: Table, config: DataConfig) -> str | None:
 
     A table that is read as texts, or by a model of columns, has none.
     """
+    return next(
+        (name for name, _, is_there in _iterate_path_columns(table, config) if is_there), None
+    )
+
+
+def describe_lost_images(table: Table, config: DataConfig) -> list[str]:
+    """Returns a note on each column of a table that has paths of images, none of which is there."""
+    folder = table.path.parent
+    return [
+        f"{table.path}: column {name!r} looks like paths of images, but none is there, such as "
+        f"{example[:60]!r}: expected paths relative to {folder} or to the working folder"
+        for name, example, is_there in _iterate_path_columns(table, config)
+        if not is_there
+    ]
+
+
+def _iterate_path_columns(table: Table, config: DataConfig) -> Iterator[tuple[str, str, bool]]:
+    """Yields columns that look like paths of images: the first, and whether some are there."""
     if config.text or config.known_columns:
-        return None
+        return
     labels = find_label_columns(config.label or "", table.frame)
     for name in table.frame:
         if name in (*labels, *dict(config.columns)) or table.frame[name].dtype != STRING:
             continue
         cells = strip_cells(table.frame[name].head(_SAMPLED_ROWS)).dropna()
         suffixes = cells.map(lambda cell: PurePath(cell).suffix.lower())
-        if suffixes.isin(list(list_image_suffixes())).mean() < _PATH_SHARE:
-            continue
-        if any(find_image_file(table.path.parent, cell) for cell in cells):
-            return str(name)
-    return None
+        if suffixes.isin(list(list_image_suffixes())).mean() >= _PATH_SHARE:
+            is_there = any(find_image_file(table.path.parent, cell) for cell in cells)
+            yield str(name), str(cells.iloc[0]), is_there
 
 
 def look_up_files(table: Table, column: str, index: Mapping[str, str]) -> pd.Series:
@@ -55,7 +71,11 @@ def compose_accents(path: str) -> str:
 
 
 def find_image_file(folder: Path, cell: str) -> Path | None:
-    """Returns a file that a cell names relative to a folder, or None; see `find_listed_file`."""
+    """Returns a file that a cell names, or None; see `find_listed_file`.
+
+    Its path is relative to the folder or, where it is not there, to the working folder.
+    """
     accents = (unicodedata.normalize(form, cell) for form in ("NFC", "NFD"))
-    files = (folder / name for name in (cell, PureWindowsPath(cell).as_posix(), *accents))
+    names = (cell, PureWindowsPath(cell).as_posix(), *accents)
+    files = (base / name for base in (folder, Path()) for name in names)
     return next((file for file in files if file.is_file()), None)

@@ -154,16 +154,21 @@ def _assign_splits(
         unknown = np.array([not isinstance(split, str) for split in splits])
         reject_values(table, names[0], unknown, "expected train, validation or test")
         return {"train": splits}, []
-    tops = [PurePath(path).relative_to(table.path.parent).parts[0] for path in paths.dropna()]
-    if tops and all(map(match_split_name, tops)) and "train" in map(match_split_name, tops):
-        splits = paths.map(
-            lambda path: match_split_name(PurePath(path).relative_to(table.path.parent).parts[0]),
-            na_action="ignore",
-        )
-        shown = ", ".join(sorted(set(tops)))
+    tops = paths.map(lambda path: _find_top(path, table.path.parent), na_action="ignore")
+    found = tops.dropna().tolist()
+    if found and all(map(match_split_name, found)) and "train" in map(match_split_name, found):
+        splits = tops.map(match_split_name, na_action="ignore")
+        shown = ", ".join(sorted(set(found)))
         note = f"{table.path}: the folders of the images are taken for their splits: {shown}"
         return {"train": splits.where(paths.notna(), "train").to_numpy(object)}, [note]
     return {"train": np.full(len(paths), "train", object)}, []
+
+
+def _find_top(path: str, folder: PurePath) -> str:
+    """Returns the folder within a folder that an image is in; "" for an image elsewhere."""
+    return (
+        PurePath(path).relative_to(folder).parts[0] if PurePath(path).is_relative_to(folder) else ""
+    )
 
 
 def _list_images(

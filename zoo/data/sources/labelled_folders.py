@@ -79,6 +79,11 @@ def load_labelled_folders(
         column = column or _find_file_column(table, index, folder)
         if column not in table.frame:
             raise UserError(f"{path}: there is no column {column!r}, which the training split has")
+        if find_listed_file(column, index):
+            all_notes.append(
+                f"{path}: the name of a column, {column}, is an image: if the first line is a row, "
+                "add a line of names above it"
+            )
         tables[split] = table
         files[split] = look_up_files(table, column, index)
         if unlisted := sorted(set(found) - set(files[split])):
@@ -93,7 +98,7 @@ def _index_files(folder: Path, paths: Sequence[str]) -> dict[str, str]:
     """Returns the paths of images by what a table may call them.
 
     That is the path relative to the folder, or the name of the file, each without its suffix too,
-    where it is the only one of its name.
+    where it is the only one of its name; or the path relative to the working folder.
     """
     relative = [PurePath(path).relative_to(folder) for path in paths]
     index: dict[str, str] = {}
@@ -101,7 +106,8 @@ def _index_files(folder: Path, paths: Sequence[str]) -> dict[str, str]:
     for names in ([x.stem for x in relative], [x.name for x in relative], stems):
         unique = pd.Series(paths, [compose_accents(name) for name in names], dtype=object)
         index |= unique[~unique.index.duplicated(keep=False)].to_dict()
-    index |= {compose_accents(os.path.abspath(path)): path for path in paths}
+    for resolve in (os.path.abspath, os.path.relpath):
+        index |= {compose_accents(resolve(path)): path for path in paths}
     written = (compose_accents(x.as_posix()) for x in relative)
     return index | dict(zip(written, paths, strict=True))
 

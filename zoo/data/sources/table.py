@@ -8,7 +8,7 @@ import pandas as pd
 
 from zoo.data.config import DataConfig, find_label_columns, format_column_kinds
 from zoo.data.memory import choose_budget
-from zoo.data.sources.image_paths import find_path_column
+from zoo.data.sources.image_paths import describe_lost_images, find_path_column
 from zoo.data.sources.image_table import load_image_paths
 from zoo.data.sources.table_files import StorageOptions, Table, read_table, reject_values
 from zoo.data.sources.table_folders import find_split_files
@@ -51,6 +51,7 @@ def load_table(kind: str, path: str, config: DataConfig) -> LabelledSplits:
     for setting in ("image_size", "resize", "color", "skip_broken"):
         if value := getattr(config, setting):
             raise UserError(f"{setting}={value}: {kind}:{path} has no images to resize")
+    notes += tuple(describe_lost_images(tables["train"], config))
     config = dataclasses.replace(config, text=_join_parted_name(config.text, tables["train"]))
     return make_table_splits(f"{kind}:{path}", tables, config, notes)
 
