@@ -156,6 +156,7 @@ def test_an_encoding_that_the_guess_misses_can_be_named(tmp_path):
         (b"PAR1", "this is a Parquet file: pass it as parquet:PATH"),
         ("<!DOCTYPE html>\n", "this is a web page: save its table as CSV"),
         ("version https://git-lfs.github.com/spec/v1\n", "fetch it with git lfs pull"),
+        (gzip.compress(gzip.compress(b"a,b\n1,2\n")), "compressed by gzip twice"),
         (gzip.compress(bytes(257) + b"ustar\0"), "this is a tar archive: unpack it"),
         ("", "the file is empty; expected a line of column names"),
         ("a,b\n", "no rows; expected at least one below the column names"),

@@ -220,6 +220,9 @@ def test_what_was_learned_is_told():
     _, notes = infer(repeat("Bonn", "B\u043enn"))
     alike = "'Bonn' and 'B\\u043enn' look the same and are different values"
     assert notes == (f"column 'x': {alike}",)
+    _, notes = infer([*repeat("20.5", "21.5", "19")[:-3], *["-999"] * 3])
+    assert notes[0].startswith("column 'x': -999 is there 3 times, far from the other numbers")
+    assert infer([*repeat("900", "950")[:-3], *["999"] * 3])[1] == ()
     _, notes = infer(repeat("yes", "no", "true", "false"))
     assert "'true' and 'yes' may mean the same and are different values" in notes[0]
     _, notes = infer(repeat(str(2**60), str(2**60 + 3)))

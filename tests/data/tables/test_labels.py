@@ -129,6 +129,8 @@ def test_columns_that_repeat_the_label_are_told(tmp_path):
     assert any(note.endswith("pass --columns=b:drop") for note in load(tmp_path / "t.csv").notes)
     write(tmp_path / "t.csv", kinds, b=["x", *b[1:-1], "x"])  # but for one row
     assert not any("each label" in note for note in load(tmp_path / "t.csv").notes)
+    write(tmp_path / "t.csv", [f"k{i % 30}" for i in range(40)], b=np.arange(40) * 0.37)
+    assert not any("each label" in note for note in load(tmp_path / "t.csv").notes)
     numbers = np.random.default_rng(0).normal(size=60)
     for b, told in ((numbers, True), (numbers * 2, False)):
         write(tmp_path / "t.csv", numbers, b=b)

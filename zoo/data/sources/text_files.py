@@ -21,6 +21,7 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 # first bytes of files that are no text
 _OTHER_FORMATS = {
+    b"\x1f\x8b": "compressed by gzip twice: decompress it once",
     b"BZh": "compressed by bzip2: decompress it, or compress it by gzip",
     b"\xfd7zXZ": "compressed by xz: decompress it, or compress it by gzip",
     b"\x28\xb5\x2f\xfd": "compressed by zstd: decompress it, or compress it by gzip",

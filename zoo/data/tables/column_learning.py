@@ -29,6 +29,9 @@ from zoo.data.tables.number_units import find_mixed_units
 from zoo.errors import UserError, format_count
 
 _NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations
+# what people write for a missing number, and its least distance from the others in spreads
+_MISSING_CODES = {sign * float(nines) for sign in (-1, 1) for nines in (99, 999, 9999, 99999)}
+_FAR = 20
 _EXACT_NUMBERS = 2**53  # float64 has all whole numbers up to it
 _MAX_VALUES = 1_000  # of a category; the rest shares a code
 _OFFSET = (
@@ -101,12 +104,31 @@ def _learn_number(cells: ColumnCells) -> tuple[Column, str]:
     notes += _describe_decoration(written, column)
     if form := describe_number_form(decimal, thousands):
         notes.append(form)
+    notes += _describe_code(numbers, column)
     if _are_rounded_alike(numbers):
         notes.append(
             "its numbers are so large that their differences are lost: subtract a constant, or "
             "read them as names with " + format_column_kinds([cells.name], "category")
         )
     return column, "; ".join(notes)
+
+
+def _describe_code(numbers: np.ndarray, column: Column) -> list[str]:
+    """Returns a note on a number such as -999 that may stand for a missing one.
+
+    It is the least or the greatest, is there several times, and is far from all others.
+    """
+    finite = numbers[np.isfinite(numbers)]
+    for code in {finite.min(initial=0), finite.max(initial=0)} & _MISSING_CODES:
+        others = finite[finite != code]
+        count = len(finite) - len(others)
+        is_far = len(others) and np.abs(others - code).min() > _FAR * column.scale
+        if is_far and count >= _MIN_COUNT:
+            return [
+                f"{code:g} is there {count:,} times, far from the other numbers: if it stands for "
+                "a missing one, leave these cells empty"
+            ]
+    return []
 
 
 def _are_rounded_alike(numbers: np.ndarray) -> bool:

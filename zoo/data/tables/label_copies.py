@@ -26,6 +26,8 @@ def describe_label_copies(
     if len(y) < _MIN_ROWS or (y.ndim > 1 and y.shape[1] > 1):
         return ()
     labels = y.ravel()
+    if labels.dtype.kind != "f" and len(y) < 2 * len(np.unique(labels)):  # most have one row only
+        return ()
     copies = [column.name for column in columns if _is_copy(rows, column, labels)]
     return tuple(
         f"column {name!r}: each label has a value of its own there, and no other: if it is the "
