@@ -10,7 +10,7 @@ from zoo.commands.starting_weights import fit_weights_to_data
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data
 from zoo.registry import find_entry
-from zoo.training.finetuning import Source
+from zoo.training.source import Source
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ from zoo.commands.flags import under_heading
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import check_one_source, complete_config, open_scored_weights
 from zoo.console import show_progress
-from zoo.data.config import DataConfig, parse_encoding, parse_separator, parse_text_columns
+from zoo.data.config import DataConfig, parse_separator, parse_text_columns
+from zoo.data.encoding_names import parse_encoding
 from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.exporting.validation import InputRefusedError

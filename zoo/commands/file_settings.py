@@ -6,7 +6,8 @@ from typing import Any
 
 from absl import flags
 
-from zoo.data.config import parse_encoding, parse_separator
+from zoo.data.config import parse_separator
+from zoo.data.encoding_names import parse_encoding
 from zoo.data.sources.arrow_files import ARROW_KINDS
 from zoo.data.sources.table_files import recall_separator
 from zoo.data.sources.text_files import recall_encoding

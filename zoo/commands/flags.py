@@ -14,11 +14,11 @@ from zoo.data.config import (
     TASKS,
     DataConfig,
     parse_column_kinds,
-    parse_encoding,
     parse_image_size,
     parse_separator,
     parse_text_columns,
 )
+from zoo.data.encoding_names import parse_encoding
 from zoo.errors import UserError, one_line
 from zoo.recipe import Recipe
 from zoo.registry import Entry, find_entry, load_plugin

@@ -34,7 +34,8 @@ from zoo.commands.help import format_help
 from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
 from zoo.commands.starting_weights import open_weights
 from zoo.commands.train_report import announce_resume
-from zoo.data.config import DataConfig, parse_encoding, parse_separator, parse_text_columns
+from zoo.data.config import DataConfig, parse_separator, parse_text_columns
+from zoo.data.encoding_names import parse_encoding
 from zoo.errors import UserError
 from zoo.pretrained.store import resolve_weights
 from zoo.recipe import Recipe

@@ -1,7 +1,5 @@
 """`DataConfig`: the settings that select, split and tokenize a dataset."""
 
-import codecs
-import contextlib
 import csv
 import dataclasses
 import functools
@@ -289,24 +287,6 @@ def parse_separator(text: str | None) -> str | None:
     if separator is not None and len(separator) != 1:
         raise UserError(f"--separator={text}: expected one character, such as ';', or tab")
     return separator
-
-
-def parse_encoding(text: str | None) -> str | None:
-    """Reads the name of an encoding, and returns it as Python spells it.
-
-    Raises:
-        UserError: if there is none of the name, or its line breaks are not those of ASCII.
-    """
-    if text is None:
-        return None
-    with contextlib.suppress(LookupError, UnicodeError, ValueError):
-        name = codecs.lookup(text).name
-        if "a,\n".encode(name) == b"a,\n":
-            return {"utf-8": "utf-8-sig"}.get(name, name)
-    raise UserError(
-        f"--encoding={text}: expected the name of an encoding, such as euc_jp, koi8_r or cp1254; "
-        "files in UTF-16 and UTF-32 need a byte order mark, and no --encoding"
-    )
 
 
 def format_column_kinds(names: Iterable[str], kind: str) -> str:

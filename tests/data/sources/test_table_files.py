@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.data.config import DataConfig, parse_encoding
+from zoo.data.config import DataConfig
+from zoo.data.encoding_names import parse_encoding
 from zoo.data.sources import table_files
 from zoo.data.sources.table_files import read_table, recall_separator
 from zoo.data.sources.text_files import recall_encoding

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-from zoo.data.config import parse_encoding
+from zoo.data.encoding_names import parse_encoding
 from zoo.data.sources.encodings import choose_encoding, suggest_encoding
 from zoo.errors import UserError, one_line
 
