@@ -59,7 +59,7 @@ def adopt_data_settings(config: DataConfig, record: dict[str, Any], spec: Spec) 
         return config
     return dataclasses.replace(
         config,
-        task=spec.task,
+        task=None if spec.is_masked else spec.task,  # what it was pretrained for has no labels
         known_classes=spec.class_names or None,
         known_unit=spec.label_unit,
         known_columns=spec.columns,

@@ -126,7 +126,7 @@ def test_scored_texts_of_unknown_tokens_are_told():
 def test_a_given_tokenizer_is_used_as_it_is():
     old = Tokenizer("words", ("", "[UNK]", "[SEP]", "film", "the"), 16)
     assert chosen(["the film"] * 9, tokenizer=old) == (old, ())
-    assert chosen(["the film"] * 9, tokenizer=old, length=2)[0].length == 2
+    assert chosen(["the film"] * 9, tokenizer=old, length=4)[0].length == 4
 
 
 def test_blank_training_texts_are_a_mistake():

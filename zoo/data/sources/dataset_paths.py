@@ -39,15 +39,15 @@ def reject_path(name: str, kinds: Sequence[str]) -> None:
     """
     path = Path(os.path.expanduser(name))
     words = {suffix.lower().removeprefix(".") for suffix in path.suffixes}
-    prefix, _, rest = name.partition(":")
+    prefix, _, rest = name.lower().partition(":")
     shown = name
-    if rest and _ALIASES.get(prefix.lower(), prefix.lower()) in (*kinds, *_SPREADSHEETS):
-        shown, words = rest, {prefix.lower()}
+    if rest and (prefix in _SPREADSHEETS or _find_kind(prefix, kinds) in kinds):
+        shown, words = name[len(prefix) + 1 :], {prefix}
     if words & _SPREADSHEETS:
         raise UserError(
             f"dataset={name}: spreadsheets are not read: save the sheet as CSV and write csv:PATH"
         )
-    words = {_ALIASES.get(word, word) for word in words}
+    words = {_find_kind(word, kinds) for word in words}
     kind = next((kind for kind in kinds if kind in words), "")
     if is_folder_path(name):
         found = (kind for kind in TABLE_KINDS if any(path.glob(f"*.{kind}*")))
@@ -55,3 +55,8 @@ def reject_path(name: str, kinds: Sequence[str]) -> None:
         kind = "arrow" if is_saved_dataset(path) else next(found, other)
     if kind:
         raise UserError(f"dataset={name}: this is a path: write {kind}:{shown}")
+
+
+def _find_kind(word: str, kinds: Sequence[str]) -> str:
+    """Returns the kind that a word stands for, or the word itself."""
+    return word if word in kinds else _ALIASES.get(word, word)
