@@ -32,18 +32,20 @@ def read_table():
         return {row["method"]: row for row in csv.DictReader(file)}
 
 
+SMALL = (
+    "--label=species",
+    "--hparam=hidden=64,32",
+    "--epochs=10",
+    "--learning_rate=0.02",
+    "--batch_size=16",
+    "--explain_signature",
+)
+
+
 def test_methods_one_after_the_other(train, without_export, compress, iris_csv, monkeypatch):
     """What is finished is not made again, and what loses too much is not exported."""
     data = ("--model=mlp", f"--dataset=csv:{iris_csv}")
-    small = (
-        "--label=species",
-        "--hparam=hidden=64,32",
-        "--epochs=10",
-        "--learning_rate=0.02",
-        "--batch_size=16",
-        "--explain_signature",
-    )
-    assert train(*data, *small)[0] == 0
+    assert train(*data, *SMALL)[0] == 0
     code, out, err = compress(*data, "--methods=int8,distill:lstm")
     assert code == 2 and "lstm reads text" in err and not FOLDER.exists()
     real = workflow.export_model

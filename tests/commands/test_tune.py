@@ -23,17 +23,26 @@ def tune(run_zoo, monkeypatch):
 
 
 @pytest.mark.usefixtures("without_export")
-def test_a_study(tune, iris_csv, monkeypatch):
-    """The winner is trained as its trial was, and more trials, but no other flags, go on."""
-    flags = ("--model=mlp", f"--dataset=csv:{iris_csv}", "--label=species", "--epochs=2")
-    for wrong, message in (
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
         ("--model=lenet5", "lenet5 reads image data"),
         ("--space=augment=flip|zoom=0.1", "--space=augment=flip|zoom=0.1: augment='flip': the"),
         ("--space=label_smoothing=0:0.2,threshold=0.4|0.6", "threshold=0.4: it decides between"),
         ("--kfold=99", "use at most 41 folds"),
-    ):
-        code, out, err = tune(*flags, wrong)
-        assert code == 2 and message in err and not Path("tuning").exists()
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused_before_there_is_a_folder(
+    tune, iris_csv, wrong, message
+):
+    flags = ("--model=mlp", f"--dataset=csv:{iris_csv}", "--label=species", "--epochs=2")
+    code, _, err = tune(*flags, wrong)
+    assert code == 2 and message in err and not Path("tuning").exists()
+
+
+def test_a_study(tune, iris_csv, monkeypatch):
+    """The winner is trained as its trial was, and more trials, but no other flags, go on."""
+    flags = ("--model=mlp", f"--dataset=csv:{iris_csv}", "--label=species", "--epochs=2")
     flags += ("--hparam=hidden=8", "--space=learning_rate=1e-3:0.1:log,hparam.activation=relu|tanh")
     code, out, err = tune(*flags, "--trials=2")
     assert code == 0 and err == "", err

@@ -40,10 +40,10 @@ def find_embeddings(model: keras.Model, *, booleans: bool) -> list[keras.Operati
     return embeddings
 
 
-def read_embeddings(
-    model: keras.Model, embeddings: Sequence[keras.Operation], inputs: Inputs
+def read_outputs(
+    model: keras.Model, operations: Sequence[keras.Operation], inputs: Inputs
 ) -> list[tf.Tensor]:
-    """Returns the outputs of the embeddings in a prediction, in the order of their calls."""
+    """Returns the outputs of operations in a prediction, in the order of their calls."""
     outputs = []
 
     def read(operation: keras.Operation, call: Callable, *args, **kwargs):
@@ -53,24 +53,24 @@ def read_embeddings(
         outputs.append(call(*args, **kwargs))
         return outputs[-1]
 
-    with _replace_calls(embeddings, read):
+    with _replace_calls(operations, read):
         model(inputs, training=False)
     return outputs
 
 
-def replace_embeddings(
+def replace_outputs(
     model: keras.Model,
-    embeddings: Sequence[keras.Operation],
+    operations: Sequence[keras.Operation],
     inputs: Inputs,
     outputs: Sequence[tf.Tensor],
 ) -> tf.Tensor:
-    """Returns the logits of a prediction in which the embeddings have other outputs.
+    """Returns the logits of a prediction in which operations have other outputs.
 
     Args:
         model: A functional model.
-        embeddings: Its embeddings.
+        operations: Some of its operations.
         inputs: The inputs by name, which all other operations read.
-        outputs: The outputs, in the order in which the embeddings are called.
+        outputs: The outputs, in the order in which the operations are called.
     """
     remaining = iter(outputs)
 
@@ -78,7 +78,7 @@ def replace_embeddings(
         vectors = next(remaining)
         return tf.reduce_sum(vectors, 1) if isinstance(operation, LogCountRatios) else vectors
 
-    with _replace_calls(embeddings, replace):
+    with _replace_calls(operations, replace):
         return model(inputs, training=False)["logits"]
 
 

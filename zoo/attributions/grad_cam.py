@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.attributions.embeddings import Inputs, read_embeddings, replace_embeddings
+from zoo.attributions.embeddings import Inputs, read_outputs, replace_outputs
 from zoo.distribution.keras_patches import list_operations
 from zoo.errors import UserError
 
@@ -51,10 +51,10 @@ def make_grad_cam(model: keras.Model) -> GradCam:
         )
 
     def compute(inputs: Inputs, class_id: int) -> np.ndarray:
-        maps = read_embeddings(model, [operation], inputs)
+        maps = read_outputs(model, [operation], inputs)
         with tf.GradientTape() as tape:
             tape.watch(maps)
-            logit = replace_embeddings(model, [operation], inputs, maps)[:, class_id]
+            logit = replace_outputs(model, [operation], inputs, maps)[:, class_id]
         weights = tf.reduce_mean(tape.gradient(logit, maps[-1]), axis=(1, 2), keepdims=True)
         cam = tf.nn.relu(tf.reduce_sum(maps[-1] * weights, axis=-1, keepdims=True))
         (image,) = inputs.values()

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from zoo.attributions.adaptive_steps import integrate_adaptively
 from zoo.attributions.baselines import make_baseline_inputs
-from zoo.attributions.embeddings import Inputs, find_embeddings, read_embeddings, replace_embeddings
+from zoo.attributions.embeddings import Inputs, find_embeddings, read_outputs, replace_outputs
 from zoo.attributions.units import make_unit_sum
 from zoo.data.spec import Spec
 from zoo.errors import UserError
@@ -210,12 +210,12 @@ class IntegratedGradients:
         """Returns where the paths of a batch start and end: at an input that has a gradient, if
         the model has one, and at the outputs of its embeddings.
         """
-        ends = read_embeddings(self._model, self._embeddings, inputs)
+        ends = read_outputs(self._model, self._embeddings, inputs)
         if self._baseline is None:
             starts = [tf.zeros_like(end) for end in ends]
         else:
             baseline = {name: tf.constant(x) for name, x in self._baseline.items()}
-            starts = read_embeddings(self._model, self._embeddings, baseline)
+            starts = read_outputs(self._model, self._embeddings, baseline)
             if self._spec.kind == "features":
                 starts, ends = [*baseline.values(), *starts], [*inputs.values(), *ends]
         return starts, ends
@@ -239,7 +239,7 @@ class IntegratedGradients:
             embeddings = points
             if self._spec.kind == "features":
                 inputs, embeddings = {self._spec.input_name: points[0]}, points[1:]
-            logits = replace_embeddings(self._model, self._embeddings, inputs, embeddings)
+            logits = replace_outputs(self._model, self._embeddings, inputs, embeddings)
             outputs = tf.gather(logits, class_ids, axis=1, batch_dims=1)
         gradients = tape.gradient(
             outputs, points, unconnected_gradients=tf.UnconnectedGradients.ZERO

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.attributions.embeddings import read_embeddings
+from zoo.attributions.embeddings import read_outputs
 from zoo.data.spec import Spec
 from zoo.errors import UserError
 
@@ -40,7 +40,7 @@ def _check_ranks(model: keras.Model, spec: Spec, embeddings: Sequence[keras.Oper
     """Checks that there are embeddings, and that they have one vector for each pixel or token."""
     shape = (4,) if spec.is_text else spec.shape
     example = {spec.input_name: tf.ones((1, *shape), spec.dtype)}
-    outputs = read_embeddings(model, embeddings, example)
+    outputs = read_outputs(model, embeddings, example)
     if not outputs or any(x.shape.rank != 1 + len(shape) + spec.is_text for x in outputs):
         raise _no_units_error(model, spec)
 
@@ -62,7 +62,7 @@ def _match_columns(
     columns = np.eye(len(spec.columns) or width, dtype="float32")[owners or range(width)]
     probe = tf.constant(np.eye(1 + width, width, -1, dtype="float32"))
     matches = [columns]
-    for outputs in read_embeddings(model, embeddings, {spec.input_name: probe}):
+    for outputs in read_outputs(model, embeddings, {spec.input_name: probe}):
         positions = outputs.shape[1] if outputs.shape.rank == 3 else 1
         vectors = outputs.numpy().reshape(1 + width, positions, -1)
         differs = (vectors[1:] != vectors[0]).any(axis=-1)

@@ -30,7 +30,12 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from zoo.commands.file_settings import choose_file_settings, define_file_flags, read_data_settings
+from zoo.commands.file_settings import (
+    check_files_exist,
+    choose_file_settings,
+    define_file_flags,
+    read_data_settings,
+)
 from zoo.commands.flags import under_heading
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import check_one_source, complete_config, open_scored_weights
@@ -96,10 +101,7 @@ def main(*files: str) -> None:
     if FLAGS.plugin:
         load_plugin(FLAGS.plugin)
     check_one_source(FLAGS)
-    for file in files:
-        if not Path(file).exists():
-            hint = ": omit it, since standard input is read without files" * (file == "-")
-            raise UserError(f"{file}: there is no such file{hint}")
+    check_files_exist(files)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log repeats the error messages
     if FLAGS.method == _PERMUTATION:
         if files:

@@ -1,6 +1,6 @@
 """How a command reads tables and texts: as its flags say, or else as the training did."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from zoo.data.sources.arrow_files import ARROW_KINDS
 from zoo.data.sources.table_files import recall_separator
 from zoo.data.sources.text_files import recall_encoding
 from zoo.data.spec import Spec
+from zoo.errors import UserError
 from zoo.serving.rows.table_rows import find_table_kind
 from zoo.storage.filenames import EXPORT_RECORD, EXTRA_FOLDER
 from zoo.storage.json_files import read_json
@@ -68,3 +69,15 @@ def choose_file_settings(
         texts = [path for path, kind in kinds.items() if kind not in ARROW_KINDS and path.is_file()]
         encoding = recall_encoding(settings, texts)
     return separator, encoding
+
+
+def check_files_exist(files: Iterable[str]) -> None:
+    """Checks that there are the files that a command is given.
+
+    Raises:
+        UserError: if one is missing.
+    """
+    for file in files:
+        if not Path(file).exists():
+            hint = ": omit it, since standard input is read without files" if file == "-" else ""
+            raise UserError(f"{file}: there is no such file{hint}")

@@ -25,7 +25,12 @@ from typing import Any
 
 from absl import flags
 
-from zoo.commands.file_settings import choose_file_settings, define_file_flags, read_data_settings
+from zoo.commands.file_settings import (
+    check_files_exist,
+    choose_file_settings,
+    define_file_flags,
+    read_data_settings,
+)
 from zoo.commands.flags import under_heading
 from zoo.commands.predict_report import format_line, format_object
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
@@ -96,10 +101,7 @@ _CONCURRENCY = 4
 def main(*files: str) -> None:
     """Predicts for files, or for standard input, and prints the predictions."""
     _check_sources()
-    for file in files:
-        if not Path(file).exists():
-            hint = ": omit it, since standard input is read without files" * (file == "-")
-            raise UserError(f"{file}: there is no such file{hint}")
+    check_files_exist(files)
     if FLAGS.out:
         if FLAGS.json:
             raise UserError(f"--json and --out={FLAGS.out}: choose a .jsonl file and omit --json")

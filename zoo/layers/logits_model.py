@@ -35,10 +35,9 @@ class LogitsModel(keras.Model):
         if not isinstance(inputs, dict):
             (name,) = self.input
             inputs = {name: inputs}
-        inputs = {
-            name: check_pixels(name, x) if self.input[name].dtype == "uint8" else x
-            for name, x in inputs.items()
-        }
+        for name, tensor in self.input.items():
+            if tensor.dtype == "uint8" and name in inputs:
+                inputs = {**inputs, name: check_pixels(name, inputs[name])}
         return super().call(inputs, training=training, mask=mask, **kwargs)
 
     def fit(self, x=None, y=None, *args, **kwargs) -> keras.callbacks.History:
