@@ -16,6 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks import contender_models as models
+
 BATCH = {"mlp": 128, "cnn": 128, "lstm": 64, "transformer": 64}
 EXAMPLES = {"mlp": 60_000, "cnn": 60_000, "lstm": 3_200, "transformer": 1_920}
 # the zoo's hyperparameters where the model that is compared is not the default
@@ -26,8 +28,6 @@ HPARAMS = {
     "transformer": {"width": 128, "depth": 2, "norm": "post", "dropout": 0.1},
 }
 PRECISION = "float32"  # of the zoo, Keras and PyTorch; or "mixed_bfloat16"
-_WORDS, _LENGTH = 20_000, 200
-_WIDTH, _HEADS = 128, 4
 
 
 def arrays(family: str) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +35,7 @@ def arrays(family: str) -> tuple[np.ndarray, np.ndarray]:
     random, count = np.random.default_rng(0), EXAMPLES[family]
     if family in ("mlp", "cnn"):
         return random.integers(0, 256, (count, 28, 28, 1), "uint8"), random.integers(0, 10, count)
-    x = random.integers(1, _WORDS, (count, _LENGTH), "int32")
+    x = random.integers(1, models.WORDS, (count, models.LENGTH), "int32")
     return x, random.integers(0, 2, count)
 
 
@@ -51,9 +51,9 @@ def zoo(family: str, ready: bool = False) -> Callable[[], object]:
     if family in ("mlp", "cnn"):
         spec = Spec("image", (28, 28, 1), tuple("0123456789"))
     else:
-        words = tuple(map(str, range(_WORDS)))
-        tokenizer = Tokenizer("words", words, _LENGTH)
-        spec = Spec("text", (_LENGTH,), ("no", "yes"), tokenizer=tokenizer)
+        words = tuple(map(str, range(models.WORDS)))
+        tokenizer = Tokenizer("words", words, models.LENGTH)
+        spec = Spec("text", (models.LENGTH,), ("no", "yes"), tokenizer=tokenizer)
     data = Data("noise", "", spec, split, split, split, {})
     if not ready:
         return _epoch(family, data)
@@ -116,49 +116,13 @@ def step_only(family: str) -> Callable[[], object]:
 def keras(family: str) -> Callable[[], object]:
     """An epoch of the plain script in Keras."""
     import keras
-    from keras import layers
 
     keras.mixed_precision.set_dtype_policy(PRECISION)
     x, y = arrays(family)
-    if family == "mlp":
-        body = [layers.Rescaling(1 / 255), layers.Flatten()]
-        for _ in range(2):
-            body += [layers.Dense(512, activation="relu"), layers.Dropout(0.2)]
-    elif family == "cnn":
-        body = [layers.Rescaling(1 / 255)]
-        for i, filters in enumerate((32, 64, 64)):
-            body += [layers.MaxPooling2D()] if i else []
-            body += [layers.Conv2D(filters, 3, activation="relu")]
-        body += [layers.Flatten(), layers.Dropout(0.3)]
-        body += [layers.Dense(64, activation="relu"), layers.Dropout(0.3)]
-    elif family == "lstm":
-        body = [layers.Embedding(_WORDS, _WIDTH), layers.Dropout(0.3), layers.LSTM(_WIDTH)]
-        body += [layers.Dropout(0.3)]
-    else:
-        body = [_keras_transformer()]
-    classes = 10 if family in ("mlp", "cnn") else 2
-    inputs = keras.Input(x.shape[1:], dtype=x.dtype)
-    model = keras.Model(inputs, keras.Sequential([*body, layers.Dense(classes)])(inputs))
+    model = models.build_keras_model(family, x)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, metrics=["accuracy"])
     return lambda: model.fit(x, y, batch_size=BATCH[family], verbose=0)
-
-
-def _keras_transformer():
-    """The blocks of keras.io's 'Text classification with Transformer', two of them."""
-    import keras
-    import keras_hub
-    from keras import layers
-
-    tokens = keras.Input((_LENGTH,), dtype="int32")
-    x = layers.Embedding(_WORDS, _WIDTH)(tokens)
-    x = layers.Dropout(0.1)(x + keras_hub.layers.PositionEmbedding(_LENGTH)(x))
-    for _ in range(2):
-        read = layers.MultiHeadAttention(_HEADS, _WIDTH // _HEADS)(x, x)
-        x = layers.LayerNormalization(epsilon=1e-6)(x + layers.Dropout(0.1)(read))
-        y = layers.Dense(_WIDTH)(layers.Dense(_WIDTH, activation="relu")(x))
-        x = layers.LayerNormalization(epsilon=1e-6)(x + layers.Dropout(0.1)(y))
-    return keras.Model(tokens, layers.Dropout(0.1)(layers.GlobalAveragePooling1D()(x)))
 
 
 def keras_jax(family: str) -> Callable[[], object]:
@@ -174,7 +138,7 @@ def flax(family: str) -> Callable[[], object]:
     from flax import nnx
 
     x, y = arrays(family)
-    model = _flax_model(family)
+    model = models.build_flax_model(family)
     optimizer = nnx.Optimizer(model, optax.adam(1e-3, eps=1e-7), wrt=nnx.Param)
     metrics = nnx.MultiMetric(accuracy=nnx.metrics.Accuracy(), loss=nnx.metrics.Average("loss"))
     random = np.random.default_rng(0)
@@ -203,23 +167,6 @@ def flax(family: str) -> Callable[[], object]:
     return epoch
 
 
-def _flax_model(family: str):
-    """The layers of the others as modules of Flax NNX."""
-    from flax import nnx
-
-    rngs = nnx.Rngs(0)
-    if family == "mlp":
-        hidden = []
-        for inputs in (784, 512):
-            hidden += [nnx.Linear(inputs, 512, rngs=rngs), nnx.relu, nnx.Dropout(0.2, rngs=rngs)]
-        body = [lambda x: x.reshape(len(x), -1) / 255.0, *hidden]
-        return nnx.Sequential(*body, nnx.Linear(512, 10, rngs=rngs))
-    lstm = nnx.RNN(nnx.OptimizedLSTMCell(_WIDTH, _WIDTH, rngs=rngs))
-    body = [nnx.Embed(_WORDS, _WIDTH, rngs=rngs), nnx.Dropout(0.3, rngs=rngs), lstm]
-    body += [lambda x: x[:, -1], nnx.Dropout(0.3, rngs=rngs)]
-    return nnx.Sequential(*body, nnx.Linear(_WIDTH, 2, rngs=rngs))
-
-
 def torch_compile(family: str) -> Callable[[], object]:
     """An epoch of the plain loop in PyTorch with a model that is compiled."""
     return torch(family, compiled=True)
@@ -235,7 +182,7 @@ def torch(family: str, compiled: bool = False) -> Callable[[], object]:
     x, y = arrays(family)
     x = torch.from_numpy(x.transpose(0, 3, 1, 2).copy() if x.ndim == 4 else x.astype("int64"))
     x, y = x.to(device), torch.from_numpy(y).to(device)
-    model = _torch_model(family).to(device)
+    model = models.build_torch_model(family).to(device)
     model = torch.compile(model) if compiled else model
     optimizer = torch.optim.Adam(model.parameters(), eps=1e-7)
     loss_of = nn.CrossEntropyLoss()
@@ -254,54 +201,3 @@ def torch(family: str, compiled: bool = False) -> Callable[[], object]:
         return int(right)
 
     return epoch
-
-
-def _torch_model(family: str):
-    import torch
-    from torch import nn
-
-    class Pixels(nn.Module):
-        def forward(self, x):
-            return x.float() / 255
-
-    class Last(nn.Module):
-        def forward(self, x):
-            return x[0][:, -1]
-
-    class Embedded(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.words, self.places = nn.Embedding(_WORDS, _WIDTH), nn.Embedding(_LENGTH, _WIDTH)
-
-        def forward(self, x):
-            return self.words(x) + self.places(torch.arange(x.shape[1], device=x.device))
-
-    class Mean(nn.Module):
-        def forward(self, x):
-            return x.mean(1)
-
-    if family == "mlp":
-        hidden = []
-        for inputs in (784, 512):
-            hidden += [nn.Linear(inputs, 512), nn.ReLU(), nn.Dropout(0.2)]
-        return nn.Sequential(Pixels(), nn.Flatten(), *hidden, nn.Linear(512, 10))
-    if family == "cnn":
-        body, before = [Pixels()], 1
-        for i, filters in enumerate((32, 64, 64)):
-            body += [nn.MaxPool2d(2)] if i else []
-            body += [nn.Conv2d(before, filters, 3), nn.ReLU()]
-            before = filters
-        body += [nn.Flatten(), nn.Dropout(0.3), nn.Linear(576, 64), nn.ReLU(), nn.Dropout(0.3)]
-        return nn.Sequential(*body, nn.Linear(64, 10))
-    if family == "lstm":
-        lstm = nn.LSTM(_WIDTH, _WIDTH, batch_first=True)
-        body = [nn.Embedding(_WORDS, _WIDTH), nn.Dropout(0.3), lstm, Last(), nn.Dropout(0.3)]
-        return nn.Sequential(*body, nn.Linear(_WIDTH, 2))
-    blocks = []
-    for _ in range(2):
-        block = nn.TransformerEncoderLayer(_WIDTH, _HEADS, _WIDTH, 0.1, batch_first=True)
-        block.self_attn.dropout = 0.0  # as in the others
-        block.dropout = nn.Identity()  # of the inner units, which the others do not have
-        blocks.append(block)
-    body = [Embedded(), nn.Dropout(0.1), *blocks, Mean(), nn.Dropout(0.1)]
-    return nn.Sequential(*body, nn.Linear(_WIDTH, 2))
