@@ -124,9 +124,9 @@ def main(*files: str) -> None:
     separator, encoding = choose_file_settings(FLAGS, settings, paths, spec)
     text = parse_text_columns(FLAGS.text)
     rows = read_rows(paths, spec, client.model, text, separator, log, encoding)
-    pairs = iterate_predictions(rows, client, spec, not files, log)
+    batches = iterate_predictions(rows, client, spec, not files, log)
     try:
-        count = _write_file(pairs) if FLAGS.out else _print_predictions(pairs, spec)
+        count = _write_file(batches) if FLAGS.out else _print_predictions(batches, spec)
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
@@ -227,8 +227,8 @@ def _find_data_settings(client: Client) -> Any:
 
 def iterate_predictions(
     rows: Iterator[Row], client: Client, spec: Spec, is_piped: bool, log: RowLog
-) -> Iterator[tuple[Row, Any]]:
-    """Yields each row with its prediction; they are predicted a batch at a time."""
+) -> Iterator[list[tuple[Row, Any]]]:
+    """Yields the rows of each batch with their predictions."""
     # typed lines are answered immediately
     size = 1 if is_piped and sys.stdin.isatty() else FLAGS.batch_size or _choose_batch_size(spec)
     concurrency = FLAGS.concurrency or (1 if is_piped else _CONCURRENCY)
@@ -244,9 +244,7 @@ def iterate_predictions(
         embeds = bool(FLAGS.signature)
         return predict_rows(client, spec, batch, FLAGS.top, own_log, as_embeddings=embeds)
 
-    for pairs in predict_batches(read_batches(), predict, log, concurrency):
-        yield from pairs
-        sys.stdout.flush()
+    return filter(None, predict_batches(read_batches(), predict, log, concurrency))
 
 
 def _choose_batch_size(spec: Spec) -> int:
@@ -256,29 +254,35 @@ def _choose_batch_size(spec: Spec) -> int:
     return max(_BATCH_SIZE, min(_TABLE_BATCH_SIZE, _TABLE_BATCH_CELLS // max(spec.shape[0], 1)))
 
 
-def _print_predictions(pairs: Iterator[tuple[Row, Any]], spec: Spec) -> int:
+def _print_predictions(batches: Iterator[list[tuple[Row, Any]]], spec: Spec) -> int:
     """Prints the predictions, and returns their number."""
     columns = "prediction" if spec.class_names is None else f"{'label':20}  probability"
     columns = FLAGS.signature or columns
     if spec.multilabel and not (FLAGS.top or FLAGS.signature):
         columns = "labels"
     count, as_json, top = 0, FLAGS.json, FLAGS.top
-    for count, (row, prediction) in enumerate(pairs, 1):
-        if count == 1 and not as_json:
-            print(f"{'input':40}  {columns}")
-        print(format_object(row, prediction, top) if as_json else format_line(row, prediction))
+    header = [] if as_json else [f"{'input':40}  {columns}"]
+    for pairs in batches:
+        if as_json:
+            lines = [format_object(row, prediction, top) for row, prediction in pairs]
+        else:
+            lines = [format_line(row, prediction) for row, prediction in pairs]
+        # at once: at each write of a part, the threads that predict would take the interpreter
+        print("\n".join(header + lines), flush=True)
+        count, header = count + len(pairs), []
     return count
 
 
-def _write_file(pairs: Iterator[tuple[Row, Any]]) -> int:
+def _write_file(batches: Iterator[list[tuple[Row, Any]]]) -> int:
     """Writes the predictions to the file of --out, and returns their number."""
     path, count = Path(os.path.expanduser(FLAGS.out)), 0
-    first = next(pairs, None)
+    first = next(batches, None)
     if first is None:  # an earlier file is kept
         return 0
     with open_prediction_file(path) as write:
-        for row, prediction in itertools.chain([first], pairs):
-            write(row, prediction)
-            count += 1
+        for pairs in itertools.chain([first], batches):
+            for row, prediction in pairs:
+                write(row, prediction)
+            count += len(pairs)
     print(f"{format_count(count, 'prediction')}: {path}")
     return count
