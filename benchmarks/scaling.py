@@ -131,11 +131,12 @@ def measure(settings: dict, folder: Path) -> tuple[dict[str, float], float]:
 def fit_slope(sizes: list[int], seconds: list[float]) -> float:
     """Slope of the growth between the last two sizes: 1 is linear.
 
-    The seconds of the smallest size are what a step takes in any case, and are taken off.
+    The seconds of the smallest size are what a step takes in any case, and are taken off. What is
+    left counts as 0.05 s at least, since the rest is noise.
     """
     if len(sizes) < 3:
         return float("nan")
-    grown = [max(second - seconds[0], 1e-3) for second in seconds[-2:]]
+    grown = [max(second - seconds[0], 0.05) for second in seconds[-2:]]
     return float(np.log(grown[1] / grown[0]) / np.log(sizes[-1] / sizes[-2]))
 
 

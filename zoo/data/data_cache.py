@@ -121,7 +121,7 @@ def _list_folders(config: DataConfig, raw: Data) -> set[str]:
     names = [name for name in (raw.name, *config.added) if ":" not in name]
     folders = {os.path.join(os.path.expanduser(prepared), name.split("/")[0]) for name in names}
     images = [path for split in (raw.train, raw.validation, raw.test)
-              if isinstance(split, Stream) for path in split.paths]  # fmt: skip
+              if isinstance(split, Stream) for path in split.list_paths()]  # fmt: skip
     if images:  # and where others would be looked for
         files = (file for file in _list_files(config) if os.path.isfile(file))
         folders |= {os.path.dirname(path) for path in (*images, *files)}

@@ -165,14 +165,14 @@ def _hash_inputs(split: Split, dataset: str) -> str:
 
 def _hash_stream(split: Stream, dataset: str) -> str:
     """Hashes the choice of the rows and their files: names, and sizes and contents of a sample."""
-    rows = np.ones(split.total, bool) if split.rows is None else split.rows
     root = os.path.expanduser(dataset.partition(":")[2])
     if os.path.isfile(root):  # a table of paths
         root = os.path.dirname(root)
     if not split.paths:  # the examples share files, whose bytes depend on how they were written
+        rows = np.isin(np.arange(split.total), split.list_rows())
         sizes = [f"{os.path.basename(file)} {_read_size(file)}" for file in split.files]
         return _hash_texts([_hash_bytes(np.packbits(rows).tobytes()), *sizes])
-    paths = [split.paths[row] for row in np.flatnonzero(rows)]
+    paths = split.list_paths()
     chosen = _choose_rows(len(paths), _SAMPLED_FILES)
     sample = paths if chosen is None else [paths[row] for row in chosen]
     names = (path.removeprefix(root).lstrip(os.sep) for path in paths)

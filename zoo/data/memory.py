@@ -1,8 +1,10 @@
 """Loads splits into memory if they fit, and reads the rows of those that do not."""
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import psutil
@@ -24,8 +26,15 @@ def load_into_memory(splits: dict[str, Split], spec: Spec, budget: int) -> dict[
     example_size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
     if sum(map(len, splits.values())) * example_size > budget:
         return splits
+    by_reader: dict[Any, dict[str, Stream]] = {}
+    for name, split in splits.items():
+        if isinstance(split, Stream):
+            by_reader.setdefault(split.reader, {})[name] = split
+    loaded = dict(splits)
     with report_unreadable_files(*splits.values()):
-        return {name: _decode_split(split, spec, name) for name, split in splits.items()}
+        for streams in by_reader.values():
+            loaded |= _decode_streams(streams, spec)
+    return loaded
 
 
 @contextlib.contextmanager
@@ -37,7 +46,7 @@ def report_unreadable_files(*splits: Split) -> Iterator[None]:
         streams = [split for split in splits if isinstance(split, Stream)]
         if not streams:
             raise
-        paths = dict.fromkeys(path for stream in streams for path in stream.paths)
+        paths = dict.fromkeys(path for stream in streams for path in stream.list_paths())
         raise unreadable_file_error(list(paths), error) from error
 
 
@@ -62,17 +71,27 @@ def make_row_gatherer(x: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
     return gather_mapped
 
 
-def _decode_split(split: Split, spec: Spec, split_name: str) -> Arrays:
-    if isinstance(split, Arrays):
-        return split
-    x = np.empty((len(split), *spec.shape), spec.dtype)
-    y = make_empty_targets(spec, len(split))
-    batches = disable_autotuning(split.read(None).batch(256)).as_numpy_iterator()
-    start = 0
-    with progress_bar(len(split), f"reading {split_name}") as bar:
+def _decode_streams(streams: dict[str, Stream], spec: Spec) -> dict[str, Arrays]:
+    """Decodes the splits of one reader in one pass, which takes images 0.3 s of CPU to start."""
+    first = next(iter(streams.values()))
+    is_read = np.zeros(first.total, bool)
+    arrays, places = {}, {}
+    for name, stream in streams.items():
+        x = np.empty((len(stream), *spec.shape), spec.dtype)
+        arrays[name] = Arrays(x, make_empty_targets(spec, len(stream)))
+        places[name] = np.full(first.total, -1)
+        places[name][stream.list_rows()] = np.arange(len(stream))
+        is_read |= places[name] >= 0
+    file_rows, start = np.flatnonzero(is_read), 0
+    whole = dataclasses.replace(first, rows=None if is_read.all() else is_read)
+    batches = disable_autotuning(whole.read(None).batch(256)).as_numpy_iterator()
+    with progress_bar(len(file_rows), f"reading {', '.join(streams)}") as bar:
         for batch_x, batch_y in batches:
-            rows = slice(start, start + len(batch_y))
-            x[rows], y[rows] = batch_x, batch_y
-            start = rows.stop
+            rows = file_rows[start : start + len(batch_y)]
+            for name, split in arrays.items():
+                place = places[name][rows]
+                chosen = place >= 0
+                split.x[place[chosen]], split.y[place[chosen]] = batch_x[chosen], batch_y[chosen]
+            start += len(batch_y)
             bar.update(len(batch_y))
-    return Arrays(x, y)
+    return arrays

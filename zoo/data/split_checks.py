@@ -5,7 +5,7 @@ import pandas as pd
 
 from zoo.data.file_copies import find_copies
 from zoo.data.spec import Spec
-from zoo.data.splits import Arrays, Data, Split, has_known_labels, read_labels
+from zoo.data.splits import Arrays, Data, Split, Stream, has_known_labels, read_labels
 from zoo.data.tables.column_notes import format_columns
 from zoo.data.tables.row_hashes import hash_rows
 from zoo.data.targets import count_classes, count_labels
@@ -100,7 +100,4 @@ def find_repeated_rows(splits: dict[str, Split]) -> dict[str, np.ndarray]:
 
 def _list_paths(split: Split) -> list[str]:
     """Returns the paths of the examples of a split, if each has a file of its own."""
-    if isinstance(split, Arrays) or not split.paths:
-        return []
-    rows = range(split.total) if split.rows is None else np.flatnonzero(split.rows)
-    return [split.paths[row] for row in rows]
+    return split.list_paths() if isinstance(split, Stream) else []

@@ -78,7 +78,7 @@ class Stream:
             are shuffled by the seed, an int64 tensor of shape (2,), or in file order for None.
             Only rows set in the boolean mask `rows` of shape (total,) are read; all for None.
         rows: The mask to pass to the reader.
-        paths: Paths of the examples if each has a file of its own; otherwise empty.
+        paths: Paths of all examples in the files, if each has one of its own; otherwise empty.
         labels: Targets of all examples in file order, if they are known without reading them.
         files: Paths of the files that the examples are in, if these have none of their own.
         groups: As in `Arrays`, of the examples of the split.
@@ -103,10 +103,18 @@ class Stream:
         """Returns the examples of the split, shuffled by the seed, or in file order for None."""
         return self.reader(seed, self.rows)
 
+    def list_rows(self) -> np.ndarray:
+        """Returns the numbers of the examples in the files, int64 (n,)."""
+        return np.arange(self.total) if self.rows is None else np.flatnonzero(self.rows)
+
+    def list_paths(self) -> list[str]:
+        """Returns the paths of the examples, if each has a file of its own."""
+        return [self.paths[row] for row in self.list_rows()] if self.paths else []
+
     def select_rows(self, rows: np.ndarray) -> "Stream":
         """Returns the split restricted to the rows set in a boolean mask of shape (len(self),)."""
         file_rows = np.zeros(self.total, bool)
-        file_rows[np.arange(self.total) if self.rows is None else np.flatnonzero(self.rows)] = rows
+        file_rows[self.list_rows()[rows]] = True
         others = (self.groups, self.times, self.slices)
         groups, times, slices = (None if x is None else x[rows] for x in others)
         return dataclasses.replace(self, rows=file_rows, groups=groups, times=times, slices=slices)

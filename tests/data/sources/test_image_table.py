@@ -34,7 +34,7 @@ def read(name, **settings):
 def numbers(source, split="train"):
     """The numbers of the images of a split, by their names, and their targets."""
     found = source.splits[split]
-    return [int(Path(path).stem) for path in found.paths], read_labels(found).tolist()
+    return [int(Path(path).stem) for path in found.list_paths()], read_labels(found).tolist()
 
 
 NAMES = [f"{i}.png" for i in range(12)]

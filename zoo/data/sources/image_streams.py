@@ -3,7 +3,7 @@
 import collections
 import concurrent.futures
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -56,8 +56,8 @@ def make_image_splits(
         multilabel=target.multilabel,
         label_unit=target.written_unit,
     )
-    splits = {split: _make_stream(listed, spec) for split, listed in listings.items()}
-    return LabelledSplits("", spec, splits, origins, (*notes, *broken_notes, *traits))
+    notes = (*notes, *broken_notes, *traits)
+    return LabelledSplits("", spec, _make_streams(listings, spec), origins, notes)
 
 
 def _drop_broken(name: str, listings: dict[str, Arrays]) -> tuple[dict[str, Arrays], list[str]]:
@@ -113,9 +113,25 @@ def _describe_traits(headers: list[ImageHeader], total: int) -> list[str]:
     return [f"of the {len(headers):,} training images{looked_at}, {traits}"]
 
 
-def _make_stream(listed: Arrays, spec: Spec) -> Stream:
-    paths = listed.x.tolist()
-    all_paths, targets = tf.constant(paths, tf.string), tf.constant(listed.y)
+def _make_streams(listings: Mapping[str, Arrays], spec: Spec) -> dict[str, Stream]:
+    """Returns the splits as streams of one reader, so that one pass reads all."""
+    paths = tuple(path for listed in listings.values() for path in listed.x)
+    labels = np.concatenate([listed.y for listed in listings.values()])
+    whole = Stream(len(paths), _make_reader(paths, labels, spec), paths=paths, labels=labels)
+    streams, start = {}, 0
+    for split, listed in listings.items():
+        rows = np.zeros(len(paths), bool)
+        rows[start : start + len(listed)] = True
+        streams[split] = dataclasses.replace(
+            whole, rows=rows, groups=listed.groups, times=listed.times, slices=listed.slices
+        )
+        start += len(listed)
+    return streams
+
+
+def _make_reader(paths: Sequence[str], labels: np.ndarray, spec: Spec) -> Callable:
+    """Returns the `reader` of a Stream."""
+    all_paths, targets = tf.constant(paths, tf.string), tf.constant(labels)
 
     @tf.autograph.experimental.do_not_convert
     def decode(row):
@@ -129,7 +145,4 @@ def _make_stream(listed: Arrays, spec: Spec) -> Stream:
         dataset = tf.data.Dataset.from_tensor_slices(order)
         return dataset.map(decode, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
 
-    stream = Stream(len(paths), read, paths=tuple(paths), labels=listed.y)
-    return dataclasses.replace(
-        stream, groups=listed.groups, times=listed.times, slices=listed.slices
-    )
+    return read
