@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy import special
 
 from zoo.data.spec import Spec
 from zoo.data.splits import Data, Split, pick_inputs
@@ -22,7 +21,12 @@ from zoo.evaluation.plots import (
     plot_reliability,
 )
 from zoo.evaluation.predictions import Predictions, predict_split
-from zoo.evaluation.scores import find_worst_mistakes, score_classification, score_regression
+from zoo.evaluation.scores import (
+    compute_probabilities,
+    find_worst_mistakes,
+    score_classification,
+    score_regression,
+)
 from zoo.storage.atomic import write_text
 
 _FILES = (  # of an earlier evaluation in the same folder, of another kind perhaps
@@ -78,8 +82,7 @@ def score_and_plot(
     else:
         predicted = find_classes(predictions, spec)
         plot_confusion(target, predicted, spec.class_names, directory / "confusion.png")
-        probabilities = special.softmax(np.asarray(output, "float64"), axis=-1)
-        plot_reliability(target, probabilities, directory / "reliability.png")
+        plot_reliability(target, compute_probabilities(output), directory / "reliability.png")
     if spec.kind != "features":
         _save_mistakes(predictions, split, spec, split_name, directory)
     return scores
