@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from zoo.data.sources.column_names import clean_names, describe_numbered_names
+from zoo.data.sources.csv_quotes import has_open_quote, has_text_after_quote
 from zoo.data.sources.text_files import TextFile
 from zoo.errors import UserError, format_count
 
@@ -143,7 +144,7 @@ def _read_sample(text: str, path: Path, separator: str) -> list[tuple[int, int, 
 
 def may_differ(file: TextFile, layout: CsvLayout) -> bool:
     """Whether pyarrow may read a file in another way than Python's csv module."""
-    if not layout.separator.isascii():
+    if file.has_stray_quotes or not layout.separator.isascii():
         return True
     if not file.quotes:
         return False
@@ -173,7 +174,7 @@ def parse_quickly(file: TextFile, layout: CsvLayout, block_size: int) -> Iterato
     """
     numbers = [str(number) for number in range(len(layout.names))]
     with contextlib.ExitStack() as stack:
-        if file.is_compressed or file.encoding != "utf-8-sig":
+        if file.is_compressed or file.has_escapes or file.encoding != "utf-8-sig":
             content = stack.enter_context(file.open_binary())
         else:  # three times as fast
             content = stack.enter_context(pa.OSFile(str(file.path)))
@@ -270,23 +271,19 @@ def iterate_rows(
             last_start, start = start, reader.line_num + 1
             last_lines = row_lines.copy()
             row_lines.clear()
+            if len(last_lines) > 1 and has_text_after_quote(last_lines, separator):
+                raise UserError(
+                    f"{_format_lines(path, last_start, reader.line_num)}: text follows the closing "
+                    "quote of a field: close each quote, and write those within fields twice"
+                )
             if row:
                 yield last_start, reader.line_num, row
     except csv.Error as error:
         place = _format_lines(path, start, max(start, reader.line_num))
         raise UserError(f"{place}: {error}: fix that line") from None
-    if _has_open_quote(last_lines, separator):
+    if has_open_quote(last_lines, separator):
         place = _format_lines(path, last_start, reader.line_num)
         raise UserError(f"{place}: a quote is not closed before the end of the file: close it")
-
-
-def _has_open_quote(lines: list[str], separator: str) -> bool:
-    """Whether the last row of a file ends within quotes; only a strict reader reports this."""
-    try:
-        list(csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True))
-    except csv.Error as error:
-        return "unexpected end" in str(error)
-    return False
 
 
 def _format_lines(path: Path, start: int, end: int) -> str:

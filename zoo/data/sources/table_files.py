@@ -22,6 +22,7 @@ from zoo.data.sources.csv_files import (
     parse_exactly,
     parse_quickly,
 )
+from zoo.data.sources.csv_quotes import survey_csv_file
 from zoo.data.sources.json_lines import iterate_json_blocks, iterate_object_lines
 from zoo.data.sources.text_files import TextFile, recall_encoding, survey_text_file
 from zoo.data.tables.column_store import Cells, ColumnStore, Types, group_blocks
@@ -92,10 +93,10 @@ class Table:
         """Yields the number of the last line of each row of the frame, or that of the row."""
         if self._has_no_lines:
             return iter(range(1, len(self.frame) + 1))
-        text = survey_text_file(self.path, self.encoding)
         if self.kind == "jsonl":
-            numbers = iterate_object_lines(text)
+            numbers = iterate_object_lines(survey_text_file(self.path, self.encoding))
         else:
+            text = survey_csv_file(self.path, self.encoding, self.separator)
             numbers = iterate_row_ends(text, find_csv_layout(text, self.separator))
         return (number for number in numbers if number not in self.bad_lines)
 
@@ -129,7 +130,6 @@ def read_table(
     if kind in ARROW_KINDS:
         frame, notes = _read_arrow_parts(file, storage)
         return Table(file, kind, _require_rows(frame, file), notes=notes)
-    text = survey_text_file(file, encoding)
     bad_lines = set()
 
     def on_bad_row(line: int, message: str) -> None:
@@ -140,6 +140,7 @@ def read_table(
             bad_lines.add(line)
 
     if kind == "jsonl":
+        text = survey_text_file(file, encoding)
         frame = _collect_columns(lambda: iterate_json_blocks(text, on_bad_row), storage)
         if not len(frame.columns):
             raise UserError(f"{file}: the file is empty; expected a JSON object on each line")
@@ -147,6 +148,7 @@ def read_table(
         bad = frozenset(bad_lines)
         return Table(file, kind, frame, notes=text.notes, bad_lines=bad, encoding=encoding)
     separator = separator or ("\t" if kind == "tsv" else None)
+    text = survey_csv_file(file, encoding, separator)
     frame, separator, notes = _read_csv(text, separator, on_bad_row, storage)
     frame, bad = _require_rows(frame, file), frozenset(bad_lines)
     return Table(file, kind, frame, separator, notes, bad, encoding)
@@ -167,7 +169,8 @@ def recall_separator(settings: Any, files: Sequence[Path], names: Sequence[str])
     if not (isinstance(separator, str) and files and names):
         return None
     encoding = recall_encoding(settings, files)
-    layouts = (find_csv_layout(survey_text_file(file, encoding), separator) for file in files)
+    texts = (survey_csv_file(file, encoding, separator) for file in files)
+    layouts = (find_csv_layout(text, separator) for text in texts)
     return separator if all({*names} <= {*layout.names} for layout in layouts) else None
 
 

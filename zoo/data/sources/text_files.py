@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import io
 import itertools
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,7 +53,10 @@ class TextFile:
         encoding: Its encoding as Python names it, "utf-8-sig" for UTF-8 with or without a mark.
         is_compressed: Whether gzip compressed it.
         quotes: Number of double quotes.
-        notes: A sentence for the user if it is not UTF-8.
+        notes: Sentences for the user, such as on an encoding that is not UTF-8.
+        has_escapes: Whether it is a CSV file with backslashes before the quotes within fields. It
+            is read as if they were doubled.
+        has_stray_quotes: Whether it is a CSV file with other quotes within fields.
     """
 
     path: Path
@@ -60,16 +64,21 @@ class TextFile:
     is_compressed: bool
     quotes: int
     notes: tuple[str, ...] = ()
+    has_escapes: bool = False
+    has_stray_quotes: bool = False
 
     def open_binary(self) -> IO[bytes]:
         """Opens the content as UTF-8. A byte order mark may come first."""
         file = open_bytes(self.path, self.is_compressed)
-        if self.encoding == "utf-8-sig":
+        if self.encoding == "utf-8-sig" and not self.has_escapes:
             return file
-        return io.BufferedReader(_Recoder(file, self.encoding), _BLOCK_SIZE)
+        recoder = _Recoder(file, self.encoding, self.has_escapes)
+        return io.BufferedReader(recoder, _BLOCK_SIZE)
 
     def open_text(self, newline: str = "") -> io.TextIOWrapper:
         """Opens the content as text; `newline` is that of `open`."""
+        if self.has_escapes:
+            return io.TextIOWrapper(self.open_binary(), "utf-8-sig", newline=newline)
         file = open_bytes(self.path, self.is_compressed)
         return io.TextIOWrapper(file, self.encoding, newline=newline)
 
@@ -92,12 +101,14 @@ class TextFile:
 
 
 class _Recoder(io.RawIOBase):
-    """A stream of bytes in an encoding, read as UTF-8."""
+    """A stream of bytes in an encoding, read as UTF-8, with quotes doubled that are escaped."""
 
-    def __init__(self, file: IO[bytes], encoding: str):
+    def __init__(self, file: IO[bytes], encoding: str, has_escapes: bool):
         self._file = file
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._rest = b""
+        self._has_escapes = has_escapes
+        self._backslash = ""  # the last character of a block, which escapes the next one
 
     def readable(self):
         return True
@@ -105,13 +116,23 @@ class _Recoder(io.RawIOBase):
     def readinto(self, buffer):
         while not self._rest:
             block = self._file.read(_BLOCK_SIZE)
-            self._rest = self._decoder.decode(block, final=not block).encode()
+            text = self._decoder.decode(block, final=not block)
+            if self._has_escapes:
+                text = self._double_quotes(text, is_last=not block)
+            self._rest = text.encode()
             if not block:
                 break
         taken = self._rest[: len(buffer)]
         buffer[: len(taken)] = taken
         self._rest = self._rest[len(taken) :]
         return len(taken)
+
+    def _double_quotes(self, text, is_last):
+        text = self._backslash + text
+        backslashes = len(text) - len(text.rstrip("\\"))
+        self._backslash = "\\" * (backslashes % 2 and not is_last)
+        text = text.removesuffix(self._backslash)
+        return re.sub(r'\\(["\\])', lambda pair: pair[1] if pair[1] == "\\" else '""', text)
 
     def close(self):
         self._file.close()
