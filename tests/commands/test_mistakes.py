@@ -118,6 +118,7 @@ CASES = [
     (["--model=cnn", "--dataset=minst"], "no dataset is named 'minst'. Did you mean 'mnist'?"),
     (["--model=cnn", "--dataset=../mnist"], "dataset '../mnist'"),
     (["--model=cnn", "--dataset=glue/nothing"], "glue has no config 'nothing'. It has: cola, sst2, mrpc"),
+    (["--model=cnn", "--dataset=mnist_5k:9.9.9"], "dataset 'mnist_5k:9.9.9': there is no version 9.9.9, only 1.0.0"),
     (["--model=cnn", "--dataset=mnist"], "does not answer: connect to the network, pass a folder"),
     (["--model=cnn", *MNIST, "--train_split=trian"], "mnist_5k has the splits train, test"),
     (["--model=cnn", *MNIST, "--train_split=train[:x%]"], "mnist_5k has the splits train, test"),

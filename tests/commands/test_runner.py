@@ -58,6 +58,27 @@ def test_limits_of_keras_do_not_count(command, monkeypatch, capsys):
     assert "warning: KERAS_MAX_EPOCHS=1 is not used: --epochs is" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("[1]", "expected a JSON object"),
+        ('{"floatx": ["float32"]}', "expected floatx to be one of float16, float32, float64, got"),
+        ('{"epsilon": 1}', "expected epsilon to be a number such as 1e-07, got 1: correct the"),
+        ("{broken", ""),  # Keras ignores it
+        ('{"floatx": "float64", "backend": "jax"}', ""),
+    ],
+)
+def test_settings_that_keras_refuses(settings, expected, command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "keras.json").write_text(settings)
+    try:
+        run_command(command, [])
+    except SystemExit as error:
+        assert error.code == 2
+    message = capsys.readouterr().err
+    assert expected in message and bool(message) == bool(expected)
+
+
 def test_a_switched_off_flag_with_a_value(command, capsys):
     flags.DEFINE_bool("overwrite", None, "", flag_values=command.FLAGS)
     with pytest.raises(SystemExit):

@@ -39,6 +39,9 @@ def test_values_that_do_not_fit_are_refused(name, value, message):
     ("name", "message"),
     [
         (None, "name=None: expected a string, such as 'mnist' or 'csv:cars.csv'"),
+        ("", "name='': expected a dataset, such as 'mnist' or 'csv:cars.csv'"),
+        ("https://x.org/cars.csv", "files are not read from the web: download it, and pass its"),
+        ("csv:s3://cars.csv", "files are not read from the web: download it, and pass its path"),
         (Path("cars.csv"), "dataset=cars.csv: this is a path: write csv:cars.csv"),
     ],
 )

@@ -18,6 +18,7 @@ from absl import flags
 
 from zoo.commands.flag_messages import explain_flag_error
 from zoo.commands.help import format_help
+from zoo.commands.keras_file import check_keras_file
 from zoo.commands.recipe_files import expand_recipe
 from zoo.console import silence_stderr
 from zoo.errors import UserError, WorkerLostError, attach_path, explain_fault, one_line
@@ -26,6 +27,7 @@ from zoo.training.signals import Interrupted, raise_on_signals
 
 _HELP = ("--help", "-h", "-help", "--helpfull")
 _COLUMNS = ("group", "label", "slices", "text", "time", "weight")  # flags that name columns
+_MAY_BE_EMPTY = ("augment", "model")  # against a recipe's; a command says what it needs
 _MAX_MESSAGE = 2_000  # characters; a message may quote the user's files
 
 
@@ -49,6 +51,7 @@ def run_command(
     _write_any_text()
     try:
         _choose_keras_backend()
+        check_keras_file()
         help_flags = [word for word in argv if word in _HELP]
         words = parse_flags(command, [word for word in argv if word not in _HELP])
         if help_flags:
@@ -228,11 +231,8 @@ def _check_values(values: flags.FlagValues) -> None:
                     f"--{name}={item!r}: not text in {sys.getfilesystemencoding()}, the encoding "
                     "of this terminal: run export PYTHONUTF8=1 if it is UTF-8, or rename the file"
                 )
-            if item == "" and name in _COLUMNS:  # a group that is ignored would leak
-                raise UserError(
-                    f"--{name}=: expected a column: quote names that the shell reads, as in "
-                    f"'--{name}=$price', or omit --{name}"
-                )
+            if item == "" and name not in _MAY_BE_EMPTY and values[name].present:
+                _reject_empty_value(name)
             # flags.txt has one flag per line
             if isinstance(item, str) and not is_line(item):
                 raise UserError(f"--{name}={item!r}: expected one line of text")
@@ -242,3 +242,17 @@ def _check_values(values: flags.FlagValues) -> None:
                 # Python refuses to format integers of more than 4,300 digits
                 shown = item if item.bit_length() < 300 else "..."
                 raise UserError(f"--{name}={shown}: expected a smaller number")
+
+
+def _reject_empty_value(name: str) -> None:
+    """Raises a UserError for a value that most often is an unset variable of the shell.
+
+    It would be ignored: a training on the default data, without the weights, or with a group in
+    two splits.
+    """
+    expected = f"a value: set the variable that it comes from, or omit --{name}"
+    if name in _COLUMNS:
+        expected = (
+            f"a column: quote names that the shell reads, as in '--{name}=$price', or omit --{name}"
+        )
+    raise UserError(f"--{name}=: expected {expected}")

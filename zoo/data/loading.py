@@ -11,7 +11,7 @@ from zoo.data.fingerprint import compute_fingerprint
 from zoo.data.holdout import choose_holdout_rows
 from zoo.data.joining import join_data
 from zoo.data.memory import choose_budget, load_into_memory, report_unreadable_files
-from zoo.data.sources.dataset_paths import reject_path
+from zoo.data.sources.dataset_paths import reject_address, reject_path
 from zoo.data.sources.image_folder import load_image_folder
 from zoo.data.sources.table import load_table
 from zoo.data.sources.table_files import TABLE_KINDS
@@ -50,6 +50,8 @@ def load(name: str, **settings: Any) -> Data:
     """
     if not isinstance(name, str | Path):
         raise UserError(f"name={name!r}: expected a string, such as 'mnist' or 'csv:cars.csv'")
+    if not name:
+        raise UserError("name='': expected a dataset, such as 'mnist' or 'csv:cars.csv'")
     return load_data(DataConfig(str(name), **settings))
 
 
@@ -249,6 +251,7 @@ def dataset_slug(dataset: str) -> str:
 
 def _read_named_source(name: str, config: DataConfig) -> LabelledSplits:
     """Reads the labelled splits of a TFDS dataset, an image folder or a table."""
+    reject_address(name)
     kind, colon, path = name.partition(":")
     if not colon or kind not in _FILE_KINDS:
         reject_path(name, (*TABLE_KINDS, "folder"))

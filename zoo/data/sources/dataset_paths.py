@@ -57,6 +57,15 @@ def reject_path(name: str, kinds: Sequence[str]) -> None:
         raise UserError(f"dataset={name}: this is a path: write {kind}:{shown}")
 
 
+def reject_address(name: str) -> None:
+    """Raises a UserError if the name of a dataset, with or without a kind, is an address."""
+    if "://" in name:
+        raise UserError(
+            f"dataset={name}: files are not read from the web: download it, and pass its path, "
+            "such as csv:PATH"
+        )
+
+
 def _find_kind(word: str, kinds: Sequence[str]) -> str:
     """Returns the kind that a word stands for, or the word itself."""
     return word if word in kinds else _ALIASES.get(word, word)

@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import io
 import queue
+import re
 import threading
 from pathlib import Path
 from urllib.error import URLError
@@ -143,6 +144,8 @@ def _explain_name(name: str, error: Exception) -> str:
             "expected a name such as mnist, glue/mrpc or mnist:3.0.1, or the path of files after "
             "their kind, such as csv:PATH"
         )
+    if wrong := re.search("cannot be loaded at version (.+), only: (.+)", one_line(error)):
+        return f"there is no version {wrong[1]}, only {wrong[2].rstrip('.')}"
     dataset, _, config = name.partition(":")[0].partition("/")
     with contextlib.suppress(Exception):  # of code that TFDS imports
         configs = list(tfds.builder_cls(dataset).builder_configs)
