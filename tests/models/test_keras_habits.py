@@ -92,11 +92,19 @@ def test_a_file_is_loaded_as_it_was(name, tmp_path):
             np.testing.assert_array_equal(loaded(given)["logits"], model(x)["logits"])
 
 
-@pytest.mark.parametrize("scaled", [lambda x: x / 255.0, lambda x: x / 60 - 2])
-def test_pixels_that_were_rescaled_are_refused(scaled):
-    """Keras casts them to uint8, and the model would be trained on zeros."""
+@pytest.mark.parametrize(
+    "scaled",
+    [
+        lambda x: x / 255.0,
+        lambda x: x / 60 - 2,
+        lambda x: x.astype("uint16") * 257,
+        lambda x: x.astype("int32") - 128,
+    ],
+)
+def test_pixels_that_are_not_as_they_were_are_refused(scaled):
+    """Keras casts them to uint8, and the model would be trained on zeros or their lower bits."""
     model, key, x = build("perceptron")
-    message = "image: got fractions, as of pixels that were rescaled"
+    message = "image: expected pixels from 0 to 255 as they are, got others"
     with pytest.raises(UserError, match=message):
         model(scaled(x))
     model.compile("sgd", loss())
@@ -109,10 +117,35 @@ def test_pixels_that_were_rescaled_are_refused(scaled):
 def test_floats_from_0_to_255_are_pixels():
     model, _, x = build("perceptron")
     expected = model(x)["logits"]
-    for pixels in (x.astype("float32"), x + 0.25):
+    for pixels in (x.astype("float32"), x + 0.25, x.astype("int64")):
         np.testing.assert_array_equal(model(pixels)["logits"], expected)
     black = np.zeros_like(x, "float32")
     np.testing.assert_array_equal(model(black)["logits"], model(black.astype("uint8"))["logits"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "sparse_categorical_crossentropy",
+        "BinaryCrossentropy",
+        {"logits": keras.losses.CategoricalCrossentropy()},
+        keras.losses.categorical_crossentropy,
+    ],
+)
+def test_losses_of_probabilities_are_refused(wrong):
+    """Keras would clip the logits, and train on that without a word."""
+    model, _, x = build("perceptron")
+    model.compile("adam", wrong)
+    with pytest.raises(UserError, match="rossentropy: the model gives logits, and this loss"):
+        model.fit(x, LABELS, verbose=0)
+
+
+def test_a_weight_of_no_class_is_refused():
+    """Keras ignores it."""
+    model, _, x = build("perceptron")
+    model.compile("adam", loss())
+    with pytest.raises(UserError, match="class_weight: 'yes' is no class: expected the numbers"):
+        model.fit(x, LABELS, class_weight={0: 1.0, "yes": 3.0}, verbose=0)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_KIND)

@@ -1,5 +1,6 @@
 """A functional model that is trained with plain arrays as well as with dicts of them."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -30,7 +31,8 @@ class LogitsModel(keras.Model):
             {"logits": float32 of shape (batch, classes), or (batch, 1) for a regression}.
 
         Raises:
-            UserError: if pixels were rescaled before; an InvalidArgumentError in a graph.
+            UserError: if pixels are not as they were, see `check_pixels`; an
+                InvalidArgumentError in a graph.
         """
         if not isinstance(inputs, dict):
             (name,) = self.input
@@ -53,20 +55,24 @@ class LogitsModel(keras.Model):
             The losses and metrics of each epoch.
 
         Raises:
+            UserError: if the loss expects probabilities, or a class weight is of no class.
             KeyError: for class weights with a dict of targets that lacks "logits".
         """
         if isinstance(x, tf.data.Dataset):
             # Keras ignores its default of True for datasets, and warns about it
             kwargs.setdefault("shuffle", False)
-        if kwargs.get("class_weight") is not None:
+        _check_loss(getattr(self, "loss", None))
+        if (class_weight := kwargs.get("class_weight")) is not None:
+            _check_class_weight(class_weight, self.output["logits"].shape[-1])
             x, y = unwrap_targets(x, y)
         return super().fit(x, y, *args, **kwargs)
 
 
 def check_pixels(name: str, pixels: Any) -> Any:
-    """Refuses pixels that were divided by 255 or standardised.
+    """Refuses pixels that were divided by 255 or standardised, or that have 16 bits.
 
-    Keras casts floats to the uint8 of the input without a word: all pixels would be 0 or 1.
+    Keras casts them to the uint8 of the input without a word: pixels up to 1 would be 0 or 1, and
+    of others the lower 8 bits.
 
     Args:
         name: Name of the input, for the error.
@@ -76,17 +82,19 @@ def check_pixels(name: str, pixels: Any) -> Any:
         The pixels.
 
     Raises:
-        UserError: for fractions up to 1 or below 0; an InvalidArgumentError in a graph.
+        UserError: for fractions up to 1, and numbers below 0 or above 255; an InvalidArgumentError
+            in a graph.
     """
     pixels = tf.convert_to_tensor(pixels)
-    if not pixels.dtype.is_floating:
+    if pixels.dtype in (tf.uint8, tf.bool):
         return pixels
-    has_fractions = tf.reduce_any(pixels != tf.round(pixels))
-    out_of_range = (tf.reduce_max(pixels) <= 1) | (tf.reduce_min(pixels) < 0)
-    fits = ~(has_fractions & out_of_range)
+    values = tf.cast(pixels, tf.float32)
+    smallest, largest = tf.reduce_min(values), tf.reduce_max(values)
+    is_rescaled = tf.reduce_any(values != tf.round(values)) & (largest <= 1)
+    fits = (smallest >= 0) & (largest < 256) & ~is_rescaled
     message = (
-        f"{name}: got fractions, as of pixels that were rescaled: pass pixels from 0 to 255 as "
-        "they are, since the model rescales them itself"
+        f"{name}: expected pixels from 0 to 255 as they are, got others, as of pixels that were "
+        "rescaled or have 16 bits: the model rescales them itself"
     )
     if tf.executing_eagerly():
         if not fits:
@@ -94,6 +102,35 @@ def check_pixels(name: str, pixels: Any) -> Any:
         return pixels
     with tf.control_dependencies([tf.debugging.Assert(fits, [message])]):
         return tf.identity(pixels)
+
+
+def _check_loss(loss: Any) -> None:
+    """Raises a UserError if a loss expects probabilities: Keras would clip the logits."""
+    for item in keras.tree.flatten(loss):
+        function = keras.losses.get(item) if isinstance(item, str) else item
+        if isinstance(function, keras.losses.Loss):
+            is_wrong = function.get_config().get("from_logits") is False
+        else:  # its default is False
+            is_wrong = (
+                inspect.isfunction(function)
+                and "from_logits" in inspect.signature(function).parameters
+            )
+        if is_wrong:
+            name = getattr(function, "name", None) or function.__name__
+            raise UserError(
+                f"loss={name}: the model gives logits, and this loss expects probabilities: "
+                "compile with from_logits=True, as in "
+                "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
+            )
+
+
+def _check_class_weight(class_weight: dict[Any, float], classes: int) -> None:
+    """Raises a UserError if a key is no class: Keras would ignore it."""
+    if unknown := [key for key in class_weight if key not in range(classes)]:
+        raise UserError(
+            f"class_weight: {unknown[0]!r} is no class: expected the numbers of classes, 0 to "
+            f"{classes - 1}"
+        )
 
 
 def unwrap_targets(x: Any, y: Any) -> tuple[Any, Any]:

@@ -157,12 +157,22 @@ def test_labels_of_other_letters_that_look_the_same_are_told(tmp_path):
 
 def test_a_repeated_line_of_column_names_has_no_label(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_text("a,y\n" + "1,y\n2,n\n3,y\n4,maybe\na,y\n5,n\n6,maybe\n" * 2)
+    path.write_text(
+        ",a,y\n" + '0,1,y\n1,2,n\n2,3,y\n3,4,maybe\n\ufeff,"A",Y \n0,5,n\n1,6,maybe\n' * 2
+    )
     data = load_data(DataConfig(f"csv:{path}", label="y"))
     assert data.spec.class_names == ("maybe", "n", "y")
     assert sum(map(len, (data.train, data.validation, data.test))) == 12
     assert f"{path}: left out: 2 lines repeat the names of columns" in data.notes
     assert data.spec.columns[0].kind == "number" and not data.spec.columns[0].has_missing
+
+
+def test_column_names_in_another_order_are_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,y\n" + "1,2,no\n" * 9 + "b,a,y\n" + "2,1,yes\n" * 9)
+    message = "t.csv, line 11: this line repeats the names of the columns in another order"
+    with pytest.raises(UserError, match=message):
+        load_data(DataConfig(f"csv:{path}", label="y"))
 
 
 def test_marks_of_missing_labels():
@@ -220,6 +230,15 @@ def test_the_only_example_of_a_class_stays_in_training(tmp_path):
     assert (data.train.y == data.spec.class_names.index("only")).sum() == 1
     assert "the test split has no example of 'only'" in data.notes
     assert "the validation split has no example of 'only'" in data.notes
+
+
+def test_splits_in_files_of_another_kind_are_told(tmp_path):
+    write(tmp_path / "train.csv", ["a", "b"] * 9)
+    for name in ("train.parquet", "test.parquet", "val.csv.bz2", "test.py"):
+        (tmp_path / name).touch()
+    assert (
+        f"{tmp_path}: these files are not read: test.parquet, val.csv.bz2" in load(tmp_path).notes
+    )
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "dev", "Validation", "VAL"])

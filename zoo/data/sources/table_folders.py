@@ -8,6 +8,12 @@ from zoo.data.sources.arrow_files import ARROW_KINDS, list_parts
 from zoo.data.splits import match_split_name
 from zoo.errors import UserError
 
+# of files that may have a split
+_SUFFIXES = {
+    *("csv", "tsv", "json", "jsonl", "ndjson"),
+    *("parquet", "arrow", "feather", "xls", "xlsx", "ods"),
+}
+
 
 def find_split_files(kind: str, path: str) -> tuple[dict[str, Path], tuple[str, ...]]:
     """Returns the file of each split, the first one of several, and notes on what is passed over.
@@ -48,8 +54,20 @@ def find_split_files(kind: str, path: str) -> tuple[dict[str, Path], tuple[str, 
         raise UserError(f"{kind}:{path}: {_explain_no_training(kind, root, others)}")
     if len(files) == 1 and "validation" in files:
         others.append(files["validation"])
+    others += _find_other_kinds(root, files)
     names = ", ".join(str(file.relative_to(root)) for file in others)
     return files, (f"{root}: these files are not read: {names}",) if others else ()
+
+
+def _find_other_kinds(root: Path, files: dict[str, Path]) -> list[Path]:
+    """Returns files in a folder with the names of splits that are missing, but of another kind."""
+    found = []
+    for file in sorted(root.iterdir()):
+        stem, *suffixes = file.name.lower().split(".")
+        split = match_split_name(stem)
+        if split and split not in files and _SUFFIXES.intersection(suffixes):
+            found.append(file)
+    return found
 
 
 def _find_split(file: Path, stem: str, root: Path, kind: str) -> str | None:

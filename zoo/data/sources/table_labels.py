@@ -8,6 +8,7 @@ import pandas as pd
 
 from zoo.data.config import DataConfig, find_label_columns
 from zoo.data.sources.label_sets import describe_whole_cells, has_label_sets, read_label_sets
+from zoo.data.sources.repeated_headers import find_repeated_headers
 from zoo.data.sources.table_files import Table, reject_values
 from zoo.data.tables.cells import (
     STRING,
@@ -154,7 +155,7 @@ def _clean_labels(
             is_invalid = table.frame[label].map(_is_no_label)
             reject_values(table, label, is_invalid, "expected a string or a number")
         labels[name], new_notes = clean_labels(table.frame[label])
-        is_header = _find_repeated_headers(table.frame, label)
+        is_header = find_repeated_headers(table, label)
         if is_header.any():
             labels[name] = labels[name].mask(is_header)
             repeated = format_count(int(is_header.sum()), "line repeats", "lines repeat")
@@ -170,15 +171,6 @@ def _clean_labels(
             "from: choose another with --label"
         )
     return labels, notes
-
-
-def _find_repeated_headers(frame: pd.DataFrame, label: str) -> np.ndarray:
-    """Returns which rows have the names of all columns, as where files were joined."""
-    found = np.zeros(len(frame), bool)
-    if frame[label].dtype == STRING:
-        named = np.flatnonzero((frame[label] == label).fillna(False))
-        found[named] = [[*row] == [*frame] for row in frame.iloc[named].to_numpy(object)]
-    return found
 
 
 def _encode_labels(labels: pd.Series, target: Target, table: Table, source: str) -> np.ndarray:
