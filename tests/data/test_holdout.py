@@ -73,6 +73,21 @@ def test_later_splits_are_newer(form, tmp_path):
     assert test.times.min() > validation.times.max()
 
 
+def test_groups_that_may_be_the_same_are_told(tmp_path):
+    names = ["Ann", "ann", "7", "07", "bob"]
+    rows = [(i, names[i % 5], i, "ab"[i % 2]) for i in range(60)]
+    write_table(tmp_path / "t.csv", rows)
+    notes = read_data(DataConfig(f"csv:{tmp_path}/t.csv", label="y", group="patient")).notes
+    assert any("'Ann' and 'ann' differ only in case and are different groups" in x for x in notes)
+    assert any("'07' and '7' are the same number and are different groups" in x for x in notes)
+
+
+def test_a_class_that_only_the_newest_rows_have_is_told(tmp_path):
+    write_table(tmp_path / "t.csv", [(i, "p", i, "ab"[i > 55]) for i in range(60)])
+    notes = read_data(DataConfig(f"csv:{tmp_path}/t.csv", label="y", time="day")).notes
+    assert "the training split has no example of 'b'" in notes
+
+
 def test_groups_of_a_test_file_that_were_trained_on_are_told(tmp_path):
     write_table(tmp_path / "train.csv", [(i, f"p{i % 9}", i, "ab"[i % 2]) for i in range(60)])
     rows = [(i, f"p{i}", i, "ab"[i % 2]) for i in range(7, 12)] + [(1, "", 2, "a")]

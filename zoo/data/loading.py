@@ -105,7 +105,9 @@ def complete_splits(name: str, source: LabelledSplits, config: DataConfig) -> Da
     if config.added:
         data = join_data(data, config, lambda added: _divide_source(*read_source(added), added))
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    notes = (*describe_missing_classes(splits, data.spec), *describe_repeated_rows(splits))
+    # where the model is known, the training split of other data is not used
+    scored = {name: splits[name] for name in splits if name != "train" or not config.known_classes}
+    notes = (*describe_missing_classes(scored, data.spec), *describe_repeated_rows(splits))
     return dataclasses.replace(data, notes=(*data.notes, *notes))
 
 

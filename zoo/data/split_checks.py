@@ -61,11 +61,12 @@ def describe_missing_classes(splits: dict[str, Split], spec: Spec) -> list[str]:
     """Returns notes on classes without an example in a split, where that is known."""
     notes = []
     for name, split in splits.items():
-        if name != "train" and spec.class_names and has_known_labels(split):
+        if spec.class_names and has_known_labels(split):
             counts = count_classes(read_labels(split), spec)
             missing = [repr(spec.class_names[i]) for i in np.flatnonzero(counts == 0)]
             if missing:
                 shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+                name = "training" if name == "train" else name
                 notes.append(f"the {name} split has no example of {shown}")
     return notes
 

@@ -29,6 +29,7 @@ from zoo.data.tables.labels import (
 )
 from zoo.data.tables.row_groups import name_groups
 from zoo.data.tables.target_numbers import check_unit, describe_rounding
+from zoo.data.tables.value_variants import describe_group_variants
 from zoo.errors import UserError, format_count
 from zoo.schema import is_text
 
@@ -196,13 +197,13 @@ def _read_groups(
     """Returns a number for each group; a row without one is a group of its own."""
     found = {name: tables[name] for name in rows if column in tables[name].frame}
     cells = [strip_cells(table.frame[column])[rows[name].rows] for name, table in found.items()]
-    codes, _ = pd.factorize(pd.concat(cells, ignore_index=True))
+    codes, values = pd.factorize(pd.concat(cells, ignore_index=True))
     codes = codes.astype("int64")
-    notes: tuple[str, ...] = ()
+    notes = describe_group_variants(column, map(str, values))
     alone = codes < 0
     if alone.any():
         codes[alone] = codes.max() + 1 + np.arange(alone.sum())
-        notes = (
+        notes += (
             f"column {column!r}: {format_count(int(alone.sum()), 'row')} without a group: "
             "each is a group of its own",
         )

@@ -1,7 +1,5 @@
 """Cells of tables as strings and numbers, without TensorFlow."""
 
-import collections
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -40,15 +38,6 @@ _GROUPED_PATTERN = r"^[+-]?(0|[1-9]\d{0,2}(\.\d{3})*)$"
 _OTHER_LETTER = "[A-DF-Za-df-z]"  # that no number has
 _FIRST_CELLS, _SAMPLED_ROWS = 16, 1_000
 _GROUP_OF_ZERO = r"\.\d{2}0$"
-
-
-# words for yes and for no
-_TRUTHS = ({"1", "true", "yes", "y", "t"}, {"0", "false", "no", "n", "f"})
-# Cyrillic and Greek letters that look like Latin ones
-_LATIN_LETTERS = str.maketrans(
-    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0391\u0392\u0395\u0397\u039f\u03a1\u03a4\u03bf",
-    "aeopcyxiABEKMHOPCTXABEHOPTo",
-)
 
 
 def has_numbers(cells: pd.Series) -> bool:
@@ -242,40 +231,6 @@ def count_values(cells: pd.Series) -> tuple[pd.Series, np.ndarray]:
     counted = pc.value_counts(pa.array(cells.dropna(), from_pandas=True))
     values = pd.Series(counted.field("values"), dtype=cells.dtype)
     return values, counted.field("counts").to_numpy(zero_copy_only=False)
-
-
-def find_case_variants(values: Iterable[str]) -> list[str]:
-    """Returns texts such as "'Neg' and 'neg'" for values that differ only in case."""
-    by_lowercase = collections.defaultdict(list)
-    for value in sorted(values):
-        by_lowercase[value.lower()].append(value)
-    return [" and ".join(map(repr, same)) for same in by_lowercase.values() if len(same) > 1]
-
-
-def find_look_alikes(values: Iterable[str]) -> list[str]:
-    """Returns texts such as "'pos' and 'p\\u043es'" for values that look the same when printed.
-
-    Those that differ only in case are left to `find_case_variants`.
-    """
-    by_look = collections.defaultdict(list)
-    for value in sorted(values):
-        plain = unicodedata.normalize("NFKC", value).translate(_LATIN_LETTERS)
-        shown = "".join(x for x in plain if unicodedata.category(x) not in ("Cf", "Cc"))
-        by_look[" ".join(shown.split())].append(value)
-    return [" and ".join(map(ascii, same)) for same in by_look.values() if len(same) > 1]
-
-
-def find_same_truths(values: Iterable[str]) -> list[str]:
-    """Returns texts such as "'1' and 'True'" for values that are words for the same truth.
-
-    All values have to be such words. Those that differ only in case are left to
-    `find_case_variants`.
-    """
-    written = {value.lower(): value for value in values}
-    if not written.keys() <= set().union(*_TRUTHS):
-        return []
-    same = [sorted(written[word] for word in words & written.keys()) for words in _TRUTHS]
-    return [" and ".join(map(repr, names)) for names in same if len(names) > 1]
 
 
 def find_unseen_values(values: pd.Series, known: Sequence[str], is_boolean: bool) -> np.ndarray:

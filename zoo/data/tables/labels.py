@@ -16,14 +16,17 @@ from zoo.data.tables.cells import (
     count_values,
     describe_decoration,
     describe_number_form,
-    find_case_variants,
-    find_look_alikes,
     find_number_form,
-    find_same_truths,
     parse_numbers,
     strip_units,
 )
 from zoo.data.tables.number_units import count_units, find_common_unit, find_mixed_units
+from zoo.data.tables.value_variants import (
+    find_case_variants,
+    find_look_alikes,
+    find_same_numbers,
+    find_same_truths,
+)
 from zoo.errors import UserError
 from zoo.schema import is_line
 
@@ -234,6 +237,7 @@ def describe_variants(names: Iterable[str], source: str) -> tuple[str, ...]:
         (find_case_variants, "differ only in case", " (--merge_label_case makes them one)"),
         (find_look_alikes, "look the same", ": make them the same if they are one class"),
         (find_same_truths, "may mean the same", ": make them the same if they are one class"),
+        (find_same_numbers, "are the same number", ": make them the same if they are one class"),
     )
     for find_variants, relation, advice in ends:
         if variants := find_variants(names):
