@@ -184,6 +184,13 @@ def test_what_cannot_be_read_is_named(content, message, read):
     assert message in str(error.value) and "t.csv" in str(error.value)
 
 
+def test_letters_that_were_encoded_twice_are_told(read):
+    texts = ["f\u00fcr", "d\u00e9j\u00e0 vu", "it\u2019s"] * 3
+    assert not read("t\n" + "\n".join(texts)).notes
+    (note,) = read("t\n" + "\n".join(text.encode().decode("cp1252") for text in texts)).notes
+    assert "t.csv: 12 letters such as '\u00c3\u00a4' look like UTF-8 that was read in" in note
+
+
 def test_a_file_without_permission(tmp_path, monkeypatch):
     file = tmp_path / "t.csv"
     file.write_text("a\n1\n")

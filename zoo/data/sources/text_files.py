@@ -14,34 +14,16 @@ from typing import IO, Any, cast
 
 from zoo.data.encoding_names import parse_encoding
 from zoo.data.sources.encodings import choose_encoding, suggest_encoding
+from zoo.data.sources.other_formats import reject_other_format
 from zoo.errors import UserError, one_line
 
 _BLOCK_SIZE = 1 << 22  # bytes that are looked at together
+# letters of two bytes, and quotes of three, whose bytes were encoded again: \u00e4 and \u2019
+_GARBLED = re.compile(rb"\xc3[\x82\x83]\xc2[\xa0-\xbf]|\xc3\xa2\xe2\x82\xac")
+_MIN_GARBLED = 3
 _ODD_SAMPLE = 1 << 18  # bytes around the first one that is not UTF-8
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-# first bytes of files that are no text
-_OTHER_FORMATS = {
-    b"\x1f\x8b": "compressed by gzip twice: decompress it once",
-    b"BZh": "compressed by bzip2: decompress it, or compress it by gzip",
-    b"\xfd7zXZ": "compressed by xz: decompress it, or compress it by gzip",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd: decompress it, or compress it by gzip",
-    b"PK\x03\x04": "a ZIP archive or a spreadsheet: unpack it, or save the sheet as CSV",
-    b"\xd0\xcf\x11\xe0": "a spreadsheet: save the sheet as CSV",
-    b"PAR1": "a Parquet file: pass it as parquet:PATH",
-    b"ARROW1": "an Arrow file: pass it as arrow:PATH",
-    b"SQLite format 3": "a database: save a table as CSV",
-    b"%PDF": "a PDF: save its table as CSV",
-    b"<html": "a web page: save its table as CSV",
-    b"<!doctype html": "a web page: save its table as CSV",
-    b"\x93NUMPY": "an array of NumPy: save it as CSV, such as with pandas",
-    b"\x89HDF": "an HDF5 file: save its table as CSV or Parquet, such as with pandas",
-    b"\x80\x04\x95": "a pickle of Python: save its table as CSV or Parquet, such as with pandas",
-    b"7z\xbc\xaf": "a 7z archive: unpack it",
-    b"Rar!": "a RAR archive: unpack it",
-    b"version https://git-lfs": "a pointer of Git LFS to the file: fetch it with git lfs pull",
-}
-_TAR_MARK = slice(257, 262)  # where a tar archive says so
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,24 +136,26 @@ def survey_text_file(path: Path, encoding: str | None = None) -> TextFile:
             is_compressed = file.read(2) == b"\x1f\x8b"
         with open_bytes(path, is_compressed) as file:
             start = file.read(512)
-        for first_bytes, meaning in _OTHER_FORMATS.items():
-            if start.lower().startswith(first_bytes.lower()):
-                raise UserError(f"{path}: this is {meaning}")
-        if start[_TAR_MARK] == b"ustar":
-            raise UserError(f"{path}: this is a tar archive: unpack it")
+        reject_other_format(path, start)
         if encoding:
             return _survey_known_encoding(path, is_compressed, encoding)
         if start.startswith((*_UTF32_MARKS, *_UTF16_MARKS)):
             encoding = "utf-32" if start.startswith(_UTF32_MARKS) else "utf-16"
             quotes = _count_quotes(path, is_compressed, encoding)
             return TextFile(path, encoding, is_compressed, quotes)
-        quotes, position = _check_utf8(path, is_compressed)
+        quotes, position, garbled = _check_utf8(path, is_compressed)
     except PermissionError:
         raise UserError(f"{path}: no permission to read this file: allow it with chmod") from None
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise UserError(f"{path}: not a whole gzip file: {one_line(error)}") from error
     if position is None:
-        return TextFile(path, "utf-8-sig", is_compressed, quotes)
+        note = (
+            f"{path}: {garbled:,} letters such as '\u00c3\u00a4' look like UTF-8 that was read in "
+            "another encoding and saved again: if so, export the file as UTF-8, since texts to "
+            "predict will have other letters"
+        )
+        notes = (note,) * (garbled >= _MIN_GARBLED)
+        return TextFile(path, "utf-8-sig", is_compressed, quotes, notes)
     return _guess_encoding(path, is_compressed, quotes, position)
 
 
@@ -226,17 +210,18 @@ def _count_quotes(path: Path, is_compressed: bool, encoding: str) -> int:
     return quotes
 
 
-def _check_utf8(path: Path, is_compressed: bool) -> tuple[int, int | None]:
+def _check_utf8(path: Path, is_compressed: bool) -> tuple[int, int | None, int]:
     """Reads a file to its end.
 
     Returns:
-        The number of double quotes; and the position of the first byte that is not UTF-8, or None.
+        The number of double quotes; the position of the first byte that is not UTF-8, or None; and
+        the number of letters that may have been encoded twice.
 
     Raises:
         UserError: if there is a NUL.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    quotes, start = 0, 0
+    quotes, start, garbled = 0, 0, 0
     position = None
     for block in itertools.chain(_iterate_blocks(path, is_compressed), [b""]):
         if b"\0" in block:
@@ -248,9 +233,10 @@ def _check_utf8(path: Path, is_compressed: bool) -> tuple[int, int | None]:
                 decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
                 position = start - len(pending) + error.start
+            garbled += len(_GARBLED.findall(block))
         quotes += block.count(b'"')
         start += len(block)
-    return quotes, position
+    return quotes, position, garbled
 
 
 def _iterate_blocks(path: Path, is_compressed: bool) -> Iterator[bytes]:
