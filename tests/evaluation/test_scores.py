@@ -8,6 +8,7 @@ import pytest
 from scipy import special, stats
 from sklearn import metrics
 
+from zoo.evaluation import scores
 from zoo.evaluation.scores import (
     calibration_error,
     find_worst_mistakes,
@@ -65,6 +66,16 @@ def test_four_classes_against_scikit_learn():
     assert found["auc"] == pytest.approx(auc)
     assert found["loss"] == pytest.approx(metrics.log_loss(target, probabilities))
     assert found["accuracy"] == metrics.accuracy_score(target, given)
+
+
+@pytest.mark.parametrize("block", [1, 7, 12])
+def test_blocks_of_rows_change_nothing(block, monkeypatch):
+    random = np.random.default_rng(0)
+    logits, target = random.normal(size=(10, 3)), random.integers(0, 3, 10)
+    whole = score_classification(target, logits, ("x", "y", "z"))
+    assert whole["loss"] == pytest.approx(metrics.log_loss(target, special.softmax(logits, -1)))
+    monkeypatch.setattr(scores, "_BLOCK", block)
+    assert score_classification(target, logits, ("x", "y", "z")) == whole
 
 
 def test_two_classes_by_hand():

@@ -267,7 +267,6 @@ def _print_predictions(batches: Iterator[list[tuple[Row, Any]]], spec: Spec) -> 
             lines = [format_object(row, prediction, top) for row, prediction in pairs]
         else:
             lines = [format_line(row, prediction) for row, prediction in pairs]
-        # at once: at each write of a part, the threads that predict would take the interpreter
         print("\n".join(header + lines), flush=True)
         count, header = count + len(pairs), []
     return count

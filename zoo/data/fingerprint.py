@@ -169,7 +169,7 @@ def _hash_stream(split: Stream, dataset: str) -> str:
     if os.path.isfile(root):  # a table of paths
         root = os.path.dirname(root)
     if not split.paths:  # the examples share files, whose bytes depend on how they were written
-        rows = np.isin(np.arange(split.total), split.list_rows())
+        rows = np.ones(split.total, bool) if split.rows is None else split.rows
         sizes = [f"{os.path.basename(file)} {_read_size(file)}" for file in split.files]
         return _hash_texts([_hash_bytes(np.packbits(rows).tobytes()), *sizes])
     paths = split.list_paths()

@@ -221,7 +221,7 @@ def _truncate(columns: Sequence[tf.RaggedTensor], max_tokens: int) -> list[tf.Ra
 
 def keep_first_tokens(tokens: tf.RaggedTensor, counts: tf.Tensor) -> tf.RaggedTensor:
     """Keeps the first `counts` tokens of each row."""
-    # not tf.ragged.boolean_mask, whose many operations take 0.1 s to trace
+    # with tf.ragged.boolean_mask the encoder of pairs took 0.35 s of CPU to trace, not 0.30 s
     rows = tokens.value_rowids()
     positions = tf.range(tf.size(rows, tf.int64)) - tf.gather(tokens.row_starts(), rows)
     is_kept = positions < tf.gather(tf.cast(counts, tf.int64), rows)
