@@ -33,7 +33,8 @@ class Recipe:
         epochs: Passes over the training split. With random weights, default epochs are raised
             until the training has 500 steps; a value that you set is kept.
         batch_size: Examples per optimizer step, over all devices together. A default batch size
-            is halved, down to 8, until an epoch has 30 steps; a value that you set is kept.
+            is halved, down to 8, until an epoch has 30 steps, and the default learning rate of
+            sgd, momentum and nesterov with it; a value that you set is kept.
         accumulate_steps: Gradient accumulation, to save memory: each batch is split into this many
             micro-batches that go through the model one after another, and the weights change once
             per batch, by the gradient of the whole batch. Has to divide batch_size.

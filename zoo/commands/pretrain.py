@@ -105,7 +105,8 @@ def main() -> None:
     devices = _choose_device()
     source, hparams, config = open_weights(FLAGS, weights, entry, hparams, config)
     data = load_unlabelled(config)
-    recipe = adapt_recipe_to_size(recipe, len(data.train), set(read_recipe_settings(FLAGS)))
+    named = set(read_recipe_settings(FLAGS))
+    recipe, notes = adapt_recipe_to_size(recipe, len(data.train), named)
     resolved = {"dataset": data.name} | read_used_settings(recipe)
     flagfile = format_flagfile(FLAGS, resolved, command_line())
     model, transfers = prepare_pretraining(entry, hparams, recipe, data, FLAGS.seed, source)
@@ -113,6 +114,8 @@ def main() -> None:
         if finished:
             _report_finished(run_dir, finished)
             return
+        for note in notes:
+            print(note)
         _train(entry, hparams, recipe, data, model, transfers, run_dir, devices)
 
 

@@ -93,7 +93,8 @@ def make_finetuning_recipe(
         settings: Settings that the user chose.
         examples: Number of training examples.
     """
-    recipe = _read_recipe(record) or adapt_recipe_to_size(entry.recipe, examples, set(settings))
+    recipe = _read_recipe(record)
+    recipe = recipe or adapt_recipe_to_size(entry.recipe, examples, set(settings))[0]
     defaults: dict[str, Any] = {"epochs": math.ceil(_EPOCHS_PART * recipe.epochs)}
     return dataclasses.replace(recipe, **(defaults | _WHOLE | settings))
 
@@ -112,7 +113,7 @@ def make_student_recipe(
         examples: Number of training examples.
     """
     recipe = _read_recipe(record) if record.get("model") == entry.name else None
-    recipe = recipe or adapt_recipe_to_size(entry.recipe, examples, set(settings))
+    recipe = recipe or adapt_recipe_to_size(entry.recipe, examples, set(settings))[0]
     return dataclasses.replace(recipe, **(_WHOLE | settings))
 
 
