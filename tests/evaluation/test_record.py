@@ -131,19 +131,25 @@ def score_constant(share, logit_of_true=0.0, examples=200):
 
 
 def test_a_model_that_has_learned_nothing_is_told():
-    assert describe_chance(score_constant(0.6)) == (
+    told = (
         "an accuracy of 60.00% is no better than always answering 'bad' (60.00%): train for longer "
         "(--epochs), or look for a learning rate (--find_learning_rate)"
     )
+    assert describe_chance(score_constant(0.6), "features") == told
+    assert describe_chance(score_constant(0.6), "image") == (
+        f"{told}, or start from pretrained weights (--model=image_backbone "
+        "--preset=keras:MobileNetV2)"
+    )
+    assert "--model=bert --preset=" in describe_chance(score_constant(0.6), "text")
     # below the threshold, but the AUC is 1: it tells the classes apart
     assert score_constant(0.6, 0.1)["accuracy"] == 0.6
-    assert describe_chance(score_constant(0.6, 0.1)) == ""
-    assert describe_chance(score_constant(0.6, 2.0)) == ""
-    assert describe_chance(score_constant(0.6, examples=50)) == ""
+    assert describe_chance(score_constant(0.6, 0.1), "image") == ""
+    assert describe_chance(score_constant(0.6, 2.0), "image") == ""
+    assert describe_chance(score_constant(0.6, examples=50), "image") == ""
 
 
 def test_a_regression_that_has_learned_nothing_is_told():
     target = np.arange(100.0)
-    told = describe_chance(score_regression(target, np.full(100, 60.0)))
+    told = describe_chance(score_regression(target, np.full(100, 60.0)), "features")
     assert told.startswith("an R2 of -0.1323 is no better than always answering the mean: ")
-    assert describe_chance(score_regression(target, target + 1)) == ""
+    assert describe_chance(score_regression(target, target + 1), "features") == ""

@@ -126,7 +126,7 @@ def score_model(
         names = data.spec.class_names or ()
         print(format_threshold(threshold["threshold"], names, threshold))
     test, predictions = evaluate_model(model, data, recipe.batch_size, run_dir)
-    print_warning(describe_chance(test))
+    print_warning(describe_chance(test, data.spec.kind))
     raw = data.raw_test or data.test
     print_warning(explain_mistakes(model, predictions, raw, data.spec, run_dir))
     record = dataclasses.replace(

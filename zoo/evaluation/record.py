@@ -24,6 +24,11 @@ from zoo.training.finetuning import count_parameters
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
 _FEWEST_EXAMPLES, _POOR_AUC = 100, 0.6  # to tell that a model has learned next to nothing
+_PRETRAINED = {  # what learns from few examples of a kind
+    "image": "--model=image_backbone --preset=keras:MobileNetV2",
+    "text": "--model=bert --preset=all_minilm_l6_v2_en",
+    "text_pair": "--model=bert --preset=all_minilm_l6_v2_en",
+}
 
 
 def format_headline(model: keras.Model, data: Data, devices: str) -> str:
@@ -198,7 +203,7 @@ def format_scores(test: dict[str, Any], split_name: str = "test") -> str:
     )
 
 
-def describe_chance(test: dict[str, Any]) -> str:
+def describe_chance(test: dict[str, Any], kind: str) -> str:
     """Tells if a model has learned next to nothing; "" if not, or if there are under 100 examples.
 
     That is a classification no more accurate than always answering the most frequent class, whose
@@ -206,10 +211,13 @@ def describe_chance(test: dict[str, Any]) -> str:
 
     Args:
         test: Scores of a split.
+        kind: The kind of its examples, see `zoo.data.spec.Spec`.
     """
     if test["examples"] < _FEWEST_EXAMPLES:
         return ""
     advice = "train for longer (--epochs), or look for a learning rate (--find_learning_rate)"
+    if kind in _PRETRAINED:
+        advice += f", or start from pretrained weights ({_PRETRAINED[kind]})"
     if "per_class" in test and "accuracy" in test:
         most = max(test["per_class"], key=lambda scores: scores["examples"])
         share = most["examples"] / test["examples"]
