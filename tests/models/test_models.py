@@ -121,6 +121,22 @@ def test_published_parameter_counts():
 
 
 @pytest.mark.parametrize(
+    ("size", "places"),
+    [((28, 28), (3, 3)), ((45, 45), (7, 7)), ((64, 45), (6, 7)), ((224, 224), (6, 6))],
+)
+def test_the_dense_layer_of_a_cnn_reads_at_most_7x7_places(size, places):
+    model = zoo.get("cnn", input_shape=(*size, 3), num_classes=2)
+    assert model.get_layer("dense").kernel.shape[0] == places[0] * places[1] * 64
+    # each place counts: the average, not one of them
+    if "average" in {layer.name for layer in model.layers}:
+        shape = model.get_layer("relu_3").output.shape[1:]
+        maps = np.random.default_rng(0).normal(size=(1, *shape)).astype("float32")
+        rows, columns = shape[0] // places[0], shape[1] // places[1]
+        first = keras.ops.convert_to_numpy(model.get_layer("average")(maps))[:, 0, 0]
+        np.testing.assert_allclose(first, maps[:, :rows, :columns].mean((1, 2)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
     ("size", "parameters"),
     [
         ("tiny", 4_385_920),
