@@ -12,7 +12,7 @@ from zoo.attributions.grad_cam import find_feature_map, make_grad_cam
 from zoo.errors import UserError
 from zoo.layers.logits_model import LogitsModel
 
-MAPS = {"cnn": "relu_2", "lenet5": "s4", "resnet20": "stage3_block1_relu_2", "vgg11": "relu_5_2"}
+MAPS = {"cnn": "average", "lenet5": "s4", "resnet20": "stage3_block1_relu_2", "vgg11": "relu_5_2"}
 
 
 @pytest.mark.parametrize(("name", "operation"), MAPS.items())
