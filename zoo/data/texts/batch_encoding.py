@@ -7,7 +7,7 @@ and looked up once. TensorFlow splits and encodes the other texts.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -37,6 +37,7 @@ from zoo.data.texts.text_encoding import (
     NO_PAIRS,
     frame_ids,
     iterate_texts,
+    join_batches,
     make_encoder,
     make_lookup,
     pad_tokens,
@@ -160,7 +161,7 @@ def tokenize_splits(
             return _encode_stream(split, spec, tokenizer)
         if isinstance(split, Arrays):
             ids = allocate_array((len(split), tokenizer.length), "int32", available, directory)
-            _fill_ids(ids, split, tokenizer)
+            _fill_ids(ids, iterate_texts(split, size=None), tokenizer)
             return Arrays(ids, split.y, weights=split.weights)
 
         return _map_stream(split, tokenizer)
@@ -173,10 +174,10 @@ def pad_rows(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
     return np.pad(ids, ((0, 0), (0, tokenizer.length - ids.shape[1])))
 
 
-def _fill_ids(ids: np.ndarray, split: Arrays, tokenizer: Tokenizer) -> None:
-    """Writes the token ids of a split into an array of shape (examples, tokenizer.length)."""
+def _fill_ids(ids: np.ndarray, texts: Iterable[np.ndarray], tokenizer: Tokenizer) -> None:
+    """Writes the token ids of batches of texts into an array (examples, tokenizer.length)."""
     start = 0
-    for encoded in map_in_threads(make_batch_encoder(tokenizer), iterate_texts(split, size=None)):
+    for encoded in map_in_threads(make_batch_encoder(tokenizer), texts):
         rows = ids[start : start + len(encoded)]
         rows[:, : encoded.shape[1]] = encoded
         rows[:, encoded.shape[1] :] = 0
@@ -201,16 +202,20 @@ def _map_stream(split: Stream, tokenizer: Tokenizer) -> Stream:
 
 def _encode_stream(split: Stream, spec: Spec, tokenizer: Tokenizer) -> Arrays:
     """Reads all examples of a stream, and encodes their texts."""
-    encode, start = make_batch_encoder(tokenizer), 0
     ids = np.empty((len(split), tokenizer.length), np.int32)
     y = make_empty_targets(spec, len(split))
-    batches = disable_autotuning(split.read(None).batch(BATCH_SIZE)).as_numpy_iterator()
-    with progress_bar(len(split), "reading texts") as bar:
-        for texts, targets in batches:
-            rows = slice(start, start + len(texts))
-            ids[rows], y[rows] = pad_rows(encode(texts), tokenizer), targets
-            start = rows.stop
-            bar.update(len(texts))
+
+    def read_texts() -> Iterator[np.ndarray]:
+        batches = disable_autotuning(split.read(None).batch(BATCH_SIZE)).as_numpy_iterator()
+        start = 0
+        with progress_bar(len(split), "reading texts") as bar:
+            for texts, targets in batches:
+                y[start : start + len(texts)] = targets
+                start += len(texts)
+                yield texts
+                bar.update(len(texts))
+
+    _fill_ids(ids, join_batches(read_texts()), tokenizer)
     return Arrays(ids, y)
 
 

@@ -254,12 +254,12 @@ def iterate_texts(
     else:
         batches = (x for x, _ in split.read(None).batch(step).as_numpy_iterator())
     with progress_bar(len(split), title) as bar:
-        for batch in batches if size else _join_batches(batches):
+        for batch in batches if size else join_batches(batches):
             yield batch
             bar.update(len(batch))
 
 
-def _join_batches(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def join_batches(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Yields several batches at a time, as long as their texts are short."""
     joined: list[np.ndarray] = []
     characters = 0
