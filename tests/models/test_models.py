@@ -127,13 +127,13 @@ def test_published_parameter_counts():
 def test_the_dense_layer_of_a_cnn_reads_at_most_7x7_places(size, places):
     model = zoo.get("cnn", input_shape=(*size, 3), num_classes=2)
     assert model.get_layer("dense").kernel.shape[0] == places[0] * places[1] * 64
-    # each place counts: the average, not one of them
-    if "average" in {layer.name for layer in model.layers}:
-        shape = model.get_layer("relu_3").output.shape[1:]
-        maps = np.random.default_rng(0).normal(size=(1, *shape)).astype("float32")
-        rows, columns = shape[0] // places[0], shape[1] // places[1]
-        first = keras.ops.convert_to_numpy(model.get_layer("average")(maps))[:, 0, 0]
-        np.testing.assert_allclose(first, maps[:, :rows, :columns].mean((1, 2)), atol=1e-6)
+
+
+def test_the_pixels_of_photographs_are_averaged_for_dense_layers():
+    for name in ("perceptron", "mlp"):
+        assert zoo.get(name, input_shape=(224, 64, 3)).get_layer("flatten").output.shape[1] == (
+            56 * 64 * 3
+        )
 
 
 @pytest.mark.parametrize(

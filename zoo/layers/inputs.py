@@ -1,5 +1,7 @@
 """Named inputs for raw data: images, feature vectors and token ids."""
 
+import math
+
 import keras
 from keras import layers, ops
 
@@ -7,6 +9,7 @@ from zoo.errors import UserError
 from zoo.layers.text_columns import embed_text_columns
 
 _LARGEST_ONE_HOT = 8  # codes of a category
+_LARGEST_FLAT = 64  # rows and columns of an image whose pixels are features
 
 
 def image_input(
@@ -71,8 +74,8 @@ def vector_input(
     Returns:
         The input, and a float tensor of shape (batch, width): normalised features, the encoded
         columns with the mean of the embeddings of each text, or the flattened pixels in the range 0
-        to 1. The `Normalization` layer of the features has mean 0 and variance 1 until it is
-        adapted to the training split.
+        to 1, averaged to at most 64x64 of them. The `Normalization` layer of the features has mean
+        0 and variance 1 until it is adapted to the training split.
 
     Raises:
         UserError: if `input_shape` has neither one size nor three, or another than that of the
@@ -86,7 +89,24 @@ def vector_input(
         parts += embed_text_columns(x, texts, text_width)
         return features, ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
     image, pixels = image_input(model, input_shape)
-    return image, layers.Flatten(name="flatten")(pixels)
+    return image, layers.Flatten(name="flatten")(average_places(pixels, _LARGEST_FLAT))
+
+
+def average_places(x: keras.KerasTensor, largest: int) -> keras.KerasTensor:
+    """Averages neighbouring places until there are at most `largest` rows and columns.
+
+    As in torchvision's VGG, this bounds the weights of a dense layer behind it, for images of any
+    size.
+
+    Args:
+        x: Pixels or feature maps of shape (batch, rows, columns, channels).
+        largest: Largest number of rows and of columns.
+
+    Returns:
+        `x` itself if it is small enough, or else averages without padding.
+    """
+    pools = [math.ceil(side / largest) for side in x.shape[1:3]]
+    return layers.AveragePooling2D(pools, name="average")(x) if max(pools) > 1 else x
 
 
 def feature_input(

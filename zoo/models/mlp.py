@@ -30,6 +30,8 @@ def perceptron(
 ) -> "keras.Model":
     """One dense layer: softmax regression, or linear regression.
 
+    Images above 64x64 are averaged to at most that size.
+
     Args:
         input_shape: (rows, columns, channels) of an image, or (n,) of a feature vector.
         num_classes: Number of classes; None for a regression.
@@ -61,6 +63,8 @@ def mlp(
     texts: TextSizes = (),
 ) -> "keras.Model":
     """Dense layers with dropout between them.
+
+    Images above 64x64 are averaged to at most that size.
 
     Args:
         input_shape: (rows, columns, channels) of an image, or (n,) of a feature vector.
