@@ -47,7 +47,8 @@ from zoo.errors import UserError
 from zoo.exporting.validation import InputRefusedError
 from zoo.registry import load_plugin
 from zoo.serving.client import Client
-from zoo.serving.rows.reading import Row, expand_folders, read_rows
+from zoo.serving.rows.blocks import Row
+from zoo.serving.rows.reading import expand_folders, read_rows
 from zoo.serving.rows.row_log import RowLog
 from zoo.storage.atomic import make_output_folder
 

@@ -13,7 +13,7 @@ from zoo.explaining.explainer import Explainer
 from zoo.explaining.explanation import METHODS, Explanation
 from zoo.explaining.permutation import REPEATS, Importances
 from zoo.explaining.pictures import draw_bars, draw_importances, draw_overlay, format_cell
-from zoo.serving.rows.reading import Row
+from zoo.serving.rows.blocks import Row
 from zoo.storage.atomic import write_text
 
 PAGE = "explanations.html"

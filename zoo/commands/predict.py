@@ -32,7 +32,7 @@ from zoo.commands.file_settings import (
     read_data_settings,
 )
 from zoo.commands.flags import under_heading
-from zoo.commands.predict_report import format_line, format_object
+from zoo.commands.predict_report import format_lines, format_object
 from zoo.commands.runner import import_tensorflow, print_notes, print_warning
 from zoo.commands.scored_weights import check_long_texts, open_scored_weights
 from zoo.data.config import LONG_TEXTS, parse_text_columns
@@ -42,7 +42,8 @@ from zoo.exporting.versions import describe_unused_versions
 from zoo.registry import load_plugin
 from zoo.serving.client import Client
 from zoo.serving.rows.prediction_files import check_prediction_file, open_prediction_file
-from zoo.serving.rows.reading import Row, expand_folders, read_rows
+from zoo.serving.rows.blocks import Row
+from zoo.serving.rows.reading import expand_folders, read_rows
 from zoo.serving.rows.row_log import RowLog
 from zoo.serving.rows.row_predictions import predict_batches, predict_rows
 from zoo.serving.transports.transport import MAX_CONCURRENCY
@@ -266,7 +267,7 @@ def _print_predictions(batches: Iterator[list[tuple[Row, Any]]], spec: Spec) -> 
         if as_json:
             lines = [format_object(row, prediction, top) for row, prediction in pairs]
         else:
-            lines = [format_line(row, prediction) for row, prediction in pairs]
+            lines = format_lines(pairs)
         print("\n".join(header + lines), flush=True)
         count, header = count + len(pairs), []
     return count

@@ -9,16 +9,15 @@ from zoo.data.sources.image_paths import find_image_file, find_path_column
 from zoo.data.sources.table_files import read_table
 from zoo.data.tables.cells import strip_cells
 from zoo.errors import UserError
+from zoo.serving.rows.blocks import Row, make_row
 from zoo.serving.rows.row_log import RowLog
 from zoo.serving.rows.table_rows import find_table_kind
-
-ImageRow = tuple[str, str, dict[str, Any], dict[str, Any]]
 
 
 def read_image_rows(
     file: Path, separator: str | None, log: RowLog, encoding: str | None
-) -> Iterator[ImageRow]:
-    """Yields the place, the path, the input and all columns of each image.
+) -> Iterator[Row]:
+    """Yields the row of each image: its path is shown, and its content the input.
 
     Args:
         file: An image, or a table with a column of paths of images, relative to its folder.
@@ -54,7 +53,7 @@ def read_image_rows(
 
 def _read_image(
     image: Path, place: str, columns: dict[str, Any], log: RowLog
-) -> Iterator[ImageRow]:
+) -> Iterator[Row]:
     try:
         content = image.read_bytes()
     except OSError as error:  # a link to nowhere, or no permission
@@ -62,4 +61,4 @@ def _read_image(
             raise
         log.report_bad_row(f"{image}: {error.strerror}")
         return
-    yield place, str(image), {"image_bytes": content}, columns
+    yield make_row(place, str(image), {"image_bytes": content}, columns)

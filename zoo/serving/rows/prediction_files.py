@@ -11,7 +11,7 @@ import pandas as pd
 
 from zoo.data.sources.label_sets import SEPARATOR
 from zoo.errors import UserError
-from zoo.serving.rows.reading import Row
+from zoo.serving.rows.blocks import Row
 from zoo.serving.rows.row_predictions import Embedding, LabelSet
 from zoo.storage.atomic import replace_file
 

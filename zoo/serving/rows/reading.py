@@ -4,12 +4,12 @@ import itertools
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from zoo.data.images.image_files import format_skipped, list_image_files, list_image_suffixes
 from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.spec import Spec
 from zoo.errors import UserError, format_count
+from zoo.serving.rows.blocks import Row, make_row
 from zoo.serving.rows.image_rows import read_image_rows
 from zoo.serving.rows.row_log import RowLog
 from zoo.serving.rows.table_rows import read_table_rows
@@ -28,22 +28,6 @@ SUFFIXES_BY_KIND = {
     "text_pair": (TEXT_SUFFIXES, f"pairs of texts: {_TABLES} or .txt files, or pipe them in"),
 }
 INPUTS_BY_KIND = {"text": ["text"], "text_pair": ["text_a", "text_b"]}
-
-
-class Row(NamedTuple):
-    """One example.
-
-    Attributes:
-        place: File and line of the example, for error messages.
-        shown: The example in the output: a path, a text or the features.
-        example: The features by name.
-        columns: All columns of the row of a table, or the file or text.
-    """
-
-    place: str
-    shown: Any
-    example: dict[str, Any]
-    columns: dict[str, Any]
 
 
 def read_rows(
@@ -146,12 +130,12 @@ def _read_file(
     encoding: str | None,
 ) -> Iterator[Row]:
     if spec.kind == "image":
-        yield from map(Row._make, read_image_rows(file, separator, log, encoding))
+        yield from read_image_rows(file, separator, log, encoding)
     elif file.suffix.lower() == ".txt":
         with file.open("rb") as stream:
             yield from _read_texts(str(file), stream, inputs, log, encoding)
     else:
-        yield from map(Row._make, read_table_rows(file, spec, text, separator, log, encoding))
+        yield from read_table_rows(file, spec, text, separator, log, encoding)
 
 
 def _read_texts(
@@ -178,7 +162,7 @@ def _read_texts(
         if not decoded.strip():
             blank.append(number)
         example = dict(zip(inputs, texts, strict=True))
-        yield Row(place, texts[0] if len(inputs) == 1 else example, example, example)
+        yield make_row(place, texts[0] if len(inputs) == 1 else example, example, example)
     if blank:
         lines = format_count(len(blank), "line is", "lines are")
         log.notes.append(

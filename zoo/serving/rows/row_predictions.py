@@ -11,7 +11,7 @@ from zoo.data.spec import Spec
 from zoo.errors import UserError
 from zoo.exporting.validation import InputRefusedError, name_probabilities
 from zoo.serving.client import Client
-from zoo.serving.rows.reading import Row
+from zoo.serving.rows.blocks import Row, join_inputs
 from zoo.serving.rows.row_log import RowLog
 
 FEATURES = "features"  # the signature of vectors, and its output
@@ -116,11 +116,10 @@ def predict_rows(
     Raises:
         UserError: if the model refuses a row; the error names the place of that row.
     """
-    examples = [row.example for row in rows]
     try:
         if as_embeddings:
-            return _request_embeddings(client, examples)
-        return _request_predictions(client, spec, examples, top)
+            return _request_embeddings(client, rows)
+        return _request_predictions(client, spec, rows, top)
     except InputRefusedError as error:
         if len(rows) == 1:
             (log or RowLog()).report_bad_row(f"{rows[0].place}: {error}")
@@ -132,35 +131,33 @@ def predict_rows(
         return [found for single in each for found in single]
 
 
-def _request_embeddings(client: Client, examples: list[dict[str, Any]]) -> list[Embedding]:
+def _request_embeddings(client: Client, rows: list[Row]) -> list[Embedding]:
     """Calls the signature `features`, and returns its vectors at length 1."""
-    columns = {name: [example[name] for example in examples] for name in examples[0]}
-    features = client.predict(columns, FEATURES)[FEATURES]
+    features = client.predict(join_inputs(rows), FEATURES)[FEATURES]
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return [Embedding(tuple(row)) for row in (features / np.maximum(lengths, _TINY)).tolist()]
 
 
-def _request_predictions(
-    client: Client, spec: Spec, examples: list[dict[str, Any]], top: int | None
-) -> list:
-    """Calls the signature that fits the examples; returns the same as `predict_rows`."""
+def _request_predictions(client: Client, spec: Spec, rows: list[Row], top: int | None) -> list:
+    """Calls the signature that fits the rows; returns the same as `predict_rows`."""
     is_image = spec.kind == "image"
     # of features without columns, only the Classify and Regress APIs take each by name; top_k takes
     # no image files
     if (spec.kind == "features" and not spec.columns) or (is_image and top):
+        examples = [row.example for row in rows]
         if spec.class_names is None:
             return client.regress(examples).tolist()
         pairs_by_row = client.classify(examples)
         if spec.multilabel and not top:
             return [_select_labels(pairs, spec, client.model) for pairs in pairs_by_row]
         return [pairs[: top or 1] for pairs in pairs_by_row]
-    columns = {name: [example[name] for example in examples] for name in examples[0]}
+    columns = join_inputs(rows)
     if top and "k" in columns:
-        return [pairs[:top] for pairs in client.classify(examples)]
+        return [pairs[:top] for pairs in client.classify([row.example for row in rows])]
     if top:
-        outputs = client.predict(columns | {"k": [top] * len(examples)}, "top_k")
-        rows = zip(outputs["labels"], outputs[name_probabilities(spec)].tolist(), strict=True)
-        return [list(zip(*row, strict=True)) for row in rows]
+        outputs = client.predict(columns | {"k": [top] * len(rows)}, "top_k")
+        found = zip(outputs["labels"], outputs[name_probabilities(spec)].tolist(), strict=True)
+        return [list(zip(*row, strict=True)) for row in found]
     outputs = client.predict(columns, "image_bytes" if is_image else "serving_default")
     if spec.class_names is None:
         return outputs["prediction"].tolist()

@@ -1,8 +1,8 @@
 """Reads the rows of tables for prediction."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from zoo.data.tables.columns import Column
 from zoo.data.tables.date_forms import are_dates
 from zoo.errors import UserError, format_count
 from zoo.schema import is_text, suggest_closest
+from zoo.serving.rows.blocks import Row, RowBlock
 from zoo.serving.rows.row_log import RowLog
 
 _BLOCK_CELLS = 1 << 18  # of a table that are read together
@@ -43,8 +44,8 @@ def read_table_rows(
     separator: str | None,
     log: RowLog,
     encoding: str | None = None,
-) -> Iterator[tuple[str, Any, dict[str, Any], dict[str, Any]]]:
-    """Yields the place, what to show, the inputs and all columns of each row of a file.
+) -> Iterator[Row]:
+    """Yields the rows of a file.
 
     Args:
         file: The file.
@@ -75,42 +76,41 @@ def read_table_rows(
     if faults and not log.skip_bad_rows:  # before the first row is predicted
         raise UserError(f"{table.find_line(min(faults))}: {faults[min(faults)]}")
     numbers = _watch_blank_lines(table, log)
-    for row, (values, shown, cells) in enumerate(_iterate_blocks(table, columns)):
-        place = table.format_place(next(numbers))
-        if row in faults:
-            log.report_bad_row(f"{place}: {faults[row]}")
-        else:
-            yield place, values["text"] if [*values] == ["text"] else shown, values, cells
+    size = max(_BLOCK_CELLS // len(table.frame.columns), 1)
+    for start in range(0, len(table.frame), size):
+        block = _make_block(table, columns, slice(start, start + size), numbers)
+        for number in range(min(size, len(table.frame) - start)):
+            if start + number in faults:
+                log.report_bad_row(f"{block.find_place(number)}: {faults[start + number]}")
+            else:
+                yield Row(block, number)
     next(numbers, None)  # notes the blank lines
 
 
-def _iterate_blocks(
-    table: Table, columns: dict[str, pd.Series]
-) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
-    """Yields the inputs, what to show of them, and all cells of each row, by name."""
-    size = max(_BLOCK_CELLS // len(table.frame.columns), 1)
-    for start in range(0, len(table.frame), size):
-        block = slice(start, start + size)
-        inputs = {name: _list_cells(cells, block) for name, cells in columns.items()}
-        shown = {name: _show_missing(cells) for name, cells in inputs.items()}
-        cells = {name: _list_cells(column, block) for name, column in table.frame.items()}
-        yield from zip(*map(_iterate_rows, (inputs, shown, cells)), strict=True)
+def _make_block(
+    table: Table, columns: dict[str, pd.Series], rows: slice, numbers: Iterator[int]
+) -> RowBlock:
+    """Returns the block of some rows; takes their lines from `numbers`."""
+    frame = table.frame.iloc[rows]
+    lines = [*itertools.islice(numbers, len(frame))]
+    inputs = {name: _make_array(cells.iloc[rows]) for name, cells in columns.items()}
+    return RowBlock(
+        inputs,
+        inputs["text"] if [*inputs] == ["text"] else {n: _show_missing(inputs[n]) for n in inputs},
+        lambda: {name: cells.to_numpy(object).tolist() for name, cells in frame.items()},
+        lambda number: table.format_place(lines[number]),
+    )
 
 
-def _iterate_rows(columns: dict[str, list]) -> Iterator[dict[str, Any]]:
-    """Yields the cells of each row by the names of the columns."""
-    names = tuple(columns)
-    return (dict(zip(names, cells)) for cells in zip(*columns.values()))  # noqa: B905, equal lengths
+def _make_array(cells: pd.Series) -> np.ndarray:
+    """Returns cells as float64, or as Python objects."""
+    return cells.to_numpy() if cells.dtype == np.float64 else cells.to_numpy(object, na_value=None)
 
 
-def _list_cells(column: pd.Series, rows: slice) -> list:
-    """Returns cells as Python values, which is much faster than one by one."""
-    return column.iloc[rows].to_numpy(object).tolist()
-
-
-def _show_missing(cells: list) -> list:
+def _show_missing(cells: np.ndarray) -> np.ndarray:
     """Returns cells for JSON, None where they are missing."""
-    return [None if cell == "" or cell != cell else cell for cell in cells]
+    is_missing = np.isnan(cells) if cells.dtype == np.float64 else cells == ""
+    return np.where(is_missing, None, cells) if is_missing.any() else cells
 
 
 def _watch_blank_lines(table: Table, log: RowLog) -> Iterator[int]:
@@ -166,30 +166,47 @@ def _read_features(
 def _read_column(table: Table, column: Column, faults: dict[int, str], log: RowLog) -> pd.Series:
     """Returns the cells of a column: float64, NaN where missing, or strings, "" where missing."""
     raw = _find_column(table, column.name, "expected those of the training")
+    if column.kind == "number":
+        return pd.Series(_read_numbers(table, column, raw, faults, log))
     cells = strip_cells(raw)
     if column.date_format:
         invalid = ~are_dates(cells, column.date_format)
         _add_faults(cells, invalid, column, f"a date as {column.date_format}", faults)
-    if column.kind != "number":
-        return cells.fillna("")
-    decimal, thousands = _choose_number_form(table, column, raw)
-    if (decimal, thousands) != (column.decimal, column.thousands) and table.kind not in ARROW_KINDS:
-        written = describe_number_form(decimal, thousands) or "'.' is the decimal mark"
-        log.notes.append(f"{table.path}: column {column.name!r}: {written}")
-    numbers = parse_raw_numbers(raw, decimal, thousands, column.unit)
+    return cells.fillna("")
+
+
+def _read_numbers(
+    table: Table, column: Column, raw: pd.Series, faults: dict[int, str], log: RowLog
+) -> np.ndarray:
+    """Returns the cells of a column as float64, NaN where they are missing."""
+    form = (column.decimal, column.thousands)
+    numbers = parse_raw_numbers(raw, *form, column.unit)
+    may_be_plain = table.kind in ARROW_KINDS and form != (".", "")
+    if not np.isnan(numbers).any() and not may_be_plain:
+        return numbers
+    cells = strip_cells(raw)
+    if (found := _choose_number_form(table, column, raw, cells)) != form:
+        if table.kind not in ARROW_KINDS:
+            written = describe_number_form(*found) or "'.' is the decimal mark"
+            log.notes.append(f"{table.path}: column {column.name!r}: {written}")
+        numbers = parse_raw_numbers(raw, *found, column.unit)
     _add_faults(cells, np.isnan(numbers), column, "a number", faults)
-    return pd.Series(numbers)
+    return numbers
 
 
-def _choose_number_form(table: Table, column: Column, raw: pd.Series) -> tuple[str, str]:
+def _choose_number_form(
+    table: Table, column: Column, raw: pd.Series, cells: pd.Series
+) -> tuple[str, str]:
     """Returns the decimal mark and thousands separator: those of the training, or a better fit."""
-    form, cells = (column.decimal, column.thousands), strip_units(strip_cells(raw), column.unit)
+    form, cells = (column.decimal, column.thousands), strip_units(cells, column.unit)
     if table.kind in ARROW_KINDS and are_plain_numbers(cells):
         return ".", ""
     if raw.dtype == object:  # what is a number in JSON has no form
         cells = cells[[isinstance(cell, str) for cell in raw]]
     written = cells.dropna()
     fits, _ = fit_number_form(written, *form)
+    if fits.all():
+        return form
     decimal, thousands, others = find_number_form(written)
     return (decimal, thousands) if others.sum() > fits.sum() else form
 
