@@ -30,7 +30,7 @@ from zoo.exporting.verification import verify_export
 from zoo.recipe import Recipe
 from zoo.serving import Client
 from zoo.serving.remote_split import predict_split_remotely
-from zoo.serving.rows.reading import Row
+from zoo.serving.rows.blocks import make_row
 from zoo.serving.rows.row_predictions import predict_rows
 from zoo.training.model_checks import check_threshold
 from zoo.training.recipe_checks import check_recipe
@@ -145,7 +145,7 @@ def test_a_prediction_has_the_probability_of_its_class():
     logits = tf.constant([[0.5, 0.0]])
     outputs = {"probabilities": tf.nn.softmax(logits).numpy(), "class_id": np.array([1])}
     client = types.SimpleNamespace(predict=lambda *_: outputs | {"label": ["yes"]})
-    row = Row("t, line 1", "t", {"text": "t"}, {})
+    row = make_row("t, line 1", "t", {"text": "t"}, {})
     ((pair,),) = predict_rows(client, Spec("text", (4,), ("no", "yes")), [row])
     assert pair == ("yes", pytest.approx(0.3775, abs=1e-4))
 

@@ -17,8 +17,8 @@ from zoo.exporting.contract import check_contract, make_contract
 from zoo.exporting.verification import VerificationError, compare_outputs
 from zoo.serving import Client
 from zoo.serving.remote_split import predict_split_remotely
+from zoo.serving.rows.blocks import make_row
 from zoo.serving.rows.prediction_files import open_prediction_file
-from zoo.serving.rows.reading import Row
 from zoo.serving.rows.row_predictions import LabelSet, predict_rows
 
 NAMES = ("drama", "fun", "h\u00e9")
@@ -96,7 +96,7 @@ def test_other_signatures_have_the_scores_of_each_label(where):
 def test_rows_are_predicted_as_sets(where, folder):
     client = Client("tags", **where)
     found = client.predict({"text": TEXTS})
-    rows = [Row(f"line {i}", text, {"text": text}, {}) for i, text in enumerate(TEXTS)]
+    rows = [make_row(f"line {i}", text, {"text": text}, {}) for i, text in enumerate(TEXTS)]
     sets = predict_rows(client, client.spec(), rows)
     for given, labels, scores in zip(sets, found["labels"], found["scores"], strict=True):
         assert given.labels == tuple(filter(None, labels))
@@ -109,7 +109,7 @@ def test_rows_are_predicted_as_sets(where, folder):
 def test_features_without_columns_are_asked_by_an_api_that_tells_no_thresholds():
     pairs = [("fun", 0.7), ("drama", 0.5), (NAMES[2], 0.5)]
     client = mock.Mock(model="points", classify=lambda examples: [pairs for _ in examples])
-    rows = [Row("", "", {"size": 1.0}, {})]
+    rows = [make_row("", "", {"size": 1.0}, {})]
     spec = Spec("features", (1,), NAMES, ("size",), multilabel=True, thresholds=THRESHOLDS)
     assert predict_rows(client, spec, rows) == [LabelSet(("fun", "drama"), (0.7, 0.5))]
     assert predict_rows(client, spec, rows, top=2) == [pairs[:2]]
@@ -130,7 +130,7 @@ def test_a_split_is_predicted_by_a_server(double):
 
 @pytest.mark.parametrize(("ending", "labels"), [("csv", "fun|drama"), ("jsonl", ["fun", "drama"])])
 def test_predictions_in_files(ending, labels, tmp_path):
-    row = Row("", "", {}, {"text": "a", "prediction": "x"})
+    row = make_row("", "", {}, {"text": "a", "prediction": "x"})
     with open_prediction_file(tmp_path / f"out.{ending}") as write:
         write(row, LabelSet(("fun", "drama"), (0.75, 0.5)))
         write(row, LabelSet((), ()))

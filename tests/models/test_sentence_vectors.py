@@ -12,7 +12,7 @@ from zoo.errors import UserError
 from zoo.models.sentence_vectors import read_pooling
 from zoo.pretrained.presets import load_text_embedder
 from zoo.serving.model_client import ModelClient
-from zoo.serving.rows.reading import Row
+from zoo.serving.rows.blocks import make_row
 from zoo.serving.rows.row_predictions import predict_rows
 
 MODULES = [
@@ -28,7 +28,7 @@ MINILM_VECTORS = {
 
 
 def embed(predictor, examples):
-    rows = [Row("", "", example, {}) for example in examples]
+    rows = [make_row("", "", example, {}) for example in examples]
     vectors = predict_rows(ModelClient("x", predictor), predictor.spec, rows, as_embeddings=True)
     return np.array([vector.values for vector in vectors])
 

@@ -41,8 +41,8 @@ from zoo.errors import UserError, format_count
 from zoo.exporting.versions import describe_unused_versions
 from zoo.registry import load_plugin
 from zoo.serving.client import Client
-from zoo.serving.rows.prediction_files import check_prediction_file, open_prediction_file
 from zoo.serving.rows.blocks import Row
+from zoo.serving.rows.prediction_files import check_prediction_file, open_prediction_file
 from zoo.serving.rows.reading import expand_folders, read_rows
 from zoo.serving.rows.row_log import RowLog
 from zoo.serving.rows.row_predictions import predict_batches, predict_rows

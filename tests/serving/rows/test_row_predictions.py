@@ -5,13 +5,13 @@ import threading
 import pytest
 
 from zoo.errors import UserError
-from zoo.serving.rows.reading import Row
+from zoo.serving.rows.blocks import make_row
 from zoo.serving.rows.row_log import RowLog
 from zoo.serving.rows.row_predictions import predict_batches
 
 
 def make_batches(count):
-    rows = [Row(str(n), n, {"n": n}, {}) for n in range(2 * count)]
+    rows = [make_row(str(n), n, {"n": n}, {}) for n in range(2 * count)]
     return [rows[start : start + 2] for start in range(0, len(rows), 2)]
 
 

@@ -21,7 +21,7 @@ def test_cells_that_are_no_dates_are_told(tmp_path):
     day = Column("d", "date", date_format="%Y-%m-%d", missing_marks=("?",))
     spec, log = Spec("features", (6,), ("no", "yes"), columns=(day,)), RowLog(skip_bad_rows=True)
     rows = [*read_table_rows(file, spec, (), None, log)]
-    assert [inputs["d"] for _, _, inputs, _ in rows] == ["2026-01-31 05:00+02:00", "", "?"]
+    assert [row.example["d"] for row in rows] == ["2026-01-31 05:00+02:00", "", "?"]
     assert [fault.partition(": ")[2] for fault in log.bad_rows] == [
         f"column 'd' holds {cell!r}; expected a date as %Y-%m-%d, or an empty cell if it is missing"
         for cell in ("soon", "31.01.2026")
@@ -37,7 +37,7 @@ def test_values_that_the_model_does_not_know_are_told(tmp_path):
             file, Spec("features", (3,), ("no", "yes"), columns=COLUMNS), (), None, log
         )
     ]
-    assert [inputs["city"] for _, _, inputs, _ in rows] == ["Oslo", "Bonn", "Lima"]
+    assert [row.example["city"] for row in rows] == ["Oslo", "Bonn", "Lima"]
     assert log.notes == [
         f"{file}: column 'city': 2 of 3 rows have values that the model does not know, such as "
         "'Bonn'"
@@ -51,7 +51,7 @@ def test_numbers_are_read_in_the_form_of_the_training_where_it_fits(tmp_path):
     def read(name, write):
         write(tmp_path / name)
         rows = read_table_rows(tmp_path / name, spec, (), None, log)
-        return [float(inputs["price"]) for _, _, inputs, _ in rows]
+        return [float(row.example["price"]) for row in rows]
 
     def write(*cells):
         return lambda path: path.write_text("price;a\n" + "".join(f"{x};1\n" for x in cells))

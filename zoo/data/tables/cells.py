@@ -79,14 +79,17 @@ def parse_numbers(
         strings = pc.if_else(fits, strings, None)
         strings = pc.replace_substring(strings, thousands, "") if thousands else strings
         strings = pc.replace_substring(strings, decimal, ".")
-    try:
-        numbers = pc.cast(strings, pa.float64())
-    except pa.ArrowInvalid:
+    numbers = _cast_strings(strings)
+    if numbers is None:
         strings = _remove_decoration(strings)
         is_number = pc.match_substring_regex(strings, f"^{NUMBER_PATTERN}$")
         strings = pc.if_else(is_number, strings, None)
         # Arrow reads no plus sign, as in the labels +1 and -1
         numbers = pc.cast(pc.replace_substring_regex(strings, r"^\+", ""), pa.float64())
+    return _take_finite(numbers)
+
+
+def _take_finite(numbers: pa.Array) -> np.ndarray:
     values = numbers.to_numpy(zero_copy_only=False)
     return np.where(np.isfinite(values), values, np.nan)
 
@@ -114,6 +117,9 @@ def describe_decoration(cells: pd.Series, numbers: np.ndarray, unit: str) -> str
 
 def parse_raw_numbers(cells: pd.Series, decimal: str, thousands: str, unit: str) -> np.ndarray:
     """Parses cells that are not stripped as `parse_numbers` does, but for the numbers of JSON."""
+    is_plain = cells.dtype == STRING and (decimal, thousands, unit) == (".", "", "")
+    if is_plain and (plain := _cast_strings(pa.array(cells))) is not None:
+        return _take_finite(plain)  # there is nothing to strip
     numbers = parse_numbers(clean_cells(cells), decimal, thousands, unit)
     if cells.dtype == object and (decimal, thousands) != (".", ""):
         values = cells.tolist()
@@ -123,14 +129,16 @@ def parse_raw_numbers(cells: pd.Series, decimal: str, thousands: str, unit: str)
 
 
 def are_plain_numbers(cells: pd.Series) -> bool:
-    """Whether all stripped cells that are not missing are numbers without any other mark."""
-    if has_numbers(cells):
-        return True
+    """Whether all cells that are not missing are numbers without any other mark."""
+    return has_numbers(cells) or _cast_strings(pa.array(cells, pa.string())) is not None
+
+
+def _cast_strings(strings: pa.Array) -> pa.Array | None:
+    """Returns strings as numbers, or None if one of them has another mark, such as a blank."""
     try:
-        pc.cast(pa.array(cells, pa.string()), pa.float64())
+        return pc.cast(strings, pa.float64())
     except pa.ArrowInvalid:
-        return False
-    return True
+        return None
 
 
 def _remove_decoration(strings: pa.Array) -> pa.Array:

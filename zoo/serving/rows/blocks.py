@@ -85,10 +85,10 @@ def make_row(place: str, shown: Any, example: dict[str, Any], columns: dict[str,
     return Row(block, 0)
 
 
-def group_rows(rows: Iterable[Row]) -> Iterator[tuple[RowBlock, list[int]]]:
+def group_rows(rows: Iterable[Row]) -> Iterator[tuple[RowBlock, np.ndarray]]:
     """Yields the blocks of consecutive rows, and the positions of the rows in each."""
     for block, group in itertools.groupby(rows, lambda row: row.block):
-        yield block, [row.number for row in group]
+        yield block, np.array([row.number for row in group])
 
 
 def join_inputs(rows: Sequence[Row]) -> dict[str, np.ndarray]:

@@ -51,9 +51,7 @@ def read_image_rows(
             log.report_bad_row(f"{place}: column {column!r}: there is no file {path!r}")
 
 
-def _read_image(
-    image: Path, place: str, columns: dict[str, Any], log: RowLog
-) -> Iterator[Row]:
+def _read_image(image: Path, place: str, columns: dict[str, Any], log: RowLog) -> Iterator[Row]:
     try:
         content = image.read_bytes()
     except OSError as error:  # a link to nowhere, or no permission

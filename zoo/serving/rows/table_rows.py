@@ -75,24 +75,23 @@ def read_table_rows(
         raise UserError(f"{file}: no column has numbers; expected the features of the model")
     if faults and not log.skip_bad_rows:  # before the first row is predicted
         raise UserError(f"{table.find_line(min(faults))}: {faults[min(faults)]}")
-    numbers = _watch_blank_lines(table, log)
-    size = max(_BLOCK_CELLS // len(table.frame.columns), 1)
-    for start in range(0, len(table.frame), size):
-        block = _make_block(table, columns, slice(start, start + size), numbers)
-        for number in range(min(size, len(table.frame) - start)):
+    start = 0
+    for lines in _iterate_lines(table, log):
+        block = _make_block(table, columns, start, lines)
+        for number in range(len(lines)):
             if start + number in faults:
                 log.report_bad_row(f"{block.find_place(number)}: {faults[start + number]}")
             else:
                 yield Row(block, number)
-    next(numbers, None)  # notes the blank lines
+        start += len(lines)
 
 
 def _make_block(
-    table: Table, columns: dict[str, pd.Series], rows: slice, numbers: Iterator[int]
+    table: Table, columns: dict[str, pd.Series], start: int, lines: np.ndarray
 ) -> RowBlock:
-    """Returns the block of some rows; takes their lines from `numbers`."""
+    """Returns the block of the rows that begin at `start` and have these line numbers."""
+    rows = slice(start, start + len(lines))
     frame = table.frame.iloc[rows]
-    lines = [*itertools.islice(numbers, len(frame))]
     inputs = {name: _make_array(cells.iloc[rows]) for name, cells in columns.items()}
     return RowBlock(
         inputs,
@@ -110,24 +109,33 @@ def _make_array(cells: pd.Series) -> np.ndarray:
 def _show_missing(cells: np.ndarray) -> np.ndarray:
     """Returns cells for JSON, None where they are missing."""
     is_missing = np.isnan(cells) if cells.dtype == np.float64 else cells == ""
-    return np.where(is_missing, None, cells) if is_missing.any() else cells
+    if not is_missing.any():
+        return cells
+    shown = cells.astype(object)
+    shown[is_missing] = None
+    return shown
 
 
-def _watch_blank_lines(table: Table, log: RowLog) -> Iterator[int]:
-    """Yields the numbers of a table's rows, and notes how many blank lines there are in between."""
-    previous, blank, first = 0, 0, 0
-    for row, number in enumerate(table.iterate_numbers()):
-        if previous and number > previous + 1 and table.kind not in ARROW_KINDS:
-            cells = table.frame.iloc[row]
+def _iterate_lines(table: Table, log: RowLog) -> Iterator[np.ndarray]:
+    """Yields the line numbers of blocks of rows, and notes how many blank lines are in between."""
+    numbers, size = table.iterate_numbers(), max(_BLOCK_CELLS // len(table.frame.columns), 1)
+    start, previous, blank, first = 0, 0, 0, 0
+    while len(lines := np.fromiter(itertools.islice(numbers, size), np.int64)):
+        before = np.concatenate([[previous or lines[0] - 1], lines[:-1]])
+        rows = np.flatnonzero(lines > before + 1)
+        below = table.frame.iloc[start + rows].to_numpy(object)  # much faster than one by one
+        for row, cells in zip(rows, below, strict=True):
             if not any(isinstance(cell, str) and "\n" in cell for cell in cells):
-                between = [n for n in range(previous + 1, number) if n not in table.bad_lines]
+                between = [
+                    n for n in range(before[row] + 1, lines[row]) if n not in table.bad_lines
+                ]
                 first = first or (between[0] if between else 0)
                 blank += len(between)
-        previous = number
-        yield number
+        start, previous = start + len(lines), lines[-1]
+        yield lines
     if blank:
-        lines = format_count(blank, "blank line has", "blank lines have")
-        log.notes.append(f"{table.path}: {lines} no prediction (the first is line {first})")
+        note = format_count(blank, "blank line has", "blank lines have")
+        log.notes.append(f"{table.path}: {note} no prediction (the first is line {first})")
 
 
 def _read_text_columns(
