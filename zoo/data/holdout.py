@@ -74,8 +74,12 @@ def _draw_rows_of_classes(share: float, seed: int, classes: np.ndarray) -> np.nd
     """As `draw_holdout_rows`, with the share of each class."""
     mask = np.zeros(len(classes), bool)
     order = np.random.default_rng([seed, len(classes)]).permutation(len(classes))
-    for label in np.unique(classes):
-        rows = order[classes[order] == label]
+    labels, counts = np.unique(classes, return_counts=True)
+    # a stable sort of 16 bits takes linear time
+    dtype = np.uint16 if len(labels) <= 1 << 16 else np.int64
+    codes = np.searchsorted(labels, classes[order]).astype(dtype)
+    grouped = order[np.argsort(codes, kind="stable")]
+    for rows in np.split(grouped, np.cumsum(counts)[:-1]):
         mask[rows[: min(max(1, round(len(rows) * share)), len(rows) - 1)]] = True
     if not mask.any():
         mask[order[0]] = True

@@ -12,6 +12,7 @@ from zoo.data.sources.repeated_headers import find_repeated_headers
 from zoo.data.sources.table_files import Table, reject_values
 from zoo.data.tables.cells import (
     STRING,
+    count_values,
     find_number_form,
     parse_numbers,
     strip_cells,
@@ -246,7 +247,7 @@ def _read_times(table: Table, column: str, rows: np.ndarray) -> tuple[np.ndarray
     decimal, thousands, is_number = find_number_form(present)
     if is_number.all():
         return parse_numbers(present, decimal, thousands), ()
-    date_format, dates, rivals = choose_date_format([present])
+    date_format, dates, rivals = choose_date_format([count_values(present)])
     if dates < len(present):
         raise UserError(
             f"time={column}: {table.path} has {str(present.iloc[0])[:40]!r} and others there; "

@@ -117,21 +117,19 @@ def choose_number_form(cells: ColumnCells) -> tuple[str, str, int]:
         forms.remove((".", ""))
     if cells.has_commas:  # 1,234 is no more than 2
         forms.remove((".", ","))
-    best, most, present = forms[0], -1, 0
-    for form in forms:
-        fitting, has_marks, present = 0, False, 0
-        for values, counts in cells.iterate_counted():
-            present += int(counts.sum())
-            may_fit = may_be_numbers(values)
-            values, counts = values[may_fit], counts[may_fit]
-            fits, marked = fit_number_form(values, *form)
-            fitting += int(counts[fits.to_numpy(bool)].sum())
-            has_marks = has_marks or marked
-        if most < 0 or (has_marks and fitting > most):
-            best, most = form, fitting
-        if most == present:
-            break
-    return *best, most
+    fitting, marked = dict.fromkeys(forms, 0), dict.fromkeys(forms, False)
+    for values, counts in cells.iterate_counted():
+        may_fit = may_be_numbers(values)
+        values, counts = values[may_fit], counts[may_fit]
+        for form in forms:
+            fits, has_marks = fit_number_form(values, *form)
+            fitting[form] += int(counts[fits.to_numpy(bool)].sum())
+            marked[form] |= has_marks
+    best = forms[0]
+    for form in forms[1:]:
+        if marked[form] and fitting[form] > fitting[best]:
+            best = form
+    return *best, fitting[best]
 
 
 def iterate_misfits(cells: ColumnCells, decimal: str, thousands: str) -> Iterator[pd.Series]:
@@ -143,19 +141,21 @@ def iterate_misfits(cells: ColumnCells, decimal: str, thousands: str) -> Iterato
         yield block[~fits.to_numpy(bool)]
 
 
-def choose_date_format(blocks: Iterable[pd.Series]) -> tuple[str, int, tuple[str, ...]]:
+def choose_date_format(
+    blocks: Iterable[tuple[pd.Series, np.ndarray]],
+) -> tuple[str, int, tuple[str, ...]]:
     """Returns the form of dates that most cells have, how many, and the forms that fit as many.
 
     Args:
-        blocks: Blocks of strings, none missing.
+        blocks: The different strings of blocks, none missing, and how often each occurs; see
+            `zoo.data.tables.cells.count_values`.
 
     Returns:
         The form, which is "" unless one of the first values of each block has it; the number of
         cells that have it; and other forms that as many cells have.
     """
     fitting = dict.fromkeys(DATE_FORMATS, 0)
-    for block in blocks:
-        values, counts = count_values(block)
+    for values, counts in blocks:
         first = values[:_DATE_SAMPLE]
         for form in list(fitting):
             if len(first) and not (

@@ -45,6 +45,7 @@ _MIN_DISTINCT = 0.5  # share of different values among texts
 _ID_DISTINCT = 0.9  # share of different values among ids
 _MANY_CELLS = 20  # that may tell texts and ids from categories
 _MANY_DATES = 1_000  # that are looked at
+_COUNTED_CELLS = 1 << 13  # whose words are counted together
 _DATE_NAME = re.compile(r"(?i)date|datum|fecha|ymd|dob|\u65e5\u671f|\u65e5\u4ed8|(?:^|_)da[ty]$")
 _INVALID_SHARE = 0.05  # of cells that are no numbers, in a column of numbers
 # of a first column without a name: pandas' row numbers, which repeat where tables were joined
@@ -127,7 +128,7 @@ def _infer_kind_of_strings(cells: ColumnCells, present: int) -> tuple[str, str]:
     if is_number:
         mixed = find_mixed_units(cells.units) if cells.have_signs else []
         return _infer_mixed(cells, present, mixed) if mixed else _infer_digits(cells, present)
-    date_format, dates, _ = choose_date_format(cells.iterate_present())
+    date_format, dates, _ = choose_date_format(cells.iterate_counted())
     if date_format:
         others = pd.concat(iterate_invalid_dates(cells, date_format)).unique()
         if _are_few(present - dates, present, others):
@@ -220,14 +221,14 @@ def _infer_text(cells: ColumnCells, present: int) -> tuple[str, str]:
     """Returns whether a column holds categories, texts or, to be dropped, ids."""
     if present < _MANY_CELLS:
         return "category", ""
-    hashes, words = [], 0.0
-    for values, counts in cells.iterate_counted():
-        hashes.append(pd.util.hash_array(values.to_numpy(object), categorize=False))
-        words += float(_count_words(values) @ counts)
+    hashes = [
+        pd.util.hash_array(values.to_numpy(object), categorize=False)
+        for values, _ in cells.iterate_counted()
+    ]
     distinct = len(pd.unique(np.concatenate(hashes))) / present
     names_rows = distinct > _ID_DISTINCT and _ID_NAME.fullmatch(cells.name)
     odd_dates = _describe_odd_dates(cells)
-    if distinct > _MIN_DISTINCT and words / present > _MIN_WORDS and not names_rows:
+    if distinct > _MIN_DISTINCT and not names_rows and _have_many_words(cells, present):
         return "text", odd_dates
     if distinct > _ID_DISTINCT:
         return DROP, odd_dates or "almost each row has a value of its own, as an id does"
@@ -248,6 +249,18 @@ def _describe_odd_dates(cells: ColumnCells) -> str:
         f"its cells, such as {block.iloc[0][:40]!r}, look like dates, but are not of one form that "
         "is read: write them as 2026-01-31 or 2026-01-31 23:59"
     )
+
+
+def _have_many_words(cells: ColumnCells, present: int) -> bool:
+    """Whether the cells have more words than categories; of long ones not all are counted."""
+    words = 0.0
+    for values, counts in cells.iterate_counted():
+        for start in range(0, len(values), _COUNTED_CELLS):
+            rows = slice(start, start + _COUNTED_CELLS)
+            words += float(_count_words(values.iloc[rows]) @ counts[rows])
+            if words / present > _MIN_WORDS:
+                return True
+    return False
 
 
 def _count_words(values: pd.Series) -> np.ndarray:

@@ -159,8 +159,7 @@ def _describe_decoration(cells: ColumnCells, column: Column) -> list[str]:
 
 
 def _learn_date(cells: ColumnCells) -> tuple[Column, str]:
-    present = (block.dropna() for block in cells.iterate_strings())
-    date_format, _, rivals = choose_date_format(present)
+    date_format, _, rivals = choose_date_format(map(count_values, cells.iterate_strings()))
     if not date_format:
         first = next((block.iloc[0] for block in cells.iterate_present() if len(block)), "")
         raise UserError(

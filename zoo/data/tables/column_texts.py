@@ -52,6 +52,7 @@ def learn_column_tokenizers(
 
 def _read_texts(rows: FrameRows, column: Column) -> Arrays:
     """Returns the texts of a column that are not missing, with targets of no meaning."""
+    rows = rows.select_columns([column.name])  # else each block of texts has all of them
     is_present = [cells.notna().to_numpy(bool) for cells in ColumnCells(rows, column.name)]
     present = rows[np.concatenate(is_present)]
     return Arrays(RowTexts(present, (column.name,), strips=True), np.zeros(len(present)))

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.config import format_column_kinds
-from zoo.data.tables.column_cells import ColumnCells, parse_cells
+from zoo.data.tables.cells import strip_cells
+from zoo.data.tables.column_cells import parse_cells
 from zoo.data.tables.columns import Column
-from zoo.data.tables.frame_rows import FrameRows
+from zoo.data.tables.frame_rows import FrameRows, RowRange
 
-_SAMPLE = 1_000  # rows that are looked at first
+_BLOCK_ROWS = 1 << 13  # that are looked at together
 _MIN_ROWS = 20  # fewer may agree by chance
 
 
@@ -26,9 +27,10 @@ def describe_label_copies(
     if len(y) < _MIN_ROWS or (y.ndim > 1 and y.shape[1] > 1):
         return ()
     labels = y.ravel()
-    if labels.dtype.kind != "f" and len(y) < 2 * len(np.unique(labels)):  # most have one row only
+    distinct = len(np.unique(labels))
+    if labels.dtype.kind != "f" and len(y) < 2 * distinct:  # most have one row only
         return ()
-    copies = [column.name for column in columns if _is_copy(rows, column, labels)]
+    copies = [column.name for column in columns if _is_copy(rows, column, labels, distinct)]
     return tuple(
         f"column {name!r}: each label has a value of its own there, and no other: if it is the "
         f"label in other words, pass {format_column_kinds([name], 'drop')}"
@@ -36,23 +38,34 @@ def describe_label_copies(
     )
 
 
-def _is_copy(rows: FrameRows, column: Column, labels: np.ndarray) -> bool:
-    """Whether a column goes together with the labels one to one; numbers have to be the same."""
+def _is_copy(rows: FrameRows, column: Column, labels: np.ndarray, distinct: int) -> bool:
+    """Whether a column goes together with the labels one to one; numbers have to be the same.
+
+    Most columns are told apart by their first block.
+    """
     if column.kind not in ("category", "number") or column.has_missing or column.has_rare:
         return False
-    if column.kind == "category":
-        if len(column.values) != len(np.unique(labels)):
-            return False
-        blocks = ColumnCells(rows, column.name).iterate_strings()
-        cells = pd.concat(list(blocks), ignore_index=True).fillna("")
-    elif rows.has_numbers(column.name):
-        cells = pd.Series(rows.read_numbers(column.name))
-    else:
-        blocks = ColumnCells(rows, column.name).iterate_strings()
-        cells = pd.Series(np.concatenate([parse_cells(block, column) for block in blocks]))
-    if labels.dtype.kind == "f":
-        return column.kind == "number" and bool((cells.to_numpy("float32") == labels).all())
-    if cells[:_SAMPLE].nunique() > len(np.unique(labels)):  # as in most columns
+    if column.kind == "category" and len(column.values) != distinct:
         return False
-    pairs = pd.DataFrame({"cell": cells, "label": labels}).drop_duplicates()
-    return bool(pairs["cell"].is_unique and pairs["label"].is_unique)
+    pairs, start = pd.DataFrame(), 0
+    for part in rows.iterate_ranges(_BLOCK_ROWS):
+        cells, block = _read_cells(part, column), labels[start : start + part.size]
+        start += part.size
+        if labels.dtype.kind == "f":
+            if column.kind != "number" or (cells.astype("float32") != block).any():
+                return False
+            continue
+        pairs = pd.concat([pairs, pd.DataFrame({"cell": cells, "label": block})]).drop_duplicates()
+        if not (pairs["cell"].is_unique and pairs["label"].is_unique):
+            return False
+    return True
+
+
+def _read_cells(rows: RowRange, column: Column) -> np.ndarray:
+    """Returns the cells of a category as strings, those of numbers as float64."""
+    if column.name in rows.columns.numbers and column.kind == "number":
+        return rows.read_numbers(column.name)
+    cells = strip_cells(rows.read_cells(column.name))
+    if column.kind == "number":
+        return parse_cells(cells, column)
+    return cells.fillna("").to_numpy(object)

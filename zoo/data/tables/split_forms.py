@@ -10,6 +10,7 @@ from zoo.data.config import format_column_kinds
 from zoo.data.tables.cells import (
     OTHER_NUMBER_FORMS,
     are_grouped,
+    count_values,
     describe_number_form,
     fit_number_form,
     parse_numbers,
@@ -94,7 +95,7 @@ def _choose_number_form(cells: ColumnCells, column: Column, split_name: str) -> 
 def _reject_dates(cells: ColumnCells, column: Column, split_name: str) -> None:
     """Raises a UserError if the dates of a split have another form."""
     blocks = [*_iterate_present(cells, column)]
-    date_format, dates, _ = choose_date_format(blocks)
+    date_format, dates, _ = choose_date_format(map(count_values, blocks))
     if date_format and dates >= _MOST * sum(map(len, blocks)):
         raise UserError(
             f"column {column.name!r}: the dates of the {split_name} split, such as "

@@ -21,7 +21,7 @@ from zoo.data.texts.batch_encoding import make_batch_encoder, pad_rows
 
 _BLOCK_SIZE = 1 << 21  # cells and features of the rows that are read together
 _MIN_ROWS = 512  # of these
-_MANY_TEXTS = 4096  # that are encoded together
+_MANY_TEXTS = 1 << 14  # that are encoded together
 
 
 class TableRecords:

@@ -54,8 +54,7 @@ def divide_texts(texts: np.ndarray, tokenizer: Tokenizer) -> TextChunks:
         tokenizer: Tokenizer of kind "words" or "wordpiece" with plain words
             (`zoo.data.texts.plain_texts.has_plain_words`).
     """
-    raw = [text.encode() if isinstance(text, str) else text for text in texts]
-    joined, is_whole = _join_texts(raw, tokenizer)
+    joined, is_whole = _join_texts(texts, tokenizer)
     content = np.frombuffer(joined, "uint8")
     tables = _make_tables(tokenizer)
     in_word = ~_look_up_bytes(joined, tables.is_blank)
@@ -69,12 +68,13 @@ def divide_texts(texts: np.ndarray, tokenizer: Tokenizer) -> TextChunks:
         alone = alone & ~in_run if alone is not None else None
         lowered = np.frombuffer(joined.translate(tables.lowered), "uint8")
         letters = np.where(in_run, content, lowered)[in_word]
-    # between a byte and the next one, whether another chunk begins, or none goes on
-    breaks = ~(in_word[:-1] & in_word[1:])
+    # between a byte and the next one, whether a chunk ends or another begins
+    breaks = in_word[:-1] != in_word[1:]
     if alone is not None:
         breaks |= alone[:-1] | alone[1:]
-    starts = np.flatnonzero(breaks & in_word[1:]) + 1
-    stops = np.flatnonzero(breaks & in_word[:-1]) + 1
+    places = np.flatnonzero(breaks)
+    starts = places[in_word[places + 1]] + 1
+    stops = places[in_word[places]] + 1
     offsets = np.zeros(len(starts) + 1, "int32")
     np.cumsum(stops - starts, out=offsets[1:])
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(letters)]
@@ -85,11 +85,15 @@ def divide_texts(texts: np.ndarray, tokenizer: Tokenizer) -> TextChunks:
     )
 
 
-def _join_texts(raw: list[bytes], tokenizer: Tokenizer) -> tuple[bytes, np.ndarray]:
+def _join_texts(texts: np.ndarray, tokenizer: Tokenizer) -> tuple[bytes, np.ndarray]:
     """Returns the texts between ends, and which are left out to be split as a whole."""
-    joined = _END + b"".join(text + _END for text in raw)
-    is_whole = np.zeros(len(raw), bool)
-    if joined.count(_END) > len(raw) + 1:
+    try:
+        joined = _END.decode().join(["", *texts, ""]).encode()  # much faster than one by one
+    except TypeError:
+        joined = _END.join([b"", *_encode_texts(texts), b""])
+    is_whole = np.zeros(len(texts), bool)
+    if joined.count(_END) > len(texts) + 1:
+        raw = _encode_texts(texts)
         is_whole = np.array([_END in text for text in raw])
         joined = _leave_out(raw, is_whole)
     if tokenizer.kind != "wordpiece":
@@ -103,6 +107,10 @@ def _join_texts(raw: list[bytes], tokenizer: Tokenizer) -> tuple[bytes, np.ndarr
         if is_whole.any():
             joined = _leave_out(joined.split(_END)[1:-1], is_whole)
     return joined, is_whole
+
+
+def _encode_texts(texts: np.ndarray) -> list[bytes]:
+    return [text.encode() if isinstance(text, str) else text for text in texts]
 
 
 def _leave_out(texts: list[bytes], is_out: np.ndarray) -> bytes:
