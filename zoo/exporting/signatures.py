@@ -50,14 +50,10 @@ def make_signatures(model: keras.Model, spec: Spec) -> tuple[dict[str, Signature
 
     # traced once for all signatures: a trace takes much longer than a prediction
     @tf.function(autograph=False)
-    def call_checked(inputs):
-        return predict_all(encode(inputs))
-
     def call_model(inputs):
         # TF Serving does not check shapes, and a wrong one can crash the process in an operation
-        return call_checked(
-            {name: tf.ensure_shape(inputs[name], x.shape) for name, x in raw_specs.items()}
-        )
+        checked = {name: tf.ensure_shape(inputs[name], x.shape) for name, x in raw_specs.items()}
+        return predict_all(encode(checked))
 
     def predict(inputs):
         return make_outputs(call_model(inputs)["logits"], spec)

@@ -209,10 +209,16 @@ def _decode_features(keys: tf.Tensor, values: tf.Tensor, names: Sequence[str]) -
     Returns:
         Three string tensors of shape (batch * number of names,).
     """
-    positions = tf.range(1, tf.shape(keys)[1] + 1)
-    last = [tf.reduce_max(tf.where(keys == name, positions, 0), axis=1) for name in names]
+    rows, width, count = tf.shape(keys)[0], tf.shape(keys)[1], len(names)
+    # the names come first: what has their numbers is one of them
+    _, numbers = tf.unique(tf.concat([tf.constant([*names]), tf.reshape(keys, [-1])], axis=0))
+    numbers = tf.reshape(numbers[count:], tf.shape(keys))
+    places = tf.where(numbers < count, tf.range(rows)[:, None] * count + numbers, -1)
+    positions = tf.broadcast_to(tf.range(1, width + 1), tf.shape(keys))
+    last = tf.math.unsorted_segment_max(positions, places, rows * count)  # without those at -1
+    last = tf.reshape(tf.maximum(last, 0), [rows, count])
     padded = tf.pad(values, [[0, 0], [1, 0]])  # "" where the feature is missing
-    found = tf.gather(padded, tf.stack(last, axis=1), axis=1, batch_dims=1)
+    found = tf.gather(padded, last, axis=1, batch_dims=1)
     return _decode_parts(tf.reshape(found, [-1]), 3)
 
 

@@ -57,8 +57,7 @@ class TableRecords:
 
 def make_records(frame: pd.DataFrame, columns: tuple[Column, ...]) -> np.ndarray:
     """Returns the rows of a table as records, a structured array of shape (n,)."""
-    types = [(c.name, "f8" if c.kind == "number" else "O") for c in columns]
-    records = np.empty(len(frame), types)
+    records = _make_empty_records(columns, len(frame))
     for column in columns:
         cells = frame[column.name]
         records[column.name] = (
@@ -67,6 +66,10 @@ def make_records(frame: pd.DataFrame, columns: tuple[Column, ...]) -> np.ndarray
             else strip_cells(cells).fillna("").to_numpy(object)
         )
     return records
+
+
+def _make_empty_records(columns: tuple[Column, ...], count: int) -> np.ndarray:
+    return np.empty(count, [(c.name, "f8" if c.kind == "number" else "O") for c in columns])
 
 
 def encode_records(records: np.ndarray, columns: tuple[Column, ...]) -> np.ndarray:
@@ -79,7 +82,7 @@ def make_random_records(
     columns: tuple[Column, ...], count: int, random: np.random.Generator
 ) -> np.ndarray:
     """Returns records such as the training split may have had, of shape (count,)."""
-    records = make_records(pd.DataFrame({c.name: [""] * count for c in columns}), columns)
+    records = _make_empty_records(columns, count)
     for column in columns:
         if column.kind == "category":
             records[column.name] = random.choice(np.array([*column.values, ""], object), count)
