@@ -27,7 +27,7 @@ from zoo.data.data_files import (
 )
 from zoo.data.loading import prepare_and_fingerprint, read_data
 from zoo.data.memory import choose_budget
-from zoo.data.sources.arrow_files import ARROW_KINDS, list_parts
+from zoo.data.sources.file_parts import list_parts
 from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.splits import Data, Stream
 from zoo.errors import one_line
@@ -109,7 +109,7 @@ def _list_files(config: DataConfig) -> list[str]:
         kind, _, path = name.partition(":")
         if kind == "folder" or kind in TABLE_KINDS:
             file = Path(os.path.expanduser(path))
-            has_parts = kind in ARROW_KINDS and file.is_file()
+            has_parts = kind != "folder" and file.is_file()
             paths += map(str, list_parts(file) if has_parts else [file])
     preset = os.path.expanduser(config.preset)
     return [*paths, preset] if preset and os.path.exists(preset) else paths

@@ -310,14 +310,6 @@ def test_the_separator_of_a_model_is_recalled_where_it_fits(tmp_path):
     assert recall_separator({}, both[:1], ("n", "t")) is None
 
 
-def test_parquet_in_parts(tmp_path):
-    for part in range(2):
-        frame = pd.DataFrame({"a": [part, part + 10]})
-        frame.to_parquet(tmp_path / f"train-0000{part}-of-00002.parquet")
-    table = read_table("parquet", tmp_path / "train-00000-of-00002.parquet")
-    assert table.frame["a"].tolist() == ["0", "10", "1", "11"]
-
-
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_lines_of_rows(kind, read):
     csv, jsonl = 'a\n1\n\n"x\ny"\n3\n', '{"a": 1}\n\n{"a": "x"}\n\n\n{"a": 3}\n'

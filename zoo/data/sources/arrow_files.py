@@ -1,6 +1,5 @@
 """Reads Parquet and Arrow files as columns of strings, numbers, and Python values for lists."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +18,11 @@ _FILE_MARK = b"ARROW1"  # of Arrow files with random access; others are streams
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
-class ArrowParts:
-    """A Parquet or Arrow file, with train-00001-of-00002.parquet and so on that belong to it.
+class ArrowFile:
+    """A Parquet or Arrow file.
 
     Args:
-        file: The file, or the first of them.
+        file: The file.
 
     Attributes:
         binary: Names of columns of bytes that are no text, as far as they were read.
@@ -35,7 +34,6 @@ class ArrowParts:
         self._name_notes: list[str] = []
         self._classes: dict[str, None] = {}
         self._durations: dict[str, None] = {}
-        self._parts = list_parts(file)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -49,36 +47,23 @@ class ArrowParts:
 
     def iterate_blocks(self) -> Iterator[tuple[dict[str, Cells], int]]:
         """Yields columns by name, and their number of rows. Structures get names with a dot."""
-        for part in self._parts:
-            for batch in _iterate_batches(part):
-                class_names = read_class_names(batch.schema)
-                table = _flatten_structures(pa.Table.from_batches([batch]))
-                written = table.column_names
-                names, self._name_notes = clean_names(self._file, written)
-                found = {}
-                for name, key, cells in zip(names, written, table.columns, strict=True):
-                    if "__index_level_" in name:
-                        continue
-                    if key in class_names:
-                        cells = name_classes(cells, class_names[key])
-                        self._classes[name] = None
-                    if pa.types.is_duration(cells.type):
-                        self._durations[name] = None
-                    found[name] = _convert_cells(cells)
-                self.binary.update(name for name, x in found.items() if x is None)
-                yield {name: x for name, x in found.items() if x is not None}, len(table)
-
-
-def list_parts(file: Path) -> list[Path]:
-    """Returns the files that belong together with one of them, itself among them, in order.
-
-    They are called train-00000-of-00002.parquet, or 0000.parquet in a folder of their own, as those
-    of Hugging Face.
-    """
-    pattern = re.sub(r"-\d+-of-", "-*-of-", file.name)
-    if file.stem.isdecimal():
-        return sorted(x for x in file.parent.glob(f"*{file.suffix}") if x.stem.isdecimal())
-    return sorted(file.parent.glob(pattern)) if "*" in pattern else [file]
+        for batch in _iterate_batches(self._file):
+            class_names = read_class_names(batch.schema)
+            table = _flatten_structures(pa.Table.from_batches([batch]))
+            written = table.column_names
+            names, self._name_notes = clean_names(self._file, written)
+            found = {}
+            for name, key, cells in zip(names, written, table.columns, strict=True):
+                if "__index_level_" in name:
+                    continue
+                if key in class_names:
+                    cells = name_classes(cells, class_names[key])
+                    self._classes[name] = None
+                if pa.types.is_duration(cells.type):
+                    self._durations[name] = None
+                found[name] = _convert_cells(cells)
+            self.binary.update(name for name, x in found.items() if x is None)
+            yield {name: x for name, x in found.items() if x is not None}, len(table)
 
 
 def _iterate_batches(file: Path) -> Iterator[pa.RecordBatch]:

@@ -19,7 +19,7 @@ import pyarrow.csv
 
 from zoo.data.sources.column_names import clean_names, describe_numbered_names
 from zoo.data.sources.csv_quotes import has_open_quote, has_text_after_quote
-from zoo.data.sources.text_files import TextFile
+from zoo.data.sources.text_files import EmptyFileError, TextFile
 from zoo.errors import UserError, format_count
 
 BadRowHandler = Callable[[int, str], None]
@@ -63,7 +63,7 @@ def find_csv_layout(file: TextFile, separator: str | None) -> CsvLayout:
     path = file.path
     text, is_whole = file.read_start(_SAMPLE_SIZE)
     if not text.strip() and is_whole:
-        raise UserError(f"{path}: the file is empty; expected a line of column names")
+        raise EmptyFileError(f"{path}: the file is empty; expected a line of column names")
     text, preamble, named, notes = _blank_preamble(text, path)
     separator = separator or named
     if separator is None:

@@ -1,6 +1,7 @@
 """Reads tables whose inputs are columns of numbers, categories and dates, or texts."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from zoo.data.sources.image_table import load_image_paths
 from zoo.data.sources.table_files import StorageOptions, Table, read_table, reject_values
 from zoo.data.sources.table_folders import find_split_files
 from zoo.data.sources.table_labels import read_labelled_rows
+from zoo.data.sources.table_parts import join_parts, read_parts
 from zoo.data.sources.total_rows import describe_totals
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, LabelledSplits
@@ -56,8 +58,8 @@ def load_table(kind: str, path: str, config: DataConfig) -> LabelledSplits:
     return make_table_splits(f"{kind}:{path}", tables, config, notes)
 
 
-def _read_tables(kind: str, files: dict[str, Path], config: DataConfig) -> dict[str, Table]:
-    """Reads the file of each split. A column has numbers in all of them, or strings in all."""
+def _read_tables(kind: str, files: dict[str, list[Path]], config: DataConfig) -> dict[str, Table]:
+    """Reads the files of each split. A column has numbers in all of them, or strings in all."""
     labels = (config.label or "", *map(str.strip, (config.label or "").split(",")))
     others = (config.group, config.time, config.weight, ",".join(config.text))
     named = (*labels, *config.text, *others, *config.strings)
@@ -65,27 +67,38 @@ def _read_tables(kind: str, files: dict[str, Path], config: DataConfig) -> dict[
     strings = {name for name in named if name} | {n for n, kind in kinds if kind != "number"}
     if kind in ("csv", "tsv"):  # which would read 1.200 as 1.2
         strings |= {column.name for column in config.known_columns if column.thousands == "."}
-    budget = choose_budget(config.memory_budget) // len(files)
+    budget = choose_budget(config.memory_budget) // sum(map(len, files.values()))
 
-    def read(split: str, strings: set[str]) -> Table:
+    def read(file: Path, strings: set[str]) -> Table:
         storage = StorageOptions(strings, budget, config.mapped_dir)
-        return read_table(
-            kind, files[split], config.separator, storage=storage, encoding=config.encoding
-        )
+        return read_table(kind, file, config.separator, storage=storage, encoding=config.encoding)
 
-    tables = {split: read(split, strings) for split in files}
-    written = {
-        split: {name for name, cells in table.frame.items() if not has_numbers(cells)}
-        for split, table in tables.items()
+    tables = {
+        split: read_parts(parts, functools.partial(read, strings=strings))
+        for split, parts in files.items()
     }
-    in_any = set().union(*written.values())
-    train = tables["train"].frame
-    if tables["train"].separator != "," and have_decimal_commas(train[x] for x in written["train"]):
-        in_any |= {name for name, cells in train.items() if cells.dtype == FLOAT}  # such as 1.234
-    for split, table in tables.items():
-        if odd := (in_any & set(table.frame.columns)) - written[split]:
-            tables[split] = read(split, strings | odd)
-    return tables
+    in_any = _find_string_columns(tables)
+    for parts in tables.values():
+        for number, table in enumerate(parts):
+            if any(has_numbers(table.frame[name]) for name in in_any & {*table.frame}):
+                parts[number] = read(table.path, strings | in_any)
+    return {split: join_parts(parts, files[split]) for split, parts in tables.items()}
+
+
+def _find_string_columns(tables: dict[str, list[Table]]) -> set[str]:
+    """Returns the columns that have strings in a file, or numbers where a comma is the mark."""
+    found = {
+        str(name)
+        for parts in tables.values()
+        for table in parts
+        for name, cells in table.frame.items()
+        if not has_numbers(cells)
+    }
+    train, *_ = tables["train"]
+    written = (cells for _, cells in train.frame.items() if not has_numbers(cells))
+    if train.separator != "," and have_decimal_commas(written):
+        found |= {name for name, cells in train.frame.items() if cells.dtype == FLOAT}  # as 1.234
+    return found
 
 
 def make_table_splits(

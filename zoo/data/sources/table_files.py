@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from zoo.console import progress_bar
-from zoo.data.sources.arrow_files import ARROW_KINDS, ArrowParts
+from zoo.data.sources.arrow_files import ARROW_KINDS, ArrowFile
 from zoo.data.sources.csv_files import (
     BadRowHandler,
     find_csv_layout,
@@ -24,7 +24,7 @@ from zoo.data.sources.csv_files import (
 )
 from zoo.data.sources.csv_quotes import survey_csv_file
 from zoo.data.sources.json_lines import iterate_json_blocks, iterate_object_lines
-from zoo.data.sources.text_files import TextFile, recall_encoding, survey_text_file
+from zoo.data.sources.text_files import EmptyFileError, TextFile, recall_encoding, survey_text_file
 from zoo.data.tables.column_store import Cells, ColumnStore, Types, group_blocks
 from zoo.errors import UserError, one_line
 
@@ -52,10 +52,10 @@ class StorageOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The content of a file.
+    """The content of a file, or of several files that are parts of one table.
 
     Attributes:
-        path: The file.
+        path: The file; of several files the folder and the pattern of their names.
         kind: One of `TABLE_KINDS`, or "tfds".
         frame: The columns by name. Cells are strings or, where the reader was to keep them so,
             numbers; in a column of JSON Lines with other values, Python values. A missing cell is
@@ -64,6 +64,7 @@ class Table:
         notes: Sentences for the user on what was decided.
         bad_lines: Last line numbers of the rows that are left out.
         encoding: Encoding of the file that was asked for; None if it was found out.
+        parts: The tables of several files.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class Table:
     notes: tuple[str, ...] = ()
     bad_lines: frozenset[int] = frozenset()
     encoding: str | None = None
+    parts: "tuple[Table, ...]" = ()
 
     def find_line(self, row: int) -> str:
         """Returns "FILE, line N" for a row of the frame, or "FILE, row N" without lines."""
@@ -83,6 +85,8 @@ class Table:
 
         The file is read again, line by line.
         """
+        if self.parts:
+            return itertools.chain.from_iterable(part.iterate_places() for part in self.parts)
         return map(self.format_place, self.iterate_numbers())
 
     def format_place(self, number: int) -> str:
@@ -90,7 +94,7 @@ class Table:
         return f"{self.path}, {'row' if self._has_no_lines else 'line'} {number}"
 
     def iterate_numbers(self) -> Iterator[int]:
-        """Yields the number of the last line of each row of the frame, or that of the row."""
+        """Yields the number of the last line of each row of one file, or that of the row."""
         if self._has_no_lines:
             return iter(range(1, len(self.frame) + 1))
         if self.kind == "jsonl":
@@ -128,7 +132,7 @@ def read_table(
         UserError: if the content is invalid. The message contains the line number.
     """
     if kind in ARROW_KINDS:
-        frame, notes = _read_arrow_parts(file, storage)
+        frame, notes = _read_arrow_file(file, storage)
         return Table(file, kind, _require_rows(frame, file), notes=notes)
     bad_lines = set()
 
@@ -143,7 +147,7 @@ def read_table(
         text = survey_text_file(file, encoding)
         frame = _collect_columns(lambda: iterate_json_blocks(text, on_bad_row), storage)
         if not len(frame.columns):
-            raise UserError(f"{file}: the file is empty; expected a JSON object on each line")
+            raise EmptyFileError(f"{file}: the file is empty; expected a JSON object on each line")
         frame = _require_rows(frame, file)
         bad = frozenset(bad_lines)
         return Table(file, kind, frame, notes=text.notes, bad_lines=bad, encoding=encoding)
@@ -228,18 +232,18 @@ def _read_csv(
     return frame.drop(columns=empty), layout.separator, text.notes + notes
 
 
-def _read_arrow_parts(file: Path, storage: StorageOptions) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _read_arrow_file(file: Path, storage: StorageOptions) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Returns the columns of a Parquet or Arrow file, and notes on what was decided."""
-    parts = ArrowParts(file)
+    content = ArrowFile(file)
     try:
-        frame = _collect_columns(parts.iterate_blocks, storage)
+        frame = _collect_columns(content.iterate_blocks, storage)
     except (pa.ArrowException, OSError, IndexError) as error:
         kind = file.suffix.removeprefix(".").capitalize()
         raise UserError(f"{file}: not a readable {kind} file: {one_line(error)}") from error
-    return frame.drop(columns=list(parts.binary), errors="ignore"), parts.notes
+    return frame.drop(columns=list(content.binary), errors="ignore"), content.notes
 
 
 def _require_rows(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
     if frame.empty:
-        raise UserError(f"{file}: no rows; expected at least one below the column names")
+        raise EmptyFileError(f"{file}: no rows; expected at least one below the column names")
     return frame

@@ -26,6 +26,10 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
+class EmptyFileError(UserError):
+    """The file of a table has no rows."""
+
+
 @dataclasses.dataclass(frozen=True)
 class TextFile:
     """A file whose bytes have been looked at once, from its first to its last.

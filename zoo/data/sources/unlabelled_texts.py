@@ -9,7 +9,9 @@ import tensorflow_datasets as tfds
 
 from zoo.data.config import DataConfig
 from zoo.data.sources.dataset_paths import is_folder_path, reject_path
+from zoo.data.sources.file_parts import list_parts
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
+from zoo.data.sources.table_parts import join_parts, read_parts
 from zoo.data.sources.text_files import survey_text_file
 from zoo.data.sources.tfds import open_builder
 from zoo.data.sources.tfds_columns import find_column, list_columns
@@ -84,7 +86,12 @@ def _read_file(kind: str, file: Path, config: DataConfig) -> UnlabelledTexts:
         if config.text:
             raise UserError(f"text={config.text[0]}: {file} has no columns: omit --text")
         return _read_lines(file, config.encoding)
-    table = read_table(kind, file, config.separator, encoding=config.encoding)
+    files = list_parts(file)
+    parts = read_parts(
+        files,
+        lambda part: read_table(kind, part, config.separator, encoding=config.encoding),
+    )
+    table = join_parts(parts, files)
     column = _choose_column(str(file), list(table.frame.columns), config)
     cells = table.frame[column]
     return UnlabelledTexts(
