@@ -45,6 +45,10 @@ def joined():
         ("jsonl", {"y": SETS * 2}, "y", CLASSES),
         ("parquet", {"y": SETS * 2}, "y", CLASSES),
         ("csv", {"y": joined() * 2}, "y", CLASSES),
+        ("csv", {"y": ["NA" if x is None else json.dumps(x) for x in SETS] * 2}, "y", CLASSES),
+        ("csv", {"y": ["['sun' 'wind']", "{wind}", "()", "", "[rain]", "[ 'sun',]"] * 2}, "y",
+         CLASSES),
+        ("parquet", {"y": [None if x is None else str(x) for x in SETS] * 2}, "y", CLASSES),
         (
             "csv",
             {
@@ -62,8 +66,11 @@ def joined():
             ("b", "a"),
         ),
     ],
-    ids=["lists", "lists of parquet", "bars", "columns", "columns of json"],
-)
+    ids=[
+        *("lists", "lists of parquet", "bars", "lists of csv", "odd lists", "texts of parquet"),
+        *("columns", "columns of json"),
+    ],
+)  # fmt: skip
 def test_the_same_labels_in_each_form(ending, columns, label, classes, tmp_path):
     source = read(write(tmp_path / f"t.{ending}", **columns), label)
     assert source.spec.task == "multilabel" and source.spec.class_names == classes
@@ -94,6 +101,22 @@ def test_what_is_decided_is_told(tmp_path):
     single = read(write(tmp_path / "t.csv", y=["b", "a"] * 9), task="multilabel")
     assert single.spec.class_names == ("a", "b") and single.splits["train"].y[0].tolist() == [0, 1]
     assert "no cell has several labels, which '|' would separate" in " / ".join(single.notes)
+
+
+def test_lists_in_texts_are_told(tmp_path):
+    written = ["['a', 'b']", '["it\'s"]', "[]"]
+    source = read(write(tmp_path / "t.csv", y=written * 9))
+    assert source.spec.class_names == ("a", "b", "it's")
+    assert "column 'y': \"['a', 'b']\" is read as a list of labels (--task=class" in source.notes[0]
+    one = read(write(tmp_path / "t.csv", y=written * 9), task="classification")
+    assert len(one.spec.class_names) == 3
+    for cells in (["['a', 'b']", "a", "c"], ["['a']", "['b']"]):  # others, or one item in each
+        odd = read(write(tmp_path / "t.csv", y=cells * 9))
+        assert any("counts as one class (write a" in note for note in odd.notes)
+    mixed = read(write(tmp_path / "t.csv", y=[written[0], "a", "c|b"] * 9), task="multilabel")
+    assert mixed.splits["train"].y[:3].tolist() == [[1, 1, 0], [1, 0, 0], [0, 1, 1]]
+    with pytest.raises(UserError, match="has lists of 0 and 1"):
+        read(write(tmp_path / "t.csv", y=["[1, 0, 1]", "[0. 0. 1.]"] * 9))
 
 
 def test_the_headline_has_classes_counts_and_cardinality(tmp_path):

@@ -4,7 +4,7 @@
 |---|---|
 | several columns | `--label=cat,dog` and columns of 0 and 1, yes and no, or true and false |
 | a list | `{"labels": ["cat", "dog"]}` in JSON Lines, or a column of lists in Parquet |
-| one cell | `cat|dog` in a CSV file |
+| one cell | `cat|dog` or `["cat", "dog"]` in a CSV file |
 
 An empty list is a row without any label, and so is an empty cell. A missing value is a row whose
 labels are not known, which is left out.
@@ -22,6 +22,7 @@ from zoo.data.tables.cells import STRING, strip_cells
 from zoo.data.tables.columns import MISSING
 from zoo.data.tables.label_vectors import describe_unknown_labels, encode_label_sets
 from zoo.data.tables.labels import Target, name_classes, resolve_case
+from zoo.data.tables.list_cells import parse_list
 from zoo.errors import UserError, format_count
 from zoo.schema import is_line
 
@@ -74,6 +75,12 @@ def _are_joined(cells: Sequence[str], separator: str) -> bool:
 
 def describe_whole_cells(classes: Sequence[str], column: str) -> tuple[str, ...]:
     """Returns a note on classes that may be several labels in one cell."""
+    if joined := next((name for name in classes if parse_list(name)), ""):
+        parts = SEPARATOR.join(map(str, parse_list(joined) or ()))
+        return (
+            f"column {column!r}: {joined[:40]!r} counts as one class (write {parts}, or a list in "
+            "each cell, if these are labels)",
+        )
     for mark in (SEPARATOR, ",", ";"):
         joined = next((name for name in classes if mark in name.strip(f"{mark} ")), "")
         if joined and (mark == SEPARATOR or _are_joined(classes, mark)):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.config import DataConfig, find_label_columns
+from zoo.data.sources.label_lists import read_lists
 from zoo.data.sources.label_sets import describe_whole_cells, has_label_sets, read_label_sets
 from zoo.data.sources.repeated_headers import find_repeated_headers
 from zoo.data.sources.table_files import Table, reject_values
@@ -88,10 +89,12 @@ def read_labelled_rows(
             f"{_MIN_ROWS} to train and test on"
         )
     columns = find_label_columns(label, train.frame)
-    if has_label_sets(train, columns, config.task):
-        found, target, notes = read_label_sets(tables, columns, config, class_names)
+    lists, list_notes = read_lists(tables, columns, config.task)
+    if has_label_sets(lists["train"], columns, config.task):
+        found, target, notes = read_label_sets(lists, columns, config, class_names)
     else:
         found, target, notes = _read_single_labels(tables, label, config, class_names)
+    notes = list_notes + notes
     rows = {name: LabelledRows(*pair) for name, pair in found.items()}
     if config.group:
         groups, group_notes = _read_groups(tables, config.group, rows)
