@@ -16,7 +16,11 @@ from zoo.data.sources.image_folder import load_image_folder
 from zoo.data.sources.table import load_table
 from zoo.data.sources.table_files import TABLE_KINDS
 from zoo.data.sources.tfds import DatasetUnavailableError, load_tfds
-from zoo.data.split_checks import describe_missing_classes, describe_repeated_rows
+from zoo.data.split_checks import (
+    describe_missing_classes,
+    describe_odd_targets,
+    describe_repeated_rows,
+)
 from zoo.data.splits import Arrays, Data, LabelledSplits
 from zoo.data.tables.table_splits import encode_table, is_table
 from zoo.data.texts.batch_encoding import tokenize_splits
@@ -107,7 +111,11 @@ def complete_splits(name: str, source: LabelledSplits, config: DataConfig) -> Da
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     # where the model is known, the training split of other data is not used
     scored = {name: splits[name] for name in splits if name != "train" or not config.known_classes}
-    notes = (*describe_missing_classes(scored, data.spec), *describe_repeated_rows(splits))
+    label_notes = (
+        *describe_missing_classes(scored, data.spec),
+        *describe_odd_targets(scored, data.spec),
+    )
+    notes = (*label_notes, *describe_repeated_rows(splits))
     return dataclasses.replace(data, notes=(*data.notes, *notes))
 
 
@@ -158,7 +166,8 @@ def merge_splits(name: str, source: LabelledSplits, config: DataConfig) -> Data:
     data = _merge_source(name, source, config)
     if config.added:
         data = join_data(data, config, lambda added: _merge_source(*read_source(added), added))
-    notes = describe_missing_classes({"scored": data.test}, data.spec)
+    scored = {"scored": data.test}
+    notes = (*describe_missing_classes(scored, data.spec), *describe_odd_targets(scored, data.spec))
     return dataclasses.replace(data, notes=(*data.notes, *notes))
 
 

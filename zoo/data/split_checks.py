@@ -6,8 +6,10 @@ import pandas as pd
 from zoo.data.file_copies import find_copies
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, Stream, has_known_labels, read_labels
+from zoo.data.tables.column_learning import measure_spread
 from zoo.data.tables.column_notes import format_columns
 from zoo.data.tables.row_hashes import hash_rows
+from zoo.data.tables.split_ranges import compare_sizes
 from zoo.data.targets import count_classes, count_labels
 from zoo.data.texts.tokenizer_settings import format_tokenizer
 from zoo.errors import format_count
@@ -68,6 +70,35 @@ def describe_missing_classes(splits: dict[str, Split], spec: Spec) -> list[str]:
                 shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
                 name = "training" if name == "train" else name
                 notes.append(f"the {name} split has no example of {shown}")
+    return notes
+
+
+def describe_odd_targets(splits: dict[str, Split], spec: Spec) -> list[str]:
+    """Returns notes on numbers to predict that are all the same, or of another size in a split.
+
+    Args:
+        splits: The splits; those that are scored are compared with "train" if it is there.
+        spec: Spec of the data.
+    """
+    if spec.class_names is not None:
+        return []
+    notes = []
+    targets = {name: read_labels(split)[:, 0].astype("float64") for name, split in splits.items()}
+    train = targets.get("train", np.empty(0))
+    center, scale = measure_spread(train)
+    for name, values in targets.items():
+        shown = "training" if name == "train" else name
+        if len(values) > 1 and np.ptp(values) == 0:
+            notes.append(
+                f"the {shown} split has the same number to predict, {values[0]:.6g}, in each of "
+                f"its {len(values):,} rows: check its labels"
+            )
+        elif (
+            name != "train"
+            and len(train)
+            and (sizes := compare_sizes(values, train, center, scale))
+        ):
+            notes.append(f"numbers to predict: in the {shown} split {sizes}")
     return notes
 
 

@@ -17,6 +17,7 @@ from zoo.data.tables.columns import Column, count_features
 from zoo.data.tables.frame_rows import FrameRows
 from zoo.data.tables.label_copies import describe_label_copies
 from zoo.data.tables.split_forms import adapt_columns
+from zoo.data.tables.split_ranges import describe_other_sizes
 from zoo.data.tables.table_encoding import TableRecords, encode_rows
 from zoo.errors import UserError
 from zoo.schema import suggest_closest
@@ -91,7 +92,8 @@ def encode_table(
     for name, table in tables.items():
         if config.known_columns or name != "train":
             written[name], split_notes = _adapt_to_split(table, columns, name)
-            notes += split_notes
+            train = None if config.known_columns else tables["train"].x
+            notes += split_notes + describe_other_sizes(table.x, written[name], name, train)
     width = count_features(columns)
     # one limit for all splits: either all of them are in memory, or none is
     size = 4 * width * sum(map(len, tables.values()))
