@@ -143,13 +143,14 @@ def test_strata_are_the_rarest_labels_and_each_is_held_out(tmp_path):
 
 def test_splits_in_files(tmp_path):
     write(tmp_path / "train.jsonl", y=SETS * 3)
-    write(tmp_path / "val.jsonl", y=[["sun", "fog"], ["wind"]])
+    write(tmp_path / "val.jsonl", y=[["sun", "fog", "fog "], ["wind", "Wind"]])
     write(tmp_path / "test.jsonl", y=[[], []])
     source = read(f"jsonl:{tmp_path}")
     assert source.splits["validation"].y.tolist() == [[0, 1, 0], [0, 0, 1]]
     assert list(source.splits) == ["train", "validation"]
     told = " / ".join(source.notes)
-    assert "1 label is none of the classes and is left out: 'fog'; their rows stay" in told
+    assert "2 labels are none of the classes and are left out: 'fog', 'Wind'; their rows" in told
+    assert "their rows stay; 'Wind' may be the class 'wind'" in told
     assert "test.jsonl is left out: no row has a label in 'y'" in told
 
 

@@ -11,7 +11,13 @@ from zoo.data.sources.table_files import Table
 from zoo.data.split_checks import describe_data
 from zoo.data.tables.cells import STRING
 from zoo.data.tables.label_cells import clean_labels
-from zoo.data.tables.labels import describe_numbers, describe_variants, encode_target, read_target
+from zoo.data.tables.labels import (
+    describe_class_variants,
+    describe_numbers,
+    encode_target,
+    explain_other_label,
+    read_target,
+)
 from zoo.data.tables.target_numbers import describe_rounding
 from zoo.errors import UserError
 
@@ -116,10 +122,30 @@ def test_labels_that_look_the_same_are_one_class():
     assert read([family, "\U0001f468"])[0].class_names == ("\U0001f468", family)
 
 
+@pytest.mark.parametrize(
+    ("label", "classes", "expected"),
+    [
+        ("Cat", ("cat", "dog"), "t.csv has it in another case: pass --merge_label_case"),
+        ("New_York", ("New York", "Rome"), "t.csv has 'New York': make them the same if"),
+        ("cafe", ("caf\u00e9", "bar"), "t.csv has 'caf\u00e9': make"),
+        ("p\u043es", ("pos", "neg"), "t.csv has 'pos': make"),
+        ("pos", ("p\u043es", "neg"), "t.csv has 'p\\u043es': make"),
+        ("01", ("1", "2"), "t.csv has '1': make"),
+        ("True", ("1", "0"), "t.csv has '1': make"),
+        ("True", ("1", "2"), "expected a class of t.csv: correct or remove these lines"),
+        ("dgo", ("dog", "cat"), "these lines. Did you mean 'dog'?"),
+        ("!", ("?", "cat"), "expected a class of t.csv: correct or remove these lines"),
+    ],
+)
+def test_labels_of_other_splits_that_may_be_classes(label, classes, expected):
+    assert expected in explain_other_label(label, classes, "t.csv")
+
+
 def test_words_for_the_same_truth_are_told():
-    (note,) = describe_variants(["0", "1", "True", "False"], "column 'y'")
-    assert note.startswith("column 'y': '1' and 'True', '0' and 'False' may mean the same and are")
-    assert describe_variants(["yes", "no"], "y") == describe_variants(["yes", "1", "2"], "y") == ()
+    (note,) = describe_class_variants(["0", "1", "True", "False"], "column 'y'")
+    assert note.startswith("column 'y': '0' and 'False', '1' and 'True' may mean the same and are")
+    for names in (["yes", "no"], ["yes", "1", "2"]):
+        assert describe_class_variants(names, "y") == ()
 
 
 def test_columns_that_repeat_the_label_are_told(tmp_path):

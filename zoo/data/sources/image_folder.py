@@ -21,7 +21,7 @@ from zoo.data.images.image_files import (
 from zoo.data.sources.image_streams import make_image_splits
 from zoo.data.sources.labelled_folders import find_labelled_folders, load_labelled_folders
 from zoo.data.splits import Arrays, LabelledSplits, match_split_name
-from zoo.data.tables.labels import Target, choose_spellings, describe_variants
+from zoo.data.tables.labels import Target, choose_spellings, describe_class_variants
 from zoo.errors import UserError, format_count
 
 _USUAL_NAMES = {"train", "validation", "val", "test"}
@@ -109,7 +109,7 @@ def load_image_folder(path: str, config: DataConfig) -> LabelledSplits:
     if config.merge_label_case:
         notes += _merge_classes(classes, config)
     else:
-        notes += describe_variants(classes["train"], f"folder:{path}")
+        notes += describe_class_variants(classes["train"], f"folder:{path}")
     class_names = config.known_classes or tuple(classes["train"])
     source = "the model" if config.known_classes else "the training folder"
     for name, by_class in classes.items():

@@ -136,7 +136,8 @@ def read_label_sets(
         if config.exact_classes:
             is_invalid = split.index.isin(unknown.index)
             reject_values(tables[name], columns[0], is_invalid, _EXACT.format(", ".join(known)))
-        notes += tuple(f"{tables[name].path}: {note}" for note in describe_unknown_labels(unknown))
+        other_notes = describe_unknown_labels(unknown, known)
+        notes += tuple(f"{tables[name].path}: {note}" for note in other_notes)
         rows = split.notna().to_numpy()
         splits[name] = (rows, y[rows])
     return splits, Target(known, multilabel=True), notes

@@ -1,6 +1,7 @@
 """Reads the columns of tables that are no inputs: the label, groups, times, weights, slices."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,13 @@ from zoo.data.tables.labels import (
     Target,
     describe_numbers,
     encode_target,
+    explain_other_label,
     read_target,
     resolve_case,
 )
 from zoo.data.tables.row_groups import name_groups
 from zoo.data.tables.target_numbers import check_unit, describe_rounding
-from zoo.data.tables.value_variants import describe_group_variants
+from zoo.data.tables.value_variants import describe_variants
 from zoo.errors import UserError, format_count
 from zoo.schema import is_text
 
@@ -89,12 +91,11 @@ def read_labelled_rows(
             f"{_MIN_ROWS} to train and test on"
         )
     columns = find_label_columns(label, train.frame)
-    lists, list_notes = read_lists(tables, columns, config.task)
-    if has_label_sets(lists["train"], columns, config.task):
-        found, target, notes = read_label_sets(lists, columns, config, class_names)
-    else:
-        found, target, notes = _read_single_labels(tables, label, config, class_names)
-    notes = list_notes + notes
+    lists, notes = read_lists(tables, columns, config.task)
+    has_sets = has_label_sets(lists["train"], columns, config.task)
+    read = read_label_sets if has_sets else _read_single_labels
+    found, target, label_notes = read(lists, columns, config, class_names)
+    notes += label_notes
     rows = {name: LabelledRows(*pair) for name, pair in found.items()}
     if config.group:
         groups, group_notes = _read_groups(tables, config.group, rows)
@@ -116,11 +117,12 @@ def read_labelled_rows(
 
 def _read_single_labels(
     tables: dict[str, Table],
-    label: str,
+    columns: Sequence[str],
     config: DataConfig,
     class_names: tuple[str, ...] | None,
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], Target, tuple[str, ...]]:
     """Reads one class or number per row; returns what `read_label_sets` does."""
+    (label,) = columns
     labels, notes = _clean_labels(tables, label)
     names = config.known_classes or class_names or ()
     labels, names, case_notes = resolve_case(labels, config, names)
@@ -185,10 +187,10 @@ def _encode_labels(labels: pd.Series, target: Target, table: Table, source: str)
     if target.class_names is None:
         invalid, expected = ~np.isfinite(y[:, 0]), "expected a number below 3.4e38"
     else:
-        invalid, expected = y < 0, f"expected a class of {source}: remove these lines"
-        in_lowercase = {name.lower() for name in target.class_names}
-        if invalid.any() and present[invalid].str.lower().isin(in_lowercase).all():
-            expected = f"{source} has it in another case: pass --merge_label_case"
+        invalid, expected = y < 0, ""
+        if invalid.any():
+            first = present[invalid].iloc[0]
+            expected = explain_other_label(first, target.class_names, source)
     is_invalid = np.zeros(len(labels), bool)
     is_invalid[labels.notna()] = invalid
     reject_values(table, str(labels.name), is_invalid, expected)
@@ -203,7 +205,7 @@ def _read_groups(
     cells = [strip_cells(table.frame[column])[rows[name].rows] for name, table in found.items()]
     codes, values = pd.factorize(pd.concat(cells, ignore_index=True))
     codes = codes.astype("int64")
-    notes = describe_group_variants(column, map(str, values))
+    notes = describe_variants(map(str, values), f"column {column!r}", "group")
     alone = codes < 0
     if alone.any():
         codes[alone] = codes.max() + 1 + np.arange(alone.sum())

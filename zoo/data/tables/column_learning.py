@@ -23,12 +23,7 @@ from zoo.data.tables.column_cells import (
 from zoo.data.tables.columns import Column
 from zoo.data.tables.date_forms import describe_date_format
 from zoo.data.tables.number_units import find_mixed_units
-from zoo.data.tables.value_variants import (
-    find_case_variants,
-    find_look_alikes,
-    find_same_numbers,
-    find_same_truths,
-)
+from zoo.data.tables.value_variants import find_variants
 from zoo.errors import UserError, format_count
 
 _NORMAL_RANGE = 1.349  # interquartile range of a normal distribution, in standard deviations
@@ -219,15 +214,10 @@ def _learn_category(cells: ColumnCells) -> tuple[Column, str]:
     known = known[:_MAX_VALUES]
     has_rare = len(known) < len(ordered)
     column = Column(cells.name, "category", values=tuple(known), has_rare=has_rare)
-    alikes = find_look_alikes(column.values)
     notes = [
-        f"{variants} differ only in case" for variants in find_case_variants(column.values)[:3]
+        f"{shown} {relation} and are different values"
+        for relation, shown in find_variants(column.values).items()
     ]
-    notes += [f"{alike} look the same and are different values" for alike in alikes[:3]]
-    same_truths = find_same_truths(column.values)
-    notes += [f"{same} may mean the same and are different values" for same in same_truths]
-    same_numbers = find_same_numbers(column.values)[:3]
-    notes += [f"{same} are the same number and are different values" for same in same_numbers]
     if rare := len(ordered) - len(known):
         rows = len(cells) - sum(counts[value] for value in known)
         notes.append(f"{rare:,} rare values share one code ({format_count(rows, 'row')})")

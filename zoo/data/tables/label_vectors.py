@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.data.tables.labels import find_canonical_names
+from zoo.data.tables.value_variants import find_alike
 from zoo.errors import format_count
 
 _SHOWN = 5  # labels in a note
@@ -31,7 +32,7 @@ def encode_label_sets(
     return y, labels[~found]
 
 
-def describe_unknown_labels(labels: pd.Series) -> tuple[str, ...]:
+def describe_unknown_labels(labels: pd.Series, class_names: tuple[str, ...]) -> tuple[str, ...]:
     """Returns a note on labels that are none of the classes, if there are any."""
     if labels.empty:
         return ()
@@ -43,4 +44,6 @@ def describe_unknown_labels(labels: pd.Series) -> tuple[str, ...]:
         "label is none of the classes and is left out",
         "labels are none of the classes and are left out",
     )
-    return (f"{count}: {shown}{more}; their rows stay",)
+    alike = {name: find_alike(name, class_names) for name in unknown}
+    meant = next((f"; {x!r} may be the class {y!r}" for x, y in alike.items() if y), "")
+    return (f"{count}: {shown}{more}; their rows stay{meant}",)

@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -21,14 +21,9 @@ from zoo.data.tables.cells import (
     strip_units,
 )
 from zoo.data.tables.number_units import count_units, find_common_unit, find_mixed_units
-from zoo.data.tables.value_variants import (
-    find_case_variants,
-    find_look_alikes,
-    find_same_numbers,
-    find_same_truths,
-)
+from zoo.data.tables.value_variants import describe_variants, find_alike, normalize_look
 from zoo.errors import UserError
-from zoo.schema import is_line
+from zoo.schema import is_line, suggest_closest
 
 # whole numbers with at most so many different values are classes, without and with decimal points
 _MAX_WHOLE, _MAX_DECIMAL = 20, 10
@@ -181,7 +176,7 @@ def resolve_case(
     """
     if not config.merge_label_case:
         train = labels["train"]
-        variants = describe_variants(train.dropna().unique(), f"column {train.name!r}")
+        variants = describe_class_variants(train.dropna().unique(), f"column {train.name!r}")
         return dict(labels), known, variants
     counts = labels["train"].value_counts().to_dict()
     spellings = choose_spellings(counts, config, known)
@@ -225,26 +220,28 @@ def choose_spellings(
     return {name.lower(): name for name in ascending}  # the last one stays
 
 
-def describe_variants(names: Iterable[str], source: str) -> tuple[str, ...]:
+def describe_class_variants(names: Iterable[str], source: str) -> tuple[str, ...]:
     """Returns notes on names of classes that differ only in case, look the same, or mean it.
 
     Args:
         names: The names.
         source: What has the classes, such as "column 'y'".
     """
-    names, notes = list(names), []
-    ends = (
-        (find_case_variants, "differ only in case", " (--merge_label_case makes them one)"),
-        (find_look_alikes, "look the same", ": make them the same if they are one class"),
-        (find_same_truths, "may mean the same", ": make them the same if they are one class"),
-        (find_same_numbers, "are the same number", ": make them the same if they are one class"),
-    )
-    for find_variants, relation, advice in ends:
-        if variants := find_variants(names):
-            more = f" and {len(variants) - _MAX_NOTES} more" if variants[_MAX_NOTES:] else ""
-            shown = ", ".join(variants[:_MAX_NOTES]) + more
-            notes.append(f"{source}: {shown} {relation} and are different classes{advice}")
-    return tuple(notes)
+    return describe_variants(names, source, "class", "--merge_label_case makes them one")
+
+
+def explain_other_label(label: str, classes: Collection[str], source: str) -> str:
+    """Returns what to do with a label that is none of the classes of a source, as "train.csv"."""
+    alike = find_alike(label, classes)
+    if alike is None:
+        closest = suggest_closest(label, classes)
+        return (
+            f"expected a class of {source}: correct or remove these lines{closest and '.'}{closest}"
+        )
+    if alike.lower() == label.lower():
+        return f"{source} has it in another case: pass --merge_label_case"
+    show = ascii if normalize_look(alike) == normalize_look(label) else repr
+    return f"{source} has {show(alike)}: make them the same if they are one class"
 
 
 def encode_target(labels: pd.Series, target: Target) -> np.ndarray:
