@@ -168,7 +168,7 @@ def test_train_command(
     """To the end with images and with texts, otherwise up to the first step of the training."""
     if command not in TRAINED:
         monkeypatch.setattr(loop, "fit_model", Mock(side_effect=Started))
-    monkeypatch.setattr(tfds, "_is_reachable", lambda urls: False)
+    monkeypatch.setattr(tfds, "is_reachable", lambda urls: False)
     monkeypatch.setattr(loading, "read_data", read_few(loading.read_data))
     command = re.sub("all_minilm_l6_v2_en|roberta_base_en", bert_preset, command)
     flags = shlex.split(command.replace(IMAGE_PRESET, image_preset))[2:]

@@ -281,7 +281,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(("flags", "message"), CASES, ids=[" ".join(c[0]) or "none" for c in CASES])
 def test_mistake(flags, message, train, mistakes, tfds_dir, monkeypatch):
-    monkeypatch.setattr(tfds, "_is_reachable", lambda urls: False)
+    monkeypatch.setattr(tfds, "is_reachable", lambda urls: False)
     monkeypatch.setenv("https_proxy", "http://localhost:9")  # where nobody answers
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tfds_dir / "kaggle"))
     monkeypatch.chdir(mistakes)

@@ -49,7 +49,7 @@ def metrics_of(run_dir):
 
 
 def test_cnn_from_the_default_command(train, tfds_dir, monkeypatch):
-    monkeypatch.setattr(tfds, "_is_reachable", lambda urls: False)
+    monkeypatch.setattr(tfds, "is_reachable", lambda urls: False)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
     code, out, err = train("--model=cnn", f"--data_dir={tfds_dir}")
     assert code == 0, err

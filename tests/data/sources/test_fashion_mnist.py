@@ -40,7 +40,7 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_installed_files_replace_the_download(installed, tmp_path, monkeypatch):
-    monkeypatch.setattr(tfds_source, "_is_reachable", lambda urls: pytest.fail("asked a server"))
+    monkeypatch.setattr(tfds_source, "is_reachable", lambda urls: pytest.fail("asked a server"))
     config = DataConfig("fashion_mnist", data_dir=str(tmp_path / "tfds"))
     data = load_data(config)
     assert (len(data.train), len(data.validation), len(data.test)) == (36, 4, TEST)
@@ -60,7 +60,7 @@ def test_installed_files_replace_the_download(installed, tmp_path, monkeypatch):
 
 def test_without_the_files_the_package_is_advised(tmp_path, monkeypatch):
     monkeypatch.setattr(fashion_mnist, "FOLDER", tmp_path / "none")
-    monkeypatch.setattr(tfds_source, "_is_reachable", lambda urls: False)
+    monkeypatch.setattr(tfds_source, "is_reachable", lambda urls: False)
     with pytest.raises(tfds_source.DatasetUnavailableError, match="package dataset-fashion-mnist"):
         load_data(DataConfig("fashion_mnist", data_dir=str(tmp_path)))
 

@@ -2,10 +2,12 @@
 
 import functools
 import json
+import time
 
 import keras
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from safetensors.numpy import load_file, save_file
 from sklearn.datasets import load_sample_images
 from support import vision_transformers
@@ -15,6 +17,7 @@ from support.image_presets import compute_timm_logits, write_timm_folder
 import zoo
 from zoo.errors import UserError
 from zoo.models.image_backbone import load_classifier
+from zoo.models.presets import preset_errors
 from zoo.models.presets.image_preset import load_preset, read_preset_size
 
 
@@ -171,12 +174,24 @@ def test_other_folders_are_refused_in_one_line(timm_folder, tmp_path):
     assert "its weights are damaged: those of " in refusal(folder)
 
 
+def test_the_hub_is_asked_once_if_it_does_not_respond(monkeypatch):
+    asked = []
+    monkeypatch.setattr(preset_errors, "is_reachable", asked.append)
+    preset_errors.is_hub_reachable.cache_clear()
+    started = time.perf_counter()
+    assert "does not respond, and it is not in the cache" in refusal("hf://timm/none")
+    assert time.perf_counter() - started < 5 and len(asked) == 1
+    preset_errors.is_hub_reachable.cache_clear()
+    assert not constants.HF_HUB_OFFLINE
+
+
 def test_names_that_are_not_known_are_refused_in_one_line(monkeypatch):
     assert "Did you mean 'MobileNetV2'?" in refusal("keras:MobilNetV2")
     small = refusal("keras:VGG16", resolution=(8, 9), pretrained=False)
     assert "for images of 8x9 (Input size must be at least 32x32" in small
     assert "neither an existing folder nor a known preset" in refusal("no_such_preset")
     assert "cannot be downloaded or read (ValueError" in refusal("kaggle://too/short")
+    assert "presets of Hugging Face are called hf://OWNER/NAME" in refusal("huggingface:a/b")
     message = "URL fetch failure on https://...: None -- [Errno -2] Name or service not known"
 
     def fail_to_download(weights=None, **_):

@@ -4,9 +4,7 @@ import contextlib
 import dataclasses
 import inspect
 import io
-import queue
 import re
-import threading
 from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -33,9 +31,9 @@ from zoo.data.splits import LabelledSplits
 from zoo.errors import UserError, one_line
 from zoo.schema import suggest_closest
 from zoo.storage.atomic import check_writable
+from zoo.storage.downloads import is_reachable
 
 _SHOWN = 10  # configs in a message
-_TIMEOUT = 8  # seconds to wait for a server
 _NETWORK_ERRORS = (requests.RequestException, URLError, ConnectionError, TimeoutError)
 
 
@@ -183,7 +181,7 @@ def _prepare_builder(builder: tfds.core.DatasetBuilder, name: str) -> None:
                 f"{name} is not prepared, and {error} with --data_dir"
             ) from error
     urls = list(builder.url_infos or ())
-    if urls and not _is_reachable(urls):
+    if urls and not is_reachable(urls):
         raise DatasetUnavailableError(
             f"{name} is not prepared in {builder.data_dir} and its server "
             f"{urlsplit(urls[0]).hostname} does not answer: {advice}"
@@ -209,24 +207,3 @@ def _prepare_builder(builder: tfds.core.DatasetBuilder, name: str) -> None:
         raise DatasetUnavailableError(
             f"{name} cannot be prepared ({type(error).__name__}: {one_line(error)}): {advice}"
         ) from error
-
-
-def _is_reachable(urls: list[str]) -> bool:
-    """Whether a server responds within `_TIMEOUT` seconds; TFDS would retry for minutes."""
-    answers: queue.Queue[bool] = queue.Queue()
-    servers = {urlsplit(url).hostname: url for url in urls}
-
-    def send_request(url):
-        try:
-            requests.head(url, timeout=_TIMEOUT / 2)
-            answers.put(True)
-        except requests.RequestException:
-            answers.put(False)
-
-    # daemon threads, since a DNS lookup without a response takes longer than the timeout
-    for url in servers.values():
-        threading.Thread(target=send_request, args=(url,), daemon=True).start()
-    try:
-        return any(answers.get(timeout=_TIMEOUT) for _ in servers)
-    except queue.Empty:
-        return False
