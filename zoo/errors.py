@@ -5,7 +5,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -51,9 +51,11 @@ def format_count(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
-def shorten_names(names: Sequence[str], most: int = 5) -> str:
-    """Lists the names, at most `most` of them."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if names[most:] else "")
+def shorten_names(names: Iterable[str], most: int = 10) -> str:
+    """Lists the names, at most `most` of them, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
 
 
 _DISK_ADVICE = {

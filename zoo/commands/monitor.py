@@ -25,7 +25,7 @@ from absl import flags
 
 from zoo.commands.flags import under_heading
 from zoo.commands.runner import import_tensorflow, print_notes
-from zoo.errors import UserError, format_count
+from zoo.errors import UserError, format_count, shorten_names
 from zoo.exporting.versions import find_version
 from zoo.storage.atomic import make_output_folder, write_text
 from zoo.storage.filenames import EXTRA_FOLDER, STATISTICS
@@ -137,12 +137,12 @@ def _compare_logs(
     if others := len(entries) - len(own):
         notes.append(f"left out: {format_count(others, 'example')} of other models")
     if missing := [name for name in statistics["traits"] if name not in traits]:
-        notes.append(f"not in the log, or hashed there, and not compared: {', '.join(missing)}")
+        notes.append(f"not in the log, or hashed there, and not compared: {shorten_names(missing)}")
     parts = {name: len(values) for name, values in traits.items() if len(values) < len(own)}
     if partial := [f"{name} ({parts[name]:,})" for name in statistics["traits"] if name in parts]:
         notes.append(
             f"not all of the {len(own):,} examples have these traits, which are compared on those "
-            f"that do: {', '.join(partial)}"
+            f"that do: {shorten_names(partial)}"
         )
     if small := sum(window.examples < SMALLEST for window in windows):
         notes.append(

@@ -11,7 +11,7 @@ from zoo.data.memory import choose_budget, load_into_memory
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, iterate_raw_batches
 from zoo.data.tables.frame_rows import FrameRows
-from zoo.errors import UserError
+from zoo.errors import UserError, shorten_names
 
 _BATCH_SIZE = 256  # texts that are read at a time
 _SPLITS = ("train", "validation", "test")
@@ -91,7 +91,7 @@ def _check_same_inputs(data: Data, added: Data) -> None:
     if one.kind == "features" and missing:
         raise UserError(
             f"{added.name}: there is no column {missing[0]!r}, which {data.name} has. It has: "
-            f"{', '.join(other.feature_names or ())}"
+            f"{shorten_names(other.feature_names or ())}"
         )
 
 

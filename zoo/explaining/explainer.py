@@ -12,7 +12,7 @@ from zoo.attributions.occlusion import RawInputs, occlude_image, occlude_row, oc
 from zoo.data.images.decoding import decode_image
 from zoo.data.images.image_files import make_decodable
 from zoo.data.spec import Spec
-from zoo.errors import UserError, one_line
+from zoo.errors import UserError, one_line, shorten_names
 from zoo.explaining.explanation import Explanation
 from zoo.exporting.validation import InputRefusedError, check_array, decode_output
 from zoo.schema import suggest_closest
@@ -116,10 +116,9 @@ class Explainer(abc.ABC):
         if names is None:
             raise UserError(f"class={name}: {self.name} predicts a number: omit the class")
         if name not in names:
-            known = ", ".join(names[:10]) + ", ..." * (len(names) > 10)
             raise UserError(
                 f"class={name}: {self.name} has no such class.{suggest_closest(name, names)} It "
-                f"has: {known}"
+                f"has: {shorten_names(names)}"
             )
         self._class_id = names.index(name)
 

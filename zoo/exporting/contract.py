@@ -7,13 +7,11 @@ import tensorflow as tf
 
 from zoo.data.spec import Spec, spec_from_record
 from zoo.data.texts.tokenizers import read_tokenizer
-from zoo.errors import UserError
+from zoo.errors import UserError, shorten_names
 from zoo.exporting.raw_inputs import make_raw_input_specs
 from zoo.exporting.versions import index_versions
 from zoo.storage.filenames import CONTRACT, EXPORT_RECORD, EXTRA_FOLDER, TOKENIZER
 from zoo.storage.json_files import read_json, write_json
-
-_SHOWN = 10  # inputs or classes in a message
 
 
 def make_contract(spec: Spec) -> dict[str, Any]:
@@ -105,15 +103,11 @@ def _format_contract(contract: dict[str, Any]) -> str:
     classes, which = contract["classes"], "any" if contract["task"] == "multilabel" else "one"
     answer = "a number"
     if classes is not None:
-        answer = f"{which} of {len(classes)} classes ({_join(classes)})"
-    return f"{_join(inputs)} to {answer}"
+        answer = f"{which} of {len(classes)} classes ({shorten_names(classes)})"
+    return f"{shorten_names(inputs)} to {answer}"
 
 
 def _format_input(name: str, tensor: dict[str, Any]) -> str:
     shape = " x ".join("any length" if n is None else str(n) for n in tensor["shape"])
-    names = f": {_join(tensor['names'])}" if "names" in tensor else ""
+    names = f": {shorten_names(tensor['names'])}" if "names" in tensor else ""
     return f"{name} ({tensor['dtype']}{', ' * bool(shape)}{shape}{names})"
-
-
-def _join(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if names[_SHOWN:] else "")

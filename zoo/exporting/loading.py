@@ -14,7 +14,7 @@ import numpy as np
 from zoo import layers  # noqa: F401, Keras finds the zoo's classes by name
 from zoo.data.spec import Spec, Tokenizer, spec_from_record
 from zoo.data.texts.tokenizers import read_tokenizer
-from zoo.errors import UserError, one_line
+from zoo.errors import UserError, one_line, shorten_names
 from zoo.exporting.versions import index_versions
 from zoo.layers.weights import set_layer_weights, weighted_layers
 from zoo.registry import find_entry
@@ -196,6 +196,6 @@ def _check_checksums(folder: Path) -> None:
     optional = [TOKENIZER] if (folder / TOKENIZER).is_file() else []
     if damaged := find_changed_files(folder, [WEIGHTS, RECORD, *optional]):
         raise UserError(
-            f"{folder}: the weights are damaged (checksum mismatch: {', '.join(damaged)}): "
+            f"{folder}: the weights are damaged (checksum mismatch: {shorten_names(damaged)}): "
             "reinstall the package, or restore the folder with `git checkout`"
         )

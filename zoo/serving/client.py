@@ -18,7 +18,7 @@ import numpy as np
 from zoo.data.images.image_files import make_decodable
 from zoo.data.spec import Spec, spec_from_record
 from zoo.data.tables.columns import Column
-from zoo.errors import UserError, one_line
+from zoo.errors import UserError, one_line, shorten_names
 from zoo.exporting.validation import (
     InputRefusedError,
     check_array,
@@ -131,7 +131,7 @@ class Client:
         expected = ", ".join(f"{name} ({format_tensor_spec(*x)})" for name, x in takes.items())
         if inputs.keys() != takes.keys():
             raise InputRefusedError(
-                f"{self.model}: {signature} takes {expected}; got {', '.join(inputs)}"
+                f"{self.model}: {signature} takes {expected}; got {shorten_names(inputs)}"
             )
         arrays = {name: check_array(name, x, *takes[name]) for name, x in inputs.items()}
         if _IMAGE_FILES in arrays:

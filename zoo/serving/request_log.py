@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from zoo.errors import UserError, format_count, one_line
+from zoo.errors import UserError, format_count, one_line, shorten_names
 from zoo.monitoring.plain_traits import HASH, measure_answers, measure_images
 from zoo.storage.atomic import check_writable
 
@@ -164,7 +164,7 @@ class RequestLog:
             if self._report and self._unmatched:
                 self._report(
                     f"{self.path}: {model} has no input {' or '.join(sorted(self._unmatched))} to "
-                    f"hash or leave out: it has {', '.join(inputs)}"
+                    f"hash or leave out: it has {shorten_names(inputs)}"
                 )
 
     def _append(self, entries: list[dict[str, Any]]) -> None:

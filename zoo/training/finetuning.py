@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from zoo.distribution.keras_patches import flatten_layers
-from zoo.errors import UserError
+from zoo.errors import UserError, shorten_names
 from zoo.layers.outputs import HEAD
 from zoo.layers.weights import weighted_layers
 from zoo.recipe import Recipe
@@ -61,7 +61,7 @@ def freeze_layers(model: keras.Model, recipe: Recipe, new: Container[str] = ()) 
             if pattern != HEAD and not fnmatch.filter(names, pattern):
                 raise UserError(
                     f"trainable={recipe.trainable!r}: {model.name} has no layer {pattern!r}: "
-                    f"expected all, head, or patterns of {', '.join(names)}"
+                    f"expected all, head, or patterns of {shorten_names(names)}"
                 )
         for layer in body:
             layer.trainable = any(fnmatch.fnmatchcase(layer.name, p) for p in patterns)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from zoo.data.images.augmentation import check_augmentation
 from zoo.data.spec import Spec
-from zoo.errors import UserError
+from zoo.errors import UserError, shorten_names
 from zoo.recipe import Recipe, parse_class_weights
 from zoo.schema import suggest_closest
 
@@ -62,13 +62,13 @@ def order_class_weights(text: str, class_names: Sequence[str]) -> tuple[float, .
             if name not in class_names:
                 raise UserError(
                     f"class_weights={text!r}: there is no class {name!r}."
-                    f"{suggest_closest(name, class_names)} Known: {', '.join(class_names)}"
+                    f"{suggest_closest(name, class_names)} Known: {shorten_names(class_names)}"
                 )
         return tuple(weights.get(name, 1.0) for name in class_names)
     if len(weights) != len(class_names):
         raise UserError(
             f"class_weights={text!r}: {len(weights)} numbers for {len(class_names)} classes: "
-            f"expected one for each of {', '.join(class_names)}"
+            f"expected one for each of {shorten_names(class_names)}"
         )
     return weights
 

@@ -59,8 +59,8 @@ def load_matching_weights(
     if all(transfer.reason or not transfer.parameters for transfer in transfers):
         raise UserError(
             f"weights={source.path}: no weights fit {model.name}: they are of the layers "
-            f"{', '.join(source_layers) or 'none'}, but {model.name} has "
-            f"{', '.join(transfer.name for transfer in transfers)}: choose a run of the same model"
+            f"{shorten_names(source_layers) or 'none'}, but {model.name} has "
+            f"{shorten_names(x.name for x in transfers)}: choose a run of the same model"
         )
     return transfers
 

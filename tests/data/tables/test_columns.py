@@ -17,7 +17,7 @@ from zoo.data.tables.cells import STRING, find_number_form, parse_numbers, strip
 from zoo.data.tables.column_encoding import make_column_encoder, parse_number_strings
 from zoo.data.tables.column_inference import infer_columns
 from zoo.data.tables.column_learning import measure_spread
-from zoo.data.tables.column_notes import describe_unseen_values, format_columns
+from zoo.data.tables.column_notes import describe_unseen_values, format_columns, merge_notes
 from zoo.data.tables.columns import MISSING, Column, columns_from_record
 from zoo.data.tables.dates import parse_dates
 from zoo.data.tables.frame_rows import FrameRows
@@ -84,8 +84,8 @@ def test_kinds(cells, kind):
 @pytest.mark.parametrize(
     ("name", "cells", "reason"),
     [
-        ("x", repeat("5"), "all its cells are '5'"),
-        ("x", repeat(""), "all its cells are empty"),
+        ("x", repeat("5"), "all cells are '5'"),
+        ("x", repeat(""), "all cells are empty"),
         ("x", range(ROWS), "it numbers the rows"),
         ("x", np.delete(np.arange(ROWS * 1.2, dtype=int), range(0, 200, 5)), "it numbers the rows"),
         ("customer_id", np.random.default_rng(0).permutation(5000)[:ROWS], "it numbers the rows"),
@@ -450,6 +450,17 @@ def test_the_columns_are_shown():
         "  city  category  5 values: Bonn, Lima, Oslo, Paris, ...",
         "  day   date      median 2020-01-02, written as %Y-%m-%d",
     ]
+
+
+def test_many_columns_are_shown_in_short():
+    cells = {f"x{i}": repeat("1", "2") if i < 60 else repeat("3") for i in range(75)}
+    columns, notes = infer_columns(FrameRows(frame(**cells)))
+    shown = format_columns(columns).splitlines()
+    assert len(shown) == 51 and shown[-1] == "  and 10 more columns: 10 number"
+    more = "columns 'x60', 'x61', 'x62', 'x63', 'x64' and 10 more are left out: all cells are '3'"
+    assert merge_notes([*notes, "another"]) == (more, "another")
+    few = notes[:5]
+    assert merge_notes(few) == few
 
 
 def test_the_flag_of_columns_can_be_typed_and_read_again():

@@ -22,7 +22,7 @@ from zoo.data.sources.image_streams import make_image_splits
 from zoo.data.sources.labelled_folders import find_labelled_folders, load_labelled_folders
 from zoo.data.splits import Arrays, LabelledSplits, match_split_name
 from zoo.data.tables.labels import Target, choose_spellings, describe_class_variants
-from zoo.errors import UserError, format_count
+from zoo.errors import UserError, format_count, shorten_names
 
 _USUAL_NAMES = {"train", "validation", "val", "test"}
 
@@ -55,7 +55,7 @@ class _Skipped:
             items.append(f"{folders} without images ({format_names(self.empty_classes)})")
         if self.unclassified:
             items.append(f"{format_count(self.unclassified, 'image')} outside of the class folders")
-        notes = [f"{root}: skipped {', '.join(items)}"] if items else []
+        notes = [f"{root}: skipped {shorten_names(items)}"] if items else []
         if self.nested:
             notes.append(
                 f"{root}: the images in folders of class folders are of the outer class "
@@ -194,7 +194,7 @@ def _find_splits(root: Path, name: str, skipped: _Skipped) -> tuple[dict[str, Pa
     notes = []
     if any(folder.name not in _USUAL_NAMES for folder in splits.values()):
         pairs = [f"{folder.name} ({split})" for split, folder in splits.items()]
-        notes.append(f"{name}: its folders are taken for splits: {', '.join(pairs)}")
+        notes.append(f"{name}: its folders are taken for splits: {shorten_names(pairs)}")
     if unused := [folder.name for folder in folders if folder not in splits.values()]:
         notes.append(f"{name}: beside the splits, {format_names(unused)} is not used")
     for split in sorted(splits.keys() - nested):
@@ -247,7 +247,7 @@ def _check_classes(
         advice = "pass --merge_label_case" if has_case else "rename or remove the folder"
         raise UserError(
             f"{folder / unknown[0]}: this class is not in {source}, which has "
-            f"{', '.join(class_names)}: {advice}"
+            f"{shorten_names(class_names)}: {advice}"
         )
 
 

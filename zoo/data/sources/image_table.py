@@ -15,7 +15,7 @@ from zoo.data.sources.table_files import Table, reject_values
 from zoo.data.sources.table_labels import LabelledRows, read_labelled_rows
 from zoo.data.splits import Arrays, LabelledSplits, match_split_name
 from zoo.data.tables.cells import strip_cells
-from zoo.errors import UserError, format_count
+from zoo.errors import UserError, format_count, shorten_names
 from zoo.schema import suggest_closest
 
 _LABEL_NAMES = ("label", "labels", "class", "target")  # where there are several columns
@@ -116,7 +116,7 @@ def _choose_label(table: Table, column: str, config: DataConfig) -> tuple[DataCo
         if len(found) != 1:
             raise UserError(
                 f"{table.path}: no column to predict: choose one with --label=COLUMN, or several "
-                f"columns of 0 and 1 with --label=A,B; the columns are {', '.join(names)}"
+                f"columns of 0 and 1 with --label=A,B; the columns are {shorten_names(names)}"
             )
         config = dataclasses.replace(config, label=found[0])
         notes.append(f"{table.path}: the column {found[0]!r} is the label")
@@ -127,10 +127,10 @@ def _choose_label(table: Table, column: str, config: DataConfig) -> tuple[DataCo
         if name not in names:
             raise UserError(
                 f"{option}={name!r}: {table.path} has no such column."
-                f"{suggest_closest(name, names)} The columns are {', '.join(names)}"
+                f"{suggest_closest(name, names)} The columns are {shorten_names(names)}"
             )
     if unread := [name for name in others if name not in labels]:
-        notes.append(f"{table.path}: these columns are not read: {', '.join(unread)}")
+        notes.append(f"{table.path}: these columns are not read: {shorten_names(unread)}")
     return config, notes
 
 

@@ -23,7 +23,7 @@ from zoo.data.tables.columns import MISSING
 from zoo.data.tables.label_vectors import describe_unknown_labels, encode_label_sets
 from zoo.data.tables.labels import Target, name_classes, resolve_case
 from zoo.data.tables.list_cells import parse_list
-from zoo.errors import UserError, format_count
+from zoo.errors import UserError, format_count, shorten_names
 from zoo.schema import is_line
 
 SEPARATOR = "|"  # of the labels in one cell
@@ -50,7 +50,7 @@ def has_label_sets(table: Table, columns: Sequence[str], task: str | None) -> bo
     if len(columns) > 1:
         if task not in (None, "multilabel"):
             raise UserError(
-                f"task={task}: {len(columns)} columns of labels, {', '.join(columns)}, make a "
+                f"task={task}: {len(columns)} columns of labels, {shorten_names(columns)}, make a "
                 "multilabel task: omit --task, or choose one column with --label"
             )
         return True
@@ -121,7 +121,7 @@ def read_label_sets(
     if absent and not config.merge_label_case:
         raise UserError(
             f"{tables['train'].path}: --label={','.join(columns)} lacks the columns of "
-            f"{', '.join(absent)}, which the model predicts: add them"
+            f"{shorten_names(absent)}, which the model predicts: add them"
         )
     labels = {
         name: split.dropna().explode().dropna().astype(STRING) for name, split in sets.items()
@@ -135,7 +135,7 @@ def read_label_sets(
         y, unknown = encode_label_sets(labels[name], len(split), known)
         if config.exact_classes:
             is_invalid = split.index.isin(unknown.index)
-            reject_values(tables[name], columns[0], is_invalid, _EXACT.format(", ".join(known)))
+            reject_values(tables[name], columns[0], is_invalid, _EXACT.format(shorten_names(known)))
         other_notes = describe_unknown_labels(unknown, known)
         notes += tuple(f"{tables[name].path}: {note}" for note in other_notes)
         rows = split.notna().to_numpy()
@@ -152,7 +152,7 @@ def _collect_sets(
     """
     sets: dict[str, pd.Series] = {}
     notes: tuple[str, ...] = ()
-    shown = ", ".join(map(repr, columns))
+    shown = shorten_names(map(repr, columns))
     for name, table in tables.items():
         if absent := [column for column in columns if column not in table.frame]:
             notes += (f"{table.path} is left out: it has no column {absent[0]!r}",)

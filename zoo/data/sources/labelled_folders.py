@@ -13,7 +13,7 @@ from zoo.data.sources.image_table import make_listed_splits
 from zoo.data.sources.table_files import TABLE_KINDS, Table, read_table
 from zoo.data.splits import LabelledSplits, match_split_name
 from zoo.data.tables.cells import strip_cells
-from zoo.errors import UserError, format_count
+from zoo.errors import UserError, format_count, shorten_names
 
 _LABELS = "labels"  # name of the table, before the suffix
 # that of Hugging Face's image folders, and the column that it has to have
@@ -126,7 +126,7 @@ def _find_file_column(table: Table, index: Mapping[str, str], folder: Path) -> s
     best, example = max(found, key=lambda name: found[name]), ["photo.jpg", *index][-1]
     if not found[best]:
         raise UserError(
-            f"{table.path}: none of its columns, {', '.join(found)}, names images of {folder}: "
+            f"{table.path}: none of its columns, {shorten_names(found)}, names images of {folder}: "
             f"expected names such as {example}"
         )
     return best

@@ -28,7 +28,7 @@ from zoo.data.tables.cells import (
 from zoo.data.tables.columns import DROP
 from zoo.data.tables.frame_rows import FrameRows
 from zoo.data.tables.row_texts import RowTexts
-from zoo.errors import UserError
+from zoo.errors import UserError, shorten_names
 from zoo.schema import is_text, suggest_closest
 
 
@@ -169,7 +169,7 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
     if label is None:
         raise UserError(
             f"{dataset}: no column to predict: choose one with --label=COLUMN; the columns are "
-            f"{', '.join(columns)}"
+            f"{shorten_names(columns)}"
         )
     labels = find_label_columns(label, columns)
     options = ("group", "time", "weight", "slices")
@@ -179,7 +179,7 @@ def _choose_columns(dataset: str, train: Table, config: DataConfig) -> list[str]
         if column not in columns:
             raise UserError(
                 f"{option}={column!r}: {train.path} has no such column."
-                f"{suggest_closest(column, columns)} The columns are {', '.join(columns)}"
+                f"{suggest_closest(column, columns)} The columns are {shorten_names(columns)}"
                 f"{_explain_names(train)}"
             )
     for column, kind in config.columns:
@@ -227,9 +227,9 @@ def _match_columns(
     known = [column.name for column in config.known_columns]
     _check_columns(table, known, "the model reads")
     if others := [name for name in columns if name not in known]:
-        notes += (f"{table.path}: the model does not read the columns {', '.join(others)}",)
+        notes += (f"{table.path}: the model does not read the columns {shorten_names(others)}",)
     if [name for name in columns if name in known] != known:
-        order = ", ".join(known)
+        order = shorten_names(known)
         notes += (f"{table.path}: the columns are read in the order of the model: {order}",)
     return known, notes
 
@@ -239,7 +239,7 @@ def _check_columns(table: Table, columns: list[str], reason: str, can_drop: bool
         name = min(missing)
         raise UserError(
             f"{table.path}: there is no column {name!r}, which {reason}. "
-            f"It has: {', '.join(table.frame.columns)}."
+            f"It has: {shorten_names(table.frame.columns)}."
             f"{suggest_closest(name, table.frame.columns)}"
             + f" To leave it out, pass {format_column_kinds([name], DROP)}"
             * can_drop

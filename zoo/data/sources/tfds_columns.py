@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from zoo.data.config import DataConfig, format_column_kinds
 from zoo.data.sources.table_files import Table
 from zoo.data.tables.cells import STRING
-from zoo.errors import UserError
+from zoo.errors import UserError, shorten_names
 from zoo.schema import suggest_closest
 
 _BATCH = 1024  # records that are parsed at once
@@ -105,7 +105,7 @@ def choose_columns(
         if column not in columns:
             raise UserError(
                 f"{name} has no column {column!r}.{suggest_closest(column, columns)} It has: "
-                f"{', '.join(columns)}"
+                f"{shorten_names(columns)}"
             )
     for column in config.text:
         is_text = isinstance(find_column(features, column), tfds.features.Text)
@@ -116,7 +116,7 @@ def choose_columns(
     if label is None:
         raise UserError(
             f"{name} has no default input and label: choose the column to predict with "
-            f"--label=COLUMN. It has: {', '.join(columns)}"
+            f"--label=COLUMN. It has: {shorten_names(columns)}"
         )
     feature = find_column(features, label)
     if is_numeric(feature) and feature.shape:
@@ -163,7 +163,7 @@ def _describe_unread(
     ):
         kinds = format_column_kinds(inputs[:1], "text")
         advice = f" (--model=mlp {kinds} reads them beside the texts)"
-    return (f"{name}: these columns are not read: {', '.join(unread)}{advice}",)
+    return (f"{name}: these columns are not read: {shorten_names(unread)}{advice}",)
 
 
 def _find_supervised_keys(
@@ -203,7 +203,7 @@ def _guess_inputs(
         return scalars
     if len(images) > 1:
         raise UserError(
-            f"{name} has several images, {', '.join(images)}: name the one to read as the "
+            f"{name} has several images, {shorten_names(images)}: name the one to read as the "
             "supervised_keys of its builder"
         )
     inputs = images or (texts if len(texts) <= 2 else []) or scalars

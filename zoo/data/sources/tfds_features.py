@@ -19,7 +19,7 @@ from zoo.data.sources.tfds_columns import (
 )
 from zoo.data.spec import Spec
 from zoo.data.tables.labels import Target
-from zoo.errors import UserError
+from zoo.errors import UserError, shorten_names
 
 _PARALLEL_CALLS = 4  # blocks that are decoded at the same time
 _BLOCK = 64  # examples decoded per call; one call per example takes six times as long
@@ -83,7 +83,7 @@ def _make_text_spec(columns: list[str], class_names: tuple[str, ...] | None, nam
     """Returns the spec of texts (one column) or text pairs (two) that are not tokenized yet."""
     if len(columns) > 2:
         raise UserError(
-            f"{name}: {len(columns)} text columns, {', '.join(columns)}: choose one with "
+            f"{name}: {len(columns)} text columns, {shorten_names(columns)}: choose one with "
             "--text=A, or two with --text=A,B"
         )
     kind, shape = ("text", ()) if len(columns) == 1 else ("text_pair", (2,))
@@ -129,7 +129,7 @@ def _name_features(
             raise UserError(
                 f"{name}: the input {column!r} is {type(feature).__name__} of shape "
                 f"{feature.shape}; expected an image, a text or numbers of a fixed shape. It has: "
-                f"{', '.join(list_columns(builder.info.features))}"
+                f"{shorten_names(list_columns(builder.info.features))}"
             )
         names += name_numbers(column, feature)
     return tuple(names)

@@ -19,7 +19,7 @@ from zoo.data.sources.tfds_columns import (
 )
 from zoo.data.sources.tfds_features import make_decoder, make_reader
 from zoo.data.splits import SPLIT_NAMES, Arrays, LabelledSplits, Stream, iterate_raw_batches
-from zoo.errors import UserError
+from zoo.errors import UserError, shorten_names
 
 _BATCH = 1024  # examples that are looked at together
 
@@ -53,7 +53,8 @@ def choose_splits(
     if expression is None:
         raise UserError(
             f"{name} has no split train: choose one with --train_split, such as "
-            f"--train_split={known[0] if known else 'train'}. It has the splits {', '.join(known)}"
+            f"--train_split={known[0] if known else 'train'}. It has the splits "
+            f"{shorten_names(known)}"
         )
     _check_training_split(builder, name, expression)
     expressions = {"train": expression}
@@ -67,7 +68,7 @@ def choose_splits(
                 f"{name}: the {role} split is not scored, since {expression} has examples of it"
             )
     if unread := [s for s in separate if s not in expressions.values()]:
-        notes.append(f"{name}: these splits are not read: {', '.join(unread)}")
+        notes.append(f"{name}: these splits are not read: {shorten_names(unread)}")
     return expressions, tuple(notes)
 
 

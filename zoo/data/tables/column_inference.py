@@ -27,6 +27,7 @@ from zoo.data.tables.column_cells import (
     iterate_misfits,
 )
 from zoo.data.tables.column_learning import learn_column, read_numbers
+from zoo.data.tables.column_notes import merge_notes
 from zoo.data.tables.columns import DROP, KINDS, MISSING_MARKS, Column
 from zoo.data.tables.date_forms import (
     COMPACT_FORMAT,
@@ -37,7 +38,7 @@ from zoo.data.tables.date_forms import (
 from zoo.data.tables.frame_rows import FrameRows
 from zoo.data.tables.number_units import find_mixed_units
 from zoo.data.texts.text_normalization import UNSPACED_LETTER
-from zoo.errors import UserError
+from zoo.errors import UserError, shorten_names
 from zoo.schema import suggest_closest
 
 _MIN_WORDS = 3  # words of a text, on average
@@ -75,7 +76,7 @@ def infer_columns(
         if name not in names:
             raise UserError(
                 f"columns={name}:{kind}: there is no such column.{suggest_closest(name, names)} "
-                f"The columns are {', '.join(names)}"
+                f"The columns are {shorten_names(names)}"
             )
         if kind not in (*KINDS, DROP):
             raise UserError(
@@ -101,7 +102,7 @@ def infer_columns(
     columns = [column for column, _ in learned if column]
     notes = [note for _, note in learned if note]
     if not columns:
-        raise UserError("no column is left to learn from: " + "; ".join(notes))
+        raise UserError("no column is left to learn from: " + "; ".join(merge_notes(notes)))
     return tuple(columns), tuple(notes)
 
 
@@ -116,9 +117,9 @@ def infer_kind(cells: ColumnCells) -> tuple[str, str]:
             is_constant = is_constant and bool((block == first).all())
             present += len(block)
     if first is None:
-        return DROP, "all its cells are empty"
+        return DROP, "all cells are empty"
     if is_constant and present == len(cells):
-        return DROP, f"all its cells are {str(first)[:40]!r}"
+        return DROP, f"all cells are {str(first)[:40]!r}"
     return _infer_kind_of_strings(cells, present)
 
 
@@ -174,10 +175,10 @@ def _infer_kind_of_numbers(cells: ColumnCells, numbers: np.ndarray) -> tuple[str
     """Returns the kind of a column that has nothing but numbers; see `infer_kind`."""
     present = numbers[~np.isnan(numbers)]
     if not len(present):
-        return DROP, "all its cells are empty"
+        return DROP, "all cells are empty"
     if len(present) == len(cells) and (present == present[0]).all():
         digits = " in the first 15 digits" * bool(abs(present[0]) > 2**53)
-        return DROP, f"all its cells are '{present[0]:.15g}'{digits}"
+        return DROP, f"all cells are '{present[0]:.15g}'{digits}"
     if not cells.are_integers:
         return "number", ""
     if _are_compact_dates(cells.name, present):

@@ -1,5 +1,9 @@
 """What a user should know about the columns of a table."""
 
+import collections
+import re
+from collections.abc import Iterable
+
 import numpy as np
 
 from zoo.data.tables.cells import find_unseen_values
@@ -8,16 +12,19 @@ from zoo.data.tables.columns import Column
 from zoo.data.tables.date_forms import format_days
 from zoo.data.tables.frame_rows import FrameRows
 from zoo.data.texts.tokenizer_settings import format_tokenizer
-from zoo.errors import format_count
+from zoo.errors import format_count, shorten_names
 
 _SHOWN = 30  # characters of a value
+_MOST_COLUMNS = 50  # in the headline
+_MOST_ALIKE = 5  # columns of which the same is told one by one
+_COLUMN_NOTE = re.compile(r"column (?P<name>'(?:[^'\\]|\\.)*'|\"[^\"]*\")(?P<text>.*)", re.DOTALL)
 _RARE_SHARE = 0.05  # of rows with unseen values, which are not told
 
 
 def format_columns(columns: tuple[Column, ...]) -> str:
-    """Formats the columns as a table for the headline of a run."""
+    """Formats the columns, the first ones of many, as a table for the headline of a run."""
     rows = []
-    for column in columns:
+    for column in columns[:_MOST_COLUMNS]:
         if column.kind == "category":
             shown = ", ".join(shorten_line(value) or "(missing)" for value in column.values[:4])
             more = ", ..." if len(column.values) > 4 else ""
@@ -33,7 +40,32 @@ def format_columns(columns: tuple[Column, ...]) -> str:
             detail = f"median {column.center:.6g}, spread {column.scale:.4g}"
         rows.append((column.name, column.kind, detail + ", some missing" * column.has_missing))
     width = min(30, max(len(name) for name, *_ in rows))
-    return "\n".join(f"  {name:{width}}  {kind:8}  {detail}" for name, kind, detail in rows)
+    lines = [f"  {name:{width}}  {kind:8}  {detail}" for name, kind, detail in rows]
+    if others := collections.Counter(column.kind for column in columns[_MOST_COLUMNS:]):
+        kinds = (f"{count:,} {kind}" for kind, count in others.most_common())
+        lines.append(f"  and {others.total():,} more columns: {', '.join(kinds)}")
+    return "\n".join(lines)
+
+
+def merge_notes(notes: Iterable[str]) -> tuple[str, ...]:
+    """Returns notes on columns, with one in place of several that tell the same of many columns.
+
+    Example:
+        >>> merge_notes([f"column 'x{i}' is left out: it is empty" for i in range(12)])[0]
+        "columns 'x0', 'x1', 'x2', 'x3', 'x4' and 7 more are left out: it is empty"
+    """
+    by_text = collections.defaultdict(list)
+    for note in notes:
+        found = _COLUMN_NOTE.fullmatch(note)
+        by_text[found["text"] if found else note].append(found["name"] if found else "")
+    merged = []
+    for text, names in by_text.items():
+        if len(names) > _MOST_ALIKE:
+            text = re.sub("^ is ", " are ", text)
+            merged.append(f"columns {shorten_names(names, _MOST_ALIKE)}{text}")
+        else:
+            merged += [f"column {name}{text}" if name else text for name in names]
+    return tuple(merged)
 
 
 def shorten_line(text: str) -> str:

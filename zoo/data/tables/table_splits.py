@@ -11,7 +11,11 @@ from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Split
 from zoo.data.tables.cells import clean_cells, find_number_form, parse_numbers
 from zoo.data.tables.column_inference import infer_columns
-from zoo.data.tables.column_notes import describe_unreadable_cells, describe_unseen_values
+from zoo.data.tables.column_notes import (
+    describe_unreadable_cells,
+    describe_unseen_values,
+    merge_notes,
+)
 from zoo.data.tables.column_texts import learn_column_tokenizers
 from zoo.data.tables.columns import Column, count_features
 from zoo.data.tables.frame_rows import FrameRows
@@ -106,7 +110,7 @@ def encode_table(
         encoded[name] = Arrays(features, table.y, weights=table.weights)
     names = tuple(column.name for column in columns)
     spec = dataclasses.replace(spec, shape=(width,), feature_names=names, columns=columns)
-    return encoded, records, spec, notes
+    return encoded, records, spec, merge_notes(notes)
 
 
 def make_table_records(

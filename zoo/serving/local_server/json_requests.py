@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import one_line
+from zoo.errors import one_line, shorten_names
 from zoo.exporting.messages import Example
 from zoo.serving.local_server.loaded_version import LoadedVersion
 from zoo.serving.local_server.serving_error import ServingError
@@ -85,7 +85,7 @@ def _collect_columns(rows: Any, inputs: list[str]) -> dict[str, list]:
 
 def _only_input(inputs: list[str]) -> str:
     if len(inputs) != 1:
-        raise _refuse(f"expected values by the names of the inputs: {', '.join(inputs)}")
+        raise _refuse(f"expected values by the names of the inputs: {shorten_names(inputs)}")
     return inputs[0]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from zoo.errors import one_line
+from zoo.errors import one_line, shorten_names
 from zoo.serving.local_server.serving_error import ServingError, check_batch
 from zoo.serving.transports.local_transport import import_graph_operations
 
@@ -75,8 +75,8 @@ class LoadedVersion:
         if arrays.keys() != signature.inputs.keys():
             raise ServingError(
                 "INVALID_ARGUMENT",
-                f"input must be exactly {', '.join(sorted(signature.inputs))}; got "
-                f"{', '.join(sorted(arrays))}",
+                f"input must be exactly {shorten_names(sorted(signature.inputs))}; got "
+                f"{shorten_names(sorted(arrays))}",
             )
         for key, array in arrays.items():
             dtype = tf.dtypes.as_dtype(signature.inputs[key].dtype)

@@ -8,7 +8,7 @@ from zoo.data.config import DataConfig
 from zoo.data.sources.image_paths import find_image_file, find_path_column
 from zoo.data.sources.table_files import read_table
 from zoo.data.tables.cells import strip_cells
-from zoo.errors import UserError
+from zoo.errors import UserError, shorten_names
 from zoo.serving.rows.blocks import Row, make_row
 from zoo.serving.rows.row_log import RowLog
 from zoo.serving.rows.table_rows import find_table_kind
@@ -38,7 +38,7 @@ def read_image_rows(
     if not column:
         raise UserError(
             f"{file}: no column has the paths of images, relative to the folder of the table; the "
-            f"columns are {', '.join(table.frame)}"
+            f"columns are {shorten_names(table.frame)}"
         )
     log.notes.append(f"{file}: column {column!r} has the images")
     paths = strip_cells(table.frame[column]).fillna("")

@@ -22,7 +22,7 @@ from zoo.data.tables.cells import (
 )
 from zoo.data.tables.columns import Column
 from zoo.data.tables.date_forms import are_dates
-from zoo.errors import UserError, format_count
+from zoo.errors import UserError, format_count, shorten_names
 from zoo.schema import is_text, suggest_closest
 from zoo.serving.rows.blocks import Row, RowBlock
 from zoo.serving.rows.row_log import RowLog
@@ -250,6 +250,6 @@ def _find_column(table: Table, name: str, advice: str) -> pd.Series:
         columns = list(table.frame.columns)
         raise UserError(
             f"{table.path}: no column {name!r}.{suggest_closest(name, columns)} The columns are "
-            f"{', '.join(columns)}: {advice}"
+            f"{shorten_names(columns)}: {advice}"
         )
     return table.frame[name]
