@@ -70,6 +70,8 @@ def columns(table):
         ("# made by hand\n# in 2026\na,b\n1,2\n", {"a": ["1"], "b": ["2"]}),
         ("# made by hand\n#a\tb\n1\t2\n3\t4\n", {"#a": ["1", "3"], "b": ["2", "4"]}),
         ("#1,a\n#2,b\n", {"#1": ["#2"], "a": ["b"]}),
+        ("PAR1,bzh1\n1,2\n", {"PAR1": ["1"], "bzh1": ["2"]}),  # as Parquet and bzip2 begin
+        ("ARROW1\n1\n", {"ARROW1": ["1"]}),
         ("Größe,\u540d\n1,\u4e00\n", {"Größe": ["1"], "\u540d": ["\u4e00"]}),
     ],
 )
@@ -161,15 +163,30 @@ def test_an_encoding_that_the_guess_misses_can_be_named(tmp_path):
     ("content", "message"),
     [
         (b"PK\x03\x04 and more", "this is a ZIP archive or a spreadsheet"),
-        (b"BZh91AY", "this is compressed by bzip2"),
+        (b"BZh91AY&SY", "this is compressed by bzip2"),
         (b"PAR1", "this is a Parquet file: pass it as parquet:PATH"),
-        ("<!DOCTYPE html>\n", "this is a web page: save its table as CSV"),
+        ("\n <!DOCTYPE html>\n", "this is a web page: save its table as CSV"),
+        ("@relation x\n@attribute y numeric\n", "this is an ARFF file of Weka"),
+        ('{"a": 1}\n{"a": 2}\n', "this is JSON: pass it as jsonl:PATH, with one object"),
+        ('[\n {"a": 1},\n {"a": 2}]', "this is JSON"),
         ("version https://git-lfs.github.com/spec/v1\n", "fetch it with git lfs pull"),
         (GZIPPED_TWICE, "compressed by gzip twice"),
         (TAR, "this is a tar archive: unpack it"),
         ("", "the file is empty; expected a line of column names"),
         ("a,b\n", "no rows; expected at least one below the column names"),
-        ("a,b\n1,2\n3\n", "line 3: 1 field, but line 1 names 2 columns"),
+        ("a,b\n1,2\n3\n4,5\n", "line 3: 1 field, but line 1 names 2 columns: fix one of them"),
+        ("a,b\n1,2\n3\n", "2 columns: '3' is the last row: remove it if it is a footer, and if"),
+        ("a,b\n1,2\n\n(2 rows affected)\n\n", "line 4: 1 field, but line 1 names 2 columns: '(2 r"),
+        (
+            "a,b\n1,2\n# half of it\n3,4\n",
+            "line 3: 1 field, but line 1 names 2 columns: '# half of "
+            "it' looks like a comment: remove it",
+        ),
+        ("a,b\n1,2\n-- end --\n", "'-- end --' looks like a comment"),
+        ("a | b\n---+---\n 1 | 2\n", "line 2: this line is drawn, as of a table: remove it"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |\n", "line 2: this line is drawn"),
+        ("+---+---+\n| a | b |\n+---+---+\n| 1 | 2 |\n", "line 1: this line is drawn"),
+        ("a,b\n1,2\n---+---\n3,4\n", "line 3: 1 field, but line 1 names 2 columns: it is a line"),
         ('a,b\n"x\ny",2\n1,2,3\n', "line 4: 3 fields"),
         ('a,b\n1,2\n3,"x\n\n', "lines 3 to 4: a quote is not closed before the end of the file"),
         ('a,b\n"1,2\n3,4\n"5,6\n', "lines 2 to 4: text follows the closing quote of a field"),
@@ -273,6 +290,14 @@ def test_parquet_and_its_nested_columns(tmp_path):
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match="not a readable Parquet file"):
         read_table("parquet", tmp_path / "broken.parquet")
+
+
+@pytest.mark.parametrize("end", ["\x1a", "\x1a\n", "\x1a\r\n", "\n\x1a"])
+def test_the_mark_of_the_end_of_dos_is_no_row(end, read):
+    for content, kind in (("a,b\n1,2\n", "csv"), ("a\n1\n", "csv"), ('{"a": "1"}\n', "jsonl")):
+        table = read(content + end, kind)
+        assert table.frame["a"].tolist() == ["1"]
+        assert [*table.iterate_places()] == [f"{table.path}, line {1 + (kind == 'csv')}"]
 
 
 def test_lines_below_comments(read):

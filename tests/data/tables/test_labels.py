@@ -173,6 +173,18 @@ def test_a_line_of_totals_is_told(tmp_path):
         assert any(note.startswith(line) for note in notes) == told
 
 
+@pytest.mark.parametrize(
+    ("cell", "count", "told"),
+    [("# by hand", 1, True), ("// old", 2, True), ("#tag", 1, False), ("# a", 20, False)],
+)
+def test_rows_that_begin_as_comments_are_told(cell, count, told, tmp_path):
+    file = tmp_path / "t.csv"
+    rows = "".join(f"{'pen' if i % 2 else 'ink'},{i * 0.5},{i * 1.5}\n" for i in range(40))
+    file.write_text(f"item,n,y\n{rows}" + f"{cell},1,2\n" * count)
+    line = f"{file}, line 42: {cell!r} in the first column looks like a comment ({count} such row"
+    assert any(note.startswith(line) for note in load(file).notes) == told
+
+
 def test_labels_of_other_letters_that_look_the_same_are_told(tmp_path):
     labels = ["pos", "p\u043es", "neg", "\uff4eeg"] * 9
     path = tmp_path / "t.csv"

@@ -19,6 +19,8 @@ import pyarrow.csv
 
 from zoo.data.sources.column_names import clean_names, describe_numbered_names
 from zoo.data.sources.csv_quotes import has_open_quote, has_text_after_quote
+from zoo.data.sources.odd_lines import END_MARK, explain_length, is_drawn, mark_last
+from zoo.data.sources.other_formats import reject_json
 from zoo.data.sources.text_files import EmptyFileError, TextFile
 from zoo.errors import UserError, format_count
 
@@ -64,6 +66,7 @@ def find_csv_layout(file: TextFile, separator: str | None) -> CsvLayout:
     text, is_whole = file.read_start(_SAMPLE_SIZE)
     if not text.strip() and is_whole:
         raise EmptyFileError(f"{path}: the file is empty; expected a line of column names")
+    reject_json(path, text)
     text, preamble, named, notes = _blank_preamble(text, path)
     separator = separator or named
     if separator is None:
@@ -72,6 +75,9 @@ def find_csv_layout(file: TextFile, separator: str | None) -> CsvLayout:
             notes += (f"{path}: the fields are separated by {_SEPARATORS[separator]}",)
     (_, header_end, header), *rows = _read_sample(text, path, separator)
     sample = [row for _, _, row in rows]
+    for _, line, row in [(1, header_end, header), *rows][:2]:
+        if is_drawn(row):
+            raise UserError(f"{path}, line {line}: this line is drawn, as of a table: remove it")
     if sample and all(len(row) == len(header) + 1 for row in sample):
         if not any(row[-1] for row in sample):
             header = [*header, ""]
@@ -144,7 +150,7 @@ def _read_sample(text: str, path: Path, separator: str) -> list[tuple[int, int, 
 
 def may_differ(file: TextFile, layout: CsvLayout) -> bool:
     """Whether pyarrow may read a file in another way than Python's csv module."""
-    if file.has_stray_quotes or not layout.separator.isascii():
+    if file.has_stray_quotes or not layout.separator.isascii() or _ends_with_mark(file):
         return True
     if not file.quotes:
         return False
@@ -159,6 +165,15 @@ def may_differ(file: TextFile, layout: CsvLayout) -> bool:
             if quote_after_blanks.search(data):
                 return True
     return False
+
+
+def _ends_with_mark(file: TextFile) -> bool:
+    """Whether there is an END_MARK in the last bytes; those that are compressed are not read."""
+    if file.is_compressed:
+        return False
+    with file.path.open("rb") as content:
+        content.seek(max(file.path.stat().st_size - 4, 0))
+        return END_MARK.encode() in content.read()
 
 
 def parse_quickly(file: TextFile, layout: CsvLayout, block_size: int) -> Iterator[pa.Table]:
@@ -211,18 +226,12 @@ def parse_exactly(
         columns = zip(*rows, strict=True)
         return pa.table([pa.array(column, pa.string()) for column in columns], names)
 
-    for start, end, row in iterate_file_rows(file, layout):
+    for (start, end, row), is_last in mark_last(iterate_file_rows(file, layout)):
         if len(row) == len(names) + 1 and not row[-1]:
             row = row[:-1]
         if len(row) != len(names):
-            on_bad_row(
-                end,
-                f"{_format_lines(file.path, start, end)}: "
-                f"{format_count(len(row), 'field')}, but line {layout.header_end} names "
-                f"{format_count(len(names), 'column')}: fix one of them (put fields with "
-                f"{separator!r} in quotes, close every quote, and remove lines above the column "
-                "names)",
-            )
+            problem = explain_length(row, len(names), layout.header_end, separator, is_last=is_last)
+            on_bad_row(end, f"{_format_lines(file.path, start, end)}: {problem}")
             continue
         rows.append(row)
         if len(rows) == _EXACT_ROWS:
@@ -247,7 +256,7 @@ def iterate_row_ends(file: TextFile, layout: CsvLayout) -> Iterator[int]:
         return
     with file.open_text() as lines:  # each line is a row, if it is not empty
         for number, line in enumerate(lines, 1):
-            if number > layout.header_end and line.strip("\r\n"):
+            if number > layout.header_end and line.strip(f"\r\n{END_MARK}"):
                 yield number
 
 
@@ -276,7 +285,7 @@ def iterate_rows(
                     f"{_format_lines(path, last_start, reader.line_num)}: text follows the closing "
                     "quote of a field: close each quote, and write those within fields twice"
                 )
-            if row:
+            if row and row != [END_MARK]:
                 yield last_start, reader.line_num, row
     except csv.Error as error:
         place = _format_lines(path, start, max(start, reader.line_num))

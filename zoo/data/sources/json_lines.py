@@ -8,10 +8,12 @@ from typing import Any
 
 from zoo.data.config import compose_name
 from zoo.data.sources.csv_files import BadRowHandler
+from zoo.data.sources.odd_lines import END_MARK
 from zoo.data.sources.text_files import TextFile
 from zoo.errors import UserError
 from zoo.schema import is_line
 
+_BLANKS = " \t\r\n" + END_MARK
 _JSON_ROWS = 1 << 14  # rows that are read together
 
 
@@ -34,7 +36,7 @@ def iterate_objects(
     valid_names: set[str] = set()
     with text.open_text(newline="\n") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.strip():
+            if not line.strip(_BLANKS):
                 continue
             place = f"{text.path}, line {number}"
             repeated.clear()
@@ -49,7 +51,7 @@ def iterate_objects(
                 on_bad_row(
                     number,
                     f"{place}: expected a JSON object, {{...}}, on each line, "
-                    "without commas or brackets around it",
+                    "without commas or brackets around it (jq -c .[] writes a list so)",
                 )
                 continue
             try:
@@ -69,7 +71,7 @@ def iterate_objects(
 def iterate_object_lines(text: TextFile) -> Iterator[int]:
     """Yields the number of each line that is not blank, without reading its object."""
     with text.open_text(newline="\n") as lines:
-        yield from (number for number, line in enumerate(lines, 1) if line.strip())
+        yield from (number for number, line in enumerate(lines, 1) if line.strip(_BLANKS))
 
 
 def _join_pairs(repeated: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:

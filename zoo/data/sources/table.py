@@ -11,11 +11,11 @@ from zoo.data.config import DataConfig, find_label_columns, format_column_kinds
 from zoo.data.memory import choose_budget
 from zoo.data.sources.image_paths import describe_lost_images, find_path_column
 from zoo.data.sources.image_table import load_image_paths
+from zoo.data.sources.odd_rows import describe_comments, describe_totals
 from zoo.data.sources.table_files import StorageOptions, Table, read_table, reject_values
 from zoo.data.sources.table_folders import find_split_files
 from zoo.data.sources.table_labels import read_labelled_rows
 from zoo.data.sources.table_parts import join_parts, read_parts
-from zoo.data.sources.total_rows import describe_totals
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, LabelledSplits
 from zoo.data.tables.cells import (
@@ -136,9 +136,10 @@ def make_table_splits(
             x, found.y, found.groups, found.times, found.weights, slices=found.slices
         )
     notes += label_notes + tuple(note for table in tables.values() for note in table.notes)
-    notes += tuple(
-        note for name in splits if labelled[name].rows[-1] for note in describe_totals(tables[name])
-    )
+    for name in splits:
+        rows = labelled[name].rows
+        notes += describe_comments(tables[name], rows)
+        notes += describe_totals(tables[name]) if rows[-1] else ()
     if config.text:
         kind = "text" if len(config.text) == 1 else "text_pair"
         spec = Spec(kind, (), target.class_names, tuple(config.text))
