@@ -1,6 +1,7 @@
 """Windows of real images and texts: no alarm on the same data, an alarm on changed ones."""
 
 import datetime
+import gzip
 import json
 
 import numpy as np
@@ -115,6 +116,34 @@ def test_a_hashed_text_of_a_pair_leaves_the_other():
     inputs = {"text_a": "good good", "text_b": {"hash": "ab"}}
     traits = measure_entries([{"inputs": inputs, "outputs": {}}], spec)
     assert traits["text_a: tokens"].tolist() == [2] and not any("text_b" in x for x in traits)
+
+
+def test_a_log_that_was_compressed_or_damaged(tmp_path):
+    entry = {"time": "2026-01-01T00:00:00+00:00", "model": "m", "inputs": {}, "outputs": {}}
+    content = f"\ufeff{json.dumps(entry)}\n".encode()
+    file = tmp_path / "log.jsonl.1.gz"
+    file.write_bytes(gzip.compress(content))
+    assert [*read_log(file)] == [entry]
+    for damaged, message in (
+        (gzip.compress(content)[:-9], "cannot be read: "),
+        (content.decode().encode("utf-16"), "line 1: expected a logged request"),
+        (b'127.0.0.1 "POST /v1/models/m:predict"\n', "as zoo serve-log and RequestLog write it"),
+    ):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match=message):
+            [*read_log(file)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("age", [1, 2]), ("age", 10**400), ("age", "old"), ("age", {"a": 1}), ("city", ["Rome"])],
+)
+def test_values_that_no_input_has_are_refused(name, value):
+    columns = (Column("age", "number"), Column("city", "category"))
+    spec = Spec("features", (2,), None, ("age", "city"), columns=columns)
+    entries = [{"inputs": {"age": 1, "city": "Oslo"} | {name: value}, "outputs": {}}] * 2
+    with pytest.raises(UserError, match="the requests do not fit the model"):
+        measure_entries(entries, spec)
 
 
 def test_a_long_category_is_shown_in_a_line():

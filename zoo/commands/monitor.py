@@ -121,10 +121,8 @@ def _compare_logs(
     own = [entry for entry in entries if entry.get("model") == FLAGS.model]
     if not own:
         found = sorted({str(entry.get("model")) for entry in entries})
-        raise UserError(
-            f"{' '.join(logs)}: no request of {FLAGS.model}: the log has those of "
-            f"{', '.join(found) or 'no model'}"
-        )
+        written = f"the log has those of {shorten_names(found)}" if found else "the log is empty"
+        raise UserError(f"{' '.join(logs)}: no request of {FLAGS.model}: {written}")
     own.sort(key=_find_hour)
     traits = measure_entries(own, spec)
     windows = [

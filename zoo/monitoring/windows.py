@@ -2,13 +2,16 @@
 
 import dataclasses
 import datetime
+import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zoo.data.sources.text_files import open_bytes
 from zoo.data.spec import Spec
 from zoo.errors import UserError, one_line
 from zoo.monitoring.plain_traits import HASH, Traits
@@ -71,7 +74,7 @@ def compare_window(
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any] | None]:
-    """Yields the objects of a log of `zoo.serving.request_log.RequestLog`.
+    """Yields the objects of a log of `zoo.serving.request_log.RequestLog`, which gzip may compress.
 
     A line that was cut off, since it is being written or its process was killed, is None.
 
@@ -79,7 +82,10 @@ def read_log(path: Path) -> Iterator[dict[str, Any] | None]:
         UserError: if the file is missing, or a line is not one of such a log.
     """
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with path.open("rb") as file:
+            is_compressed = file.read(2) == b"\x1f\x8b"
+        content = open_bytes(path, is_compressed)
+        with io.TextIOWrapper(content, "utf-8-sig", errors="replace") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
@@ -94,11 +100,12 @@ def read_log(path: Path) -> Iterator[dict[str, Any] | None]:
                 except (ValueError, KeyError, TypeError, RecursionError):
                     raise UserError(
                         f"{path}, line {number}: expected a logged request, an object with time, "
-                        "model, inputs and outputs"
+                        "model, inputs and outputs, as zoo serve-log and RequestLog write it"
                     ) from None
                 yield entry
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise UserError(f"{path}: cannot be read: {reason}") from error
 
 
 def _parse_line(line: str) -> Any:
@@ -127,7 +134,7 @@ def measure_entries(entries: Iterable[Mapping[str, Any]], spec: Spec) -> Traits:
     """
     try:
         return _measure_entries(list(entries), spec)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(
             f"the requests do not fit the model ({one_line(error)}): choose the version of "
             "the export that has answered them with --version"
@@ -162,7 +169,13 @@ def _collect(rows: list[Mapping[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def _fill_gaps(values: np.ndarray, name: str, spec: Spec) -> np.ndarray:
-    """Returns logged values as those of the signature: NaN or "" for null."""
+    """Returns logged values as those of the signature: NaN or "" for null.
+
+    Raises:
+        ValueError: if they are lists, but for features.
+    """
+    if name != "features" and any(isinstance(x, list | dict) for x in values):
+        raise ValueError(f"{name} has lists or objects")
     numbers = {column.name for column in spec.columns if column.kind == "number"}
     if name in numbers:
         return np.array([np.nan if x is None else x for x in values], "float64")
