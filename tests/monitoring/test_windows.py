@@ -120,7 +120,7 @@ def test_a_hashed_text_of_a_pair_leaves_the_other():
 
 def test_a_log_that_was_compressed_or_damaged(tmp_path):
     entry = {"time": "2026-01-01T00:00:00+00:00", "model": "m", "inputs": {}, "outputs": {}}
-    content = f"\ufeff{json.dumps(entry)}\n".encode()
+    content = f"\ufeff{json.dumps(entry)}\n\0\0\0".encode()
     file = tmp_path / "log.jsonl.1.gz"
     file.write_bytes(gzip.compress(content))
     assert [*read_log(file)] == [entry]

@@ -75,8 +75,9 @@ def main(*logs: str) -> None:
     for file in (out / "monitor.prom", FLAGS.prometheus):
         if file:
             write_text(Path(os.path.expanduser(file)), text)
-    print(f"{FLAGS.model}, version {version.name}: {whole.examples:,} logged examples against "
-          f"{statistics['examples']:,} of its test split")  # fmt: skip
+    logged = format_count(whole.examples, "logged example")
+    print(f"{FLAGS.model}, version {version.name}: {logged} against {statistics['examples']:,} of "
+          "its test split")  # fmt: skip
     print(*_format_alarms(whole, shown), sep="\n")
     print(f"report: {out}  (index.html, monitor.json, monitor.prom)", flush=True)
     if whole.alarms or any(window.alarms for window in shown):

@@ -1,11 +1,14 @@
 """Checks the inputs of signatures and converts their outputs, without TensorFlow."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from zoo.data.spec import Spec
-from zoo.errors import UserError, one_line
+from zoo.errors import UserError, one_line, shorten_names
+
+TensorSpecs = Mapping[str, tuple[str, tuple[int | None, ...]]]  # dtype and shape by name
 
 
 class InputRefusedError(UserError):
@@ -15,6 +18,34 @@ class InputRefusedError(UserError):
 def format_tensor_spec(dtype: str, shape: tuple[int | None, ...]) -> str:
     """Formats a dtype and a shape, as in "uint8 n x 28 x 28 x 1"; n is any size."""
     return f"{dtype} {' x '.join('n' if size is None else str(size) for size in shape)}"
+
+
+def check_inputs(inputs: Any, takes: TensorSpecs, signature: str) -> dict[str, np.ndarray]:
+    """Converts the inputs of a signature as `check_array` does.
+
+    Args:
+        inputs: Arrays or nested lists by name, the batch first: a dict or a DataFrame.
+        takes: What the signature takes.
+        signature: Model and signature, for messages.
+
+    Raises:
+        InputRefusedError: if inputs are missing, unknown, do not fit, or differ in length.
+    """
+    expected = ", ".join(f"{name} ({format_tensor_spec(*x)})" for name, x in takes.items())
+    if not hasattr(inputs, "keys"):
+        raise InputRefusedError(
+            f"{signature} takes a dict of {expected}; got {one_line(repr(inputs), 40)}"
+        )
+    given = dict(inputs)
+    if given.keys() != takes.keys():
+        got = shorten_names(map(str, given)) or "nothing"
+        raise InputRefusedError(f"{signature} takes {expected}; got {got}")
+    arrays = {name: check_array(name, given[name], *x) for name, x in takes.items()}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len({*lengths.values()}) > 1:
+        counts = shorten_names(f"{count} of {name}" for name, count in lengths.items())
+        raise InputRefusedError(f"{signature}: expected as many values of each input; got {counts}")
+    return arrays
 
 
 def check_array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -37,24 +68,31 @@ def check_array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]
     """
     expected = f"{name}: expected {format_tensor_spec(dtype, shape)}"
     try:
+        if np.ma.is_masked(value):
+            raise TypeError("got masked values: fill them, such as with NaN")
         array = np.asarray(value, object if dtype == "string" else None)
         if dtype == "string":
-            converted, fits = array, all(isinstance(x, str | bytes) for x in array.flat)
+            converted = array
+            fits = np.array([isinstance(x, str | bytes) for x in array.flat], bool)
             # a lone surrogate is a ValueError
             "".join(x for x in array.flat if isinstance(x, str)).encode()
         elif array.dtype.kind in "SU":
             raise TypeError(f"got texts, such as {array.ravel()[:1].tolist()}")
         else:
+            is_number = array.dtype.kind in "biuf"
             with np.errstate(all="ignore"):
-                converted = array.astype(dtype)
-            is_exact = converted.dtype.kind == "f" or (converted == array).all()
-            fits = array.dtype.kind in "biuf" and is_exact
+                converted = array.astype(dtype) if is_number else array
+            is_exact = is_number and (converted.dtype.kind == "f" or converted == array)
+            fits = np.broadcast_to(is_exact, array.shape).ravel()
     except (ValueError, TypeError, RuntimeError) as error:  # the last: too many dimensions
         is_ragged = "inhomogeneous" in str(error)
         reason = "got lists of different lengths" if is_ragged else one_line(error)
         raise InputRefusedError(f"{expected}; {reason}") from error
-    if not fits:
-        raise InputRefusedError(f"{expected}; got values of another type or range")
+    if not fits.all():
+        other = array.ravel()[np.argmin(fits)]
+        raise InputRefusedError(
+            f"{expected}; got values of another type or range, such as {_show(other, dtype)}"
+        )
     sizes = zip(shape, converted.shape, strict=False)
     shape_fits = all(size is None or size == actual for size, actual in sizes)
     if not shape_fits or len(shape) != converted.ndim or not converted.size:
@@ -63,6 +101,15 @@ def check_array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]
         advice = ": put it into a list" if is_alone else ""
         raise InputRefusedError(f"{expected}; got {actual_shape}{advice}")
     return converted
+
+
+def _show(value: Any, dtype: str) -> str:
+    """Returns a value that does not fit, and what stands for a missing one of the dtype."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    is_missing = plain is None or (isinstance(plain, float) and plain != plain)
+    missing = "''" if dtype == "string" else "NaN" if dtype.startswith("float") else ""
+    advice = f" (a missing value is {missing})" if is_missing and missing else ""
+    return one_line(repr(plain), 40) + advice
 
 
 def name_probabilities(spec: Spec) -> str:

@@ -87,6 +87,7 @@ def read_log(path: Path) -> Iterator[dict[str, Any] | None]:
         content = open_bytes(path, is_compressed)
         with io.TextIOWrapper(content, "utf-8-sig", errors="replace") as file:
             for number, line in enumerate(file, 1):
+                line = line.strip("\0")  # which a file may have after a loss of power
                 if not line.strip():
                     continue
                 try:

@@ -13,7 +13,7 @@ from zoo.data.spec import Spec
 from zoo.errors import UserError, one_line
 from zoo.exporting.loading import open_source
 from zoo.exporting.signatures import make_signatures
-from zoo.exporting.validation import InputRefusedError, check_array, decode_output
+from zoo.exporting.validation import InputRefusedError, check_inputs, decode_output
 from zoo.pretrained.store import find_weights
 from zoo.registry import find_entry
 from zoo.schema import suggest_closest
@@ -79,10 +79,8 @@ class PretrainedModel:
         function, input_specs = self.signatures[name]
         if name == "image_bytes":
             inputs = {name: [make_decodable(content) for content in inputs[name]]}
-        arrays = {
-            key: check_array(key, inputs[key], x.dtype.name, tuple(x.shape))
-            for key, x in input_specs.items()
-        }
+        takes = {key: (x.dtype.name, tuple(x.shape)) for key, x in input_specs.items()}
+        arrays = check_inputs(inputs, takes, f"{self.model.name}: {name}")
         batches = []
         for start in range(0, len(next(iter(arrays.values()))), _BATCH_SIZE):
             rows = slice(start, start + _BATCH_SIZE)

@@ -18,11 +18,11 @@ import numpy as np
 from zoo.data.images.image_files import make_decodable
 from zoo.data.spec import Spec, spec_from_record
 from zoo.data.tables.columns import Column
-from zoo.errors import UserError, one_line, shorten_names
+from zoo.errors import UserError, one_line
 from zoo.exporting.validation import (
     InputRefusedError,
-    check_array,
     check_feature,
+    check_inputs,
     decode_output,
     format_tensor_spec,
 )
@@ -118,7 +118,8 @@ class Client:
         """Calls a signature.
 
         Args:
-            inputs: Arrays or nested lists by name, the batch first; str or bytes for strings.
+            inputs: Arrays or nested lists by name, the batch first, as also a DataFrame has them;
+                str or bytes for strings.
             signature: Name of the signature.
 
         Returns:
@@ -128,18 +129,14 @@ class Client:
             InputRefusedError: if the inputs do not fit the signature.
         """
         takes, returns = self._find_signature(signature)
-        expected = ", ".join(f"{name} ({format_tensor_spec(*x)})" for name, x in takes.items())
-        if inputs.keys() != takes.keys():
-            raise InputRefusedError(
-                f"{self.model}: {signature} takes {expected}; got {shorten_names(inputs)}"
-            )
-        arrays = {name: check_array(name, x, *takes[name]) for name, x in inputs.items()}
+        arrays = check_inputs(inputs, takes, f"{self.model}: {signature}")
         if _IMAGE_FILES in arrays:
             files = [convert_image_file(_IMAGE_FILES, content) for content in arrays[_IMAGE_FILES]]
             arrays[_IMAGE_FILES] = np.array(files, object)
         try:
             outputs = self._transport.predict(arrays, signature, list(returns))
         except InputRefusedError as error:
+            expected = ", ".join(f"{n} ({format_tensor_spec(*x)})" for n, x in takes.items())
             raise InputRefusedError(f"{error}; {signature} takes {expected}") from error
         answer = {name: decode_output(outputs[name], dtype) for name, (dtype, _) in returns.items()}
         if self._log and signature in LOGGED_SIGNATURES:
@@ -261,8 +258,9 @@ class Client:
 
     def _find_signature(self, name: str) -> SignatureInfo:
         if name not in self.metadata:
+            closest = suggest_closest(str(name), self.metadata)
             raise UserError(
-                f"{self.model} has no signature {name!r}.{suggest_closest(name, self.metadata)} "
+                f"{self.model} has no signature {name!r}.{closest} "
                 f"It has: {', '.join(sorted(self.metadata))}"
             )
         return self.metadata[name]
