@@ -119,6 +119,18 @@ def test_numbers_of_another_unit_are_refused(tables, old, new, is_refused):
     assert read_data(dataclasses.replace(both, added=())).spec.label_unit == unit
 
 
+def test_numbers_of_another_size_are_told(tables):
+    frame = pd.read_csv("old.csv").assign(y=np.arange(40) * 0.5 + 7)
+    frame.to_csv("m.csv", index=False)
+    frame.assign(size=100 * frame["size"], y=100 * frame["y"]).to_csv("cm.csv", index=False)
+    config = dataclasses.replace(tables, name="csv:m.csv", label="y")
+    assert not read_data(dataclasses.replace(config, added=("csv:m.csv",))).notes[1:]
+    notes = read_data(dataclasses.replace(config, added=("csv:cm.csv",))).notes
+    for what in ("column 'size'", "numbers to predict"):
+        start = f"{what}: in csv:cm.csv the numbers have the median "
+        assert any(note.startswith(start) and "in csv:m.csv" in note for note in notes)
+
+
 def test_images(tmp_path, tables):
     """Those of an added folder get the size of the first one's; the same files are found."""
     random = np.random.default_rng(0)

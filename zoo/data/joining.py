@@ -10,7 +10,9 @@ from zoo.data.config import DataConfig, adopt_image_settings
 from zoo.data.memory import choose_budget, load_into_memory
 from zoo.data.spec import Spec
 from zoo.data.splits import Arrays, Data, Split, iterate_raw_batches
+from zoo.data.tables.column_learning import measure_spread
 from zoo.data.tables.frame_rows import FrameRows
+from zoo.data.tables.split_ranges import compare_sizes, describe_added_sizes
 from zoo.errors import UserError, shorten_names
 
 _BATCH_SIZE = 256  # texts that are read at a time
@@ -36,17 +38,20 @@ def join_data(data: Data, config: DataConfig, read: Callable[[DataConfig], Data]
     configs = [dataclasses.replace(config, name=data.name, added=())]
     configs += [_make_config(config, data, name) for name in config.added]
     parts = [data, *map(read, configs[1:])]
+    notes = []
     for part in parts[1:]:
         _check_same_inputs(data, part)
+        notes += _describe_other_sizes(data, part)
     if strings := _find_mixed_columns(parts):
         parts = [read(dataclasses.replace(each, strings=strings)) for each in configs]
     # what is streamed has no order in common
     budget = choose_budget(config.memory_budget) // len(parts)
     loaded = [_load_splits(part, data.spec, budget) for part in parts]
     joined = {name: _join_splits([each[name] for each in loaded], parts) for name in _SPLITS}
-    notes = (
-        f"the rows of a {config.group} are kept together within each dataset, not across them",
-    ) * bool(config.group)
+    if config.group:
+        notes.append(
+            f"the rows of a {config.group} are kept together within each dataset, not across them"
+        )
     return dataclasses.replace(
         data,
         train=joined["train"],
@@ -93,6 +98,21 @@ def _check_same_inputs(data: Data, added: Data) -> None:
             f"{added.name}: there is no column {missing[0]!r}, which {data.name} has. It has: "
             f"{shorten_names(other.feature_names or ())}"
         )
+
+
+def _describe_other_sizes(data: Data, added: Data) -> list[str]:
+    """Returns notes on numbers of an added dataset that are of another size, as in another unit."""
+    one, other = data.train, added.train
+    if not (isinstance(one, Arrays) and isinstance(other, Arrays) and len(one)):
+        return []
+    notes: list[str] = []
+    if isinstance(one.x, FrameRows) and isinstance(other.x, FrameRows):
+        notes += describe_added_sizes(other.x, one.x, added.name, data.name)
+    if data.spec.task == "regression":
+        train, numbers = (split.y[:, 0].astype("float64") for split in (one, other))
+        if sizes := compare_sizes(numbers, train, *measure_spread(train), data.name):
+            notes.append(f"numbers to predict: in {added.name} {sizes}")
+    return notes
 
 
 def _find_mixed_columns(parts: Sequence[Data]) -> tuple[str, ...]:

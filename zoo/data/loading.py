@@ -136,7 +136,7 @@ def _divide_source(name: str, source: LabelledSplits, config: DataConfig) -> Dat
         train = splits["train"]
         if len(train) < 2:
             raise UserError(
-                f"the training split has {format_count(len(train), 'example')}: too few to "
+                f"{name}: the training split has {format_count(len(train), 'example')}: too few to "
                 f"hold some out for {split_name}"
             )
         # those of TFDS datasets have always been any rows

@@ -68,22 +68,10 @@ def check_array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]
     """
     expected = f"{name}: expected {format_tensor_spec(dtype, shape)}"
     try:
+        array = np.asarray(value, object if dtype == "string" else None)
         if np.ma.is_masked(value):
             raise TypeError("got masked values: fill them, such as with NaN")
-        array = np.asarray(value, object if dtype == "string" else None)
-        if dtype == "string":
-            converted = array
-            fits = np.array([isinstance(x, str | bytes) for x in array.flat], bool)
-            # a lone surrogate is a ValueError
-            "".join(x for x in array.flat if isinstance(x, str)).encode()
-        elif array.dtype.kind in "SU":
-            raise TypeError(f"got texts, such as {array.ravel()[:1].tolist()}")
-        else:
-            is_number = array.dtype.kind in "biuf"
-            with np.errstate(all="ignore"):
-                converted = array.astype(dtype) if is_number else array
-            is_exact = is_number and (converted.dtype.kind == "f" or converted == array)
-            fits = np.broadcast_to(is_exact, array.shape).ravel()
+        converted, fits = _convert(array, dtype)
     except (ValueError, TypeError, RuntimeError) as error:  # the last: too many dimensions
         is_ragged = "inhomogeneous" in str(error)
         reason = "got lists of different lengths" if is_ragged else one_line(error)
@@ -101,6 +89,25 @@ def check_array(name: str, value: Any, dtype: str, shape: tuple[int | None, ...]
         advice = ": put it into a list" if is_alone else ""
         raise InputRefusedError(f"{expected}; got {actual_shape}{advice}")
     return converted
+
+
+def _convert(array: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns values in a dtype, and which of them are the same there, bool (n,).
+
+    Raises:
+        TypeError: if they are texts in place of numbers.
+        ValueError: if a text has a lone surrogate.
+    """
+    if dtype == "string":
+        "".join(x for x in array.flat if isinstance(x, str)).encode()
+        return array, np.array([isinstance(x, str | bytes) for x in array.flat], bool)
+    if array.dtype.kind in "SU":
+        raise TypeError(f"got texts, such as {array.ravel()[:1].tolist()}")
+    is_number = array.dtype.kind in "biuf"
+    with np.errstate(all="ignore"):
+        converted = array.astype(dtype) if is_number else array
+    is_exact = is_number and (converted.dtype.kind == "f" or converted == array)
+    return converted, np.broadcast_to(is_exact, array.shape).ravel()
 
 
 def _show(value: Any, dtype: str) -> str:

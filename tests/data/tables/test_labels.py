@@ -125,7 +125,7 @@ def test_labels_that_look_the_same_are_one_class():
 @pytest.mark.parametrize(
     ("label", "classes", "expected"),
     [
-        ("Cat", ("cat", "dog"), "t.csv has it in another case: pass --merge_label_case"),
+        ("Cat", ("cat", "dog"), "t.csv has 'cat': make them the same, or pass --merge_label_case"),
         ("New_York", ("New York", "Rome"), "t.csv has 'New York': make them the same if"),
         ("cafe", ("caf\u00e9", "bar"), "t.csv has 'caf\u00e9': make"),
         ("p\u043es", ("pos", "neg"), "t.csv has 'pos': make"),

@@ -239,7 +239,7 @@ def explain_other_label(label: str, classes: Collection[str], source: str) -> st
             f"expected a class of {source}: correct or remove these lines{closest and '.'}{closest}"
         )
     if alike.lower() == label.lower():
-        return f"{source} has it in another case: pass --merge_label_case"
+        return f"{source} has {alike!r}: make them the same, or pass --merge_label_case"
     show = ascii if normalize_look(alike) == normalize_look(label) else repr
     return f"{source} has {show(alike)}: make them the same if they are one class"
 

@@ -35,7 +35,36 @@ def describe_other_sizes(
     return tuple(notes)
 
 
-def compare_sizes(numbers: np.ndarray, train: np.ndarray, center: float, scale: float) -> str:
+def describe_added_sizes(
+    rows: FrameRows, known: FrameRows, name: str, known_name: str
+) -> tuple[str, ...]:
+    """Returns notes on columns of numbers that are of another size in an added dataset.
+
+    Args:
+        rows: Rows that are added to a training split.
+        known: The training split.
+        name: What the added rows are called.
+        known_name: What the training split is called.
+    """
+    notes = []
+    for column in known.columns:
+        if column not in rows.columns or not (
+            known.has_numbers(column) and rows.has_numbers(column)
+        ):
+            continue
+        numbers, train = rows.read_numbers(column), known.read_numbers(column)
+        if sizes := compare_sizes(numbers, train, *measure_spread(train), known_name):
+            notes.append(f"column {column!r}: in {name} {sizes}")
+    return tuple(notes)
+
+
+def compare_sizes(
+    numbers: np.ndarray,
+    train: np.ndarray,
+    center: float,
+    scale: float,
+    known_name: str = "the training split",
+) -> str:
     """Returns how numbers differ from those of the training if most of them do, or "".
 
     Args:
@@ -43,6 +72,7 @@ def compare_sizes(numbers: np.ndarray, train: np.ndarray, center: float, scale: 
         train: Those of the training, float64 (m,); none if these are not there.
         center: Median of the training split.
         scale: Its spread, from `measure_spread`.
+        known_name: What has the median and the spread.
     """
     finite = numbers[np.isfinite(numbers)]
     if len(finite) < _MIN_ROWS:
@@ -52,8 +82,8 @@ def compare_sizes(numbers: np.ndarray, train: np.ndarray, center: float, scale: 
         return ""
     median, spread = measure_spread(finite)
     return (
-        f"the numbers have the median {median:.6g} and the spread {spread:.4g}, in the training "
-        f"split {center:.6g} and {scale:.4g}: check that they have the same unit"
+        f"the numbers have the median {median:.6g} and the spread {spread:.4g}, in {known_name} "
+        f"{center:.6g} and {scale:.4g}: check that they have the same unit"
     )
 
 
