@@ -40,7 +40,7 @@ def check_inputs(inputs: Any, takes: TensorSpecs, signature: str) -> dict[str, n
     if given.keys() != takes.keys():
         got = shorten_names(map(str, given)) or "nothing"
         raise InputRefusedError(f"{signature} takes {expected}; got {got}")
-    arrays = {name: check_array(name, given[name], *x) for name, x in takes.items()}
+    arrays = {name: check_array(name, x, *takes[name]) for name, x in given.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len({*lengths.values()}) > 1:
         counts = shorten_names(f"{count} of {name}" for name, count in lengths.items())

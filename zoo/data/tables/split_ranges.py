@@ -48,9 +48,9 @@ def describe_added_sizes(
     """
     notes = []
     for column in known.columns:
-        if column not in rows.columns or not (
-            known.has_numbers(column) and rows.has_numbers(column)
-        ):
+        if column not in rows.columns or not rows.has_numbers(column):
+            continue
+        if not known.has_numbers(column):
             continue
         numbers, train = rows.read_numbers(column), known.read_numbers(column)
         if sizes := compare_sizes(numbers, train, *measure_spread(train), known_name):
