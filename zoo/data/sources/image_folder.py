@@ -187,7 +187,8 @@ def _find_splits(root: Path, name: str, skipped: _Skipped) -> tuple[dict[str, Pa
         if splits and (nested or len(splits) == len(folders)):
             found = ", ".join(sorted(folder.name for folder in folders))
             raise UserError(
-                f"{name}: it has {found}: expected train, with a subfolder of images per class"
+                f"{name}: it has {found}: expected train, with a subfolder of images per class, or "
+                "with labels.csv, or with metadata.csv that has a column file_name"
             )
         return {"train": root}, []
     skipped.add_entries(entries)
