@@ -13,8 +13,6 @@ _LATIN_LETTERS = str.maketrans(
     "aeopcyxiABEKMHOPCTXABEHOPTo",
 )
 _WHOLE_NUMBER = r"[+-]?\d{1,15}(\.0*)?"
-
-
 _SHOWN = 5  # values that may be the same, in a note
 _CASE = "differ only in case"
 
