@@ -375,7 +375,7 @@ MISTAKES = [
     (("--weights=exports/photo", *FLOWERS), "image_size=(10, 8): csv:flowers has no images to resize"),
     (("--weights=exports/photo", *PHOTOS, "--image_size=9"), "of shape (10, 8, 3), but folder:photos has shape (9, 9, 3)"),
     (("--weights=exports/photo", *PHOTOS, "--image_size=x"), "--image_size='x'"),
-    (("--weights=exports/flower", "--dataset=csv:herbs", "--label=kind"), "herbs/test.csv, line 3: column 'kind' holds 'thyme' (11 such lines); expected a class of the model: remove"),
+    (("--weights=exports/flower", "--dataset=csv:herbs", "--label=kind"), "herbs/test.csv, line 3: column 'kind' holds 'thyme' (11 such lines); expected a class of the model: correct or remove these lines"),
     (("--weights=flower.keras", "--dataset=csv:two", "--label=kind"), "flower.keras has 3 classes, but csv:two has 2: choose data with the same classes"),
     (("--weights=pair.keras", *TEXTS), "weights=pair.keras: this model reads texts, but there is no tokenizer.json next to it"),
     (("--weights=exports/price", *FLOWERS), "flowers/train.csv, line 2: column 'kind' holds 'lily' (12 such rows); a regression needs numbers"),

@@ -47,6 +47,10 @@ def test_a_study(tune, iris_csv, monkeypatch):
     code, out, err = tune(*flags, "--trials=2")
     assert code == 0 and err == "", err
     lines = out.splitlines()
+    assert lines.pop(5) == (
+        "batches of 8 examples instead of 128, so that an epoch has 16 steps: --batch_size=128 for "
+        "larger ones"
+    )
     assert lines[:6] == [
         f"mlp on csv:{iris_csv}: 123 examples to train on, 12 to validate; the 15 to test score "
         "the winner alone",
@@ -102,8 +106,8 @@ def test_a_study_of_other_data_is_refused(tune, iris_csv, monkeypatch):
 def test_epochs_of_the_head_alone_suit_the_weights(tune, photo_folder, monkeypatch):
     monkeypatch.setattr(tune_report, "run_trials", lambda tuning, data: [])
     folder = f"--dataset=folder:{photo_folder}"
-    _, _, err = tune("--model=image_backbone", folder, "--holdout=0.2")
-    assert "no epochs of the head alone, since the layers below it have random weights" in err
+    _, out, _ = tune("--model=image_backbone", folder, "--holdout=0.2")
+    assert "no epochs of the head alone, since the layers below it have random weights" in out
     assert "head_epochs" not in read_flags(Path(f"tuning/image_backbone-{photo_folder.name}"))
 
 

@@ -42,10 +42,10 @@ def cross_validate(values: flags.FlagValues) -> None:
     fold_examples = len(data.train) * (count - 1) // count
     named = set(read_recipe_settings(values))
     recipe, notes = adapt_recipe(recipe, fold_examples, None, hparams, named)
-    print(*notes, sep="\n", end="\n" if notes else "")
     options = {"count": count, "seed": seed, "directory": out}
     options["prepare"] = functools.partial(prepare_data, config=config)
     fold_scores, folds = score_folds(entry, hparams, recipe, data, **options), []
+    print(*notes, sep="\n", end="\n" if notes else "")
     print(f"{count} folds of {data.splits['train']}: {describe_folds(data)}")
     for title in (f"fold {number}/{count}" for number in range(1, count + 1)):
         print(title, flush=True)

@@ -114,9 +114,7 @@ def main() -> None:
         if finished:
             _report_finished(run_dir, finished)
             return
-        for note in notes:
-            print(note)
-        _train(entry, hparams, recipe, data, model, transfers, run_dir, devices)
+        _train(entry, hparams, recipe, notes, data, model, transfers, run_dir, devices)
 
 
 def format_help_text() -> str:
@@ -225,13 +223,17 @@ def _train(
     entry: Entry,
     hparams: dict[str, Any],
     recipe: Recipe,
+    notes: list[str],
     data: "Data",
     model: "keras.Model",
     transfers: "list[LayerTransfer]",
     run_dir: Path,
     devices: str,
 ) -> None:
-    """Trains the model, scores it on the validation split, and writes the record of the run."""
+    """Trains the model, scores it on the validation split, and writes the record of the run.
+
+    The notes are lines on what was changed in the recipe.
+    """
     from zoo.evaluation.plots import plot_curves
     from zoo.evaluation.pretraining_record import format_masked_scores, make_pretraining_record
     from zoo.training.checkpoints import find_latest_checkpoint
@@ -242,6 +244,7 @@ def _train(
     for path in damaged:
         print_warning(f"{path}: this checkpoint is damaged and was skipped")
     _announce(model, data, recipe, [] if start else transfers, run_dir, devices, start)
+    print(*notes, sep="\n", end="\n" if notes else "", flush=True)
     with advise_on_interrupt(f"the same command resumes {run_dir}"):
         options = {"seed": FLAGS.seed, "checkpoint_every": FLAGS.checkpoint_every}
         trained = fit_model(model, data, recipe, run_dir=run_dir, start=start, **options)

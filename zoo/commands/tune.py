@@ -24,7 +24,7 @@ import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,12 +109,13 @@ flags.DEFINE_string("export_name", None, "Name of the exported winner in --expor
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What the flags ask for: the model, its hyperparameters and recipe, and the data."""
+    """What the flags ask for: the model and its settings, the data, and lines on both."""
 
     entry: Entry
     hparams: dict[str, Any]
     recipe: Recipe
     config: "DataConfig"
+    notes: Sequence[str] = ()
 
 
 def main() -> None:
@@ -137,6 +138,7 @@ def main() -> None:
         tuning = dataclasses.replace(tuning, directory=run_dir)
         save_run_data(run_dir, data)
         announce_tuning(tuning, data)
+        print(*plan.notes, sep="\n", end="\n" if plan.notes else "", flush=True)
         with start_workers(tuning.workers - 1, _run_worker, sys.argv[2:], run_dir):
             work_on_trials(tuning, trial_data)
         flagfile, winner_dir = report_tuning(tuning)
@@ -192,8 +194,7 @@ def _load_data(plan: Plan) -> "tuple[Plan, Data, Data]":
     check_recipe(plan.recipe, data.spec)
     hparams, data = fit_weights_to_data(None, plan.entry, plan.hparams, data)
     recipe, notes = adapt_recipe(plan.recipe, len(data.train), None, hparams, named)
-    data = dataclasses.replace(data, notes=(*data.notes, *notes))
-    plan = dataclasses.replace(plan, recipe=recipe, hparams=hparams)
+    plan = dataclasses.replace(plan, recipe=recipe, hparams=hparams, notes=notes)
     return plan, data, hide_test_split(raw if FLAGS.kfold else data)
 
 
