@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from zoo.commands.flags import read_data_config, read_model, read_recipe_settings
-from zoo.commands.runner import command_line, import_tensorflow, print_notes
+from zoo.commands.runner import command_line, import_tensorflow, print_lines, print_notes
 from zoo.commands.starting_weights import adopt_preset, fit_weights_to_data
 from zoo.storage.atomic import make_output_folder
 from zoo.storage.filenames import METRICS
@@ -45,7 +45,7 @@ def cross_validate(values: flags.FlagValues) -> None:
     options = {"count": count, "seed": seed, "directory": out}
     options["prepare"] = functools.partial(prepare_data, config=config)
     fold_scores, folds = score_folds(entry, hparams, recipe, data, **options), []
-    print(*notes, sep="\n", end="\n" if notes else "")
+    print_lines(notes)
     print(f"{count} folds of {data.splits['train']}: {describe_folds(data)}")
     for title in (f"fold {number}/{count}" for number in range(1, count + 1)):
         print(title, flush=True)

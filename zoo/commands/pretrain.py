@@ -31,7 +31,13 @@ from zoo.commands.flags import (
     under_heading,
 )
 from zoo.commands.help import format_help
-from zoo.commands.runner import command_line, import_tensorflow, print_notes, print_warning
+from zoo.commands.runner import (
+    command_line,
+    import_tensorflow,
+    print_lines,
+    print_notes,
+    print_warning,
+)
 from zoo.commands.starting_weights import open_weights
 from zoo.commands.train_report import announce_resume
 from zoo.data.config import DataConfig, parse_separator, parse_text_columns
@@ -244,7 +250,7 @@ def _train(
     for path in damaged:
         print_warning(f"{path}: this checkpoint is damaged and was skipped")
     _announce(model, data, recipe, [] if start else transfers, run_dir, devices, start)
-    print(*notes, sep="\n", end="\n" if notes else "", flush=True)
+    print_lines(notes)
     with advise_on_interrupt(f"the same command resumes {run_dir}"):
         options = {"seed": FLAGS.seed, "checkpoint_every": FLAGS.checkpoint_every}
         trained = fit_model(model, data, recipe, run_dir=run_dir, start=start, **options)

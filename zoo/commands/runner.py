@@ -185,6 +185,12 @@ def print_notes(notes: Iterable[str]) -> None:
         print_warning(note)
 
 
+def print_lines(lines: Iterable[str]) -> None:
+    """Prints lines on what was chosen for the user, each at once."""
+    for line in lines:
+        print(line, flush=True)
+
+
 def program_name() -> str:
     """Returns the command as it was typed: "train.py", "zoo train" or "python -m zoo train"."""
     program = os.path.basename(sys.argv[0])

@@ -36,7 +36,7 @@ from zoo.commands.flags import (
     under_heading,
 )
 from zoo.commands.help import format_help, format_model_table
-from zoo.commands.runner import command_line, import_tensorflow, print_warning
+from zoo.commands.runner import command_line, import_tensorflow, print_lines, print_warning
 from zoo.commands.starting_weights import choose_stratify, fit_weights_to_data, open_weights
 from zoo.commands.train_data import load_training_data
 from zoo.commands.train_job import TrainJob
@@ -209,7 +209,7 @@ def train_model(job: TrainJob, notes: list[str]) -> Path:
         if is_chief(strategy):
             print_weights(FLAGS.weights, [] if start else transfers, recipe, job.hparams)
             announce_training(job, model, run_dir, start, damaged, first)
-            print(*notes, sep="\n", end="\n" if notes else "", flush=True)
+            print_lines(notes)
         options = {"seed": FLAGS.seed, "checkpoint_every": FLAGS.checkpoint_every}
         options["new"] = {item.name for item in transfers if item.reason}
         trained = fit_model(model, job.data, recipe, run_dir=run_dir, start=start, **options)

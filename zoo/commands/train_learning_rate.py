@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from zoo.commands.flags import read_recipe_settings
-from zoo.commands.runner import print_notes, print_warning
+from zoo.commands.runner import print_lines, print_notes, print_warning
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 from zoo.registry import Entry
@@ -55,7 +55,7 @@ def find_learning_rate(
     named = set(read_recipe_settings(values))
     recipe, notes = adapt_recipe(recipe, len(data.train), values.weights, hparams, named)
     recipe, _ = adapt_recipe_to_strategy(recipe, strategy, named)
-    print_notes(notes)
+    print_lines(notes)
     tested = adapt_recipe_to_range_test(recipe)
     with strategy.scope():
         model, _ = prepare_model(entry, hparams, tested, data, values.seed, source)

@@ -137,8 +137,7 @@ def main() -> None:
     ):
         tuning = dataclasses.replace(tuning, directory=run_dir)
         save_run_data(run_dir, data)
-        announce_tuning(tuning, data)
-        print(*plan.notes, sep="\n", end="\n" if plan.notes else "", flush=True)
+        announce_tuning(tuning, data, plan.notes)
         with start_workers(tuning.workers - 1, _run_worker, sys.argv[2:], run_dir):
             work_on_trials(tuning, trial_data)
         flagfile, winner_dir = report_tuning(tuning)

@@ -1,8 +1,9 @@
 """What `zoo tune` prints, and writes at the end of a study."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.commands.runner import command_line, print_notes, print_warning
+from zoo.commands.runner import command_line, print_lines, print_notes, print_warning
 from zoo.data.splits import Data
 from zoo.errors import UserError, format_count
 from zoo.training.model_checks import describe_labels
@@ -24,8 +25,8 @@ from zoo.tuning.trial_schedule import run_trials
 from zoo.tuning.trials import load_trials, open_journal, rank_trials
 
 
-def announce_tuning(tuning: Tuning, data: Data) -> None:
-    """Prints the data, the search space and where the study stands."""
+def announce_tuning(tuning: Tuning, data: Data, notes: Sequence[str]) -> None:
+    """Prints the data, the search space, notes on the recipe, and where the study stands."""
     print_notes(data.notes)
     print_warning(describe_labels(data))
     print(
@@ -47,6 +48,7 @@ def announce_tuning(tuning: Tuning, data: Data) -> None:
         )
     else:
         print("trial 1 is the recipe as it stands")
+    print_lines(notes)
     finished = len(load_trials(open_journal(tuning.directory, tuning.objectives)))
     if finished:
         print(format_count(finished, "trial is finished", "trials are finished"))

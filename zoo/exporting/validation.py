@@ -20,6 +20,11 @@ def format_tensor_spec(dtype: str, shape: tuple[int | None, ...]) -> str:
     return f"{dtype} {' x '.join('n' if size is None else str(size) for size in shape)}"
 
 
+def format_inputs(takes: TensorSpecs) -> str:
+    """Formats what a signature takes, such as "size (float32 n), colour (string n)"."""
+    return ", ".join(f"{name} ({format_tensor_spec(*spec)})" for name, spec in takes.items())
+
+
 def check_inputs(inputs: Any, takes: TensorSpecs, signature: str) -> dict[str, np.ndarray]:
     """Converts the inputs of a signature as `check_array` does.
 
@@ -31,7 +36,7 @@ def check_inputs(inputs: Any, takes: TensorSpecs, signature: str) -> dict[str, n
     Raises:
         InputRefusedError: if inputs are missing, unknown, do not fit, or differ in length.
     """
-    expected = ", ".join(f"{name} ({format_tensor_spec(*x)})" for name, x in takes.items())
+    expected = format_inputs(takes)
     if not hasattr(inputs, "keys"):
         raise InputRefusedError(
             f"{signature} takes a dict of {expected}; got {one_line(repr(inputs), 40)}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.sources.text_files import open_bytes
+from zoo.data.sources.text_files import is_gzipped, open_bytes
 from zoo.data.spec import Spec
 from zoo.errors import UserError, one_line
 from zoo.monitoring.plain_traits import HASH, Traits
@@ -82,9 +82,7 @@ def read_log(path: Path) -> Iterator[dict[str, Any] | None]:
         UserError: if the file is missing, or a line is not one of such a log.
     """
     try:
-        with path.open("rb") as file:
-            is_compressed = file.read(2) == b"\x1f\x8b"
-        content = open_bytes(path, is_compressed)
+        content = open_bytes(path, is_gzipped(path))
         with io.TextIOWrapper(content, "utf-8-sig", errors="replace") as file:
             for number, line in enumerate(file, 1):
                 line = line.strip("\0")  # which a file may have after a loss of power

@@ -24,7 +24,7 @@ from zoo.exporting.validation import (
     check_feature,
     check_inputs,
     decode_output,
-    format_tensor_spec,
+    format_inputs,
 )
 from zoo.schema import suggest_closest
 from zoo.serving.request_log import LOGGED_SIGNATURES, RequestLog
@@ -136,8 +136,8 @@ class Client:
         try:
             outputs = self._transport.predict(arrays, signature, list(returns))
         except InputRefusedError as error:
-            expected = ", ".join(f"{n} ({format_tensor_spec(*x)})" for n, x in takes.items())
-            raise InputRefusedError(f"{error}; {signature} takes {expected}") from error
+            takes_all = f"{signature} takes {format_inputs(takes)}"
+            raise InputRefusedError(f"{error}; {takes_all}") from error
         answer = {name: decode_output(outputs[name], dtype) for name, (dtype, _) in returns.items()}
         if self._log and signature in LOGGED_SIGNATURES:
             image_shape = self._find_signature("serving_default")[0].get("image", ("", ()))[1][1:]

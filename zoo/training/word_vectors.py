@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from zoo.console import progress_bar
-from zoo.data.sources.text_files import open_bytes
+from zoo.data.sources.text_files import is_gzipped, open_bytes
 from zoo.data.spec import Spec
 from zoo.data.splits import Data
 from zoo.data.texts.tokenizer_settings import RESERVED_TOKENS, Tokenizer
@@ -165,9 +165,7 @@ def _iterate_vectors(path: Path) -> Iterator[tuple[int, bytes, list[bytes]]]:
             the first one.
     """
     try:
-        with path.open("rb") as file:
-            is_compressed = file.read(2) == b"\x1f\x8b"
-        with open_bytes(path, is_compressed) as file:
+        with open_bytes(path, is_gzipped(path)) as file:
             width, promised, count = 0, 0, 0
             for number, line in enumerate(file, 1):
                 line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line

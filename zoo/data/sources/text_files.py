@@ -136,8 +136,7 @@ def survey_text_file(path: Path, encoding: str | None = None) -> TextFile:
         UserError: if the file cannot be read, or is no text. The message contains the line number.
     """
     try:
-        with path.open("rb") as file:
-            is_compressed = file.read(2) == b"\x1f\x8b"
+        is_compressed = is_gzipped(path)
         with open_bytes(path, is_compressed) as file:
             start = file.read(512)
         reject_other_format(path, start)
@@ -191,6 +190,12 @@ def _survey_known_encoding(path: Path, is_compressed: bool, encoding: str) -> Te
         is_ascii = all(block.isascii() for block in _iterate_blocks(path, is_compressed))
         notes = [f"{path} is UTF-8, and is read as {encoding}, as --encoding asks"] * (not is_ascii)
     return TextFile(path, encoding, is_compressed, quotes, tuple(notes))
+
+
+def is_gzipped(path: Path) -> bool:
+    """Whether gzip compressed a file."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def open_bytes(path: Path, is_compressed: bool) -> IO[bytes]:

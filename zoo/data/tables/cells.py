@@ -11,6 +11,7 @@ from zoo.data.tables.columns import MISSING
 from zoo.data.tables.number_units import SIGNS, remove_unit
 
 STRING, FLOAT = pd.ArrowDtype(pa.string()), pd.ArrowDtype(pa.float64())
+WHOLE_NUMBER_PATTERN = r"[+-]?\d{1,15}(\.0*)?"  # of up to 15 digits, which float64 holds
 NUMBER_PATTERN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 
 # what separates thousands and is no decimal mark

@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from zoo.data.tables.cells import STRING, strip_cells
+from zoo.data.tables.cells import STRING, WHOLE_NUMBER_PATTERN, strip_cells
 
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _QUOTED = r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\''
 _NUMBERS = r"\s*([+-]?\d+\.?\d*(\s+|$))+"
-_WHOLE_NUMBER = r"[+-]?\d{1,15}(\.0*)?"
 
 
 def parse_lists(cells: pd.Series, required: bool) -> pd.Series | None:
@@ -62,7 +61,7 @@ def parse_list(cell: str) -> list[Any] | None:
     items = [part.strip() for part in parts]
     if not all(items):
         return None
-    return [int(float(x)) if re.fullmatch(_WHOLE_NUMBER, x) else x for x in items]
+    return [int(float(x)) if re.fullmatch(WHOLE_NUMBER_PATTERN, x) else x for x in items]
 
 
 def _unquote(item: str) -> str:

@@ -5,6 +5,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable
 
+from zoo.data.tables.cells import WHOLE_NUMBER_PATTERN
+
 # words for yes and for no
 _TRUTHS = ({"1", "true", "yes", "y", "t"}, {"0", "false", "no", "n", "f"})
 # Cyrillic and Greek letters that look like Latin ones
@@ -12,7 +14,6 @@ _LATIN_LETTERS = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0391\u0392\u0395\u0397\u039f\u03a1\u03a4\u03bf",
     "aeopcyxiABEKMHOPCTXABEHOPTo",
 )
-_WHOLE_NUMBER = r"[+-]?\d{1,15}(\.0*)?"
 _SHOWN = 5  # values that may be the same, in a note
 _CASE = "differ only in case"
 
@@ -95,7 +96,7 @@ def normalize_look(value: str) -> str:
 
 
 def _parse_whole_number(value: str) -> str:
-    return str(float(value)) if re.fullmatch(_WHOLE_NUMBER, value) else ""
+    return str(float(value)) if re.fullmatch(WHOLE_NUMBER_PATTERN, value) else ""
 
 
 def _parse_truth(value: str) -> str:
